@@ -1,0 +1,1 @@
+//! One bench per kernel or loop, each beside a baseline.

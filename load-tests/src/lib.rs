@@ -1,0 +1,1 @@
+//! Generated SIP and RTP traffic with pass lines, heard by ear.

@@ -1,0 +1,1 @@
+//! The contracts between Sidetone's services, as protocol buffers.

@@ -1,0 +1,1 @@
+//! Calls as one pure state machine per shard: signals and commands in, facts and effects out.

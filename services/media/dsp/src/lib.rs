@@ -1,0 +1,1 @@
+//! Signal kernels: G.711, mixing, tones and their detection.

@@ -1,0 +1,1 @@
+//! Datagram sockets and readiness for the media threads.

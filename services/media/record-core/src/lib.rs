@@ -1,0 +1,1 @@
+//! Recording containers as bytes out.

@@ -1,0 +1,1 @@
+//! RTP and RTCP without sockets: packets, jitter buffer, telephone events, sender and receiver reports.

@@ -1,0 +1,1 @@
+//! The media node: pinned workers, ports, prompts, recordings and the gRPC service.

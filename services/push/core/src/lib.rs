@@ -1,0 +1,1 @@
+//! Wake-ups without sockets: targets, deduplication, retry, deadlines and the ledger.

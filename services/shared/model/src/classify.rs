@@ -1,0 +1,186 @@
+//! Whose fault an error is, and what each protocol says about it.
+//!
+//! Typed errors of every crate answer three questions through [`Classify`]; the tables below turn a [`Class`] or
+//! a [`Cause`] into a status of each protocol. No other module holds a status number.
+
+use crate::termination::{Cause, Termination};
+
+/// Whose fault it is, and what kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The request cannot be understood or is not allowed by the protocol.
+    Invalid,
+    /// Who asks is not known.
+    Unauthenticated,
+    /// Who asks is known and may not.
+    Forbidden,
+    /// What is asked for does not exist.
+    NotFound,
+    /// It exists already, or the same key was used with another body.
+    Conflict,
+    /// Not possible in the present state.
+    FailedPrecondition,
+    /// A limit is reached; later may work.
+    Exhausted,
+    /// A part of the system that is needed is away; later may work.
+    Unavailable,
+    /// It took longer than allowed.
+    DeadlineExceeded,
+    /// Our own fault.
+    Internal,
+}
+
+/// Whether asking again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// The same request will fail again.
+    Never,
+    /// The same request may work after that many seconds.
+    AfterSeconds(u32),
+}
+
+/// What an error tells to whoever must answer for it.
+pub trait Classify {
+    /// Whose fault it is.
+    fn class(&self) -> Class;
+    /// A stable short word: the metric label.
+    fn reason(&self) -> &'static str;
+    /// Whether asking again can help.
+    fn retry(&self) -> Retry {
+        match self.class() {
+            Class::Exhausted | Class::Unavailable => Retry::AfterSeconds(RETRY_AFTER_S),
+            _ => Retry::Never,
+        }
+    }
+}
+
+/// What a full or draining process asks its clients to wait, in seconds.
+pub const RETRY_AFTER_S: u32 = 2;
+
+impl Class {
+    /// The HTTP status (RFC 9110, section 15).
+    pub fn http_status(self) -> u16 {
+        match self {
+            Self::Invalid => 400,
+            Self::Unauthenticated => 401,
+            Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::Conflict | Self::FailedPrecondition => 409,
+            Self::Exhausted => 429,
+            Self::Unavailable => 503,
+            Self::DeadlineExceeded => 504,
+            Self::Internal => 500,
+        }
+    }
+
+    /// The gRPC status code by number (the numbers of `google.rpc.Code`).
+    pub fn grpc_code(self) -> i32 {
+        match self {
+            Self::Invalid => 3,
+            Self::DeadlineExceeded => 4,
+            Self::NotFound => 5,
+            Self::Conflict => 6,
+            Self::Forbidden => 7,
+            Self::Exhausted => 8,
+            Self::FailedPrecondition => 9,
+            Self::Internal => 13,
+            Self::Unavailable => 14,
+            Self::Unauthenticated => 16,
+        }
+    }
+
+    /// The cause with which a call ends when this stops it.
+    pub fn cause(self) -> Cause {
+        match self {
+            Self::Invalid => Cause::ProtocolError,
+            Self::Unauthenticated | Self::Forbidden => Cause::Forbidden,
+            Self::NotFound => Cause::NotFound,
+            Self::Exhausted | Self::Unavailable => Cause::NoCapacity,
+            Self::DeadlineExceeded => Cause::Timeout,
+            Self::Conflict | Self::FailedPrecondition | Self::Internal => Cause::Internal,
+        }
+    }
+}
+
+impl Cause {
+    /// The final response with which an unanswered INVITE is refused (RFC 3261, section 21).
+    pub fn sip_status(self) -> u16 {
+        match self {
+            Self::Normal | Self::Application | Self::NoAnswer | Self::Unavailable => 480,
+            Self::AnsweredElsewhere | Self::Cancelled => 487,
+            Self::Busy => 486,
+            Self::Rejected => 603,
+            Self::NotFound => 404,
+            Self::Forbidden => 403,
+            Self::NoCommonCodec => 488,
+            Self::ProtocolError => 400,
+            Self::Timeout => 408,
+            Self::NoCapacity | Self::Shutdown | Self::SignallingLost | Self::MediaNodeLost => 503,
+            Self::TransportFailure | Self::MediaTimeout => 504,
+            Self::Internal => 500,
+        }
+    }
+
+    /// The Q.850 cause for a Reason header (RFC 3326; the pairing of RFC 3398, section 8.2.6.1).
+    pub fn q850(self) -> u8 {
+        match self {
+            Self::Normal | Self::Application | Self::Cancelled => 16,
+            Self::AnsweredElsewhere => 26,
+            Self::Busy => 17,
+            Self::NoAnswer => 19,
+            Self::Unavailable => 20,
+            Self::Rejected | Self::Forbidden => 21,
+            Self::NotFound => 1,
+            Self::NoCommonCodec => 88,
+            Self::ProtocolError => 111,
+            Self::Timeout => 102,
+            Self::TransportFailure => 38,
+            Self::MediaTimeout | Self::MediaNodeLost | Self::SignallingLost | Self::Internal => 41,
+            Self::NoCapacity => 42,
+            Self::Shutdown => 27,
+        }
+    }
+
+    /// The cause behind a final response that a called phone or carrier sent.
+    pub fn from_sip_status(status: u16) -> Self {
+        match status {
+            401 | 403 | 407 => Self::Forbidden,
+            404 | 410 | 484 | 604 => Self::NotFound,
+            408 => Self::NoAnswer,
+            480 => Self::Unavailable,
+            486 | 600 => Self::Busy,
+            487 => Self::Cancelled,
+            488 | 606 | 415 => Self::NoCommonCodec,
+            503 => Self::NoCapacity,
+            500..=599 => Self::TransportFailure,
+            603 | 607 => Self::Rejected,
+            _ => Self::ProtocolError,
+        }
+    }
+
+    /// Seconds for a Retry-After header (RFC 3261, section 20.33), where waiting makes sense.
+    pub fn retry_after_s(self) -> Option<u32> {
+        matches!(self, Self::NoCapacity | Self::Shutdown).then_some(RETRY_AFTER_S)
+    }
+}
+
+impl<E: Classify + std::fmt::Display> From<&E> for Termination {
+    fn from(error: &E) -> Self {
+        Self::new(error.class().cause()).with_text(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_has_a_failure_status_and_only_waits_are_offered_a_retry() {
+        for cause in Cause::ALL {
+            assert!((400..700).contains(&cause.sip_status()), "{cause:?}");
+            if cause.retry_after_s().is_some() {
+                assert_eq!(cause.sip_status(), 503, "{cause:?}");
+            }
+        }
+    }
+}

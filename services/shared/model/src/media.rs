@@ -1,0 +1,144 @@
+//! What one side of a leg says about its media: an SDP body (RFC 8866) after parsing, and nothing of its text.
+
+use std::net::SocketAddr;
+
+/// Who holds the media that a description speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Holder {
+    /// A phone, or one of our media nodes.
+    #[default]
+    Node,
+    /// A third party that an application named; our media nodes see none of it.
+    External,
+}
+
+/// Which way media flows, seen from the side that describes itself (RFC 3264, section 5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// Sends and receives.
+    #[default]
+    SendRecv,
+    /// Sends only: the other side is on hold with music.
+    SendOnly,
+    /// Receives only.
+    RecvOnly,
+    /// Neither: on hold.
+    Inactive,
+}
+
+impl Direction {
+    /// Whether the describing side sends.
+    pub fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    /// Whether the describing side wants to receive.
+    pub fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+
+    /// The same flow seen from the other side; also the answer to it that limits nothing further.
+    pub fn reversed(self) -> Self {
+        match self {
+            Self::SendOnly => Self::RecvOnly,
+            Self::RecvOnly => Self::SendOnly,
+            same => same,
+        }
+    }
+}
+
+/// An RTP encoding by its registered name (RFC 3551; RFC 4733 for telephone-event).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// G.711 mu-law, 8 kHz.
+    Pcmu,
+    /// G.711 A-law, 8 kHz.
+    Pcma,
+    /// DTMF digits and other events beside the audio.
+    TelephoneEvent,
+    /// Anything else that was offered, in upper case: kept so that it can be named, never chosen by us.
+    Other(Box<str>),
+}
+
+impl Encoding {
+    /// The registered name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Pcmu => "PCMU",
+            Self::Pcma => "PCMA",
+            Self::TelephoneEvent => "telephone-event",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// The encoding of that name; names are compared without case (RFC 8866, section 6.6).
+    pub fn from_name(name: &str) -> Self {
+        match name.to_ascii_uppercase().as_str() {
+            "PCMU" => Self::Pcmu,
+            "PCMA" => Self::Pcma,
+            "TELEPHONE-EVENT" => Self::TelephoneEvent,
+            other => Self::Other(other.into()),
+        }
+    }
+
+    /// Whether this carries sound (and can therefore be all that a call needs).
+    pub fn is_audio(&self) -> bool {
+        !matches!(self, Self::TelephoneEvent)
+    }
+}
+
+/// One line of the format list of a media description.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Format {
+    /// RTP payload type, 0 to 127, in the numbering of the describing side.
+    pub payload_type: u8,
+    /// What it carries.
+    pub encoding: Encoding,
+    /// RTP clock rate in Hz.
+    pub clock_rate_hz: u32,
+    /// Audio channels, at least 1.
+    pub channels: u8,
+    /// The `a=fmtp` parameters, unparsed.
+    pub parameters: Option<Box<str>>,
+}
+
+impl Format {
+    /// A single-channel format without parameters.
+    pub fn new(payload_type: u8, encoding: Encoding, clock_rate_hz: u32) -> Self {
+        Self { payload_type, encoding, clock_rate_hz, channels: 1, parameters: None }
+    }
+
+    /// Whether two formats carry the same thing, whatever payload types the two sides gave it.
+    pub fn same_media(&self, other: &Self) -> bool {
+        self.encoding == other.encoding
+            && self.clock_rate_hz == other.clock_rate_hz
+            && self.channels == other.channels
+    }
+}
+
+/// One side's description of the one audio stream of a leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaDescription {
+    /// Who holds the media.
+    pub holder: Holder,
+    /// Where the describing side wants RTP. Port 0 means that it refuses the stream (RFC 3264, section 6);
+    /// an unspecified address means that it is on hold the old way (RFC 2543 `c=0.0.0.0`).
+    pub rtp: SocketAddr,
+    /// Where it wants RTCP, when not on the RTP port plus one (RFC 3605).
+    pub rtcp: Option<SocketAddr>,
+    /// Whether RTCP shares the RTP port (RFC 5761).
+    pub rtcp_mux: bool,
+    /// What it can receive, best first.
+    pub formats: Vec<Format>,
+    /// Which way it wants media to flow.
+    pub direction: Direction,
+    /// Packet time it prefers to receive, in ms.
+    pub ptime_ms: u8,
+}
+
+impl MediaDescription {
+    /// The format list's first entry that carries sound.
+    pub fn first_audio(&self) -> Option<&Format> {
+        self.formats.iter().find(|f| f.encoding.is_audio())
+    }
+}

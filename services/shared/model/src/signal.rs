@@ -1,0 +1,151 @@
+//! What signalling says to the owner of a shard, and what the owner says back: one ordered stream per replica.
+//!
+//! ## The order, and what a break does to it
+//!
+//! A replica numbers the signals of each leg from 1 and keeps them (bounded) until they are acknowledged; the owner
+//! acknowledges a signal when the record that holds its consequences is in the log. The owner numbers the commands
+//! of each leg from 1; they stand in the log too, and the replica acknowledges each when it has been acted upon.
+//! After a break either side sends again what is not acknowledged, and the other side drops what it has seen.
+
+use std::net::SocketAddr;
+
+use crate::command::LegCommand;
+use crate::ids::{BootId, LegId, ReplicaId, TenantId};
+use crate::media::MediaDescription;
+use crate::party::Party;
+use crate::termination::Termination;
+use crate::time::Timestamp;
+
+/// Something that happened on one leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LegSignal {
+    /// The life of the replica in which the leg lives.
+    pub boot: BootId,
+    /// The leg. For an incoming call, signalling made the id.
+    pub leg: LegId,
+    /// The tenant, which decides the shard.
+    pub tenant: TenantId,
+    /// Counts the leg's signals from 1, without a gap.
+    pub n: u64,
+    /// When signalling saw it.
+    pub at: Timestamp,
+    /// What happened.
+    pub kind: LegSignalKind,
+}
+
+/// What happened on a leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LegSignalKind {
+    /// A new call comes in (INVITE outside a dialog). 100 has been sent; nothing else will be without a command.
+    Offered(Box<Offered>),
+    /// The called phone rings (180), perhaps with early media (183 with SDP).
+    Progress {
+        /// The early answer, if it sent one.
+        media: Option<MediaDescription>,
+    },
+    /// The called phone answered (2xx). The ACK has been sent.
+    Answered {
+        /// Its answer to our offer.
+        media: Option<MediaDescription>,
+    },
+    /// The calling phone confirmed our 2xx with its ACK.
+    Confirmed {
+        /// Its answer, when the offer was in our 2xx.
+        media: Option<MediaDescription>,
+    },
+    /// The phone offers other media within the dialog (re-INVITE or UPDATE). A pure session refresh is answered by
+    /// signalling alone and is not told.
+    Reoffered {
+        /// The offer; none when the phone asks us to make one.
+        media: Option<MediaDescription>,
+    },
+    /// A digit came by INFO.
+    Digit {
+        /// One of `0-9 * # A-D`.
+        digit: char,
+        /// How long it was pressed, in ms.
+        duration_ms: u32,
+    },
+    /// The leg is over, whoever ended it: always the last signal of a leg, and always sent, also after a command
+    /// that ended it.
+    Ended(Termination),
+}
+
+/// A call that came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offered {
+    /// Who calls: with user and device when the digest proved them.
+    pub from: Party,
+    /// The user part of the Request-URI: what was dialled.
+    pub dialled: Box<str>,
+    /// Where the INVITE really came from. Media may use it as the `nat` policy's address.
+    pub source: SocketAddr,
+    /// The caller's offer; none when it leaves the offer to us.
+    pub media: Option<MediaDescription>,
+    /// The Call-ID, for correlation with traces and CDRs of other systems.
+    pub sip_call_id: Box<str>,
+}
+
+/// From a replica to the owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplicaMessage {
+    /// The first message on every stream.
+    Hello(Hello),
+    /// Something happened on a leg.
+    Signal(LegSignal),
+    /// A command has been acted upon (or was known already).
+    Applied {
+        /// The leg.
+        leg: LegId,
+        /// The command's number.
+        n: u64,
+    },
+    /// The replica will take no new legs and will be gone when its last leg is.
+    Draining,
+}
+
+/// Who a replica is and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// The replica's name.
+    pub replica: ReplicaId,
+    /// Its present life.
+    pub boot: BootId,
+    /// Every leg it holds, also those that ended and whose last signal is not acknowledged.
+    pub legs: Vec<HeldLeg>,
+}
+
+/// One leg that a replica holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldLeg {
+    /// The leg.
+    pub leg: LegId,
+    /// Its tenant.
+    pub tenant: TenantId,
+    /// The number of the last command acted upon; 0 for none.
+    pub last_command_n: u64,
+}
+
+/// From the owner to a replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnerMessage {
+    /// The first message on every stream: the owner's present life.
+    Welcome {
+        /// Changes when the owner restarted.
+        boot: BootId,
+    },
+    /// The consequences of a leg's signals up to `n` are in the log.
+    Ack {
+        /// The leg.
+        leg: LegId,
+        /// The last acknowledged signal.
+        n: u64,
+    },
+    /// Do something on a leg.
+    Command(LegCommand),
+    /// The owner does not know this leg (and has waited long enough to be sure): end it, with Reason, and forget it.
+    Release {
+        /// The leg.
+        leg: LegId,
+    },
+}

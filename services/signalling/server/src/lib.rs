@@ -1,0 +1,1 @@
+//! The SIP edge: sockets, the registrar, and one user agent per leg.

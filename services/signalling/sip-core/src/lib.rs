@@ -1,0 +1,1 @@
+//! SIP and SDP without sockets: messages, transactions, dialogs, registrations and digest authentication.
