@@ -1,1 +1,27 @@
-//! The contracts between Sidetone's services, as protocol buffers.
+//! The contracts between Sidetone's services, generated from the `.proto` files beside this crate, which are also
+//! their documentation.
+//!
+//! Without the feature `grpc` only the messages are built; pure crates use it that way.
+#![allow(missing_docs, unreachable_pub, clippy::all)]
+
+macro_rules! package {
+    ($name:ident) => {
+        pub mod $name {
+            pub mod v1 {
+                include!(concat!(env!("OUT_DIR"), "/sidetone.", stringify!($name), ".v1.rs"));
+            }
+        }
+    };
+}
+
+package!(callcontrol);
+package!(directory);
+package!(events);
+package!(media);
+package!(push);
+package!(signalling);
+package!(store);
+package!(types);
+
+/// The file descriptor set of every contract, for gRPC reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

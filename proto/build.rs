@@ -1,0 +1,20 @@
+//! Compiles the contracts without a system protoc.
+use std::path::PathBuf;
+
+use prost::Message as _;
+
+const FILES: [&str; 8] = ["callcontrol", "directory", "events", "media", "push", "signalling", "store", "types"];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=sidetone");
+    let paths: Vec<String> = FILES.iter().map(|name| format!("sidetone/{name}/v1/{name}.proto")).collect();
+    let descriptors = protox::compile(&paths, ["."])?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .bytes(".sidetone.store.v1")
+        .client_mod_attribute(".", "#[cfg(feature = \"grpc\")]")
+        .server_mod_attribute(".", "#[cfg(feature = \"grpc\")]")
+        .compile_fds(descriptors)?;
+    Ok(())
+}
