@@ -1,1 +1,77 @@
 //! Every instrument and label in one place, the log set-up, and the redaction of numbers and addresses.
+//!
+//! An instrument's name is `sidetone_<group>_<what>_<unit>`, or `_total` for a count of events. Labels come from
+//! closed sets only; a tenant's name, a number or an address is never a label.
+#![forbid(unsafe_code)]
+
+mod instruments;
+pub mod log;
+pub mod redact;
+
+use std::sync::Arc;
+
+use prometheus::{Encoder as _, Registry, TextEncoder};
+
+pub use instruments::{CallControl, Media, Push, Signalling, Store};
+
+/// The instruments of one process.
+///
+/// All groups exist in every process, so that a dashboard finds the same names everywhere; those of services that do
+/// not run here stay at zero.
+#[derive(Debug)]
+pub struct Telemetry {
+    registry: Registry,
+    /// The SIP edge.
+    pub signalling: Signalling,
+    /// Calls and the log.
+    pub call_control: CallControl,
+    /// Media threads, legs and recordings.
+    pub media: Media,
+    /// Wake-ups.
+    pub push: Push,
+    /// The store.
+    pub store: Store,
+}
+
+impl Telemetry {
+    /// Registers every instrument. Fails only when two have one name.
+    pub fn new() -> Result<Arc<Self>, prometheus::Error> {
+        let registry = Registry::new();
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let signalling = Signalling::register(&registry)?;
+        let call_control = CallControl::register(&registry)?;
+        let media = Media::register(&registry)?;
+        let push = Push::register(&registry)?;
+        let store = Store::register(&registry)?;
+        Ok(Arc::new(Self { registry, signalling, call_control, media, push, store }))
+    }
+
+    /// Everything in the Prometheus text format, version 0.0.4.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        String::from_utf8(text).map_err(|e| prometheus::Error::Msg(e.to_string()))
+    }
+
+    /// The content type of [`Telemetry::render`].
+    pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_instrument_has_a_unit_and_help() {
+        let telemetry = Telemetry::new().unwrap();
+        for family in telemetry.registry.gather() {
+            let name = family.name();
+            if name.starts_with("sidetone_") {
+                let units = ["_total", "_seconds", "_bytes", "_count", "_ratio"];
+                assert!(units.iter().any(|u| name.ends_with(u)), "{name} has no unit");
+                assert!(!family.help().is_empty(), "{name} has no help");
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Instruments of a media node.
+
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry, Result};
+
+use super::{counter, counters, gauge, seconds};
+
+/// Instruments of a media node.
+#[derive(Debug)]
+pub struct Media {
+    /// RTP packets accepted.
+    pub packets_received: IntCounter,
+    /// RTP packets sent.
+    pub packets_sent: IntCounter,
+    /// Packets dropped, by reason.
+    pub packets_dropped: IntCounterVec,
+    /// Legs held now.
+    pub legs: IntGauge,
+    /// Mixes held now.
+    pub mixes: IntGauge,
+    /// Recordings running now.
+    pub recordings: IntGauge,
+    /// Ticks that began more than one packet time late.
+    pub late_ticks: IntCounter,
+    /// Ticks done.
+    pub ticks: IntCounter,
+    /// Work done in one tick of one worker.
+    pub tick_work: Histogram,
+    /// Legs refused, by reason.
+    pub refused: IntCounterVec,
+    /// Legs freed by the idle time.
+    pub legs_timed_out: IntCounter,
+    /// Recordings that ended, by result.
+    pub recordings_ended: IntCounterVec,
+    /// Frames or events lost because a ring to the control plane was full.
+    pub ring_full: IntCounter,
+}
+
+impl Media {
+    pub(crate) fn register(registry: &Registry) -> Result<Self> {
+        Ok(Self {
+            packets_received: counter(
+                registry,
+                "sidetone_media_packets_received_total",
+                "RTP packets accepted.",
+            )?,
+            packets_sent: counter(registry, "sidetone_media_packets_sent_total", "RTP packets sent.")?,
+            packets_dropped: counters(
+                registry,
+                "sidetone_media_packets_dropped_total",
+                "Packets dropped, by reason.",
+                &["reason"],
+            )?,
+            legs: gauge(registry, "sidetone_media_legs_count", "Legs held now.")?,
+            mixes: gauge(registry, "sidetone_media_mixes_count", "Mixes held now.")?,
+            recordings: gauge(registry, "sidetone_media_recordings_count", "Recordings running now.")?,
+            late_ticks: counter(
+                registry,
+                "sidetone_media_late_ticks_total",
+                "Ticks that began more than one packet time late.",
+            )?,
+            ticks: counter(registry, "sidetone_media_ticks_total", "Ticks done.")?,
+            tick_work: seconds(
+                registry,
+                "sidetone_media_tick_work_seconds",
+                "Work done in one tick of one worker.",
+            )?,
+            refused: counters(
+                registry,
+                "sidetone_media_refused_total",
+                "Legs refused, by reason.",
+                &["reason"],
+            )?,
+            legs_timed_out: counter(
+                registry,
+                "sidetone_media_legs_timed_out_total",
+                "Legs freed by the idle time.",
+            )?,
+            recordings_ended: counters(
+                registry,
+                "sidetone_media_recordings_ended_total",
+                "Recordings that ended, by result.",
+                &["result"],
+            )?,
+            ring_full: counter(
+                registry,
+                "sidetone_media_ring_full_total",
+                "Frames or events lost because a ring to the control plane was full.",
+            )?,
+        })
+    }
+}

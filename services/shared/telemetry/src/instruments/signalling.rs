@@ -1,0 +1,96 @@
+//! Instruments of the SIP edge.
+
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry, Result};
+
+use super::{counter, counters, gauge, seconds};
+
+/// Instruments of the SIP edge.
+#[derive(Debug)]
+pub struct Signalling {
+    /// SIP messages taken in, by method of the request or of the CSeq.
+    pub messages_received: IntCounterVec,
+    /// Datagrams and messages dropped without an answer, by reason.
+    pub messages_dropped: IntCounterVec,
+    /// Responses sent, by class.
+    pub responses_sent: IntCounterVec,
+    /// REGISTER requests by result.
+    pub registrations: IntCounterVec,
+    /// Legs that ended, by cause.
+    pub legs_ended: IntCounterVec,
+    /// New calls refused without call control, by reason.
+    pub refused: IntCounterVec,
+    /// Legs held now.
+    pub legs: IntGauge,
+    /// Signals kept because no owner has acknowledged them.
+    pub unacknowledged: IntGauge,
+    /// Signals dropped because the buffer was full.
+    pub signals_lost: IntCounter,
+    /// 1 while the stream to call control stands.
+    pub owner_attached: IntGauge,
+    /// From sending a signal to its acknowledgement.
+    pub owner_ack: Histogram,
+}
+
+impl Signalling {
+    pub(crate) fn register(registry: &Registry) -> Result<Self> {
+        Ok(Self {
+            messages_received: counters(
+                registry,
+                "sidetone_signalling_messages_received_total",
+                "SIP messages taken in, by method of the request or of the CSeq.",
+                &["method", "kind"],
+            )?,
+            messages_dropped: counters(
+                registry,
+                "sidetone_signalling_messages_dropped_total",
+                "Datagrams and messages dropped without an answer, by reason.",
+                &["reason"],
+            )?,
+            responses_sent: counters(
+                registry,
+                "sidetone_signalling_responses_sent_total",
+                "Responses sent, by class.",
+                &["class"],
+            )?,
+            registrations: counters(
+                registry,
+                "sidetone_signalling_registrations_total",
+                "REGISTER requests by result.",
+                &["result"],
+            )?,
+            legs_ended: counters(
+                registry,
+                "sidetone_signalling_legs_ended_total",
+                "Legs that ended, by cause.",
+                &["cause"],
+            )?,
+            refused: counters(
+                registry,
+                "sidetone_signalling_refused_total",
+                "New calls refused without call control, by reason.",
+                &["reason"],
+            )?,
+            legs: gauge(registry, "sidetone_signalling_legs_count", "Legs held now.")?,
+            unacknowledged: gauge(
+                registry,
+                "sidetone_signalling_unacknowledged_signals_count",
+                "Signals kept because no owner has acknowledged them.",
+            )?,
+            signals_lost: counter(
+                registry,
+                "sidetone_signalling_signals_lost_total",
+                "Signals dropped because the buffer was full.",
+            )?,
+            owner_attached: gauge(
+                registry,
+                "sidetone_signalling_owner_attached_count",
+                "1 while the stream to call control stands.",
+            )?,
+            owner_ack: seconds(
+                registry,
+                "sidetone_signalling_owner_ack_seconds",
+                "From sending a signal to its acknowledgement.",
+            )?,
+        })
+    }
+}
