@@ -1,0 +1,144 @@
+//! One TOML file for all services; every mistake in it is reported at once, each with its key.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+/// One mistake in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Where, for example `media.realms`.
+    pub key: String,
+    /// What is wrong, and what would be right.
+    pub problem: String,
+}
+
+impl ConfigError {
+    /// A mistake at a key.
+    pub fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { key: key.into(), problem: problem.into() }
+    }
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, Clone, thiserror::Error)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl std::fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = self.0.len();
+        write!(f, "{count} mistake{} in the configuration:", if count == 1 { "" } else { "s" })?;
+        for error in &self.0 {
+            write!(f, "\n  {}: {}", error.key, error.problem)?;
+        }
+        Ok(())
+    }
+}
+
+/// A configuration file on its way to typed sections.
+#[derive(Debug, Default)]
+pub struct ConfigFile {
+    table: toml::Table,
+    errors: Vec<ConfigError>,
+}
+
+impl ConfigFile {
+    /// Reads a file. An unreadable or ill-formed one is a mistake like any other.
+    pub fn read(path: &Path) -> Self {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text),
+            Err(error) => Self {
+                errors: vec![ConfigError::new(path.display().to_string(), error.to_string())],
+                ..Self::default()
+            },
+        }
+    }
+
+    /// Reads a text.
+    pub fn parse(text: &str) -> Self {
+        match text.parse::<toml::Table>() {
+            Ok(table) => Self { table, errors: Vec::new() },
+            Err(error) => Self {
+                table: toml::Table::new(),
+                errors: vec![ConfigError::new("(file)", one_line(&error.to_string()))],
+            },
+        }
+    }
+
+    /// Takes a section out of the file; absent, it is the default. `check` looks for mistakes that types cannot show.
+    pub fn section<T: DeserializeOwned + Default>(
+        &mut self,
+        name: &str,
+        check: impl FnOnce(&T, &mut Vec<ConfigError>),
+    ) -> T {
+        let value = match self.table.remove(name) {
+            None => T::default(),
+            Some(toml::Value::Table(table)) => self.typed(name, table),
+            Some(_) => {
+                self.errors.push(ConfigError::new(name, format!("expected a table: [{name}]")));
+                T::default()
+            }
+        };
+        check(&value, &mut self.errors);
+        value
+    }
+
+    fn typed<T: DeserializeOwned + Default>(&mut self, name: &str, table: toml::Table) -> T {
+        let before = self.errors.len();
+        // Each key alone first: a deserializer stops at its first mistake, a person wants all of them.
+        for (key, value) in &table {
+            let single = toml::Table::from_iter([(key.clone(), value.clone())]);
+            if let Err(error) = single.try_into::<T>() {
+                self.errors.push(ConfigError::new(format!("{name}.{key}"), one_line(error.message())));
+            }
+        }
+        match table.try_into::<T>() {
+            Ok(value) => value,
+            Err(error) => {
+                if self.errors.len() == before {
+                    self.errors.push(ConfigError::new(name, one_line(error.message())));
+                }
+                T::default()
+            }
+        }
+    }
+
+    /// All sections have been taken: what is left is unknown.
+    pub fn finish(mut self) -> Result<(), ConfigErrors> {
+        for key in self.table.keys() {
+            self.errors.push(ConfigError::new(key, "unknown section"));
+        }
+        if self.errors.is_empty() { Ok(()) } else { Err(ConfigErrors(self.errors)) }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, serde::Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    struct Section {
+        port: u16,
+        name: String,
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_key() {
+        let mut file = ConfigFile::parse("[a]\nport = 70000\nnaem = 'x'\n[b]\nport = 1\n[c]\n");
+        let _: Section = file.section("a", |_, _| {});
+        let b: Section = file.section("b", |s: &Section, errors| {
+            if s.name.is_empty() {
+                errors.push(ConfigError::new("b.name", "is missing"));
+            }
+        });
+        assert_eq!(b.port, 1);
+        let errors = file.finish().unwrap_err();
+        let keys: Vec<_> = errors.0.iter().map(|e| e.key.as_str()).collect();
+        assert_eq!(keys, ["a.naem", "a.port", "b.name", "c"], "{errors}");
+    }
+}

@@ -1,0 +1,85 @@
+//! A media node over the network, as the trait its server implements.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use sidetone_proto::media::v1::media_client::MediaClient;
+use sidetone_proto::media::v1::media_server::Media;
+use sidetone_proto::media::v1::*;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use super::{LinkError, MediaConnector};
+use crate::grpc::{TlsConfig, channel};
+
+/// A media node, wherever it is.
+pub type MediaService = dyn Media<WatchStream = BoxStream<'static, Result<MediaEvent, Status>>>;
+
+/// What a media node may take to answer. Past it the node is as good as gone.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// A media node over gRPC.
+#[derive(Debug, Clone)]
+pub struct RemoteMedia {
+    client: MediaClient<Channel>,
+}
+
+impl RemoteMedia {
+    /// The node at the far end of a channel.
+    pub fn new(channel: Channel) -> Self {
+        Self { client: MediaClient::new(channel) }
+    }
+}
+
+/// Connects to nodes by the address in their registration.
+#[derive(Debug, Clone)]
+pub struct GrpcMediaConnector {
+    /// How to prove who we are.
+    pub tls: TlsConfig,
+}
+
+#[async_trait::async_trait]
+impl MediaConnector for GrpcMediaConnector {
+    async fn connect(&self, node: &NodeRegistration) -> Result<Arc<MediaService>, LinkError> {
+        let channel = channel(&node.grpc_address, &self.tls)
+            .map_err(|error| LinkError { service: "media", problem: error.to_string() })?;
+        Ok(Arc::new(RemoteMedia::new(channel)))
+    }
+}
+
+macro_rules! forward {
+    ($($method:ident($request:ty) -> $response:ty;)*) => {
+        #[async_trait::async_trait]
+        impl Media for RemoteMedia {
+            $(async fn $method(&self, mut request: Request<$request>) -> Result<Response<$response>, Status> {
+                request.set_timeout(DEADLINE);
+                self.client.clone().$method(request).await
+            })*
+
+            type WatchStream = BoxStream<'static, Result<MediaEvent, Status>>;
+
+            async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+                let response = self.client.clone().watch(request).await?;
+                Ok(response.map(|stream| stream.boxed()))
+            }
+        }
+    };
+}
+
+forward! {
+    create_leg(CreateLegRequest) -> CreateLegResponse;
+    update_leg(UpdateLegRequest) -> UpdateLegResponse;
+    connect_leg(ConnectLegRequest) -> ConnectLegResponse;
+    release_leg(ReleaseLegRequest) -> ReleaseLegResponse;
+    play(PlayRequest) -> PlayResponse;
+    stop_play(StopPlayRequest) -> StopPlayResponse;
+    start_recording(StartRecordingRequest) -> StartRecordingResponse;
+    stop_recording(StopRecordingRequest) -> StopRecordingResponse;
+    refresh(RefreshRequest) -> RefreshResponse;
+    list_legs(ListLegsRequest) -> ListLegsResponse;
+    get_node(GetNodeRequest) -> Node;
+    drain(DrainRequest) -> Node;
+    ack_recording(AckRecordingRequest) -> AckRecordingResponse;
+}
