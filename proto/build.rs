@@ -10,7 +10,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let paths: Vec<String> = FILES.iter().map(|name| format!("sidetone/{name}/v1/{name}.proto")).collect();
     let descriptors = protox::compile(&paths, ["."])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    let encoded = descriptors.encode_to_vec();
+    pbjson_build::Builder::new()
+        .register_descriptors(&encoded)?
+        .preserve_proto_field_names()
+        .emit_fields()
+        .build(&[".sidetone"])?;
+    std::fs::write(out.join("descriptors.bin"), encoded)?;
     tonic_prost_build::configure()
         .bytes(".sidetone.store.v1")
         .client_mod_attribute(".", "#[cfg(feature = \"grpc\")]")

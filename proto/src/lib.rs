@@ -1,7 +1,7 @@
 //! The contracts between Sidetone's services, generated from the `.proto` files beside this crate, which are also
 //! their documentation.
 //!
-//! Without the feature `grpc` only the messages are built; pure crates use it that way.
+//! Without the feature `grpc` only the messages are built; pure crates use it that way. The feature `json` adds the canonical JSON form.
 #![allow(missing_docs, unreachable_pub, clippy::all)]
 
 macro_rules! package {
@@ -9,6 +9,8 @@ macro_rules! package {
         pub mod $name {
             pub mod v1 {
                 include!(concat!(env!("OUT_DIR"), "/sidetone.", stringify!($name), ".v1.rs"));
+                #[cfg(feature = "json")]
+                include!(concat!(env!("OUT_DIR"), "/sidetone.", stringify!($name), ".v1.serde.rs"));
             }
         }
     };
