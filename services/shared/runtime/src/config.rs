@@ -1,4 +1,6 @@
 //! One TOML file for all services; every mistake in it is reported at once, each with its key.
+//!
+//! `${NAME}` inside a string value is replaced by that environment variable; `$${` stands for `${`.
 
 use std::path::Path;
 
@@ -54,10 +56,21 @@ impl ConfigFile {
         }
     }
 
-    /// Reads a text.
+    /// Reads a text, with the process's environment.
     pub fn parse(text: &str) -> Self {
+        Self::parse_with(text, &|name| std::env::var(name).ok())
+    }
+
+    /// Reads a text, with the environment that `variable` knows.
+    pub fn parse_with(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Self {
         match text.parse::<toml::Table>() {
-            Ok(table) => Self { table, errors: Vec::new() },
+            Ok(mut table) => {
+                let mut errors = Vec::new();
+                for (key, value) in &mut table {
+                    expand(key, value, variable, &mut errors);
+                }
+                Self { table, errors }
+            }
             Err(error) => Self {
                 table: toml::Table::new(),
                 errors: vec![ConfigError::new("(file)", one_line(&error.to_string()))],
@@ -112,6 +125,52 @@ impl ConfigFile {
     }
 }
 
+/// Replaces `${NAME}` in every string below `value`.
+fn expand(
+    key: &str,
+    value: &mut toml::Value,
+    variable: &dyn Fn(&str) -> Option<String>,
+    errors: &mut Vec<ConfigError>,
+) {
+    match value {
+        toml::Value::String(text) => match expand_text(text, variable) {
+            Ok(expanded) => *text = expanded,
+            Err(problem) => errors.push(ConfigError::new(key, problem)),
+        },
+        toml::Value::Array(values) => {
+            for (index, value) in values.iter_mut().enumerate() {
+                expand(&format!("{key}[{index}]"), value, variable, errors);
+            }
+        }
+        toml::Value::Table(table) => {
+            for (name, value) in table.iter_mut() {
+                expand(&format!("{key}.{name}"), value, variable, errors);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn expand_text(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+    let mut expanded = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        if rest[..start].ends_with('$') {
+            expanded.push_str(&rest[..start - 1]);
+            expanded.push_str("${");
+            rest = &rest[start + 2..];
+            continue;
+        }
+        let end = rest[start..].find('}').ok_or("a `${` without its `}`; write `$${` for a literal one")?;
+        let name = &rest[start + 2..start + end];
+        expanded.push_str(&rest[..start]);
+        expanded.push_str(&variable(name).ok_or_else(|| format!("the environment has no variable {name}"))?);
+        rest = &rest[start + end + 1..];
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -125,6 +184,17 @@ mod tests {
     struct Section {
         port: u16,
         name: String,
+    }
+
+    #[test]
+    fn the_environment_is_put_in() {
+        let variable = |name: &str| (name == "IP").then(|| "192.0.2.7".to_owned());
+        let mut file = ConfigFile::parse_with("[a]\nname = '${IP}:1 $${x}'\n", &variable);
+        let a: Section = file.section("a", |_, _| {});
+        assert_eq!(a.name, "192.0.2.7:1 ${x}");
+        assert!(file.finish().is_ok());
+        let errors = ConfigFile::parse_with("[a]\nname = '${NO}'\n", &variable).finish().unwrap_err();
+        assert_eq!(errors.0[0].key, "a.name");
     }
 
     #[test]
