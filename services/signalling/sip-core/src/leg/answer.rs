@@ -1,0 +1,315 @@
+//! An incoming call: from the INVITE to the ACK (RFC 3261 section 13.3).
+
+use std::time::{Duration, Instant};
+
+use sidetone_model::media::MediaDescription;
+use sidetone_model::party::Party;
+use sidetone_model::signal::{LegSignalKind, Offered};
+use sidetone_model::termination::{Cause, Termination};
+
+use super::offer::Negotiation;
+use super::session::{SessionTimer, SessionRefusal};
+use super::state::{Accepted, Change, Ending, Incoming, State};
+use super::{Caller, CommandError, Leg, LegOutput, LegSetup};
+use crate::dialog::DialogState;
+use crate::message::{Request, Response, ResponseBuilder, Status};
+use crate::reason;
+use crate::sdp::{self, RemoteSdp};
+use crate::tokens::Tokens;
+use crate::transaction::ServerTx;
+use crate::uri::{SipUri, host_port};
+
+impl Leg {
+    /// A leg for a call that comes in. It signals `Offered` at once.
+    ///
+    /// # Errors
+    /// The response with which the INVITE must be refused without asking anybody: no Contact or bad routes (400),
+    /// an extension that is required and not had (420), a body that is no SDP (415), SDP without an audio stream
+    /// that we can use (488), a session interval below 90 s (422).
+    pub fn incoming(
+        setup: LegSetup,
+        tx: ServerTx,
+        invite: Request,
+        caller: Caller,
+        tokens: &mut Tokens,
+        now: Instant,
+    ) -> Result<Self, Box<Response>> {
+        let tag = tokens.tag();
+        let refuse = |status: Status| ResponseBuilder::new(&invite, status, &tag);
+        check_required(&invite, &tag)?;
+        let offer = offer_of(&invite).map_err(|refusal| Box::new(refusal.response(&invite, &tag)))?;
+        let (Some(target), Ok(routes)) = (invite.contact_target(), invite.record_route()) else {
+            return Err(Box::new(refuse(Status::BAD_REQUEST).build()));
+        };
+        let session = SessionTimer::from_invite(&invite, now).map_err(|SessionRefusal { min_s }| {
+            Box::new(
+                refuse(Status::SESSION_INTERVAL_TOO_SMALL).header("Min-SE", min_s.to_string()).build(),
+            )
+        })?;
+        let party = Party {
+            user: caller.user,
+            device: caller.device,
+            number: invite.from().uri.user().into(),
+            display_name: invite.from().display_name.clone(),
+        };
+        let offered = Offered {
+            from: party,
+            dialled: invite.uri().user().into(),
+            source: setup.flow.remote,
+            media: offer.as_ref().map(|offer| offer.audio.clone()),
+            sip_call_id: invite.call_id().into(),
+        };
+        let dialog = DialogState {
+            call_id: invite.call_id().into(),
+            local: invite.to().clone().with_param("tag", &tag),
+            remote: invite.from().clone(),
+            local_cseq: 0,
+            remote_cseq: Some(invite.cseq()),
+            remote_target: target,
+            route_set: routes,
+            local_contact: contact(&setup, &offered.dialled).into(),
+            via: via(&setup).into(),
+            branches: 0,
+        };
+        let expires_at = invite.expires_s().map(|s| now + Duration::from_secs(u64::from(s.max(1))));
+        let incoming =
+            Incoming { tx, invite: Box::new(invite), offer: offer.map(Box::new), expires_at };
+        let mut leg = Self {
+            setup,
+            dialog,
+            state: State::Offered(incoming),
+            negotiation: Negotiation::new(tokens.session_id()),
+            session,
+            opened_by: None,
+            outputs: std::collections::VecDeque::new(),
+            ended: false,
+            finished: false,
+            owner_away: false,
+        };
+        leg.signal(LegSignalKind::Offered(Box::new(offered)));
+        Ok(leg)
+    }
+
+    /// Takes the CANCEL of the INVITE that opened this leg: 487 unless it is answered already (RFC 3261
+    /// section 9.2). The transaction layer has answered the CANCEL itself.
+    pub fn handle_cancel(&mut self, cancel: &Request) {
+        if let State::Offered(_) | State::Early { .. } = self.state {
+            let termination =
+                reason::termination(&cancel.headers_named("Reason"), Cause::Cancelled);
+            self.refuse_invite(Status::REQUEST_TERMINATED, None);
+            self.signal_ended(termination.with_sip_status(Status::REQUEST_TERMINATED.code()));
+            self.finish();
+        }
+    }
+
+    /// Takes an ACK to a 2xx of this leg.
+    pub fn handle_ack(&mut self, ack: &Request, now: Instant) {
+        // ## Answered => Confirmed, Ending(ByeAfterAck) => Ending(Bye), Confirmed(Accepted) => Confirmed
+        match std::mem::replace(&mut self.state, State::Finished) {
+            State::Answered(accepted) if accepted.cseq == ack.cseq() => {
+                self.state = State::Confirmed { change: Change::None };
+                match self.answer_in_ack(&accepted, ack) {
+                    Ok(media) => self.signal(LegSignalKind::Confirmed { media }),
+                    Err(termination) => self.end_confirmed(termination, now),
+                }
+            }
+            State::Confirmed { change: Change::Accepted(accepted) } if accepted.cseq == ack.cseq() => {
+                self.state = State::Confirmed { change: Change::None };
+                match self.answer_in_ack(&accepted, ack) {
+                    Ok(None) => {}
+                    Ok(media) => self.signal(LegSignalKind::Confirmed { media }),
+                    Err(termination) => self.end_confirmed(termination, now),
+                }
+            }
+            State::Ending(Ending::ByeAfterAck { accepted, termination }) if accepted.cseq == ack.cseq() => {
+                self.send_bye(&termination, now);
+            }
+            other => self.state = other,
+        }
+    }
+
+    /// 180, or 183 with early media. Without an offer there is nothing that early media could answer.
+    pub(super) fn ring(&mut self, media: Option<MediaDescription>, now: Instant) -> Result<(), CommandError> {
+        // ## Offered => Early, Early => Early
+        let incoming = match std::mem::replace(&mut self.state, State::Finished) {
+            State::Offered(incoming) | State::Early { incoming, .. } => incoming,
+            other => {
+                self.state = other;
+                return Err(CommandError::WrongState);
+            }
+        };
+        let body = match (&media, &incoming.offer) {
+            (Some(media), Some(offer)) => Some(self.negotiation.answer(media, offer)),
+            _ => None,
+        };
+        let status = if body.is_some() { Status::SESSION_PROGRESS } else { Status::RINGING };
+        let mut response = self.dialog_response(&incoming.invite, status);
+        if let Some(body) = body {
+            response = response.body(sdp::CONTENT_TYPE, body);
+        }
+        let response = response.build();
+        self.respond(incoming.tx, response.clone());
+        self.state =
+            State::Early { incoming, provisional: Box::new(response), refresh_at: now + PROVISIONAL_REFRESH };
+        Ok(())
+    }
+
+    pub(super) fn answer(&mut self, media: MediaDescription, now: Instant) -> Result<(), CommandError> {
+        // ## (Offered | Early) => Answered
+        let incoming = match std::mem::replace(&mut self.state, State::Finished) {
+            State::Offered(incoming) | State::Early { incoming, .. } => incoming,
+            other => {
+                self.state = other;
+                return Err(CommandError::WrongState);
+            }
+        };
+        let body = match &incoming.offer {
+            Some(offer) => self.negotiation.answer(&media, offer),
+            None => self.negotiation.offer(&media),
+        };
+        let accepted = self.accept(incoming.tx, &incoming.invite, body, incoming.offer.is_none(), now);
+        self.state = State::Answered(accepted);
+        Ok(())
+    }
+
+    /// Sends a 2xx to an INVITE or re-INVITE, which then waits for its ACK.
+    pub(super) fn accept(
+        &mut self,
+        tx: ServerTx,
+        invite: &Request,
+        body: String,
+        answer_in_ack: bool,
+        now: Instant,
+    ) -> Accepted {
+        let response = self
+            .session
+            .confirm(self.dialog_response(invite, Status::OK), now)
+            .body(sdp::CONTENT_TYPE, body)
+            .build();
+        self.respond(tx, response.clone());
+        let timers = self.setup.timers;
+        Accepted {
+            tx,
+            response: Box::new(response),
+            cseq: invite.cseq(),
+            answer_in_ack,
+            interval: timers.t1,
+            retransmit_at: now + timers.t1,
+            give_up_at: now + timers.timeout(),
+        }
+    }
+
+    /// Gives the final refusal to the INVITE that opened the leg.
+    pub(super) fn refuse_invite(&mut self, status: Status, termination: Option<&Termination>) {
+        let (State::Offered(incoming) | State::Early { incoming, .. }) = &self.state else { return };
+        let retry = termination.and_then(|end| end.cause.retry_after_s()).map(|seconds| seconds.to_string());
+        let response = ResponseBuilder::new(&incoming.invite, status, self.dialog.local_tag())
+            .header("Server", self.setup.product.as_ref())
+            .header_opt("Reason", termination.map(reason::header))
+            .header_opt("Retry-After", retry)
+            .build();
+        let tx = incoming.tx;
+        self.respond(tx, response);
+    }
+
+    /// A response that makes or keeps a dialog (RFC 3261 section 12.1.1).
+    pub(super) fn dialog_response(&self, request: &Request, status: Status) -> ResponseBuilder {
+        ResponseBuilder::new(request, status, self.dialog.local_tag())
+            .copy("Record-Route", request)
+            .header("Contact", self.dialog.local_contact.as_ref())
+            .header("Allow", ALLOW)
+            .header("Supported", SUPPORTED)
+            .header("Server", self.setup.product.as_ref())
+    }
+
+    /// The answer that an ACK brings, when our offer stood in the 2xx.
+    fn answer_in_ack(
+        &mut self,
+        accepted: &Accepted,
+        ack: &Request,
+    ) -> Result<Option<MediaDescription>, Termination> {
+        if !accepted.answer_in_ack {
+            return Ok(None);
+        }
+        let answer = sdp::parse_session(ack.body()).map_err(|error| Termination::new(error.cause()))?;
+        let media = answer.audio.clone();
+        self.negotiation.learn_answer(answer);
+        Ok(Some(media))
+    }
+
+    pub(super) fn retransmit_accept(accepted: &mut Accepted, t2: Duration) -> LegOutput {
+        // RFC 3261 section 13.3.1.4: on every transport, doubling up to T2.
+        accepted.interval = (accepted.interval * 2).min(t2);
+        accepted.retransmit_at += accepted.interval;
+        LegOutput::Respond { tx: accepted.tx, response: (*accepted.response).clone() }
+    }
+}
+
+/// Why a body is not taken.
+pub(super) enum BodyRefusal {
+    NotSdp,
+    Sdp(sdp::SdpError),
+}
+
+impl BodyRefusal {
+    pub(super) fn response(&self, request: &Request, tag: &str) -> Response {
+        match self {
+            // RFC 3261 section 8.2.3.
+            Self::NotSdp => ResponseBuilder::new(request, Status::UNSUPPORTED_MEDIA_TYPE, tag)
+                .header("Accept", sdp::CONTENT_TYPE)
+                .build(),
+            Self::Sdp(error) => {
+                let status = Status::new(error.cause().sip_status()).unwrap_or(Status::BAD_REQUEST);
+                ResponseBuilder::new(request, status, tag).build()
+            }
+        }
+    }
+}
+
+/// The offer in a request; none when it has no body.
+pub(super) fn offer_of(request: &Request) -> Result<Option<RemoteSdp>, BodyRefusal> {
+    if request.body().is_empty() {
+        return Ok(None);
+    }
+    if request.content_type() != sdp::CONTENT_TYPE {
+        return Err(BodyRefusal::NotSdp);
+    }
+    sdp::parse_session(request.body()).map(Some).map_err(BodyRefusal::Sdp)
+}
+
+/// RFC 3261 section 8.2.2.3: 420 names what is required and not had.
+pub(super) fn check_required(request: &Request, tag: &str) -> Result<(), Box<Response>> {
+    let unknown: Vec<String> = request
+        .tokens("Require")
+        .into_iter()
+        .filter(|token| !SUPPORTED.eq_ignore_ascii_case(token))
+        .collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let response = ResponseBuilder::new(request, Status::BAD_EXTENSION, tag)
+        .header("Unsupported", unknown.join(", "))
+        .build();
+    Err(Box::new(response))
+}
+
+pub(super) fn via(setup: &LegSetup) -> String {
+    format!("SIP/2.0/{} {}", setup.flow.transport.token(), host_port(setup.advertised))
+}
+
+/// Our Contact: the phone's later requests come to the address that it reaches us by.
+pub(super) fn contact(setup: &LegSetup, user: &str) -> String {
+    let host = host_port(setup.advertised);
+    let uri = SipUri::sip(user, &host).map_or_else(|_| format!("sip:{host}"), |uri| uri.to_string());
+    match setup.flow.transport {
+        sidetone_model::party::Transport::Udp => format!("<{uri}>"),
+        sidetone_model::party::Transport::Tcp => format!("<{uri};transport=tcp>"),
+    }
+}
+
+/// What a leg understands.
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+/// The one extension that a phone may require (RFC 4028).
+pub(super) const SUPPORTED: &str = "timer";
+/// RFC 3261 section 13.3.1.1: every minute.
+pub(super) const PROVISIONAL_REFRESH: Duration = Duration::from_secs(60);

@@ -1,0 +1,263 @@
+//! An outgoing call: from the INVITE to its 2xx or refusal (RFC 3261 section 13.2).
+
+use std::time::Instant;
+
+use sidetone_model::command::Invite;
+use sidetone_model::signal::LegSignalKind;
+use sidetone_model::termination::{Cause, Termination};
+
+use super::answer::{ALLOW, contact, via};
+use super::offer::Negotiation;
+use super::session::SessionTimer;
+use super::state::{Change, Ending, State};
+use super::{CommandError, Leg, LegOutput, LegSetup};
+use crate::dialog::DialogState;
+use crate::message::{Method, Request, RequestBuilder, Response};
+use crate::reason;
+use crate::sdp::{self, RemoteSdp};
+use crate::tokens::Tokens;
+use crate::transaction::Failure;
+use crate::uri::{NameAddr, SipUri};
+
+/// The INVITE that opened the leg.
+#[derive(Debug)]
+pub(super) struct SentInvite {
+    request: Request,
+    /// An answer in a provisional response, with the tag of who sent it.
+    early: Option<(Box<str>, RemoteSdp)>,
+    /// The ACK for each tag that has sent a 2xx, to be repeated with it.
+    acks: Vec<(Box<str>, Request)>,
+}
+
+impl Leg {
+    /// A leg for a call to a device; sends the INVITE at once.
+    ///
+    /// # Errors
+    /// When the binding's contact is no SIP URI or a value cannot stand in a SIP message.
+    pub fn outgoing(setup: LegSetup, invite: &Invite, tokens: &mut Tokens) -> Result<Self, CommandError> {
+        let unwritable = |_| CommandError::Unwritable;
+        let target = SipUri::parse(invite.binding.contact_uri.as_bytes())
+            .ok()
+            .filter(SipUri::is_sip)
+            .ok_or(CommandError::Unwritable)?;
+        let from = SipUri::sip(&invite.from.number, &setup.domain).map_err(unwritable)?;
+        let to = SipUri::sip(&invite.to, &setup.domain).map_err(unwritable)?;
+        let dialog = DialogState {
+            call_id: tokens.call_id().into(),
+            local: NameAddr::new(invite.from.display_name.clone(), from).with_param("tag", &tokens.tag()),
+            remote: NameAddr::new("", to),
+            local_cseq: 0,
+            remote_cseq: None,
+            remote_target: target,
+            route_set: Vec::new(),
+            local_contact: contact(&setup, &invite.from.number).into(),
+            via: via(&setup).into(),
+            branches: 0,
+        };
+        let mut leg = Self {
+            setup,
+            dialog,
+            state: State::Calling,
+            negotiation: Negotiation::new(tokens.session_id()),
+            session: SessionTimer::default(),
+            opened_by: None,
+            outputs: std::collections::VecDeque::new(),
+            ended: false,
+            finished: false,
+            owner_away: false,
+        };
+        let offer = leg.negotiation.offer(&invite.media);
+        let request = leg
+            .dialog
+            .next_request(Method::Invite)
+            .header("Contact", leg.dialog.local_contact.as_ref())
+            .header("Allow", ALLOW)
+            .header("User-Agent", leg.setup.product.as_ref())
+            .body(sdp::CONTENT_TYPE, offer)
+            .build()
+            .map_err(|_| CommandError::Unwritable)?;
+        leg.opened_by =
+            Some(Box::new(SentInvite { request: request.clone(), early: None, acks: Vec::new() }));
+        leg.send(request);
+        Ok(leg)
+    }
+
+    pub(super) fn handle_invite_response(&mut self, response: &Response, now: Instant) {
+        let ours = self.opened_by.as_ref().is_some_and(|sent| sent.request.cseq() == response.cseq());
+        if !ours {
+            return;
+        }
+        let status = response.status();
+        if status.is_provisional() {
+            self.handle_provisional(response, now);
+        } else if status.is_success() {
+            self.handle_accepted(response, now);
+        } else {
+            self.handle_refused(response);
+        }
+    }
+
+    pub(super) fn handle_invite_failure(&mut self, failure: Failure) {
+        // ## (Calling | Proceeding | Ending(Cancelling)) => Finished
+        let cause = match failure {
+            Failure::Timeout => Cause::Timeout,
+            Failure::Transport => Cause::TransportFailure,
+        };
+        match self.state {
+            State::Calling | State::Proceeding | State::Ending(Ending::Cancelling { .. }) => {
+                self.signal_ended(Termination::new(cause));
+                self.finish();
+            }
+            // Answered already: the transaction's end changes nothing.
+            _ => {}
+        }
+    }
+
+    fn handle_provisional(&mut self, response: &Response, now: Instant) {
+        // ## Calling => Proceeding, Ending(Cancelling) => the same with its CANCEL sent
+        match &mut self.state {
+            State::Calling => self.state = State::Proceeding,
+            State::Proceeding => {}
+            State::Ending(Ending::Cancelling { sent: sent @ false, termination, give_up_at }) => {
+                *sent = true;
+                *give_up_at = Some(now + self.setup.timers.timeout());
+                let termination = termination.clone();
+                self.send_cancel(&termination);
+                return;
+            }
+            _ => return,
+        }
+        if response.status().code() == 100 {
+            return;
+        }
+        let early = self.read_answer(response);
+        let media = early.as_ref().map(|answer| answer.audio.clone());
+        if let (Some(sent), Some(tag), Some(answer)) =
+            (self.opened_by.as_mut(), response.to().tag(), early)
+        {
+            sent.early = Some((tag.into(), answer));
+        }
+        self.signal(LegSignalKind::Progress { media });
+    }
+
+    fn handle_accepted(&mut self, response: &Response, now: Instant) {
+        let tag: Box<str> = response.to().tag().unwrap_or_default().into();
+        if let Some(ack) = self.ack_sent_to(&tag) {
+            // RFC 3261 section 13.2.2.4: each 2xx that comes again gets its ACK again.
+            self.outputs.push_back(LegOutput::Ack { flow: self.setup.flow.clone(), request: ack });
+            return;
+        }
+        match &self.state {
+            State::Calling | State::Proceeding => self.accept_answer(response, tag, now),
+            State::Ending(Ending::Cancelling { termination, .. }) => {
+                // The answer and our CANCEL have crossed (RFC 3261 section 9.1): take it and hang up.
+                let termination = termination.clone();
+                self.dialog.learn_from_response(response);
+                self.acknowledge(tag, None);
+                self.send_bye(&termination, now);
+            }
+            _ => self.refuse_fork(response, tag),
+        }
+    }
+
+    /// ## (Calling | Proceeding) => Confirmed
+    fn accept_answer(&mut self, response: &Response, tag: Box<str>, now: Instant) {
+        self.dialog.learn_from_response(response);
+        self.acknowledge(tag.clone(), None);
+        self.state = State::Confirmed { change: Change::None };
+        let early = self.opened_by.as_mut().and_then(|sent| sent.early.take());
+        let answer = match sdp::parse_session(response.body()) {
+            Ok(answer) => Ok(answer),
+            // Some phones answer in the 183 and send a 200 without a body.
+            Err(error) => match early.filter(|(early_tag, _)| *early_tag == tag && response.body().is_empty()) {
+                Some((_, answer)) => Ok(answer),
+                None => Err(Termination::new(error.cause())),
+            },
+        };
+        match answer {
+            Ok(answer) => {
+                let media = Some(answer.audio.clone());
+                self.negotiation.learn_answer(answer);
+                self.signal(LegSignalKind::Answered { media });
+            }
+            Err(termination) => self.end_confirmed(termination, now),
+        }
+    }
+
+    /// RFC 3261 section 13.2.2.4: a proxy forked and a second phone answered. It is thanked and sent away.
+    fn refuse_fork(&mut self, response: &Response, tag: Box<str>) {
+        let mut fork = self.dialog.clone();
+        fork.learn_from_response(response);
+        let Some(cseq) = self.opened_by.as_ref().map(|sent| sent.request.cseq()) else { return };
+        fork.local_cseq = cseq;
+        self.acknowledge(tag, Some(&mut fork));
+        let bye = fork
+            .next_request(Method::Bye)
+            .header("Reason", reason::header(&Termination::new(Cause::AnsweredElsewhere)))
+            .build();
+        // The fork's requests must not repeat a branch of the dialog that stays.
+        self.dialog.branches = fork.branches;
+        if let Ok(bye) = bye {
+            self.send(bye);
+        }
+    }
+
+    /// ## (Calling | Proceeding | Ending(Cancelling)) => Finished. The transaction has sent the ACK.
+    fn handle_refused(&mut self, response: &Response) {
+        if !matches!(
+            self.state,
+            State::Calling | State::Proceeding | State::Ending(Ending::Cancelling { .. })
+        ) {
+            return;
+        }
+        let code = response.status().code();
+        self.signal_ended(Termination::new(Cause::from_sip_status(code)).with_sip_status(code));
+        self.finish();
+    }
+
+    fn acknowledge(&mut self, tag: Box<str>, fork: Option<&mut DialogState>) {
+        let Some(sent) = self.opened_by.as_mut() else { return };
+        let Ok(ack) = fork.unwrap_or(&mut self.dialog).ack(sent.request.cseq()) else { return };
+        if sent.acks.len() < FORKS_MAX {
+            sent.acks.push((tag, ack.clone()));
+        }
+        self.outputs.push_back(LegOutput::Ack { flow: self.setup.flow.clone(), request: ack });
+    }
+
+    fn ack_sent_to(&self, tag: &str) -> Option<Request> {
+        let sent = self.opened_by.as_ref()?;
+        sent.acks.iter().find(|(known, _)| &**known == tag).map(|(_, ack)| ack.clone())
+    }
+
+    /// RFC 3261 section 9.1: the INVITE's own Request-URI, Via, To, Route and CSeq number.
+    pub(super) fn send_cancel(&mut self, termination: &Termination) {
+        let Some(sent) = &self.opened_by else { return };
+        let invite = &sent.request;
+        let via = invite.header("Via").unwrap_or_default();
+        let cancel = invite.headers_named("Route").into_iter().fold(
+            RequestBuilder::new(
+                Method::Cancel,
+                invite.uri(),
+                via,
+                invite.from(),
+                invite.to(),
+                invite.call_id(),
+                invite.cseq(),
+            ),
+            |request, route| request.header("Route", route),
+        );
+        if let Ok(cancel) = cancel.header("Reason", reason::header(termination)).build() {
+            self.send(cancel);
+        }
+    }
+
+    fn read_answer(&self, response: &Response) -> Option<RemoteSdp> {
+        if response.body().is_empty() || response.content_type() != sdp::CONTENT_TYPE {
+            return None;
+        }
+        sdp::parse_session(response.body()).ok()
+    }
+}
+
+/// How many phones behind one binding may answer before their 2xx's are no longer told apart.
+const FORKS_MAX: usize = 8;

@@ -1,0 +1,243 @@
+//! One user agent for one leg (RFC 3261 sections 13 to 15), as a machine without sockets, tasks or clocks.
+//!
+//! What comes in: requests, responses and failures of the transactions that belong to the leg, commands of the
+//! leg's owner, and the time. What comes out, by [`Leg::poll_output`]: messages to send, and signals to the owner.
+//! The leg knows no other leg. After any input, drain the outputs and ask [`Leg::poll_timeout`] anew.
+
+mod answer;
+mod end;
+mod in_dialog;
+mod invite;
+mod modify;
+mod offer;
+mod session;
+mod state;
+mod timers;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use sidetone_model::classify::{Class, Classify};
+use sidetone_model::command::LegCommandKind;
+use sidetone_model::ids::{DeviceId, UserId};
+use sidetone_model::party::Flow;
+use sidetone_model::signal::LegSignalKind;
+use sidetone_model::termination::Termination;
+
+use crate::dialog::DialogState;
+use crate::message::{DialogKey, Method, Request, Response};
+use crate::transaction::{Failure, ServerTx, Timers};
+use offer::Negotiation;
+use session::SessionTimer;
+use state::State;
+
+/// What a leg is given for its life.
+#[derive(Debug, Clone)]
+pub struct LegSetup {
+    /// The flow to the phone.
+    pub flow: Flow,
+    /// Under which address and port the phone reaches us (Via and Contact).
+    pub advertised: SocketAddr,
+    /// The tenant's SIP domain, the host of our From.
+    pub domain: Box<str>,
+    /// What `Server` and `User-Agent` say.
+    pub product: Box<str>,
+    /// Timer base values.
+    pub timers: Timers,
+}
+
+/// Who calls, when the digest proved it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The user.
+    pub user: Option<UserId>,
+    /// The device.
+    pub device: Option<DeviceId>,
+}
+
+/// What a leg wants done.
+#[derive(Debug)]
+pub enum LegOutput {
+    /// Answer a request, by `Transactions::respond`.
+    Respond {
+        /// The request's transaction.
+        tx: ServerTx,
+        /// The response.
+        response: Response,
+    },
+    /// Send a request in a transaction of its own, by `Transactions::send_request`. When that fails, tell the leg by
+    /// [`Leg::handle_failure`].
+    Request {
+        /// On which flow.
+        flow: Flow,
+        /// The request.
+        request: Request,
+    },
+    /// Send the ACK to a 2xx, by `Transactions::send_ack`.
+    Ack {
+        /// On which flow.
+        flow: Flow,
+        /// The ACK.
+        request: Request,
+    },
+    /// Tell the owner. Numbering and acknowledgement are the shell's.
+    Signal(LegSignalKind),
+    /// Nothing will come any more: the leg can be forgotten. `Ended` has been signalled before.
+    Finished,
+}
+
+/// Why the leg wants to be called at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LegTimer {
+    /// The 2xx goes out again until its ACK comes (RFC 3261 section 13.3.1.4).
+    AcceptRetransmission,
+    /// A provisional response is repeated so that proxies keep waiting (RFC 3261 section 13.3.1.1).
+    ProvisionalRefresh,
+    /// What was waited for does not come any more.
+    GiveUp,
+    /// The session was not refreshed (RFC 4028 section 10).
+    SessionExpiry,
+}
+
+/// A command that does not fit the leg's present state. It is not an accident: commands and the phone's requests
+/// cross on the way. The leg is as before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// Not possible in this state.
+    #[error("the command does not fit the leg's state")]
+    WrongState,
+    /// An Invite for a leg that is open already; an Invite makes a leg by [`Leg::outgoing`].
+    #[error("the leg is open already")]
+    AlreadyOpen,
+    /// The message could not be written.
+    #[error("the command holds what no SIP message can")]
+    Unwritable,
+}
+
+impl Classify for CommandError {
+    fn class(&self) -> Class {
+        match self {
+            Self::WrongState => Class::FailedPrecondition,
+            Self::AlreadyOpen => Class::Conflict,
+            Self::Unwritable => Class::Invalid,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::WrongState => "wrong_state",
+            Self::AlreadyOpen => "already_open",
+            Self::Unwritable => "unwritable",
+        }
+    }
+}
+
+/// One user agent.
+#[derive(Debug)]
+pub struct Leg {
+    setup: LegSetup,
+    dialog: DialogState,
+    state: State,
+    negotiation: Negotiation,
+    session: SessionTimer,
+    /// The INVITE that opened an outgoing leg, with the ACKs that repeat its 2xx's.
+    opened_by: Option<Box<invite::SentInvite>>,
+    outputs: VecDeque<LegOutput>,
+    ended: bool,
+    finished: bool,
+    owner_away: bool,
+}
+
+impl Leg {
+    /// Under which key messages of this leg find it: valid from the leg's first moment to its last.
+    pub fn dialog_key(&self) -> DialogKey {
+        self.dialog.key()
+    }
+
+    /// The dialog as a value.
+    pub fn dialog(&self) -> &DialogState {
+        &self.dialog
+    }
+
+    /// The flow over which the leg's own requests go; it follows the phone when that moves.
+    pub fn flow(&self) -> &Flow {
+        &self.setup.flow
+    }
+
+    /// Whether media flows or may flow: answered and not yet ended.
+    pub fn is_confirmed(&self) -> bool {
+        matches!(self.state, State::Confirmed { .. })
+    }
+
+    /// The next thing to be done.
+    pub fn poll_output(&mut self) -> Option<LegOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// While the leg's owner cannot be asked, media changes are refused with 500 and Retry-After; BYE, CANCEL and
+    /// session refreshes are answered as ever.
+    pub fn set_owner_away(&mut self, away: bool) {
+        self.owner_away = away;
+    }
+
+    /// Carries out a command.
+    ///
+    /// # Errors
+    /// When the leg's state does not allow it; nothing has changed then.
+    pub fn handle_command(&mut self, command: LegCommandKind, now: Instant) -> Result<(), CommandError> {
+        match command {
+            LegCommandKind::Invite(_) => Err(CommandError::AlreadyOpen),
+            LegCommandKind::Ring { media } => self.ring(media, now),
+            LegCommandKind::Answer { media } => self.answer(media, now),
+            LegCommandKind::AnswerReoffer { media } => self.answer_reoffer(media, now),
+            LegCommandKind::End(termination) => self.end_by_command(termination, now),
+        }
+    }
+
+    /// Takes a response to a request of this leg.
+    pub fn handle_response(&mut self, response: &Response, now: Instant) {
+        match response.cseq_method() {
+            Method::Invite => self.handle_invite_response(response, now),
+            Method::Bye if response.status().is_final() => self.handle_bye_done(response.cseq()),
+            _ => {}
+        }
+    }
+
+    /// Takes the news that a request of this leg got no answer.
+    pub fn handle_failure(&mut self, method: &Method, cseq: u32, failure: Failure) {
+        match method {
+            Method::Invite => self.handle_invite_failure(failure),
+            Method::Bye => self.handle_bye_done(cseq),
+            _ => {}
+        }
+    }
+
+    fn signal(&mut self, signal: LegSignalKind) {
+        self.outputs.push_back(LegOutput::Signal(signal));
+    }
+
+    /// Says once that the leg is over.
+    fn signal_ended(&mut self, termination: Termination) {
+        if !self.ended {
+            self.ended = true;
+            self.signal(LegSignalKind::Ended(termination));
+        }
+    }
+
+    fn finish(&mut self) {
+        self.state = State::Finished;
+        if !self.finished {
+            self.finished = true;
+            self.outputs.push_back(LegOutput::Finished);
+        }
+    }
+
+    fn respond(&mut self, tx: ServerTx, response: Response) {
+        self.outputs.push_back(LegOutput::Respond { tx, response });
+    }
+
+    fn send(&mut self, request: Request) {
+        self.outputs.push_back(LegOutput::Request { flow: self.setup.flow.clone(), request });
+    }
+}

@@ -1,0 +1,75 @@
+//! Offer and answer (RFC 3264) as far as the leg itself must remember it.
+
+use sidetone_model::media::MediaDescription;
+
+use crate::sdp::{self, RemoteSdp, SdpIdentity};
+
+/// Both sides' last descriptions.
+#[derive(Debug, Default)]
+pub(super) struct Negotiation {
+    session_id: u64,
+    version: u64,
+    local: Option<Local>,
+    /// The last description that the other side sent and that was accepted.
+    pub(super) remote: Option<Box<RemoteSdp>>,
+    /// Our offer has no answer yet.
+    pub(super) offer_pending: bool,
+}
+
+#[derive(Debug)]
+struct Local {
+    media: MediaDescription,
+    text: String,
+}
+
+impl Negotiation {
+    pub(super) fn new(session_id: u64) -> Self {
+        Self { session_id, ..Self::default() }
+    }
+
+    /// Our offer as text.
+    pub(super) fn offer(&mut self, media: &MediaDescription) -> String {
+        self.offer_pending = true;
+        let identity = self.identity(media);
+        let text = match &self.remote {
+            // A later offer keeps the m-lines that stand (RFC 3264 section 8).
+            Some(remote) => sdp::write_answer(media, remote, &identity),
+            None => sdp::write(media, &identity),
+        };
+        self.keep(media, text)
+    }
+
+    /// Our answer to an offer as text.
+    pub(super) fn answer(&mut self, media: &MediaDescription, offer: &RemoteSdp) -> String {
+        let identity = self.identity(media);
+        let text = sdp::write_answer(media, offer, &identity);
+        self.remote = Some(Box::new(offer.clone()));
+        self.keep(media, text)
+    }
+
+    /// The answer to our offer has come.
+    pub(super) fn learn_answer(&mut self, answer: RemoteSdp) {
+        self.remote = Some(Box::new(answer));
+        self.offer_pending = false;
+    }
+
+    /// Our last description, when an offer is the one that stands already: a pure refresh.
+    pub(super) fn unchanged(&self, offer: &RemoteSdp) -> Option<String> {
+        let remote = self.remote.as_deref()?;
+        (remote == offer).then(|| self.local.as_ref().map(|local| local.text.clone()))?
+    }
+
+    fn keep(&mut self, media: &MediaDescription, text: String) -> String {
+        self.local = Some(Local { media: media.clone(), text: text.clone() });
+        text
+    }
+
+    /// The version grows when the description differs (RFC 3264 section 8).
+    fn identity(&mut self, media: &MediaDescription) -> SdpIdentity {
+        match &self.local {
+            Some(local) if local.media == *media => {}
+            _ => self.version += 1,
+        }
+        SdpIdentity { origin: media.rtp.ip(), session_id: self.session_id, version: self.version }
+    }
+}

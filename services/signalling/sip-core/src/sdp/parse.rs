@@ -1,0 +1,205 @@
+//! SDP text to a description, tolerant where phones are known to be careless.
+//!
+//! Only the lines that matter here (v, c, m, a) reach the parser: phones leave out s= and t=, write words into the
+//! numbers of o=, and put Latin-1 into names, and none of that stands in the way of a call.
+
+use std::net::{IpAddr, SocketAddr};
+
+use sdp_types as sdp;
+use sidetone_model::media::{Direction, Encoding, Format, Holder, MediaDescription};
+
+use super::{Profile, RejectedMedia, RemoteSdp, SdpError};
+
+/// The audio stream of a body.
+///
+/// # Errors
+/// When the body is no session description, or has no audio stream that we can use.
+pub fn parse(body: &[u8]) -> Result<MediaDescription, SdpError> {
+    parse_session(body).map(|session| session.audio)
+}
+
+/// The audio stream of a body with what an answer must say about the others.
+///
+/// # Errors
+/// When the body is no session description, or has no audio stream that we can use.
+pub fn parse_session(body: &[u8]) -> Result<RemoteSdp, SdpError> {
+    if body.len() > BODY_BYTES_MAX {
+        return Err(SdpError::TooLarge);
+    }
+    let session = sdp::Session::parse(&normalised(body)).map_err(|_| SdpError::Malformed)?;
+    if session.medias.len() > MEDIA_MAX {
+        return Err(SdpError::TooLarge);
+    }
+    let audio_index = choose_audio(&session.medias).ok_or(SdpError::NoAudio)?;
+    let media = &session.medias[audio_index];
+    let rejected = session
+        .medias
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| *index != audio_index)
+        .map(|(index, media)| RejectedMedia {
+            index,
+            media: media.media.as_str().into(),
+            profile: media.proto.as_str().into(),
+            formats: media.fmt.trim().into(),
+        })
+        .collect();
+    Ok(RemoteSdp {
+        audio: describe(&session, media)?,
+        audio_index,
+        profile: profile_of(media).unwrap_or_default(),
+        rejected,
+    })
+}
+
+/// The lines that matter, in UTF-8, with v= in front.
+fn normalised(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len());
+    for line in body.split(|byte| matches!(byte, b'\n' | b'\r')) {
+        if !matches!(line, [b'v' | b'c' | b'm' | b'a', b'=', ..]) {
+            continue;
+        }
+        let text = String::from_utf8_lossy(line);
+        // Some phones pad their lines; runs of spaces are one separator in m=.
+        if line[0] == b'm' {
+            let words: Vec<&str> = text[2..].split_ascii_whitespace().collect();
+            out.extend_from_slice(b"m=");
+            out.extend_from_slice(words.join(" ").as_bytes());
+        } else {
+            out.extend_from_slice(text.trim_end().replace('\0', "").as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+/// The first audio line over plain RTP that is not refused; one that is refused when there is no other.
+fn choose_audio(medias: &[sdp::Media]) -> Option<usize> {
+    let usable = |media: &sdp::Media| media.media.eq_ignore_ascii_case("audio") && profile_of(media).is_some();
+    medias
+        .iter()
+        .position(|media| usable(media) && media.port != 0)
+        .or_else(|| medias.iter().position(usable))
+}
+
+fn profile_of(media: &sdp::Media) -> Option<Profile> {
+    [Profile::Avp, Profile::Avpf].into_iter().find(|profile| media.proto.eq_ignore_ascii_case(profile.token()))
+}
+
+fn describe(session: &sdp::Session, media: &sdp::Media) -> Result<MediaDescription, SdpError> {
+    let attributes = || media.attributes.iter().map(|a| (a.attribute.as_str(), a.value.as_deref()));
+    let address = address(session, media)?;
+    let value_of = |name: &str| {
+        attributes().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.unwrap_or_default())
+    };
+    let formats = formats(media);
+    if formats.is_empty() && media.port != 0 {
+        return Err(SdpError::NoFormat);
+    }
+    Ok(MediaDescription {
+        holder: Holder::Node,
+        rtp: SocketAddr::new(address, media.port),
+        rtcp: value_of("rtcp").and_then(|value| rtcp(value, address)),
+        rtcp_mux: value_of("rtcp-mux").is_some(),
+        formats,
+        direction: direction(attributes())
+            .or_else(|| {
+                direction(session.attributes.iter().map(|a| (a.attribute.as_str(), a.value.as_deref())))
+            })
+            .unwrap_or_default(),
+        ptime_ms: value_of("ptime").and_then(ptime).unwrap_or(PTIME_DEFAULT_MS),
+    })
+}
+
+/// RFC 8866 section 5.7: the media's own c-line goes before the session's.
+fn address(session: &sdp::Session, media: &sdp::Media) -> Result<IpAddr, SdpError> {
+    let connection =
+        media.connections.first().or(session.connection.as_ref()).ok_or(SdpError::NoAddress)?;
+    // A multicast suffix (/ttl) has no meaning between two phones.
+    let text = connection.connection_address.split('/').next().unwrap_or_default();
+    text.parse().map_err(|_| SdpError::HostName)
+}
+
+/// RFC 3605: `a=rtcp:port [nettype addrtype address]`.
+fn rtcp(value: &str, rtp_address: IpAddr) -> Option<SocketAddr> {
+    let mut words = value.split_ascii_whitespace();
+    let port = words.next()?.parse().ok().filter(|port| *port != 0)?;
+    let address = words.nth(2).and_then(|text| text.parse().ok()).unwrap_or(rtp_address);
+    Some(SocketAddr::new(address, port))
+}
+
+fn ptime(value: &str) -> Option<u8> {
+    // Some phones write fractions (RFC 8866 section 6.4 lets them).
+    value.trim().split('.').next()?.parse().ok().filter(|ms| (1..=200).contains(ms))
+}
+
+fn direction<'a>(attributes: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> Option<Direction> {
+    attributes
+        .filter_map(|(name, _)| match name.to_ascii_lowercase().as_str() {
+            "sendrecv" => Some(Direction::SendRecv),
+            "sendonly" => Some(Direction::SendOnly),
+            "recvonly" => Some(Direction::RecvOnly),
+            "inactive" => Some(Direction::Inactive),
+            _ => None,
+        })
+        .next()
+}
+
+/// The format list in its order. A dynamic payload type without rtpmap says nothing and is left out.
+fn formats(media: &sdp::Media) -> Vec<Format> {
+    let values = |name: &'static str| {
+        media
+            .attributes
+            .iter()
+            .filter(move |a| a.attribute.eq_ignore_ascii_case(name))
+            .filter_map(|a| a.value.as_deref())
+            .filter_map(|value| value.trim().split_once(char::is_whitespace))
+    };
+    let mut out: Vec<Format> = Vec::new();
+    for word in media.fmt.split_ascii_whitespace().take(FORMATS_MAX) {
+        let Some(payload_type) = word.parse::<u8>().ok().filter(|pt| *pt < 128) else { continue };
+        if out.iter().any(|format| format.payload_type == payload_type) {
+            continue;
+        }
+        let mapped = values("rtpmap")
+            .find(|(key, _)| *key == word)
+            .and_then(|(_, value)| rtpmap(payload_type, value.trim()))
+            .or_else(|| static_format(payload_type));
+        let Some(mut format) = mapped else { continue };
+        format.parameters = values("fmtp").find(|(key, _)| *key == word).map(|(_, value)| value.trim().into());
+        out.push(format);
+    }
+    out
+}
+
+fn rtpmap(payload_type: u8, value: &str) -> Option<Format> {
+    let mut parts = value.split('/');
+    let encoding = Encoding::from_name(parts.next()?.trim());
+    let clock_rate_hz = parts.next()?.trim().parse().ok().filter(|rate| *rate > 0)?;
+    let channels = parts.next().and_then(|text| text.trim().parse().ok()).filter(|n| *n > 0).unwrap_or(1);
+    Some(Format { channels, ..Format::new(payload_type, encoding, clock_rate_hz) })
+}
+
+/// RFC 3551 section 6, table 4: what has a payload type for ever.
+fn static_format(payload_type: u8) -> Option<Format> {
+    let other = |name: &str, rate| Some(Format::new(payload_type, Encoding::Other(name.into()), rate));
+    match payload_type {
+        0 => Some(Format::new(0, Encoding::Pcmu, 8000)),
+        8 => Some(Format::new(8, Encoding::Pcma, 8000)),
+        3 => other("GSM", 8000),
+        4 => other("G723", 8000),
+        // The clock of G722 is 8 kHz by an old mistake (RFC 3551 section 4.5.2).
+        9 => other("G722", 8000),
+        13 => other("CN", 8000),
+        15 => other("G728", 8000),
+        18 => other("G729", 8000),
+        _ => None,
+    }
+}
+
+/// A session description of a telephone fits many times over.
+const BODY_BYTES_MAX: usize = 16 * 1024;
+const MEDIA_MAX: usize = 16;
+const FORMATS_MAX: usize = 64;
+/// RFC 3551 section 4.2.
+const PTIME_DEFAULT_MS: u8 = 20;

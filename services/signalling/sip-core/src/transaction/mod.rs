@@ -1,0 +1,564 @@
+//! Transactions (RFC 3261 section 17, RFC 6026) over any number of flows, on a caller-given clock.
+//!
+//! The state machines of single transactions come from the SIP library; this layer finds them, runs their timers,
+//! bounds their number and answers what needs no user: CANCEL, retransmissions, and everything beyond the bound.
+//!
+//! `O` is whatever the shell needs to find the user of a transaction again (a leg's id).
+
+mod schedule;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sidetone_model::party::{Flow, Transport};
+use sipx_sip as sip;
+use sipx_sip::{ClientTransaction, Output, Reliability, ServerTransaction, TransactionKey, TuEvent};
+
+use crate::message::{Message, Method, Request, Response, ResponseBuilder, Status, default_port};
+use crate::tokens::Tokens;
+use schedule::Schedule;
+
+/// The base values of all timers (RFC 3261 section 17.1.1.1 and table 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timers {
+    /// Estimate of a round trip.
+    pub t1: Duration,
+    /// Longest interval between retransmissions of anything but an INVITE.
+    pub t2: Duration,
+    /// How long a message can stay in the network.
+    pub t4: Duration,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self { t1: Duration::from_millis(500), t2: Duration::from_secs(4), t4: Duration::from_secs(5) }
+    }
+}
+
+impl Timers {
+    /// 64 T1: how long a transaction is tried.
+    pub fn timeout(&self) -> Duration {
+        self.t1 * 64
+    }
+
+    fn to_sip(self) -> sip::Timers {
+        sip::Timers { t1: self.t1, t2: self.t2, t4: self.t4 }
+    }
+}
+
+/// How the layer is bounded and timed.
+#[derive(Debug, Clone, Copy)]
+pub struct TransactionsConfig {
+    /// Timer base values.
+    pub timers: Timers,
+    /// Most server transactions at a time. Beyond it a request is refused with 503 and Retry-After, statelessly.
+    pub servers_max: usize,
+    /// Most client transactions at a time. Beyond it sending fails with [`Full`].
+    pub clients_max: usize,
+}
+
+impl Default for TransactionsConfig {
+    fn default() -> Self {
+        Self { timers: Timers::default(), servers_max: 65_536, clients_max: 65_536 }
+    }
+}
+
+/// One server transaction. Numbers are never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServerTx(u64);
+
+/// One client transaction. Numbers are never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientTx(u64);
+
+/// Bytes to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transmit {
+    /// On which flow. For UDP `remote` is where the answer belongs by Via, which without `rport` may be another
+    /// port than the one the request came from (RFC 3261 section 18.2.2).
+    pub flow: Flow,
+    /// A whole message.
+    pub bytes: Bytes,
+}
+
+/// What the user of the transactions is told.
+#[derive(Debug)]
+pub enum Event<O> {
+    /// A new request. It must be answered by [`Transactions::respond`].
+    Request {
+        /// By which it is answered.
+        tx: ServerTx,
+        /// On which flow it came.
+        flow: Flow,
+        /// The request: neither ACK nor CANCEL.
+        request: Request,
+    },
+    /// An INVITE has been cancelled. The CANCEL itself is answered already; the INVITE is not (487 is due), unless
+    /// its user has sent a final response.
+    Cancelled {
+        /// The INVITE's transaction.
+        invite: ServerTx,
+        /// The INVITE's user, when one was assigned.
+        owner: Option<O>,
+        /// The CANCEL, for its Reason header (RFC 3326).
+        cancel: Request,
+    },
+    /// The ACK to a 2xx.
+    Ack {
+        /// On which flow it came.
+        flow: Flow,
+        /// The ACK.
+        request: Request,
+    },
+    /// A response to a request of ours. A 2xx to an INVITE may be told several times (RFC 6026).
+    Response {
+        /// The transaction.
+        tx: ClientTx,
+        /// Its user.
+        owner: O,
+        /// The response, 100 included: it allows a CANCEL (RFC 3261 section 9.1).
+        response: Response,
+    },
+    /// A request of ours got no final response in time (timers B and F), or its transport failed.
+    Failed {
+        /// The transaction.
+        tx: ClientTx,
+        /// Its user.
+        owner: O,
+        /// The method of the request.
+        method: Method,
+        /// Its CSeq number.
+        cseq: u32,
+        /// What went wrong.
+        failure: Failure,
+    },
+}
+
+/// Why a request of ours got no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// Nothing came in time.
+    Timeout,
+    /// The flow is gone.
+    Transport,
+}
+
+/// Why the layer wants to be called at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// A retransmission (timers A, E, G) or a 100 is due.
+    Retransmission,
+    /// A transaction gives up (timers B, F, H).
+    Timeout,
+    /// A transaction is forgotten (timers D, I, J, K, L, M).
+    Cleanup,
+}
+
+/// No more client transactions are allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many transactions in flight")]
+pub struct Full;
+
+/// What the layer has seen since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Requests refused because of the bound.
+    pub refused_full: u64,
+    /// Messages that belonged to nothing: stray responses, ACKs to nothing, CANCELs without an INVITE.
+    pub unmatched: u64,
+    /// Requests that came again and were absorbed or answered again.
+    pub request_retransmissions_received: u64,
+    /// Messages that we sent again because a timer said so.
+    pub retransmissions_sent: u64,
+    /// Requests other than INVITE that nobody answered in time and that were forgotten.
+    pub abandoned: u64,
+}
+
+enum Machine<O> {
+    Client { machine: ClientTransaction, owner: O },
+    Server { machine: ServerTransaction, owner: Option<O>, to_tag: Option<Box<str>> },
+}
+
+struct Entry<O> {
+    machine: Machine<O>,
+    key: TransactionKey,
+    /// Where this side's messages go.
+    flow: Flow,
+    timers: schedule::Armed,
+}
+
+/// All transactions of one transport worker.
+pub struct Transactions<O> {
+    config: TransactionsConfig,
+    entries: HashMap<u64, Entry<O>>,
+    clients: HashMap<TransactionKey, u64>,
+    servers: HashMap<TransactionKey, u64>,
+    schedule: Schedule,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event<O>>,
+    tokens: Tokens,
+    next_id: u64,
+    counters: Counters,
+}
+
+impl<O> std::fmt::Debug for Transactions<O> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transactions")
+            .field("clients", &self.clients.len())
+            .field("servers", &self.servers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<O: Clone> Transactions<O> {
+    /// An empty layer. `tokens` makes the tags of what the layer answers alone.
+    pub fn new(config: TransactionsConfig, tokens: Tokens) -> Self {
+        Self {
+            config,
+            entries: HashMap::new(),
+            clients: HashMap::new(),
+            servers: HashMap::new(),
+            schedule: Schedule::default(),
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            tokens,
+            next_id: 1,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Client and server transactions alive.
+    pub fn len(&self) -> (usize, usize) {
+        (self.clients.len(), self.servers.len())
+    }
+
+    /// Whether no transaction is alive.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// What has been seen so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Takes a message that came over `flow`. Drain [`Self::poll_event`] and [`Self::poll_transmit`] after it.
+    pub fn handle_message(&mut self, message: Message, flow: &Flow, now: Instant) {
+        match message {
+            Message::Request(mut request) => {
+                request.stamp_source(flow.remote);
+                self.handle_request(request, flow, now);
+            }
+            Message::Response(response) => self.handle_response(response, now),
+        }
+    }
+
+    /// Runs all timers that are due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((id, timer)) = self.schedule.pop_due(now) {
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            entry.timers.fired(timer);
+            let outputs = match (&mut entry.machine, timer) {
+                (Machine::Client { machine, .. }, schedule::Timer::Sip(timer)) => machine.on_timer(timer),
+                (Machine::Server { machine, .. }, schedule::Timer::Sip(timer)) => machine.on_timer(timer),
+                (Machine::Server { .. }, schedule::Timer::Abandon) => {
+                    self.counters.abandoned += 1;
+                    self.forget(id);
+                    continue;
+                }
+                (Machine::Client { .. }, schedule::Timer::Abandon) => continue,
+            };
+            self.counters.retransmissions_sent +=
+                outputs.iter().filter(|output| matches!(output, Output::Send(_))).count() as u64;
+            self.perform(id, outputs, now);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called next, and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, Reason)> {
+        self.schedule.next()
+    }
+
+    /// The next message to be sent.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The next thing the user must know.
+    pub fn poll_event(&mut self) -> Option<Event<O>> {
+        self.events.pop_front()
+    }
+
+    /// Sends a request that is no ACK, by a new client transaction. The request carries its Via already.
+    ///
+    /// # Errors
+    /// [`Full`] when the bound on client transactions is reached; nothing is sent then.
+    pub fn send_request(
+        &mut self,
+        request: Request,
+        flow: &Flow,
+        owner: O,
+        now: Instant,
+    ) -> Result<ClientTx, Full> {
+        let key = TransactionKey::from_sent_request(&request.inner).ok_or(Full)?;
+        if self.clients.len() >= self.config.clients_max || self.clients.contains_key(&key) {
+            return Err(Full);
+        }
+        let (machine, outputs) =
+            ClientTransaction::new(request.inner, reliability(flow), self.config.timers.to_sip());
+        let id = self.insert(Machine::Client { machine, owner }, key.clone(), flow.clone());
+        self.clients.insert(key, id);
+        self.perform(id, outputs, now);
+        Ok(ClientTx(id))
+    }
+
+    /// Sends the ACK to a 2xx, which belongs to no transaction (RFC 3261 section 13.2.2.4).
+    pub fn send_ack(&mut self, ack: &Request, flow: &Flow) {
+        self.transmits.push_back(Transmit { flow: flow.clone(), bytes: ack.to_bytes() });
+    }
+
+    /// Answers a request. A transaction that is over, or has its final response, takes no other and says so by
+    /// `false`.
+    pub fn respond(&mut self, tx: ServerTx, response: Response, now: Instant) -> bool {
+        let Some(entry) = self.entries.get_mut(&tx.0) else { return false };
+        let Machine::Server { machine, to_tag, .. } = &mut entry.machine else { return false };
+        if let Some(tag) = response.to().tag() {
+            *to_tag = Some(tag.into());
+        }
+        let outputs = machine.on_tu_response(response.inner);
+        let sent = outputs.iter().any(|output| matches!(output, Output::Send(_)));
+        if let Some(at) = entry.timers.fired(schedule::Timer::Abandon) {
+            self.schedule.cancel(tx.0, schedule::Timer::Abandon, at);
+        }
+        self.perform(tx.0, outputs, now);
+        sent
+    }
+
+    /// Says to whom an INVITE's CANCEL is to be told.
+    pub fn assign(&mut self, tx: ServerTx, user: O) {
+        if let Some(Entry { machine: Machine::Server { owner, .. }, .. }) = self.entries.get_mut(&tx.0) {
+            *owner = Some(user);
+        }
+    }
+
+    /// A connection is gone: every request waiting on it fails now instead of by timeout.
+    pub fn handle_flow_closed(&mut self, flow: &Flow, now: Instant) {
+        let mut ids: Vec<u64> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.flow == *flow && matches!(entry.machine, Machine::Client { .. }))
+            .map(|(id, _)| *id)
+            .collect();
+        ids.sort_unstable();
+        for id in ids {
+            let Some(Entry { machine: Machine::Client { machine, .. }, .. }) = self.entries.get_mut(&id)
+            else {
+                continue;
+            };
+            let outputs = machine.on_transport_error();
+            self.perform(id, outputs, now);
+        }
+    }
+
+    fn handle_request(&mut self, request: Request, flow: &Flow, now: Instant) {
+        let Some(key) = TransactionKey::from_request(&request.inner) else {
+            self.counters.unmatched += 1;
+            return;
+        };
+        let method = request.method();
+        if let Some(id) = self.servers.get(&key).copied() {
+            let Some(Entry { machine: Machine::Server { machine, .. }, .. }) = self.entries.get_mut(&id)
+            else {
+                return;
+            };
+            if method != Method::Ack {
+                self.counters.request_retransmissions_received += 1;
+            }
+            let outputs = machine.on_request(&request.inner);
+            self.perform(id, outputs, now);
+            return;
+        }
+        if method == Method::Ack {
+            self.events.push_back(Event::Ack { flow: flow.clone(), request });
+            return;
+        }
+        let reply_flow = reply_flow(&request, flow);
+        if self.servers.len() >= self.config.servers_max {
+            self.refuse_full(&request, reply_flow);
+            return;
+        }
+        let (machine, outputs) = ServerTransaction::new(
+            request.inner.clone(),
+            reliability(flow),
+            self.config.timers.to_sip(),
+        );
+        let id =
+            self.insert(Machine::Server { machine, owner: None, to_tag: None }, key.clone(), reply_flow);
+        self.servers.insert(key, id);
+        // The machine hands the request back; it is told below with what belongs to it.
+        let timers = outputs.into_iter().filter(|output| !matches!(output, Output::ToTu(_))).collect();
+        self.perform(id, timers, now);
+        match method {
+            Method::Cancel => self.handle_cancel(ServerTx(id), request, now),
+            Method::Invite => {
+                self.events.push_back(Event::Request { tx: ServerTx(id), flow: flow.clone(), request });
+            }
+            _ => {
+                // RFC 4320 section 4.2: after timer F has fired over there, no answer is of use.
+                let at = now + self.config.timers.timeout();
+                self.arm(id, schedule::Timer::Abandon, at);
+                self.events.push_back(Event::Request { tx: ServerTx(id), flow: flow.clone(), request });
+            }
+        }
+    }
+
+    /// RFC 3261 section 9.2.
+    fn handle_cancel(&mut self, tx: ServerTx, cancel: Request, now: Instant) {
+        let invite = TransactionKey::for_cancelled_invite(&cancel.inner)
+            .and_then(|key| self.servers.get(&key).copied())
+            .and_then(|id| self.entries.get(&id).map(|entry| (id, entry)));
+        let found = match invite {
+            Some((id, Entry { machine: Machine::Server { owner, to_tag, .. }, .. })) => {
+                Some((id, owner.clone(), to_tag.clone()))
+            }
+            _ => None,
+        };
+        let Some((id, owner, to_tag)) = found else {
+            self.counters.unmatched += 1;
+            let tag = self.tokens.tag();
+            self.respond(tx, ResponseBuilder::new(&cancel, Status::NO_SUCH_TRANSACTION, &tag).build(), now);
+            return;
+        };
+        // The To tag of both answers should be the same.
+        let tag = to_tag.map_or_else(|| self.tokens.tag(), String::from);
+        self.respond(tx, ResponseBuilder::new(&cancel, Status::OK, &tag).build(), now);
+        self.events.push_back(Event::Cancelled { invite: ServerTx(id), owner, cancel });
+    }
+
+    fn refuse_full(&mut self, request: &Request, flow: Flow) {
+        self.counters.refused_full += 1;
+        let cause = sidetone_model::termination::Cause::NoCapacity;
+        let status = Status::new(cause.sip_status()).unwrap_or(Status::SERVICE_UNAVAILABLE);
+        let tag = self.tokens.tag();
+        let response = ResponseBuilder::new(request, status, &tag)
+            .header_opt("Retry-After", cause.retry_after_s().map(|seconds| seconds.to_string()))
+            .build();
+        self.transmits.push_back(Transmit { flow, bytes: response.to_bytes() });
+    }
+
+    fn handle_response(&mut self, response: Response, now: Instant) {
+        let id = TransactionKey::from_response(&response.inner).and_then(|key| self.clients.get(&key).copied());
+        let machine = id.and_then(|id| self.entries.get_mut(&id)).map(|entry| &mut entry.machine);
+        let (Some(id), Some(Machine::Client { machine, .. })) = (id, machine) else {
+            self.counters.unmatched += 1;
+            return;
+        };
+        let outputs = machine.on_response(response.inner);
+        self.perform(id, outputs, now);
+    }
+
+    fn insert(&mut self, machine: Machine<O>, key: TransactionKey, flow: Flow) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.entries.insert(id, Entry { machine, key, flow, timers: schedule::Armed::default() });
+        id
+    }
+
+    fn arm(&mut self, id: u64, timer: schedule::Timer, at: Instant) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if let Some(before) = entry.timers.set(timer, at) {
+            self.schedule.cancel(id, timer, before);
+        }
+        self.schedule.arm(id, timer, at);
+    }
+
+    fn perform(&mut self, id: u64, outputs: Vec<Output>, now: Instant) {
+        for output in outputs {
+            match output {
+                Output::Send(message) => {
+                    let Some(entry) = self.entries.get(&id) else { continue };
+                    self.transmits
+                        .push_back(Transmit { flow: entry.flow.clone(), bytes: message.to_bytes() });
+                }
+                Output::SetTimer { timer, after } => self.arm(id, schedule::Timer::Sip(timer), now + after),
+                Output::ClearTimer(timer) => {
+                    let timer = schedule::Timer::Sip(timer);
+                    if let Some(at) = self.entries.get_mut(&id).and_then(|entry| entry.timers.fired(timer)) {
+                        self.schedule.cancel(id, timer, at);
+                    }
+                }
+                Output::ToTu(event) => self.tell(id, *event),
+                Output::Terminated(_) => self.forget(id),
+                // The library may grow outputs; none of today's is left out.
+                _ => {}
+            }
+        }
+    }
+
+    fn tell(&mut self, id: u64, event: TuEvent) {
+        let Some(entry) = self.entries.get(&id) else { return };
+        match (&entry.machine, event) {
+            (Machine::Client { owner, .. }, TuEvent::Response(response)) => {
+                // It was a valid Response when it came in, so it still is one.
+                if let Ok(response) = Response::from_sip(*response) {
+                    self.events.push_back(Event::Response {
+                        tx: ClientTx(id),
+                        owner: owner.clone(),
+                        response,
+                    });
+                }
+            }
+            (Machine::Client { owner, machine }, TuEvent::Timeout) => {
+                let event = failed(id, owner.clone(), machine.request(), Failure::Timeout);
+                self.events.extend(event);
+            }
+            (Machine::Client { owner, machine }, TuEvent::TransportError) => {
+                let event = failed(id, owner.clone(), machine.request(), Failure::Transport);
+                self.events.extend(event);
+            }
+            (Machine::Server { .. }, TuEvent::Ack(ack)) => {
+                let flow = entry.flow.clone();
+                if let Ok(request) = Request::from_sip(*ack) {
+                    self.events.push_back(Event::Ack { flow, request });
+                }
+            }
+            // Timer H: a refusal that nobody confirmed changes nothing for its user.
+            _ => {}
+        }
+    }
+
+    fn forget(&mut self, id: u64) {
+        let Some(entry) = self.entries.remove(&id) else { return };
+        self.schedule.cancel_all(id, &entry.timers);
+        match entry.machine {
+            Machine::Client { .. } => self.clients.remove(&entry.key),
+            Machine::Server { .. } => self.servers.remove(&entry.key),
+        };
+    }
+}
+
+fn failed<O>(id: u64, owner: O, request: &sip::Request, failure: Failure) -> Option<Event<O>> {
+    let request = Request::from_sip(request.clone()).ok()?;
+    let (method, cseq) = (request.method(), request.cseq());
+    Some(Event::Failed { tx: ClientTx(id), owner, method, cseq, failure })
+}
+
+fn reliability(flow: &Flow) -> Reliability {
+    match flow.transport {
+        Transport::Udp => Reliability::Unreliable,
+        Transport::Tcp => Reliability::Reliable,
+    }
+}
+
+/// RFC 3261 section 18.2.2 and RFC 3581 section 4: over UDP to the port of Via unless `rport` asks for the source
+/// port; `maddr` is not followed, since it would let a request aim our answers at others.
+fn reply_flow(request: &Request, flow: &Flow) -> Flow {
+    let via = request.via();
+    if flow.transport != Transport::Udp || via.rport {
+        return flow.clone();
+    }
+    let port = via.port.unwrap_or(default_port(flow.transport));
+    Flow { remote: SocketAddr::new(flow.remote.ip(), port), ..flow.clone() }
+}
