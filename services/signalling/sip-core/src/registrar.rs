@@ -106,9 +106,9 @@ impl RegisterError {
     pub fn response(&self, register: &Request, to_tag: &str) -> Response {
         let builder = |status| ResponseBuilder::new(register, status, to_tag);
         match self {
-            Self::TooBrief { min_expires_s } => builder(Status::INTERVAL_TOO_BRIEF)
-                .header("Min-Expires", min_expires_s.to_string())
-                .build(),
+            Self::TooBrief { min_expires_s } => {
+                builder(Status::INTERVAL_TOO_BRIEF).header("Min-Expires", min_expires_s.to_string()).build()
+            }
             other => {
                 let cause = other.class().cause();
                 let status = Status::new(cause.sip_status()).unwrap_or(Status::SERVER_INTERNAL_ERROR);
@@ -124,10 +124,7 @@ impl Registration {
     /// The 200 with every binding and the seconds it has left (RFC 3261 section 10.3, step 8).
     pub fn response(&self, register: &Request, to_tag: &str, now: Timestamp) -> Response {
         let ok = ResponseBuilder::new(register, Status::OK, to_tag);
-        self.bindings
-            .iter()
-            .fold(ok, |ok, binding| ok.header("Contact", contact_value(binding, now)))
-            .build()
+        self.bindings.iter().fold(ok, |ok, binding| ok.header("Contact", contact_value(binding, now))).build()
     }
 }
 
@@ -187,11 +184,7 @@ fn check_order(binding: &ContactBinding, register: &Request) -> Result<(), Regis
 }
 
 /// The time granted: the contact's own, else the header's, else the default (section 10.2.1.1).
-fn granted(
-    contact: &NameAddr,
-    register: &Request,
-    policy: &RegistrarPolicy,
-) -> Result<u32, RegisterError> {
+fn granted(contact: &NameAddr, register: &Request, policy: &RegistrarPolicy) -> Result<u32, RegisterError> {
     let asked = contact
         .param("expires")
         // A value that is no number is as if it were not there (section 10.2.1.1).
@@ -248,7 +241,8 @@ fn contact_value(binding: &ContactBinding, now: Timestamp) -> String {
     let left_s = binding.expires_at.since(now).as_secs();
     let mut value = format!("<{}>;expires={left_s}", binding.uri);
     if !binding.instance.is_empty() {
-        value.push_str(&format!(";+sip.instance=\"{}\"", binding.instance));
+        let quoted = binding.instance.replace('\\', "\\\\").replace('"', "\\\"");
+        value.push_str(&format!(";+sip.instance=\"{quoted}\""));
     }
     if binding.reg_id != 0 {
         value.push_str(&format!(";reg-id={}", binding.reg_id));

@@ -8,7 +8,7 @@ use sidetone_model::signal::{LegSignalKind, Offered};
 use sidetone_model::termination::{Cause, Termination};
 
 use super::offer::Negotiation;
-use super::session::{SessionTimer, SessionRefusal};
+use super::session::{SessionRefusal, SessionTimer};
 use super::state::{Accepted, Change, Ending, Incoming, State};
 use super::{Caller, CommandError, Leg, LegOutput, LegSetup};
 use crate::dialog::DialogState;
@@ -42,9 +42,7 @@ impl Leg {
             return Err(Box::new(refuse(Status::BAD_REQUEST).build()));
         };
         let session = SessionTimer::from_invite(&invite, now).map_err(|SessionRefusal { min_s }| {
-            Box::new(
-                refuse(Status::SESSION_INTERVAL_TOO_SMALL).header("Min-SE", min_s.to_string()).build(),
-            )
+            Box::new(refuse(Status::SESSION_INTERVAL_TOO_SMALL).header("Min-SE", min_s.to_string()).build())
         })?;
         let party = Party {
             user: caller.user,
@@ -72,8 +70,7 @@ impl Leg {
             branches: 0,
         };
         let expires_at = invite.expires_s().map(|s| now + Duration::from_secs(u64::from(s.max(1))));
-        let incoming =
-            Incoming { tx, invite: Box::new(invite), offer: offer.map(Box::new), expires_at };
+        let incoming = Incoming { tx, invite: Box::new(invite), offer: offer.map(Box::new), expires_at };
         let mut leg = Self {
             setup,
             dialog,
@@ -94,8 +91,7 @@ impl Leg {
     /// section 9.2). The transaction layer has answered the CANCEL itself.
     pub fn handle_cancel(&mut self, cancel: &Request) {
         if let State::Offered(_) | State::Early { .. } = self.state {
-            let termination =
-                reason::termination(&cancel.headers_named("Reason"), Cause::Cancelled);
+            let termination = reason::termination(&cancel.headers_named("Reason"), Cause::Cancelled);
             self.refuse_invite(Status::REQUEST_TERMINATED, None);
             self.signal_ended(termination.with_sip_status(Status::REQUEST_TERMINATED.code()));
             self.finish();

@@ -35,8 +35,7 @@ impl Leg {
             // ## Calling => Ending(Cancelling), and the CANCEL waits (RFC 3261 section 9.1)
             State::Calling => {
                 self.signal_ended(termination.clone());
-                self.state =
-                    State::Ending(Ending::Cancelling { termination, sent: false, give_up_at: None });
+                self.state = State::Ending(Ending::Cancelling { termination, sent: false, give_up_at: None });
             }
             // ## Proceeding => Ending(Cancelling)
             State::Proceeding => {

@@ -5,9 +5,9 @@ use std::time::Instant;
 use sidetone_model::party::Flow;
 use sidetone_model::signal::LegSignalKind;
 
+use super::Leg;
 use super::answer::{ALLOW, SUPPORTED, check_required};
 use super::state::{Ending, State};
-use super::Leg;
 use crate::message::{Method, Request, ResponseBuilder, Status};
 use crate::sdp;
 use crate::transaction::ServerTx;
@@ -68,10 +68,7 @@ impl Leg {
             Some(tag) => request.from().tag() == Some(tag),
             None => true,
         };
-        let alive = !matches!(
-            self.state,
-            State::Finished | State::Ending(Ending::Cancelling { .. })
-        );
+        let alive = !matches!(self.state, State::Finished | State::Ending(Ending::Cancelling { .. }));
         let over = matches!(self.state, State::Ending(_)) && request.method() != Method::Bye;
         known && alive && !over && request.dialog_key() == Some(self.dialog.key())
     }

@@ -132,9 +132,7 @@ impl Leg {
         }
         let early = self.read_answer(response);
         let media = early.as_ref().map(|answer| answer.audio.clone());
-        if let (Some(sent), Some(tag), Some(answer)) =
-            (self.opened_by.as_mut(), response.to().tag(), early)
-        {
+        if let (Some(sent), Some(tag), Some(answer)) = (self.opened_by.as_mut(), response.to().tag(), early) {
             sent.early = Some((tag.into(), answer));
         }
         self.signal(LegSignalKind::Progress { media });
@@ -169,10 +167,12 @@ impl Leg {
         let answer = match sdp::parse_session(response.body()) {
             Ok(answer) => Ok(answer),
             // Some phones answer in the 183 and send a 200 without a body.
-            Err(error) => match early.filter(|(early_tag, _)| *early_tag == tag && response.body().is_empty()) {
-                Some((_, answer)) => Ok(answer),
-                None => Err(Termination::new(error.cause())),
-            },
+            Err(error) => {
+                match early.filter(|(early_tag, _)| *early_tag == tag && response.body().is_empty()) {
+                    Some((_, answer)) => Ok(answer),
+                    None => Err(Termination::new(error.cause())),
+                }
+            }
         };
         match answer {
             Ok(answer) => {

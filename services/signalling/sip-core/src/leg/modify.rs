@@ -97,12 +97,7 @@ impl Leg {
         let media = offer.as_ref().map(|offer| offer.audio.clone());
         let give_up_at = now + self.setup.timers.timeout();
         self.state = State::Confirmed {
-            change: Change::Asked {
-                tx,
-                request: Box::new(request),
-                offer: offer.map(Box::new),
-                give_up_at,
-            },
+            change: Change::Asked { tx, request: Box::new(request), offer: offer.map(Box::new), give_up_at },
         };
         self.signal(LegSignalKind::Reoffered { media });
     }

@@ -58,7 +58,12 @@ pub(super) struct Accepted {
 pub(super) enum Change {
     None,
     /// The owner has been asked.
-    Asked { tx: ServerTx, request: Box<Request>, offer: Option<Box<RemoteSdp>>, give_up_at: Instant },
+    Asked {
+        tx: ServerTx,
+        request: Box<Request>,
+        offer: Option<Box<RemoteSdp>>,
+        give_up_at: Instant,
+    },
     /// A re-INVITE has been answered.
     Accepted(Accepted),
 }

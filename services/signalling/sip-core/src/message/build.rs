@@ -105,7 +105,8 @@ impl ResponseBuilder {
         let code = sip::StatusCode::new(status.code()).expect("a Status is always within 100 to 699");
         let mut inner = sip::Response::new(code, Bytes::from_static(status.phrase().as_bytes()));
         let mut core = request.core.clone();
-        for name in [HeaderName::Via, HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq] {
+        for name in [HeaderName::Via, HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq]
+        {
             if name == HeaderName::To && core.to.tag().is_none() && status != Status::TRYING {
                 core.to = core.to.with_param("tag", to_tag);
                 // The tag goes behind the text as it came: a peer may compare To byte by byte.

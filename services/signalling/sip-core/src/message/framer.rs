@@ -64,14 +64,7 @@ impl Framer {
 
     /// A framer for a new connection.
     pub fn new(limits: Limits) -> Self {
-        Self {
-            buffer: BytesMut::new(),
-            limits,
-            scanned: 0,
-            frame: None,
-            half_ping: false,
-            failed: None,
-        }
+        Self { buffer: BytesMut::new(), limits, scanned: 0, frame: None, half_ping: false, failed: None }
     }
 
     /// Bytes that wait for the rest of their message; a shell may time out a connection on which they stay.

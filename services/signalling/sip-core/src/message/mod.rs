@@ -347,6 +347,3 @@ pub(crate) fn default_port(transport: Transport) -> u16 {
         Transport::Udp | Transport::Tcp => 5060,
     }
 }
-
-
-

@@ -219,8 +219,7 @@ impl Essentials {
         let from = headers.typed::<sip::headers::From>().and_then(Result::ok).ok_or(Fault::Header("from"))?;
         let to = headers.typed::<sip::headers::To>().and_then(Result::ok).ok_or(Fault::Header("to"))?;
         let cseq = headers.typed::<sip::CSeq>().and_then(Result::ok).ok_or(Fault::Header("cseq"))?;
-        let call_id =
-            headers.typed::<sip::CallId>().and_then(Result::ok).ok_or(Fault::Header("call_id"))?.0;
+        let call_id = headers.typed::<sip::CallId>().and_then(Result::ok).ok_or(Fault::Header("call_id"))?.0;
         let via = headers.typed::<sip::Via>().and_then(Result::ok).ok_or(Fault::Header("via"))?;
         Ok(Self {
             via: Via::from_sip(&via),

@@ -42,13 +42,8 @@ impl Salvage {
         if start.starts_with(b"ACK ") {
             return Err(DropReason::BadAck);
         }
-        let mut saved = Self {
-            via: Vec::new(),
-            from: Vec::new(),
-            to: Vec::new(),
-            call_id: Vec::new(),
-            cseq: Vec::new(),
-        };
+        let mut saved =
+            Self { via: Vec::new(), from: Vec::new(), to: Vec::new(), call_id: Vec::new(), cseq: Vec::new() };
         for line in lines {
             let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
             let value = line[colon + 1..].trim_ascii().to_vec();

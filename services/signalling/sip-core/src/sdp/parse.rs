@@ -75,7 +75,8 @@ fn normalised(body: &[u8]) -> Vec<u8> {
 
 /// The first audio line over plain RTP that is not refused; one that is refused when there is no other.
 fn choose_audio(medias: &[sdp::Media]) -> Option<usize> {
-    let usable = |media: &sdp::Media| media.media.eq_ignore_ascii_case("audio") && profile_of(media).is_some();
+    let usable =
+        |media: &sdp::Media| media.media.eq_ignore_ascii_case("audio") && profile_of(media).is_some();
     medias
         .iter()
         .position(|media| usable(media) && media.port != 0)
@@ -83,14 +84,18 @@ fn choose_audio(medias: &[sdp::Media]) -> Option<usize> {
 }
 
 fn profile_of(media: &sdp::Media) -> Option<Profile> {
-    [Profile::Avp, Profile::Avpf].into_iter().find(|profile| media.proto.eq_ignore_ascii_case(profile.token()))
+    [Profile::Avp, Profile::Avpf]
+        .into_iter()
+        .find(|profile| media.proto.eq_ignore_ascii_case(profile.token()))
 }
 
 fn describe(session: &sdp::Session, media: &sdp::Media) -> Result<MediaDescription, SdpError> {
     let attributes = || media.attributes.iter().map(|a| (a.attribute.as_str(), a.value.as_deref()));
     let address = address(session, media)?;
     let value_of = |name: &str| {
-        attributes().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.unwrap_or_default())
+        attributes()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.unwrap_or_default())
     };
     let formats = formats(media);
     if formats.is_empty() && media.port != 0 {
@@ -113,8 +118,7 @@ fn describe(session: &sdp::Session, media: &sdp::Media) -> Result<MediaDescripti
 
 /// RFC 8866 section 5.7: the media's own c-line goes before the session's.
 fn address(session: &sdp::Session, media: &sdp::Media) -> Result<IpAddr, SdpError> {
-    let connection =
-        media.connections.first().or(session.connection.as_ref()).ok_or(SdpError::NoAddress)?;
+    let connection = media.connections.first().or(session.connection.as_ref()).ok_or(SdpError::NoAddress)?;
     // A multicast suffix (/ttl) has no meaning between two phones.
     let text = connection.connection_address.split('/').next().unwrap_or_default();
     text.parse().map_err(|_| SdpError::HostName)
@@ -166,7 +170,8 @@ fn formats(media: &sdp::Media) -> Vec<Format> {
             .and_then(|(_, value)| rtpmap(payload_type, value.trim()))
             .or_else(|| static_format(payload_type));
         let Some(mut format) = mapped else { continue };
-        format.parameters = values("fmtp").find(|(key, _)| *key == word).map(|(_, value)| value.trim().into());
+        format.parameters =
+            values("fmtp").find(|(key, _)| *key == word).map(|(_, value)| value.trim().into());
         out.push(format);
     }
     out

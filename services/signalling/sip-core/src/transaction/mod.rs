@@ -389,13 +389,9 @@ impl<O: Clone> Transactions<O> {
             self.refuse_full(&request, reply_flow);
             return;
         }
-        let (machine, outputs) = ServerTransaction::new(
-            request.inner.clone(),
-            reliability(flow),
-            self.config.timers.to_sip(),
-        );
-        let id =
-            self.insert(Machine::Server { machine, owner: None, to_tag: None }, key.clone(), reply_flow);
+        let (machine, outputs) =
+            ServerTransaction::new(request.inner.clone(), reliability(flow), self.config.timers.to_sip());
+        let id = self.insert(Machine::Server { machine, owner: None, to_tag: None }, key.clone(), reply_flow);
         self.servers.insert(key, id);
         // The machine hands the request back; it is told below with what belongs to it.
         let timers = outputs.into_iter().filter(|output| !matches!(output, Output::ToTu(_))).collect();
@@ -449,7 +445,8 @@ impl<O: Clone> Transactions<O> {
     }
 
     fn handle_response(&mut self, response: Response, now: Instant) {
-        let id = TransactionKey::from_response(&response.inner).and_then(|key| self.clients.get(&key).copied());
+        let id =
+            TransactionKey::from_response(&response.inner).and_then(|key| self.clients.get(&key).copied());
         let machine = id.and_then(|id| self.entries.get_mut(&id)).map(|entry| &mut entry.machine);
         let (Some(id), Some(Machine::Client { machine, .. })) = (id, machine) else {
             self.counters.unmatched += 1;

@@ -1,0 +1,147 @@
+//! Digest authentication as a server (RFC 7616, RFC 8760 for SIP): SHA-256 first, MD5 for phones that know no other.
+//!
+//! A nonce is a moment and random bytes under a keyed hash, so that any replica with the key can check one that
+//! another made. Nonce counts are remembered in a bounded table; what falls out of it makes all older nonces stale,
+//! so that forgetting never lets a replay through.
+
+mod credentials;
+mod ha1;
+mod nonce;
+
+use std::time::Duration;
+
+use aws_lc_rs::constant_time;
+use sidetone_model::time::Timestamp;
+
+use crate::message::Method;
+use crate::tokens::Tokens;
+use crate::uri::SipUri;
+use nonce::{NonceTable, Nonces};
+
+pub use credentials::Credentials;
+pub use ha1::{Algorithm, Ha1, HashError, ha1};
+
+/// How nonces live.
+#[derive(Debug, Clone, Copy)]
+pub struct AuthConfig {
+    /// How long a nonce is good; then the phone is told `stale` and tries again without asking its user.
+    pub nonce_lifetime: Duration,
+    /// For how many nonces the counts are remembered.
+    pub nonces_max: usize,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self { nonce_lifetime: Duration::from_secs(300), nonces_max: 65_536 }
+    }
+}
+
+/// The hashes that the directory holds for a user, one per algorithm.
+#[derive(Debug, Clone, Default)]
+pub struct StoredHashes {
+    /// For SHA-256.
+    pub sha256: Option<Ha1>,
+    /// For MD5.
+    pub md5: Option<Ha1>,
+}
+
+/// What credentials are worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// They prove who asks.
+    Ok,
+    /// Right, but the nonce is too old, unknown, or its count was used: challenge again with `stale=true`.
+    Stale,
+    /// The password, the user or the realm is wrong: challenge again or refuse.
+    Wrong,
+    /// No credentials in the sense of RFC 7616: 400.
+    Malformed,
+}
+
+impl Verdict {
+    /// The verdict as a metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Stale => "stale",
+            Self::Wrong => "wrong",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+/// Makes challenges and checks what answers them.
+#[derive(Debug)]
+pub struct Authenticator {
+    nonces: Nonces,
+    table: NonceTable,
+}
+
+impl Authenticator {
+    /// `secret` is shared by all replicas whose challenges are to be good at each other.
+    pub fn new(config: AuthConfig, secret: &[u8; 32]) -> Self {
+        Self { nonces: Nonces::new(secret, config.nonce_lifetime), table: NonceTable::new(config.nonces_max) }
+    }
+
+    /// The values of one `WWW-Authenticate` (or `Proxy-Authenticate`) header each, in order of preference
+    /// (RFC 8760 section 2.4).
+    pub fn challenge(&self, realm: &str, stale: bool, tokens: &mut Tokens, now: Timestamp) -> [String; 2] {
+        let nonce = self.nonces.make(realm, tokens, now);
+        let realm = realm.replace(['"', '\\'], "");
+        let stale = if stale { ", stale=true" } else { "" };
+        [Algorithm::Sha256, Algorithm::Md5].map(|algorithm| {
+            format!(
+                "Digest realm=\"{realm}\", nonce=\"{nonce}\", algorithm={}, qop=\"auth\"{stale}",
+                algorithm.token()
+            )
+        })
+    }
+
+    /// Judges credentials. `stored` is what the directory holds for their user in `realm`; none when there is no
+    /// such user, which takes as long and is answered alike.
+    pub fn verify(
+        &mut self,
+        method: &Method,
+        request_uri: &SipUri,
+        realm: &str,
+        credentials: &Credentials,
+        stored: Option<&StoredHashes>,
+        now: Timestamp,
+    ) -> Verdict {
+        if credentials.realm() != realm {
+            return Verdict::Wrong;
+        }
+        if !same_target(&credentials.uri, request_uri) {
+            return Verdict::Malformed;
+        }
+        let algorithm = credentials.algorithm();
+        let nobody = Ha1::nobody(algorithm);
+        let held = stored.and_then(|stored| match algorithm {
+            Algorithm::Sha256 => stored.sha256.as_ref(),
+            Algorithm::Md5 => stored.md5.as_ref(),
+        });
+        let expected = credentials.expected_response(held.unwrap_or(&nobody), method);
+        let equal = constant_time::verify_slices_are_equal(
+            expected.as_bytes(),
+            credentials.response.to_ascii_lowercase().as_bytes(),
+        )
+        .is_ok();
+        // The nonce is judged last: `stale` is said only to who knows the password (RFC 7616 section 3.3).
+        if !equal || held.is_none() {
+            return Verdict::Wrong;
+        }
+        let Some(made_at) = self.nonces.check(&credentials.nonce, realm, now) else { return Verdict::Stale };
+        if self.table.take(&credentials.nonce, made_at, credentials.nonce_count, self.nonces.oldest(now)) {
+            Verdict::Ok
+        } else {
+            Verdict::Stale
+        }
+    }
+}
+
+/// RFC 7616 section 3.4.6: the digest's URI is the request's. Phones differ in port and parameters of the two, so
+/// that only what names the target is compared.
+fn same_target(digest_uri: &str, request_uri: &SipUri) -> bool {
+    SipUri::parse(digest_uri.as_bytes())
+        .is_ok_and(|uri| uri.user() == request_uri.user() && uri.host() == request_uri.host())
+}
