@@ -78,7 +78,7 @@ pub enum ParseFailure {
         /// What is wrong, in a stable short word: the metric label.
         reason: &'static str,
         /// What the answer is made from.
-        salvage: Salvage,
+        salvage: Box<Salvage>,
     },
     /// Nothing can or should be answered.
     Drop(DropReason),
@@ -121,7 +121,7 @@ pub fn parse_datagram(datagram: Bytes, limits: &Limits) -> Result<Message, Parse
 
 fn refuse(bytes: &[u8], status: Status, reason: &'static str) -> ParseFailure {
     match Salvage::from_bytes(bytes) {
-        Ok(salvage) => ParseFailure::Answer { status, reason, salvage },
+        Ok(salvage) => ParseFailure::Answer { status, reason, salvage: Box::new(salvage) },
         Err(reason) => ParseFailure::Drop(reason),
     }
 }
