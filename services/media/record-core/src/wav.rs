@@ -139,7 +139,7 @@ impl WavWriter {
     /// See [`RecordError`]; nothing has been appended then. The file must be linear (`Pcm16`): with G.711 use
     /// [`WavWriter::write_coded`].
     pub fn write(&mut self, at: u64, samples: &[i16], out: &mut Vec<u8>) -> Result<(), RecordError> {
-        let whole = samples.len() % usize::from(self.spec.channels) == 0;
+        let whole = samples.len().is_multiple_of(usize::from(self.spec.channels));
         if !whole || self.spec.encoding != Encoding::Pcm16 {
             return Err(RecordError::PartialFrame { samples: samples.len(), channels: self.spec.channels });
         }
@@ -157,7 +157,7 @@ impl WavWriter {
     /// See [`RecordError`]; nothing has been appended then.
     pub fn write_coded(&mut self, at: u64, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), RecordError> {
         let frame = usize::from(self.spec.frame_bytes());
-        if bytes.len() % frame != 0 {
+        if !bytes.len().is_multiple_of(frame) {
             return Err(RecordError::PartialFrame { samples: bytes.len(), channels: self.spec.channels });
         }
         let frames = (bytes.len() / frame) as u64;

@@ -1,4 +1,5 @@
 //! A recording is read by an independent reader, whole and killed at every byte.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::Cursor;
 

@@ -1,4 +1,5 @@
 //! Who gets in: certificates, tokens, and nobody else.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
 
