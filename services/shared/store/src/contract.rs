@@ -117,7 +117,8 @@ pub trait Store: Send + Sync + 'static {
     /// Writes one record at the end of a stream.
     async fn append(&self, append: Append) -> Result<Sequence, StoreError>;
 
-    /// Up to `limit` records from `from` on.
+    /// Up to `limit` records from `from` on. There may be fewer although more are there; only an empty answer says
+    /// that the stream ends before `from`.
     async fn read(&self, stream: &str, from: Sequence, limit: usize) -> Result<Vec<Record>, StoreError>;
 
     /// Records from `from` on, and then new ones as they are written.
@@ -127,6 +128,6 @@ pub trait Store: Send + Sync + 'static {
     async fn trim(&self, stream: &str, before: Sequence) -> Result<(), StoreError>;
 
     /// First and last record that are kept; both 0 for a stream nobody has written to. The last number survives a
-    /// trim of everything.
+    /// trim of everything, and the first is one more then.
     async fn bounds(&self, stream: &str) -> Result<(Sequence, Sequence), StoreError>;
 }

@@ -11,9 +11,13 @@
 //! - Values and records are at most [`VALUE_BYTES_MAX`] bytes, keys at most [`KEY_BYTES_MAX`].
 #![forbid(unsafe_code)]
 
+mod clock;
 mod contract;
+pub mod embedded;
 mod error;
+pub mod key;
 
+pub use clock::{Clock, ManualClock};
 pub use contract::{
     Append, Entry, Expect, KEY_BYTES_MAX, Record, RecordStream, Revision, Sequence, Store, VALUE_BYTES_MAX,
     WatchEvent, WatchStream,
