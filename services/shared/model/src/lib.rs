@@ -17,3 +17,4 @@ pub mod party;
 pub mod signal;
 pub mod termination;
 pub mod time;
+pub mod wire;

@@ -1,0 +1,207 @@
+//! `sidetone.events.v1`.
+
+use prost::Message as _;
+use sidetone_proto::events::v1 as pb;
+use sidetone_proto::types::v1 as types;
+
+use super::{WireError, digit, enumeration, id, kind, message, optional_id, optional_text};
+use crate::fact::{CommandSubject, CompletedCommand, Fact, FactKind, FactRecord, SignalCursor};
+use crate::time::Timestamp;
+
+impl FactRecord {
+    /// The record as it stands in a shard's log.
+    pub fn encode_to_bytes(&self) -> bytes::Bytes {
+        pb::FactRecord::from(self).encode_to_vec().into()
+    }
+
+    /// A record out of a shard's log.
+    ///
+    /// # Errors
+    /// [`WireError::UnknownKind`] for a fact of a newer release; the log is whole then, but this process is too old
+    /// to fold it. Any other error means that the bytes are broken.
+    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        pb::FactRecord::decode(bytes).map_err(|error| WireError::Malformed(error.to_string()))?.try_into()
+    }
+}
+
+impl From<&FactRecord> for pb::FactRecord {
+    fn from(value: &FactRecord) -> Self {
+        Self {
+            facts: value.facts.iter().map(Into::into).collect(),
+            consumed: value.consumed.iter().map(Into::into).collect(),
+            commands: value.commands.iter().map(Into::into).collect(),
+            completed: value.completed.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<pb::FactRecord> for FactRecord {
+    type Error = WireError;
+    fn try_from(value: pb::FactRecord) -> Result<Self, WireError> {
+        Ok(Self {
+            facts: value.facts.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            consumed: value.consumed.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            commands: value.commands.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            completed: value.completed.map(TryInto::try_into).transpose()?,
+        })
+    }
+}
+
+impl From<&SignalCursor> for pb::SignalCursor {
+    fn from(value: &SignalCursor) -> Self {
+        Self { boot_id: value.boot.to_string(), leg_id: value.leg.to_string(), n: value.n }
+    }
+}
+
+impl TryFrom<pb::SignalCursor> for SignalCursor {
+    type Error = WireError;
+    fn try_from(value: pb::SignalCursor) -> Result<Self, WireError> {
+        Ok(Self {
+            boot: id("SignalCursor.boot_id", &value.boot_id)?,
+            leg: id("SignalCursor.leg_id", &value.leg_id)?,
+            n: value.n,
+        })
+    }
+}
+
+impl From<&CompletedCommand> for pb::CompletedCommand {
+    fn from(value: &CompletedCommand) -> Self {
+        use pb::completed_command::Subject;
+        Self {
+            key: value.key.as_ref().into(),
+            fingerprint: value.fingerprint.to_vec(),
+            subject: Some(match value.subject {
+                CommandSubject::Call(call) => Subject::CallId(call.to_string()),
+                CommandSubject::Leg(leg) => Subject::LegId(leg.to_string()),
+                CommandSubject::Recording(recording) => Subject::RecordingId(recording.to_string()),
+            }),
+        }
+    }
+}
+
+impl TryFrom<pb::CompletedCommand> for CompletedCommand {
+    type Error = WireError;
+    fn try_from(value: pb::CompletedCommand) -> Result<Self, WireError> {
+        use pb::completed_command::Subject;
+        Ok(Self {
+            key: value.key.into(),
+            fingerprint: value.fingerprint.try_into().map_err(|_| WireError::Invalid {
+                field: "CompletedCommand.fingerprint",
+                reason: "expected 32 bytes",
+            })?,
+            subject: match kind("CompletedCommand.subject", value.subject)? {
+                Subject::CallId(it) => CommandSubject::Call(id("CompletedCommand.call_id", &it)?),
+                Subject::LegId(it) => CommandSubject::Leg(id("CompletedCommand.leg_id", &it)?),
+                Subject::RecordingId(it) => {
+                    CommandSubject::Recording(id("CompletedCommand.recording_id", &it)?)
+                }
+            },
+        })
+    }
+}
+
+impl From<&Fact> for pb::Fact {
+    fn from(value: &Fact) -> Self {
+        Self {
+            tenant: value.tenant.to_string(),
+            at_unix_ms: value.at.as_millis(),
+            kind: Some((&value.kind).into()),
+        }
+    }
+}
+
+impl TryFrom<pb::Fact> for Fact {
+    type Error = WireError;
+    fn try_from(value: pb::Fact) -> Result<Self, WireError> {
+        Ok(Self {
+            tenant: id("Fact.tenant", &value.tenant)?,
+            at: Timestamp::from_millis(value.at_unix_ms),
+            kind: kind("Fact.kind", value.kind)?.try_into()?,
+        })
+    }
+}
+
+/// Writes both directions of the facts out of one table, so that they cannot disagree. For every field: its name in
+/// the model, its name in the contract, and how it is carried.
+macro_rules! facts {
+    ($($name:ident { $($field:ident: $wire:ident as $how:ident),* $(,)? })*) => {
+        impl From<&FactKind> for pb::fact::Kind {
+            fn from(value: &FactKind) -> Self {
+                match value {$(
+                    FactKind::$name { $($field),* } => Self::$name(pb::$name { $($wire: facts!(@out $how $field)),* }),
+                )*}
+            }
+        }
+        impl TryFrom<pb::fact::Kind> for FactKind {
+            type Error = WireError;
+            fn try_from(value: pb::fact::Kind) -> Result<Self, WireError> {
+                Ok(match value {$(
+                    pb::fact::Kind::$name(it) => Self::$name {
+                        $($field: facts!(@in $how it.$wire, concat!(stringify!($name), ".", stringify!($wire)))),*
+                    },
+                )*})
+            }
+        }
+    };
+    (@out id $value:ident) => { $value.to_string() };
+    (@in id $value:expr, $field:expr) => { id($field, &$value)? };
+    (@out optional_id $value:ident) => { optional_text($value.as_ref()) };
+    (@in optional_id $value:expr, $field:expr) => { optional_id($field, &$value)? };
+    (@out text $value:ident) => { $value.as_ref().into() };
+    (@in text $value:expr, $field:expr) => { $value.into() };
+    (@out plain $value:ident) => { *$value };
+    (@in plain $value:expr, $field:expr) => { $value };
+    (@out message $value:ident) => { Some($value.into()) };
+    (@in message $value:expr, $field:expr) => { message($field, $value)? };
+    (@out optional_message $value:ident) => { $value.as_ref().map(Into::into) };
+    (@in optional_message $value:expr, $field:expr) => { $value.map(TryInto::try_into).transpose()? };
+    (@out digit $value:ident) => { $value.to_string() };
+    (@in digit $value:expr, $field:expr) => { digit($field, &$value)? };
+    (@out direction $value:ident) => { types::Direction::from(*$value).into() };
+    (@in direction $value:expr, $field:expr) => { enumeration($field, $value)? };
+}
+
+facts! {
+    CallCreated {
+        call: call_id as id,
+        from: from as message,
+        dialled: dialled as text,
+        destination: destination as optional_message,
+        by_application: by_application as plain,
+    }
+    LegCreated {
+        leg: leg_id as id,
+        call: call_id as id,
+        party: party as message,
+        incoming: incoming as plain,
+        replica: replica_id as id,
+        boot: boot_id as optional_id,
+        sip_call_id: sip_call_id as text,
+    }
+    LegMediaAllocated { leg: leg_id as id, node: node_id as id, boot: boot_id as id }
+    LegRinging { leg: leg_id as id }
+    LegWaiting { leg: leg_id as id }
+    LegAnswered { leg: leg_id as id }
+    LegDirectionChanged { leg: leg_id as id, direction: direction as direction }
+    LegDigit { leg: leg_id as id, digit: digit as digit, duration_ms: duration_ms as plain }
+    LegEnded { leg: leg_id as id, termination: termination as message }
+    LegsBridged { call: call_id as id, a: leg_a_id as id, b: leg_b_id as id }
+    ConferenceStarted { conference: conference_id as id, room: room as id, node: node_id as id }
+    ParticipantJoined { conference: conference_id as id, leg: leg_id as id }
+    ParticipantLeft { conference: conference_id as id, leg: leg_id as id }
+    ConferenceEnded { conference: conference_id as id }
+    RecordingStarted {
+        recording: recording_id as id,
+        call: call_id as id,
+        node: node_id as id,
+        stereo: stereo as plain,
+    }
+    RecordingFinished {
+        recording: recording_id as id,
+        file: file as text,
+        duration_ms: duration_ms as plain,
+        size_bytes: size_bytes as plain,
+    }
+    RecordingFailed { recording: recording_id as id, termination: termination as message }
+    CallEnded { call: call_id as id, termination: termination as message }
+}

@@ -1,0 +1,276 @@
+//! `sidetone.types.v1`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use sidetone_proto::types::v1 as pb;
+
+use super::{WireError, id, kind, message, optional_id, optional_text};
+use crate::media::{Direction, Encoding, Format, Holder, MediaDescription};
+use crate::party::{Binding, Destination, Flow, Party, Transport};
+use crate::termination::{Cause, Termination};
+
+/// An enumeration in both directions; what is not listed (the unspecified value, and those of newer releases) is
+/// refused on the way in. [`enumeration`] reads one out of a field.
+macro_rules! enumerations {
+    ($($domain:ty => $wire:ty { $($d:ident = $w:ident),* $(,)? })*) => {$(
+        impl From<$domain> for $wire {
+            fn from(value: $domain) -> Self {
+                match value { $(<$domain>::$d => Self::$w,)* }
+            }
+        }
+        impl Enumeration for $domain {
+            type Wire = $wire;
+            #[allow(unreachable_patterns, reason = "only some enumerations have an unspecified value")]
+            fn known(wire: $wire) -> Option<Self> {
+                match wire { $(<$wire>::$w => Some(Self::$d),)* _ => None }
+            }
+        }
+    )*};
+}
+
+/// An enumeration of the model with its counterpart in the contract.
+pub trait Enumeration: Sized {
+    /// The counterpart.
+    type Wire: TryFrom<i32> + From<Self>;
+    /// The model's value; none for the unspecified one.
+    fn known(wire: Self::Wire) -> Option<Self>;
+}
+
+/// An enumeration out of a field.
+pub fn enumeration<E: Enumeration>(field: &'static str, value: i32) -> Result<E, WireError> {
+    E::Wire::try_from(value).ok().and_then(E::known).ok_or(WireError::UnknownValue { field, value })
+}
+
+enumerations! {
+    Holder => pb::Holder { Node = Node, External = External }
+    Direction => pb::Direction {
+        SendRecv = Sendrecv, SendOnly = Sendonly, RecvOnly = Recvonly, Inactive = Inactive,
+    }
+    Transport => pb::Transport { Udp = Udp, Tcp = Tcp }
+    Cause => pb::Cause {
+        Normal = Normal, Application = Application, Cancelled = Cancelled, AnsweredElsewhere = AnsweredElsewhere,
+        Busy = Busy, NoAnswer = NoAnswer, Rejected = Rejected, NotFound = NotFound, Unavailable = Unavailable,
+        Forbidden = Forbidden, NoCommonCodec = NoCommonCodec, ProtocolError = ProtocolError, Timeout = Timeout,
+        TransportFailure = TransportFailure, MediaTimeout = MediaTimeout, MediaNodeLost = MediaNodeLost,
+        SignallingLost = SignallingLost, NoCapacity = NoCapacity, Shutdown = Shutdown, Internal = Internal,
+    }
+}
+
+/// A socket address in its protocol-buffer form.
+pub fn socket_address(value: &SocketAddr) -> pb::SocketAddress {
+    pb::SocketAddress { ip: value.ip().to_string(), port: value.port().into() }
+}
+
+/// A socket address out of a field that must be set.
+pub fn socket_addr(field: &'static str, value: Option<&pb::SocketAddress>) -> Result<SocketAddr, WireError> {
+    let value = value.ok_or(WireError::Missing { field })?;
+    let ip: IpAddr =
+        value.ip.parse().map_err(|_| invalid(field, "expected an IPv4 or IPv6 address without brackets"))?;
+    let port = value.port.try_into().map_err(|_| invalid(field, "a port is at most 65535"))?;
+    Ok(SocketAddr::new(ip, port))
+}
+
+impl From<&Format> for pb::Format {
+    fn from(value: &Format) -> Self {
+        Self {
+            payload_type: value.payload_type.into(),
+            encoding: value.encoding.name().into(),
+            clock_rate_hz: value.clock_rate_hz,
+            channels: value.channels.into(),
+            parameters: value.parameters.as_deref().unwrap_or_default().into(),
+        }
+    }
+}
+
+impl TryFrom<pb::Format> for Format {
+    type Error = WireError;
+    fn try_from(value: pb::Format) -> Result<Self, WireError> {
+        let payload_type = match u8::try_from(value.payload_type) {
+            Ok(number @ 0..=127) => number,
+            _ => return Err(invalid("Format.payload_type", "a payload type is 0 to 127")),
+        };
+        if value.encoding.is_empty() {
+            return Err(WireError::Missing { field: "Format.encoding" });
+        }
+        Ok(Self {
+            payload_type,
+            encoding: Encoding::from_name(&value.encoding),
+            clock_rate_hz: value.clock_rate_hz,
+            channels: u8::try_from(value.channels.max(1))
+                .map_err(|_| invalid("Format.channels", "more than 255 channels"))?,
+            parameters: (!value.parameters.is_empty()).then(|| value.parameters.into()),
+        })
+    }
+}
+
+impl From<&MediaDescription> for pb::MediaDescription {
+    fn from(value: &MediaDescription) -> Self {
+        Self {
+            holder: pb::Holder::from(value.holder).into(),
+            rtp: Some(socket_address(&value.rtp)),
+            rtcp: value.rtcp.as_ref().map(socket_address),
+            rtcp_mux: value.rtcp_mux,
+            formats: value.formats.iter().map(Into::into).collect(),
+            direction: pb::Direction::from(value.direction).into(),
+            ptime_ms: value.ptime_ms.into(),
+        }
+    }
+}
+
+impl TryFrom<pb::MediaDescription> for MediaDescription {
+    type Error = WireError;
+    fn try_from(value: pb::MediaDescription) -> Result<Self, WireError> {
+        Ok(Self {
+            holder: enumeration("MediaDescription.holder", value.holder)?,
+            rtp: socket_addr("MediaDescription.rtp", value.rtp.as_ref())?,
+            rtcp: match value.rtcp {
+                Some(rtcp) => Some(socket_addr("MediaDescription.rtcp", Some(&rtcp))?),
+                None => None,
+            },
+            rtcp_mux: value.rtcp_mux,
+            formats: value
+                .formats
+                .into_iter()
+                .take(FORMATS_MAX)
+                .map(TryInto::try_into)
+                .collect::<Result<_, _>>()?,
+            direction: enumeration("MediaDescription.direction", value.direction)?,
+            ptime_ms: match value.ptime_ms {
+                0 => PTIME_DEFAULT_MS,
+                given => u8::try_from(given)
+                    .map_err(|_| invalid("MediaDescription.ptime_ms", "a packet time is at most 255 ms"))?,
+            },
+        })
+    }
+}
+
+impl From<&Party> for pb::Party {
+    fn from(value: &Party) -> Self {
+        Self {
+            user: optional_text(value.user.as_ref()),
+            device: optional_text(value.device.as_ref()),
+            number: value.number.as_ref().into(),
+            display_name: value.display_name.as_ref().into(),
+        }
+    }
+}
+
+impl TryFrom<pb::Party> for Party {
+    type Error = WireError;
+    fn try_from(value: pb::Party) -> Result<Self, WireError> {
+        Ok(Self {
+            user: optional_id("Party.user", &value.user)?,
+            device: optional_id("Party.device", &value.device)?,
+            number: value.number.into(),
+            display_name: value.display_name.into(),
+        })
+    }
+}
+
+impl From<&Destination> for pb::Destination {
+    fn from(value: &Destination) -> Self {
+        use pb::destination::{Announcement, Echo, Kind, Wait};
+        let kind = match value {
+            Destination::User(user) => Kind::User(user.to_string()),
+            Destination::Room(room) => Kind::Room(room.to_string()),
+            Destination::Echo => Kind::Echo(Echo {}),
+            Destination::Announcement { prompt, repeat } => {
+                Kind::Announcement(Announcement { prompt: prompt.as_ref().into(), repeat: *repeat })
+            }
+            Destination::Wait => Kind::Wait(Wait {}),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<pb::Destination> for Destination {
+    type Error = WireError;
+    fn try_from(value: pb::Destination) -> Result<Self, WireError> {
+        use pb::destination::Kind;
+        Ok(match kind("Destination.kind", value.kind)? {
+            Kind::User(user) => Self::User(id("Destination.user", &user)?),
+            Kind::Room(room) => Self::Room(id("Destination.room", &room)?),
+            Kind::Echo(_) => Self::Echo,
+            Kind::Announcement(it) => Self::Announcement { prompt: it.prompt.into(), repeat: it.repeat },
+            Kind::Wait(_) => Self::Wait,
+        })
+    }
+}
+
+impl From<&Termination> for pb::Termination {
+    fn from(value: &Termination) -> Self {
+        Self {
+            cause: pb::Cause::from(value.cause).into(),
+            sip_status: value.sip_status.unwrap_or(0).into(),
+            text: value.text.as_ref().into(),
+        }
+    }
+}
+
+impl TryFrom<pb::Termination> for Termination {
+    type Error = WireError;
+    fn try_from(value: pb::Termination) -> Result<Self, WireError> {
+        let sip_status = u16::try_from(value.sip_status)
+            .map_err(|_| invalid("Termination.sip_status", "a SIP status has three digits"))?;
+        Ok(Self {
+            cause: enumeration("Termination.cause", value.cause)?,
+            sip_status: (sip_status != 0).then_some(sip_status),
+            text: value.text.into(),
+        })
+    }
+}
+
+impl From<&Flow> for pb::Flow {
+    fn from(value: &Flow) -> Self {
+        Self {
+            transport: pb::Transport::from(value.transport).into(),
+            local: Some(socket_address(&value.local)),
+            remote: Some(socket_address(&value.remote)),
+        }
+    }
+}
+
+impl TryFrom<pb::Flow> for Flow {
+    type Error = WireError;
+    fn try_from(value: pb::Flow) -> Result<Self, WireError> {
+        Ok(Self {
+            transport: enumeration("Flow.transport", value.transport)?,
+            local: socket_addr("Flow.local", value.local.as_ref())?,
+            remote: socket_addr("Flow.remote", value.remote.as_ref())?,
+        })
+    }
+}
+
+impl From<&Binding> for pb::Binding {
+    fn from(value: &Binding) -> Self {
+        Self {
+            user: value.user.to_string(),
+            device: value.device.to_string(),
+            contact_uri: value.contact_uri.as_ref().into(),
+            replica: value.replica.to_string(),
+            flow: Some((&value.flow).into()),
+        }
+    }
+}
+
+impl TryFrom<pb::Binding> for Binding {
+    type Error = WireError;
+    fn try_from(value: pb::Binding) -> Result<Self, WireError> {
+        Ok(Self {
+            user: id("Binding.user", &value.user)?,
+            device: id("Binding.device", &value.device)?,
+            contact_uri: value.contact_uri.into(),
+            replica: id("Binding.replica", &value.replica)?,
+            flow: message("Binding.flow", value.flow)?,
+        })
+    }
+}
+
+fn invalid(field: &'static str, reason: &'static str) -> WireError {
+    WireError::Invalid { field, reason }
+}
+
+/// How many formats of a description are looked at.
+const FORMATS_MAX: usize = 32;
+/// The packet time of a description that names none (RFC 3551, section 4.2), in ms.
+const PTIME_DEFAULT_MS: u8 = 20;
