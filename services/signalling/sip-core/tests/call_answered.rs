@@ -1,4 +1,5 @@
 //! A call is offered, rings, is answered and confirmed.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
 mod harness;
 

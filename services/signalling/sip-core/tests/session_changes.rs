@@ -1,4 +1,5 @@
 //! re-INVITE and UPDATE: refreshes, changes, collisions, and what else comes within a dialog.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
 mod harness;
 

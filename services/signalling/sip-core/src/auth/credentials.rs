@@ -133,3 +133,31 @@ fn quoted_value(text: &str) -> Option<(String, &str)> {
 }
 
 const PARAMS_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::ha1;
+
+    /// RFC 7616 section 3.9.1, both answers.
+    #[test]
+    fn the_rfcs_own_example() {
+        for (algorithm, response) in [
+            (Algorithm::Md5, "8ca523f5e9506fed4657c9700eebdbec"),
+            (Algorithm::Sha256, "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
+        ] {
+            let text = format!(
+                "Digest username=\"Mufasa\",\r\n realm=\"http-auth@example.org\", uri=\"/dir/index.html\", \
+                 algorithm={}, nonce=\"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v\", nc=00000001, \
+                 cnonce=\"f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ\", qop=auth, response=\"{response}\", \
+                 opaque=\"FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS\"",
+                algorithm.token()
+            );
+            let credentials = Credentials::parse(&CredentialsText(text.into())).unwrap();
+            let a1 = ha1(algorithm, "Mufasa", "http-auth@example.org", "Circle of Life");
+            let get = Method::Other("GET".into());
+            assert_eq!(credentials.expected_response(&a1, &get), response);
+            assert_eq!(&*credentials.response, response);
+        }
+    }
+}

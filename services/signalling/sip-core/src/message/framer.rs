@@ -10,6 +10,7 @@ use super::{Limits, Message, ParseFailure, parse_datagram};
 
 /// One thing that stood on the stream.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "what stands on a stream is nearly always a message")]
 pub enum Framed {
     /// A message.
     Message(Message),

@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use sidetone_model::party::{Flow, Transport};
 use sipx_sip as sip;
+use sipx_sip::transaction::ClientState;
 use sipx_sip::{ClientTransaction, Output, Reliability, ServerTransaction, TransactionKey, TuEvent};
 
 use crate::message::{Message, Method, Request, Response, ResponseBuilder, Status, default_port};
@@ -116,7 +117,10 @@ impl<O: Clone> Transactions<O> {
                     self.forget(id);
                     continue;
                 }
-                (Machine::Client { .. }, schedule::Timer::Abandon) => continue,
+                (Machine::Client { .. }, schedule::Timer::Abandon) => {
+                    self.give_up_cancelled(id);
+                    continue;
+                }
             };
             self.counters.retransmissions_sent +=
                 outputs.iter().filter(|output| matches!(output, Output::Send(_))).count() as u64;
@@ -153,6 +157,12 @@ impl<O: Clone> Transactions<O> {
         let key = TransactionKey::from_sent_request(&request.inner).ok_or(Full)?;
         if self.clients.len() >= self.config.clients_max || self.clients.contains_key(&key) {
             return Err(Full);
+        }
+        // RFC 3261 section 9.1: a cancelled INVITE is waited for no longer than 64 T1.
+        let cancelled = TransactionKey::for_cancelled_invite(&request.inner)
+            .and_then(|invite| self.clients.get(&invite).copied());
+        if let Some(invite) = cancelled {
+            self.arm(invite, schedule::Timer::Abandon, now + self.config.timers.timeout());
         }
         let (machine, outputs) =
             ClientTransaction::new(request.inner, reliability(flow), self.config.timers.to_sip());
@@ -207,6 +217,17 @@ impl<O: Clone> Transactions<O> {
             };
             let outputs = machine.on_transport_error();
             self.perform(id, outputs, now);
+        }
+    }
+
+    /// A cancelled INVITE got no final response. One that did keeps absorbing what is repeated.
+    fn give_up_cancelled(&mut self, id: u64) {
+        let Some(Entry { machine: Machine::Client { machine, owner }, .. }) = self.entries.get(&id) else {
+            return;
+        };
+        if matches!(machine.state(), ClientState::Calling | ClientState::Proceeding) {
+            self.events.extend(failed(id, owner.clone(), machine.request(), Failure::Timeout));
+            self.forget(id);
         }
     }
 

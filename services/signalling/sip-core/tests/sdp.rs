@@ -1,0 +1,124 @@
+//! SDP as phones really write it, and as we do.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+
+use sidetone_model::classify::Classify;
+use sidetone_model::media::{Direction, Encoding, Format, Holder, MediaDescription};
+use sidetone_model::termination::Cause;
+use sidetone_sip_core::sdp::{Profile, SdpError, SdpIdentity, parse, parse_session, write, write_answer};
+
+fn ours() -> MediaDescription {
+    MediaDescription {
+        holder: Holder::Node,
+        rtp: "192.0.2.1:4000".parse().unwrap(),
+        rtcp: None,
+        rtcp_mux: false,
+        formats: vec![
+            Format::new(0, Encoding::Pcmu, 8000),
+            Format { parameters: Some("0-16".into()), ..Format::new(97, Encoding::TelephoneEvent, 8000) },
+        ],
+        direction: Direction::SendRecv,
+        ptime_ms: 20,
+    }
+}
+
+fn identity() -> SdpIdentity {
+    SdpIdentity { origin: "192.0.2.1".parse().unwrap(), session_id: 5, version: 1 }
+}
+
+#[test]
+fn a_description_survives_its_text() {
+    let cases = [
+        ours(),
+        MediaDescription { rtp: "[2001:db8::1]:4000".parse().unwrap(), ..ours() },
+        MediaDescription { rtcp: Some("192.0.2.7:9".parse().unwrap()), rtcp_mux: true, ..ours() },
+        MediaDescription { direction: Direction::Inactive, ptime_ms: 30, ..ours() },
+        MediaDescription {
+            formats: vec![Format { channels: 2, ..Format::new(111, Encoding::Other("OPUS".into()), 48_000) }],
+            ..ours()
+        },
+    ];
+    for media in cases {
+        assert_eq!(parse(write(&media, &identity()).as_bytes()), Ok(media));
+    }
+}
+
+#[test]
+fn our_text_is_in_the_order_of_rfc_8866() {
+    let text = write(&ours(), &identity());
+    assert_eq!(
+        text,
+        "v=0\r\no=- 5 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 97\r\n\
+         a=rtpmap:0 PCMU/8000\r\na=rtpmap:97 telephone-event/8000\r\na=fmtp:97 0-16\r\na=ptime:20\r\na=sendrecv\r\n"
+    );
+}
+
+#[test]
+fn careless_phones_are_understood() {
+    // LF only, no s= and t=, words in o=, Latin-1 in s=, static types without rtpmap, odd spacing.
+    let body = b"v=0\no=m\xfcller abc 1.5 IN IP4 phone.local\ns=Gespr\xe4ch\nc=IN IP4 192.0.2.9\n\
+        m=audio  4002  RTP/AVP 8 0 18 101 96 \na=rtpmap:101 Telephone-Event/8000\na=PTIME:30\n";
+    let media = parse(body).unwrap();
+    assert_eq!(media.rtp, "192.0.2.9:4002".parse().unwrap());
+    let names: Vec<&str> = media.formats.iter().map(|format| format.encoding.name()).collect();
+    assert_eq!(names, ["PCMA", "PCMU", "G729", "telephone-event"], "96 says nothing and is left out");
+    assert_eq!((media.ptime_ms, media.direction), (30, Direction::SendRecv));
+}
+
+#[test]
+fn addresses_and_directions_of_the_media_go_before_those_of_the_session() {
+    let body =
+        b"v=0\r\nc=IN IP4 192.0.2.9\r\na=sendonly\r\nm=audio 4002 RTP/AVP 8\r\nc=IN IP6 2001:db8::9\r\n\
+        a=recvonly\r\na=rtcp:5000\r\n";
+    let media = parse(body).unwrap();
+    assert_eq!(media.rtp, "[2001:db8::9]:4002".parse().unwrap());
+    assert_eq!(media.rtcp, Some("[2001:db8::9]:5000".parse().unwrap()));
+    assert_eq!(media.direction, Direction::RecvOnly);
+    let held = parse(b"v=0\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\nm=audio 4002 RTP/AVP 8\r\n").unwrap();
+    assert!(held.rtp.ip().is_unspecified());
+    assert_eq!(held.direction, Direction::Inactive);
+}
+
+#[test]
+fn other_streams_are_refused_in_their_places() {
+    let body = b"v=0\r\nc=IN IP4 192.0.2.9\r\nm=audio 4000 RTP/SAVP 8\r\nm=video 4010 RTP/AVP 96 97\r\n\
+        m=audio 4002 RTP/AVPF 8\r\nm=image 4020 udptl t38\r\n";
+    let offer = parse_session(body).unwrap();
+    assert_eq!((offer.audio_index, offer.profile), (2, Profile::Avpf));
+    let answer = write_answer(&ours(), &offer, &identity());
+    let lines: Vec<&str> = answer.lines().filter(|line| line.starts_with("m=")).collect();
+    assert_eq!(
+        lines,
+        [
+            "m=audio 0 RTP/SAVP 8",
+            "m=video 0 RTP/AVP 96 97",
+            "m=audio 4000 RTP/AVPF 0 97",
+            "m=image 0 udptl t38"
+        ]
+    );
+}
+
+#[test]
+fn a_refused_stream_has_port_0() {
+    let media = parse(b"v=0\r\nc=IN IP4 192.0.2.9\r\nm=audio 0 RTP/AVP 8\r\n").unwrap();
+    assert_eq!(media.rtp.port(), 0);
+    let refused = MediaDescription { rtp: "192.0.2.1:0".parse().unwrap(), formats: Vec::new(), ..ours() };
+    assert!(write(&refused, &identity()).ends_with("m=audio 0 RTP/AVP 0\r\n"));
+}
+
+#[test]
+fn what_cannot_be_used_is_named() {
+    let cases: [(&[u8], SdpError); 6] = [
+        (b"hello", SdpError::Malformed),
+        (b"v=0\r\nc=IN IP4 192.0.2.9\r\nm=audio x RTP/AVP 8\r\n", SdpError::Malformed),
+        (b"v=0\r\nc=IN IP4 192.0.2.9\r\nm=video 4000 RTP/AVP 96\r\n", SdpError::NoAudio),
+        (b"v=0\r\nm=audio 4000 RTP/AVP 8\r\n", SdpError::NoAddress),
+        (b"v=0\r\nc=IN IP4 phone.example.com\r\nm=audio 4000 RTP/AVP 8\r\n", SdpError::HostName),
+        (b"v=0\r\nc=IN IP4 192.0.2.9\r\nm=audio 4000 RTP/AVP 96 x\r\n", SdpError::NoFormat),
+    ];
+    for (body, error) in cases {
+        assert_eq!(parse(body), Err(error));
+        assert!(error.reason().starts_with("sdp_"));
+    }
+    assert_eq!(parse(&vec![b'v'; 20_000]), Err(SdpError::TooLarge));
+    assert_eq!(SdpError::NoAudio.cause(), Cause::NoCommonCodec);
+}
