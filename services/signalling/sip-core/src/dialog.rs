@@ -4,7 +4,7 @@ use crate::message::{BuildError, DialogKey, Method, Request, RequestBuilder, Res
 use crate::uri::{NameAddr, SipUri};
 
 /// The state of a dialog, without behaviour over time, so that it can be stored and made again.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DialogState {
     /// The Call-ID.
     pub(crate) call_id: Box<str>,
@@ -26,6 +26,12 @@ pub struct DialogState {
     pub(crate) via: Box<str>,
     /// How many branches have been made.
     pub(crate) branches: u32,
+}
+
+impl std::fmt::Debug for DialogState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DialogState({})", self.local_tag())
+    }
 }
 
 /// A request that does not come in the order of its dialog (RFC 3261 section 12.2.2).

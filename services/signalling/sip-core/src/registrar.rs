@@ -11,8 +11,8 @@ use sidetone_model::time::Timestamp;
 use crate::message::{Contact, Request, Response, ResponseBuilder, Status};
 use crate::uri::{NameAddr, SipUri};
 
-/// One contact under which a device can be reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One contact under which a device can be reached. `Debug` shows no address of record.
+#[derive(Clone, PartialEq, Eq)]
 pub struct ContactBinding {
     /// The Contact URI as the device wrote it.
     pub uri: Box<str>,
@@ -30,6 +30,12 @@ pub struct ContactBinding {
     pub flow: Flow,
     /// The device's User-Agent; empty when it did not say.
     pub user_agent: Box<str>,
+}
+
+impl std::fmt::Debug for ContactBinding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ContactBinding(cseq {} until {:?})", self.cseq, self.expires_at)
+    }
 }
 
 /// What a registrar allows.

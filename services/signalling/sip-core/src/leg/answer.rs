@@ -303,8 +303,8 @@ pub(super) fn contact(setup: &LegSetup, user: &str) -> String {
     }
 }
 
-/// What a leg understands.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+/// The methods that a leg understands: the value of an Allow header.
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
 /// The one extension that a phone may require (RFC 4028).
 pub(super) const SUPPORTED: &str = "timer";
 /// RFC 3261 section 13.3.1.1: every minute.

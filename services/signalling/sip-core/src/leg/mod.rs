@@ -15,6 +15,7 @@ mod state;
 mod timers;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -31,6 +32,8 @@ use crate::transaction::{Failure, ServerTx, Timers};
 use offer::Negotiation;
 use session::SessionTimer;
 use state::State;
+
+pub use answer::ALLOW;
 
 /// What a leg is given for its life.
 #[derive(Debug, Clone)]
@@ -56,8 +59,7 @@ pub struct Caller {
     pub device: Option<DeviceId>,
 }
 
-/// What a leg wants done.
-#[derive(Debug)]
+/// What a leg wants done. `Debug` shows no number and no address.
 pub enum LegOutput {
     /// Answer a request, by `Transactions::respond`.
     Respond {
@@ -133,8 +135,7 @@ impl Classify for CommandError {
     }
 }
 
-/// One user agent.
-#[derive(Debug)]
+/// One user agent. `Debug` shows no number and no address.
 pub struct Leg {
     setup: LegSetup,
     dialog: DialogState,
@@ -147,6 +148,24 @@ pub struct Leg {
     ended: bool,
     finished: bool,
     owner_away: bool,
+}
+
+impl fmt::Debug for Leg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Leg({} {})", self.dialog.local_tag(), self.state.name())
+    }
+}
+
+impl fmt::Debug for LegOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Respond { tx, response } => write!(f, "Respond({tx:?} {response:?})"),
+            Self::Request { request, .. } => write!(f, "Request({request:?})"),
+            Self::Ack { request, .. } => write!(f, "Ack({request:?})"),
+            Self::Signal(_) => f.write_str("Signal(..)"),
+            Self::Finished => f.write_str("Finished"),
+        }
+    }
 }
 
 impl Leg {

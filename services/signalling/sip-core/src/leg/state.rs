@@ -28,6 +28,22 @@ pub(super) enum State {
     Finished,
 }
 
+impl State {
+    /// The state's name, for logs.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Offered(_) => "offered",
+            Self::Early { .. } => "early",
+            Self::Answered(_) => "answered",
+            Self::Calling => "calling",
+            Self::Proceeding => "proceeding",
+            Self::Confirmed { .. } => "confirmed",
+            Self::Ending(_) => "ending",
+            Self::Finished => "finished",
+        }
+    }
+}
+
 /// An INVITE that waits for our answer.
 #[derive(Debug)]
 pub(super) struct Incoming {

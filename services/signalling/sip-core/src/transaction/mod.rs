@@ -5,38 +5,25 @@
 //!
 //! `O` is whatever the shell needs to find the user of a transaction again (a leg's id).
 
+mod entry;
 mod schedule;
 mod types;
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::time::Instant;
 
-use sidetone_model::party::{Flow, Transport};
-use sipx_sip as sip;
+use sidetone_model::party::Flow;
 use sipx_sip::transaction::ClientState;
-use sipx_sip::{ClientTransaction, Output, Reliability, ServerTransaction, TransactionKey, TuEvent};
+use sipx_sip::{ClientTransaction, Output, ServerTransaction, TransactionKey, TuEvent};
 
-use crate::message::{Message, Method, Request, Response, ResponseBuilder, Status, default_port};
+use crate::message::{Message, Method, Request, Response, ResponseBuilder, Status};
 use crate::tokens::Tokens;
+use entry::{Entry, Machine, failed, reliability, reply_flow};
 use schedule::Schedule;
 
 pub use types::{
     ClientTx, Counters, Event, Failure, Full, Reason, ServerTx, Timers, TransactionsConfig, Transmit,
 };
-
-enum Machine<O> {
-    Client { machine: ClientTransaction, owner: O },
-    Server { machine: ServerTransaction, owner: Option<O>, to_tag: Option<Box<str>> },
-}
-
-struct Entry<O> {
-    machine: Machine<O>,
-    key: TransactionKey,
-    /// Where this side's messages go.
-    flow: Flow,
-    timers: schedule::Armed,
-}
 
 /// All transactions of one transport worker.
 pub struct Transactions<O> {
@@ -403,28 +390,4 @@ impl<O: Clone> Transactions<O> {
             Machine::Server { .. } => self.servers.remove(&entry.key),
         };
     }
-}
-
-fn failed<O>(id: u64, owner: O, request: &sip::Request, failure: Failure) -> Option<Event<O>> {
-    let request = Request::from_sip(request.clone()).ok()?;
-    let (method, cseq) = (request.method(), request.cseq());
-    Some(Event::Failed { tx: ClientTx(id), owner, method, cseq, failure })
-}
-
-fn reliability(flow: &Flow) -> Reliability {
-    match flow.transport {
-        Transport::Udp => Reliability::Unreliable,
-        Transport::Tcp => Reliability::Reliable,
-    }
-}
-
-/// RFC 3261 section 18.2.2 and RFC 3581 section 4: over UDP to the port of Via unless `rport` asks for the source
-/// port; `maddr` is not followed, since it would let a request aim our answers at others.
-fn reply_flow(request: &Request, flow: &Flow) -> Flow {
-    let via = request.via();
-    if flow.transport != Transport::Udp || via.rport {
-        return flow.clone();
-    }
-    let port = via.port.unwrap_or(default_port(flow.transport));
-    Flow { remote: SocketAddr::new(flow.remote.ip(), port), ..flow.clone() }
 }

@@ -61,14 +61,20 @@ pub struct ServerTx(pub(super) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientTx(pub(super) u64);
 
-/// Bytes to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Bytes to be sent. `Debug` does not show them.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Transmit {
     /// On which flow. For UDP `remote` is where the answer belongs by Via, which without `rport` may be another
     /// port than the one the request came from (RFC 3261 section 18.2.2).
     pub flow: Flow,
     /// A whole message.
     pub bytes: Bytes,
+}
+
+impl std::fmt::Debug for Transmit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Transmit({} bytes)", self.bytes.len())
+    }
 }
 
 /// What the user of the transactions is told.

@@ -20,7 +20,7 @@ use sidetone_sip_core::transaction::{
 
 /// Any moment will do: only differences count.
 pub fn epoch() -> Instant {
-    #[allow(clippy::disallowed_methods, reason = "there is no other way to get an Instant")]
+    #[expect(clippy::disallowed_methods, reason = "there is no other way to get an Instant")]
     Instant::now()
 }
 

@@ -1,0 +1,48 @@
+//! One transaction and where its messages go.
+
+use std::net::SocketAddr;
+
+use sidetone_model::party::{Flow, Transport};
+use sipx_sip as sip;
+use sipx_sip::{ClientTransaction, Reliability, ServerTransaction, TransactionKey};
+
+use super::schedule;
+use super::types::{ClientTx, Event, Failure};
+use crate::message::{Request, default_port};
+
+pub(super) enum Machine<O> {
+    Client { machine: ClientTransaction, owner: O },
+    Server { machine: ServerTransaction, owner: Option<O>, to_tag: Option<Box<str>> },
+}
+
+pub(super) struct Entry<O> {
+    pub(super) machine: Machine<O>,
+    pub(super) key: TransactionKey,
+    /// Where this side's messages go.
+    pub(super) flow: Flow,
+    pub(super) timers: schedule::Armed,
+}
+
+pub(super) fn failed<O>(id: u64, owner: O, request: &sip::Request, failure: Failure) -> Option<Event<O>> {
+    let request = Request::from_sip(request.clone()).ok()?;
+    let (method, cseq) = (request.method(), request.cseq());
+    Some(Event::Failed { tx: ClientTx(id), owner, method, cseq, failure })
+}
+
+pub(super) fn reliability(flow: &Flow) -> Reliability {
+    match flow.transport {
+        Transport::Udp => Reliability::Unreliable,
+        Transport::Tcp => Reliability::Reliable,
+    }
+}
+
+/// RFC 3261 section 18.2.2 and RFC 3581 section 4: over UDP to the port of Via unless `rport` asks for the source
+/// port; `maddr` is not followed, since it would let a request aim our answers at others.
+pub(super) fn reply_flow(request: &Request, flow: &Flow) -> Flow {
+    let via = request.via();
+    if flow.transport != Transport::Udp || via.rport {
+        return flow.clone();
+    }
+    let port = via.port.unwrap_or(default_port(flow.transport));
+    Flow { remote: SocketAddr::new(flow.remote.ip(), port), ..flow.clone() }
+}
