@@ -1,8 +1,11 @@
 //! Parsing, salvage of broken requests, framing of streams, and the promise that no input panics.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
+mod harness;
+
 use bytes::Bytes;
 use proptest::prelude::*;
+use sidetone_model::command::LegCommandKind;
 use sidetone_sip_core::message::{
     Contact, DropReason, Framed, Framer, FramingError, Limits, Message, Method, ParseFailure, Request,
     ResponseBuilder, Status, parse_datagram,
@@ -172,6 +175,30 @@ fn a_stream_in_doubt_is_given_up() {
     }
 }
 
+/// Whatever parses may also open a leg, be answered, and come again within its dialog.
+fn open_leg(request: Request) -> bool {
+    let now = harness::epoch();
+    let mut side = harness::Pair::new(sidetone_model::party::Transport::Udp).b;
+    let flow = side.setup().flow;
+    side.transactions.handle_message(Message::Request(request), &flow, now);
+    side.pump(now);
+    let Some(leg) = &mut side.leg else { return false };
+    let media = harness::media(5000);
+    let _ = leg.handle_command(LegCommandKind::Ring { media: Some(media.clone()) }, now);
+    let _ = leg.handle_command(LegCommandKind::Answer { media }, now);
+    side.pump(now);
+    while let Some(transmit) = side.transactions.poll_transmit() {
+        assert!(parse_datagram(transmit.bytes, &Limits::default()).is_ok(), "what we send is well formed");
+    }
+    true
+}
+
+#[test]
+fn the_unchanged_message_opens_a_leg() {
+    let base = INVITE.replace("l: 5\r\n", "").replace("rest that is not ours", SDP_REST);
+    assert!(open_leg(request(&base)));
+}
+
 fn exercise(bytes: &[u8]) {
     let mut framer = Framer::new(Limits::default());
     framer.push(bytes);
@@ -184,6 +211,7 @@ fn exercise(bytes: &[u8]) {
             for text in request.authorization() {
                 let _ = sidetone_sip_core::auth::Credentials::parse(&text);
             }
+            open_leg(request.clone());
             let response = ResponseBuilder::new(&request, Status::OK, "t").build();
             let again = parse_datagram(response.to_bytes(), &Limits::default());
             assert!(again.is_ok(), "our own answer must be well formed");
@@ -197,6 +225,9 @@ fn exercise(bytes: &[u8]) {
     }
 }
 
+const SDP_REST: &str =
+    "c=IN IP4 192.0.2.9\r\nm=audio 4000 RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\n";
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
@@ -205,8 +236,9 @@ proptest! {
         edits in proptest::collection::vec((0usize..900, 0u8..4, any::<u8>()), 1..8),
         cut in 0usize..1200,
     ) {
-        let mut bytes = INVITE.as_bytes().to_vec();
-        bytes.extend_from_slice(b"\r\nc=IN IP4 1.2.3.4\r\nm=audio 1 RTP/AVP 0 8\r\na=rtpmap:0 PCMU/8000\r\n");
+        // Without a length the body runs to the end, so that every cut leaves something to parse.
+        let base = INVITE.replace("l: 5\r\n", "").replace("rest that is not ours", SDP_REST);
+        let mut bytes = base.into_bytes();
         for (at, kind, byte) in edits {
             let at = at % bytes.len();
             match kind {

@@ -62,7 +62,9 @@ fn audio_lines(out: &mut String, media: &MediaDescription, profile: Profile) {
         }
         out.push_str("\r\n");
         if let Some(parameters) = &format.parameters {
-            let _ = write!(out, "a=fmtp:{pt} {parameters}\r\n");
+            // Parameters come from elsewhere; a line break in them would be a line of its own.
+            let line: String = parameters.chars().filter(|c| !c.is_control()).collect();
+            let _ = write!(out, "a=fmtp:{pt} {line}\r\n");
         }
     }
     if media.ptime_ms != 0 {

@@ -131,7 +131,7 @@ impl Side {
     }
 
     /// Carries out what the leg wants. True when there was anything.
-    fn pump(&mut self, now: Instant) -> bool {
+    pub fn pump(&mut self, now: Instant) -> bool {
         let mut any = false;
         while let Some(event) = self.transactions.poll_event() {
             any = true;
