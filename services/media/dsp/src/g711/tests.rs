@@ -1,0 +1,149 @@
+use super::*;
+
+fn available() -> impl Iterator<Item = InstructionSet> {
+    InstructionSet::ALL.into_iter().filter(|set| set.is_available())
+}
+
+#[test]
+fn every_set_decodes_every_byte_alike_at_every_length_and_offset() {
+    let bytes: Vec<u8> = (0..=255).chain(0..=255).collect();
+    for law in [Law::Mu, Law::A] {
+        for set in available() {
+            for (start, end) in [(0, 256), (1, 512), (3, 163), (7, 7), (0, 160), (0, 15), (5, 400)] {
+                let mut expected = vec![0; end - start];
+                scalar_reference(law, &bytes[start..end], &mut expected);
+                let mut got = vec![1; end - start];
+                assert_eq!(decode_with(set, law, &bytes[start..end], &mut got), end - start);
+                assert_eq!(got, expected, "{set:?} {law:?} {start}..{end}");
+            }
+        }
+    }
+}
+
+fn scalar_reference(law: Law, bytes: &[u8], samples: &mut [i16]) {
+    for (sample, byte) in samples.iter_mut().zip(bytes) {
+        *sample = match law {
+            Law::Mu => tables::mu_to_linear(*byte),
+            Law::A => tables::a_to_linear(*byte),
+        };
+    }
+}
+
+#[test]
+fn every_set_encodes_all_65536_samples_alike() {
+    let samples: Vec<i16> = (i16::MIN..=i16::MAX).collect();
+    for law in [Law::Mu, Law::A] {
+        let expected: Vec<u8> = samples
+            .iter()
+            .map(|s| match law {
+                Law::Mu => tables::linear_to_mu(*s),
+                Law::A => tables::linear_to_a(*s),
+            })
+            .collect();
+        for set in available() {
+            for cut in [0, 1, 17, 31] {
+                let mut got = vec![0; samples.len() - cut];
+                encode_with(set, law, &samples[cut..], &mut got);
+                assert!(got == expected[cut..], "{set:?} {law:?} from {cut}");
+            }
+        }
+    }
+}
+
+#[test]
+fn encoding_picks_the_nearest_level_or_its_neighbour_at_a_decision_value() {
+    for law in [Law::Mu, Law::A] {
+        let mut levels: Vec<i32> = (0..=255u8).map(|b| i32::from(one(law, b))).collect();
+        levels.sort_unstable();
+        for sample in i16::MIN..=i16::MAX {
+            let mut byte = [0];
+            encode(law, &[sample], &mut byte);
+            let error = (i32::from(one(law, byte[0])) - i32::from(sample)).abs();
+            let best = levels.iter().map(|l| (l - i32::from(sample)).abs()).min().unwrap();
+            // Decision values are compared in 14 (mu) or 13 bits (A), so up to 3 or 15 linear steps may be cut off.
+            assert!(error <= best + if law == Law::Mu { 8 } else { 16 }, "{law:?} {sample}: {error} {best}");
+        }
+    }
+}
+
+fn one(law: Law, byte: u8) -> i16 {
+    let mut sample = [0];
+    decode(law, &[byte], &mut sample);
+    sample[0]
+}
+
+#[test]
+fn decode_then_encode_gives_back_every_byte() {
+    for law in [Law::Mu, Law::A] {
+        for byte in 0..=255u8 {
+            let mut again = [0];
+            encode(law, &[one(law, byte)], &mut again);
+            let expected = if law == Law::Mu && byte == 0x7F { 0xFF } else { byte };
+            assert_eq!(again[0], expected, "{law:?}");
+        }
+    }
+}
+
+#[test]
+fn known_points_of_the_recommendation() {
+    assert_eq!(one(Law::Mu, 0x00), -32124);
+    assert_eq!(one(Law::Mu, 0x80), 32124);
+    assert_eq!(one(Law::Mu, 0xFF), 0);
+    assert_eq!(one(Law::A, 0xD5), 8);
+    assert_eq!(one(Law::A, 0x55), -8);
+    assert_eq!(one(Law::A, 0xAA), 32256);
+    assert_eq!(one(Law::A, 0x2A), -32256);
+    assert_eq!((Law::Mu.silence(), Law::A.silence()), (0xFF, 0xD5));
+}
+
+#[test]
+fn every_set_translates_every_byte_alike() {
+    let all: Vec<u8> = (0..=255).cycle().take(256 * 3 + 37).collect();
+    for law in [Law::Mu, Law::A] {
+        let mut expected = all.clone();
+        translate_in_place_with(InstructionSet::Scalar, law, &mut expected);
+        for set in available() {
+            let mut got = all.clone();
+            translate_in_place_with(set, law, &mut got);
+            assert_eq!(got, expected, "{set:?} from {law:?}");
+        }
+    }
+}
+
+#[test]
+fn translation_keeps_sign_and_order_and_stays_within_a_step() {
+    for law in [Law::Mu, Law::A] {
+        let mut previous = i16::MIN;
+        let mut by_level: Vec<u8> = (0..=255).collect();
+        by_level.sort_by_key(|b| one(law, *b));
+        for byte in by_level {
+            let mut other = [byte];
+            translate_in_place(law, &mut other);
+            let (before, after) = (one(law, byte), one(law.other(), other[0]));
+            assert_eq!(byte & 0x80, other[0] & 0x80, "sign of {byte:#x}");
+            assert!(after >= previous || after.abs() <= 8, "order at {byte:#x}");
+            previous = after;
+            let error = (i32::from(before) - i32::from(after)).abs();
+            assert!(
+                error <= 8 + i32::from(before.unsigned_abs()) / 24,
+                "{law:?} {byte:#x}: {before} {after}"
+            );
+        }
+    }
+}
+
+#[test]
+fn going_there_and_back_settles_after_one_round() {
+    for law in [Law::Mu, Law::A] {
+        for byte in 0..=255u8 {
+            let round = |b: u8| {
+                let mut x = [b];
+                translate_in_place(law, &mut x);
+                translate_in_place(law.other(), &mut x);
+                x[0]
+            };
+            let once = round(byte);
+            assert_eq!(round(once), once, "{law:?} {byte:#x}: tandem conversions must not drift");
+        }
+    }
+}
