@@ -10,7 +10,8 @@ pub mod redact;
 
 use std::sync::Arc;
 
-use prometheus::{Encoder as _, Registry, TextEncoder};
+use instruments::Registry;
+use prometheus::{Encoder as _, TextEncoder};
 
 pub use instruments::{CallControl, Media, Push, Signalling, Store};
 
@@ -36,9 +37,9 @@ pub struct Telemetry {
 impl Telemetry {
     /// Registers every instrument. Fails only when two have one name.
     pub fn new() -> Result<Arc<Self>, prometheus::Error> {
-        let registry = Registry::new();
+        let registry = Registry::default();
         #[cfg(target_os = "linux")]
-        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        registry.inner.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let signalling = Signalling::register(&registry)?;
         let call_control = CallControl::register(&registry)?;
         let media = Media::register(&registry)?;
@@ -50,8 +51,13 @@ impl Telemetry {
     /// Everything in the Prometheus text format, version 0.0.4.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        TextEncoder::new().encode(&self.registry.inner.gather(), &mut text)?;
         String::from_utf8(text).map_err(|e| prometheus::Error::Msg(e.to_string()))
+    }
+
+    /// Name and help of every instrument of ours, also of those that no label has been given to yet.
+    pub fn described(&self) -> Vec<(String, String)> {
+        self.registry.described()
     }
 
     /// The content type of [`Telemetry::render`].
@@ -65,13 +71,11 @@ mod tests {
     #[test]
     fn every_instrument_has_a_unit_and_help() {
         let telemetry = Telemetry::new().unwrap();
-        for family in telemetry.registry.gather() {
-            let name = family.name();
-            if name.starts_with("sidetone_") {
-                let units = ["_total", "_seconds", "_bytes", "_count", "_ratio"];
-                assert!(units.iter().any(|u| name.ends_with(u)), "{name} has no unit");
-                assert!(!family.help().is_empty(), "{name} has no help");
-            }
+        for (name, help) in telemetry.described() {
+            let units = ["_total", "_seconds", "_bytes", "_count", "_ratio"];
+            assert!(name.starts_with("sidetone_"), "{name} is not ours");
+            assert!(units.iter().any(|unit| name.ends_with(unit)), "{name} has no unit");
+            assert!(!help.is_empty(), "{name} has no help");
         }
     }
 }

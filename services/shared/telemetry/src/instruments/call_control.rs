@@ -1,8 +1,8 @@
 //! Instruments of call control.
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry, Result};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Result};
 
-use super::{counter, counters, gauge, seconds};
+use super::{Registry, counter, counters, gauge, seconds};
 
 /// Instruments of call control.
 #[derive(Debug)]

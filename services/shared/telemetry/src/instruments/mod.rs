@@ -12,14 +12,35 @@ pub use push::Push;
 pub use signalling::Signalling;
 pub use store::Store;
 
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
-};
+use std::sync::{Mutex, PoisonError};
+
+use prometheus::core::Collector;
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Result};
+
+/// Every instrument of the process, with its help.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    pub(crate) inner: prometheus::Registry,
+    described: Mutex<Vec<(String, String)>>,
+}
+
+impl Registry {
+    fn register(&self, instrument: impl Collector + 'static) -> Result<()> {
+        let described = instrument.desc().into_iter().map(|desc| (desc.fq_name.clone(), desc.help.clone()));
+        self.described.lock().unwrap_or_else(PoisonError::into_inner).extend(described);
+        self.inner.register(Box::new(instrument))
+    }
+
+    /// Name and help of each.
+    pub(crate) fn described(&self) -> Vec<(String, String)> {
+        self.described.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 /// A count of events. Its name ends in `_total`.
 pub(crate) fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter> {
     let counter = IntCounter::new(name, help)?;
-    registry.register(Box::new(counter.clone()))?;
+    registry.register(counter.clone())?;
     Ok(counter)
 }
 
@@ -31,14 +52,14 @@ pub(crate) fn counters(
     labels: &[&str],
 ) -> Result<IntCounterVec> {
     let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
-    registry.register(Box::new(counters.clone()))?;
+    registry.register(counters.clone())?;
     Ok(counters)
 }
 
 /// How many there are now. Its name ends in `_count`, or in its unit.
 pub(crate) fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge> {
     let gauge = IntGauge::new(name, help)?;
-    registry.register(Box::new(gauge.clone()))?;
+    registry.register(gauge.clone())?;
     Ok(gauge)
 }
 
@@ -46,7 +67,7 @@ pub(crate) fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGa
 #[allow(dead_code, reason = "a service without such an instrument leaves it unused")]
 pub(crate) fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec> {
     let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
-    registry.register(Box::new(gauges.clone()))?;
+    registry.register(gauges.clone())?;
     Ok(gauges)
 }
 
@@ -54,6 +75,6 @@ pub(crate) fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str
 pub(crate) fn seconds(registry: &Registry, name: &str, help: &str) -> Result<Histogram> {
     let buckets = prometheus::exponential_buckets(0.000_1, 2.0, 18)?;
     let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
-    registry.register(Box::new(histogram.clone()))?;
+    registry.register(histogram.clone())?;
     Ok(histogram)
 }

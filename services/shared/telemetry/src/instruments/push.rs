@@ -1,8 +1,8 @@
 //! Instruments of the push service.
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry, Result};
+use prometheus::{Histogram, IntCounterVec, IntGauge, Result};
 
-use super::{counter, counters, gauge, seconds};
+use super::{Registry, counters, gauge, seconds};
 
 /// Instruments of the push service.
 #[derive(Debug)]
