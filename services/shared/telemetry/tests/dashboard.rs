@@ -61,7 +61,7 @@ fn queries(name: &str, kind: &str) -> Vec<Value> {
 
 fn dashboard() -> Value {
     let mut panels = Vec::new();
-    let mut place = 0;
+    let mut place = 0usize;
     let mut group = String::new();
     for (name, help, kind) in instruments() {
         let of = name.trim_start_matches("sidetone_");
