@@ -2,4 +2,33 @@
 //!
 //! [`Directory`] is a thin, typed view of a [`sidetone_store::Store`]: it holds no state of its own but a bounded,
 //! watched cache. Signalling asks it who may register and call, call control where a number leads.
+//!
+//! What must be unique is unique by the key it is kept under: a domain in the installation, a number and a digest user
+//! name in its tenant. The store has no transaction over several keys, so a reference is checked when it is made and
+//! when its target is deleted; a deletion in the very moment in which somebody refers to its target can leave a number
+//! or device that leads nowhere, which lookups treat as absent.
+//!
+//! Passwords and the secrets of tokens are never kept, shown or logged; only hashes of them are stored.
 #![forbid(unsafe_code)]
+
+mod cache;
+mod directory;
+mod error;
+mod keys;
+mod numbers;
+mod people;
+mod record;
+mod registrations;
+mod secret;
+mod seed;
+mod service;
+mod tenants;
+mod tokens;
+
+pub use directory::{Directory, Resolved};
+pub use error::DirectoryError;
+pub use registrations::{Registration, RegistrationEvent, RegistrationStream};
+pub use secret::{Algorithm, Credential, Password};
+pub use seed::{SeedConfig, SeedDevice, SeedNumber, SeedRoom, SeedTenant, SeedUser, Seeded};
+pub use service::DirectoryService;
+pub use tokens::NewToken;

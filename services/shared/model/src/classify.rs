@@ -18,6 +18,8 @@ pub enum Class {
     NotFound,
     /// It exists already, or the same key was used with another body.
     Conflict,
+    /// What the request was based on has changed meanwhile: read again, then ask again.
+    Stale,
     /// Not possible in the present state.
     FailedPrecondition,
     /// A limit is reached; later may work.
@@ -65,7 +67,7 @@ impl Class {
             Self::Unauthenticated => 401,
             Self::Forbidden => 403,
             Self::NotFound => 404,
-            Self::Conflict | Self::FailedPrecondition => 409,
+            Self::Conflict | Self::Stale | Self::FailedPrecondition => 409,
             Self::Exhausted => 429,
             Self::Unavailable => 503,
             Self::DeadlineExceeded => 504,
@@ -83,6 +85,7 @@ impl Class {
             Self::Forbidden => 7,
             Self::Exhausted => 8,
             Self::FailedPrecondition => 9,
+            Self::Stale => 10,
             Self::Internal => 13,
             Self::Unavailable => 14,
             Self::Unauthenticated => 16,
@@ -97,7 +100,7 @@ impl Class {
             Self::NotFound => Cause::NotFound,
             Self::Exhausted | Self::Unavailable => Cause::NoCapacity,
             Self::DeadlineExceeded => Cause::Timeout,
-            Self::Conflict | Self::FailedPrecondition | Self::Internal => Cause::Internal,
+            Self::Conflict | Self::Stale | Self::FailedPrecondition | Self::Internal => Cause::Internal,
         }
     }
 }

@@ -22,7 +22,7 @@ use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -75,7 +75,7 @@ pub struct EmbeddedStore {
     shared: Arc<Shared>,
     ended: tokio::sync::Mutex<mpsc::Receiver<()>>,
     /// Its end ends the sweeper.
-    _sweeper: std::sync::mpsc::Sender<()>,
+    sweeper: Mutex<Option<std::sync::mpsc::Sender<()>>>,
 }
 
 /// What calls and open tails need.
@@ -159,13 +159,14 @@ impl EmbeddedStore {
         Ok(Arc::new(Self {
             shared: Arc::new(shared),
             ended: tokio::sync::Mutex::new(ended),
-            _sweeper: sweeper,
+            sweeper: Mutex::new(Some(sweeper)),
         }))
     }
 
     /// Ends the store: what was asked before is still done, what is asked after is refused as unavailable, watches and
     /// tails end. Returns when the file is free.
     pub async fn close(&self) {
+        self.sweeper.lock().unwrap_or_else(PoisonError::into_inner).take();
         let _ = self.shared.writer.send(Command::Close).await;
         for reader in &self.shared.readers {
             let _ = reader.send(Job::Close).await;

@@ -53,9 +53,8 @@ pub enum StoreError {
 impl Classify for StoreError {
     fn class(&self) -> Class {
         match self {
-            Self::RevisionMismatch { .. } | Self::SequenceMismatch { .. } | Self::KeyReused => {
-                Class::Conflict
-            }
+            Self::RevisionMismatch { .. } | Self::SequenceMismatch { .. } => Class::Stale,
+            Self::KeyReused => Class::Conflict,
             Self::BadKey { .. } | Self::TooLarge { .. } => Class::Invalid,
             Self::Trimmed { .. } => Class::NotFound,
             Self::Unavailable(_) => Class::Unavailable,

@@ -1,0 +1,107 @@
+//! Where each record is kept.
+//!
+//! | key | value |
+//! |---|---|
+//! | `directory/tenants/<tenant>` | `directory.v1.Tenant` |
+//! | `directory/domains/<host>` | the name of the tenant that has it: unique in the installation |
+//! | `directory/users/<tenant>/<user>` | `directory.v1.User` |
+//! | `directory/devices/<tenant>/<user>/<device>` | `directory.v1.Device` |
+//! | `directory/credentials/<tenant>/<auth user name>` | hashes, user and device: unique in the tenant |
+//! | `directory/numbers/<tenant>/<number>` | `directory.v1.Number` |
+//! | `directory/rooms/<tenant>/<room>` | `directory.v1.Room` |
+//! | `directory/tokens/<SHA-256 of the secret>` | `directory.v1.Token` |
+//! | `registrations/<tenant>/<user>/<device>[=<hash of the instance>]` | `directory.v1.Registration`, expires |
+//!
+//! Texts that people choose freely (numbers, digest user names, hosts) are escaped: a byte that is not a letter, digit
+//! or one of `. _ + -` becomes `=` and two hexadecimal digits.
+
+use std::fmt::Write as _;
+
+use sidetone_model::ids::{DeviceId, RoomId, TenantId, UserId};
+
+use crate::secret::sha256_hex;
+
+/// Everything that is cached.
+pub(crate) const DIRECTORY: &str = "directory/";
+pub(crate) const TENANTS: &str = "directory/tenants/";
+pub(crate) const DOMAINS: &str = "directory/domains/";
+pub(crate) const TOKENS: &str = "directory/tokens/";
+pub(crate) const REGISTRATIONS: &str = "registrations/";
+
+pub(crate) fn tenant(tenant: &TenantId) -> String {
+    format!("{TENANTS}{tenant}")
+}
+
+pub(crate) fn domain(host: &str) -> String {
+    format!("{DOMAINS}{}", escape(host))
+}
+
+pub(crate) fn users(tenant: &TenantId) -> String {
+    format!("directory/users/{tenant}/")
+}
+
+pub(crate) fn user(tenant: &TenantId, user: &UserId) -> String {
+    format!("directory/users/{tenant}/{user}")
+}
+
+pub(crate) fn devices(tenant: &TenantId, user: Option<&UserId>) -> String {
+    match user {
+        Some(user) => format!("directory/devices/{tenant}/{user}/"),
+        None => format!("directory/devices/{tenant}/"),
+    }
+}
+
+pub(crate) fn device(tenant: &TenantId, user: &UserId, device: &DeviceId) -> String {
+    format!("directory/devices/{tenant}/{user}/{device}")
+}
+
+pub(crate) fn credential(tenant: &TenantId, auth_username: &str) -> String {
+    format!("directory/credentials/{tenant}/{}", escape(auth_username))
+}
+
+pub(crate) fn numbers(tenant: &TenantId) -> String {
+    format!("directory/numbers/{tenant}/")
+}
+
+pub(crate) fn number(tenant: &TenantId, number: &str) -> String {
+    format!("directory/numbers/{tenant}/{}", escape(number))
+}
+
+pub(crate) fn rooms(tenant: &TenantId) -> String {
+    format!("directory/rooms/{tenant}/")
+}
+
+pub(crate) fn room(tenant: &TenantId, room: &RoomId) -> String {
+    format!("directory/rooms/{tenant}/{room}")
+}
+
+pub(crate) fn token(secret: &str) -> String {
+    format!("{TOKENS}{}", sha256_hex(secret.as_bytes()))
+}
+
+pub(crate) fn registrations(tenant: &TenantId, user: Option<&UserId>) -> String {
+    match user {
+        Some(user) => format!("{REGISTRATIONS}{tenant}/{user}/"),
+        None => format!("{REGISTRATIONS}{tenant}/"),
+    }
+}
+
+pub(crate) fn registration(tenant: &TenantId, user: &UserId, device: &DeviceId, instance: &str) -> String {
+    let mut key = format!("{REGISTRATIONS}{tenant}/{user}/{device}");
+    if !instance.is_empty() {
+        let _ = write!(key, "={}", &sha256_hex(instance.as_bytes())[..32]);
+    }
+    key
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"._+-".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            let _ = write!(escaped, "={byte:02x}");
+        }
+    }
+    escaped
+}

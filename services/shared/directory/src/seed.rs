@@ -1,0 +1,344 @@
+//! What a configuration file puts into the directory at the start.
+//!
+//! Seeding only adds what is not there. A record that exists is left as it is, whoever wrote it; one that was deleted
+//! comes back with the next start, unless it is taken out of the file too.
+
+use serde::Deserialize;
+use sidetone_model::ids::{DeviceId, RoomId, TenantId, UserId};
+use sidetone_model::party::Destination;
+use sidetone_proto::directory::v1 as pb;
+use sidetone_runtime::config::ConfigError;
+
+use crate::directory::Directory;
+use crate::error::DirectoryError;
+use crate::numbers::is_number;
+use crate::people::is_auth_username;
+use crate::record::Replaces;
+use crate::secret::Password;
+use crate::tenants::normal_host;
+
+/// The `seed` section of the configuration.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SeedConfig {
+    /// Tenants. Default none.
+    pub tenants: Vec<SeedTenant>,
+}
+
+/// One tenant.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeedTenant {
+    /// Its name, which is also the realm of its credentials.
+    pub tenant: String,
+    /// Host parts of its SIP addresses, without port. Default none.
+    #[serde(default)]
+    pub domains: Vec<String>,
+    /// Calls at once; 0 (default) for no limit.
+    #[serde(default)]
+    pub calls_max: u32,
+    /// Its users. Default none.
+    #[serde(default)]
+    pub users: Vec<SeedUser>,
+    /// Its conference rooms. Default none.
+    #[serde(default)]
+    pub rooms: Vec<SeedRoom>,
+    /// Its numbers beside those of users. Default none.
+    #[serde(default)]
+    pub numbers: Vec<SeedNumber>,
+}
+
+/// One user.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeedUser {
+    /// The user's name.
+    pub user: String,
+    /// What others see. Default empty.
+    #[serde(default)]
+    pub display_name: String,
+    /// Numbers that ring this user. Default none.
+    #[serde(default)]
+    pub numbers: Vec<String>,
+    /// Telephones. Default none.
+    #[serde(default)]
+    pub devices: Vec<SeedDevice>,
+}
+
+/// One telephone.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeedDevice {
+    /// Its name, unique to its user.
+    pub device: String,
+    /// What it gives as digest user name; unique in the tenant. Default the device's name.
+    #[serde(default)]
+    pub auth_username: Option<String>,
+    /// Its password. Only hashes are stored.
+    pub password: Password,
+}
+
+/// One conference room.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeedRoom {
+    /// Its name.
+    pub room: String,
+    /// Participants at once; 0 (default) for no limit of its own.
+    #[serde(default)]
+    pub participants_max: u32,
+    /// Every meeting is recorded. Default false.
+    #[serde(default)]
+    pub record: bool,
+}
+
+/// One number, with exactly one of `user`, `room`, `echo`, `announcement` and `wait`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SeedNumber {
+    /// The number as it is dialled.
+    pub number: String,
+    /// Rings this user.
+    pub user: Option<String>,
+    /// Leads into this room.
+    pub room: Option<String>,
+    /// One hears oneself.
+    pub echo: bool,
+    /// Plays this prompt, then hangs up.
+    pub announcement: Option<String>,
+    /// How often the prompt is played; 0 is for ever. Default 1.
+    pub repeat: Option<u32>,
+    /// Stays unanswered until an application answers.
+    pub wait: bool,
+    /// May be called without credentials. Default false.
+    pub open: bool,
+}
+
+/// What seeding did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seeded {
+    /// Records that were added.
+    pub added: usize,
+    /// Records that were there already.
+    pub kept: usize,
+}
+
+impl SeedConfig {
+    /// Reports every mistake that can be seen without a store.
+    pub fn check(&self, errors: &mut Vec<ConfigError>) {
+        for (n, tenant) in self.tenants.iter().enumerate() {
+            tenant.check(&format!("seed.tenants[{n}]"), errors);
+        }
+    }
+}
+
+impl SeedTenant {
+    fn check(&self, at: &str, errors: &mut Vec<ConfigError>) {
+        let mut bad = |key: String, problem: String| errors.push(ConfigError::new(key, problem));
+        if let Err(error) = TenantId::new(&self.tenant) {
+            bad(format!("{at}.tenant"), error.reason.to_owned());
+        }
+        for (n, domain) in self.domains.iter().enumerate() {
+            if normal_host(domain).is_none() {
+                bad(format!("{at}.domains[{n}]"), "expected a host name or IP address without port".into());
+            }
+        }
+        for (n, user) in self.users.iter().enumerate() {
+            let at = format!("{at}.users[{n}]");
+            if let Err(error) = UserId::new(&user.user) {
+                bad(format!("{at}.user"), error.reason.to_owned());
+            }
+            for (n, number) in user.numbers.iter().enumerate() {
+                if !is_number(number) {
+                    bad(format!("{at}.numbers[{n}]"), NUMBER_PROBLEM.into());
+                }
+            }
+            for (n, device) in user.devices.iter().enumerate() {
+                let at = format!("{at}.devices[{n}]");
+                if let Err(error) = DeviceId::new(&device.device) {
+                    bad(format!("{at}.device"), error.reason.to_owned());
+                }
+                if !is_auth_username(device.auth_username()) {
+                    bad(format!("{at}.auth_username"), "expected 1 to 128 printable characters".into());
+                }
+                if device.password.reveal().is_empty() {
+                    bad(format!("{at}.password"), "must not be empty".into());
+                }
+            }
+        }
+        for (n, room) in self.rooms.iter().enumerate() {
+            if let Err(error) = RoomId::new(&room.room) {
+                bad(format!("{at}.rooms[{n}].room"), error.reason.to_owned());
+            }
+        }
+        for (n, number) in self.numbers.iter().enumerate() {
+            let at = format!("{at}.numbers[{n}]");
+            if !is_number(&number.number) {
+                bad(format!("{at}.number"), NUMBER_PROBLEM.into());
+            }
+            if let Err(problem) = number.destination() {
+                bad(at, problem.into());
+            }
+        }
+    }
+}
+
+impl SeedDevice {
+    fn auth_username(&self) -> &str {
+        self.auth_username.as_deref().unwrap_or(&self.device)
+    }
+}
+
+impl SeedNumber {
+    fn destination(&self) -> Result<Destination, &'static str> {
+        let id = "the user or room has an unusable name";
+        let mut all = Vec::new();
+        if let Some(user) = &self.user {
+            all.push(Destination::User(UserId::new(user).map_err(|_| id)?));
+        }
+        if let Some(room) = &self.room {
+            all.push(Destination::Room(RoomId::new(room).map_err(|_| id)?));
+        }
+        if self.echo {
+            all.push(Destination::Echo);
+        }
+        if let Some(prompt) = &self.announcement {
+            let (prompt, repeat) = (prompt.as_str().into(), self.repeat.unwrap_or(1));
+            all.push(Destination::Announcement { prompt, repeat });
+        }
+        if self.wait {
+            all.push(Destination::Wait);
+        }
+        match all.pop() {
+            Some(destination) if all.is_empty() => Ok(destination),
+            _ => Err("expected exactly one of user, room, echo, announcement and wait"),
+        }
+    }
+}
+
+impl Directory {
+    /// Adds what is not there yet. Stops at the first record that cannot be added.
+    pub async fn seed(&self, config: &SeedConfig) -> Result<Seeded, DirectoryError> {
+        let mut seeded = Seeded::default();
+        for tenant in &config.tenants {
+            self.seed_tenant(tenant, &mut seeded).await?;
+        }
+        Ok(seeded)
+    }
+
+    async fn seed_tenant(&self, tenant: &SeedTenant, seeded: &mut Seeded) -> Result<(), DirectoryError> {
+        let id = TenantId::new(&tenant.tenant).map_err(DirectoryError::id("seed.tenants.tenant"))?;
+        if seeded.is_new(self.tenant(&id).await?) {
+            let record = pb::Tenant {
+                tenant: tenant.tenant.clone(),
+                domains: tenant.domains.clone(),
+                calls_max: tenant.calls_max,
+                revision: 0,
+            };
+            seeded.note(self.write_tenant(record, Replaces::Nothing).await)?;
+        }
+        for user in &tenant.users {
+            self.seed_user(&id, user, seeded).await?;
+        }
+        for room in &tenant.rooms {
+            let room_id = RoomId::new(&room.room).map_err(DirectoryError::id("seed.tenants.rooms.room"))?;
+            if seeded.is_new(self.room(&id, &room_id).await?) {
+                let record = pb::Room {
+                    tenant: tenant.tenant.clone(),
+                    room: room.room.clone(),
+                    participants_max: room.participants_max,
+                    record: room.record,
+                    revision: 0,
+                };
+                seeded.note(self.write_room(record, Replaces::Nothing).await)?;
+            }
+        }
+        for number in &tenant.numbers {
+            let invalid = |reason| DirectoryError::Invalid { field: "seed.tenants.numbers", reason };
+            let destination = number.destination().map_err(invalid)?;
+            self.seed_number(&id, &number.number, &destination, number.open, seeded).await?;
+        }
+        for user in &tenant.users {
+            let user_id = UserId::new(&user.user).map_err(DirectoryError::id("seed.tenants.users.user"))?;
+            for number in &user.numbers {
+                let destination = Destination::User(user_id.clone());
+                self.seed_number(&id, number, &destination, false, seeded).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn seed_user(
+        &self,
+        tenant: &TenantId,
+        user: &SeedUser,
+        seeded: &mut Seeded,
+    ) -> Result<(), DirectoryError> {
+        let id = UserId::new(&user.user).map_err(DirectoryError::id("seed.tenants.users.user"))?;
+        if seeded.is_new(self.user(tenant, &id).await?) {
+            let record = pb::User {
+                tenant: tenant.to_string(),
+                user: user.user.clone(),
+                display_name: user.display_name.clone(),
+                revision: 0,
+            };
+            seeded.note(self.write_user(record, Replaces::Nothing).await)?;
+        }
+        for device in &user.devices {
+            let device_id = DeviceId::new(&device.device)
+                .map_err(DirectoryError::id("seed.tenants.users.devices.device"))?;
+            if seeded.is_new(self.device(tenant, &id, &device_id).await?) {
+                let record = pb::Device {
+                    tenant: tenant.to_string(),
+                    user: user.user.clone(),
+                    device: device.device.clone(),
+                    auth_username: device.auth_username().to_owned(),
+                    ..pb::Device::default()
+                };
+                seeded.note(self.write_device(record, Some(&device.password), Replaces::Nothing).await)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn seed_number(
+        &self,
+        tenant: &TenantId,
+        number: &str,
+        destination: &Destination,
+        open: bool,
+        seeded: &mut Seeded,
+    ) -> Result<(), DirectoryError> {
+        if seeded.is_new(self.number(tenant, number).await?) {
+            let record = pb::Number {
+                tenant: tenant.to_string(),
+                number: number.to_owned(),
+                destination: Some(destination.into()),
+                open,
+                revision: 0,
+            };
+            seeded.note(self.write_number(record, Replaces::Nothing).await)?;
+        }
+        Ok(())
+    }
+}
+
+impl Seeded {
+    fn is_new<T>(&mut self, found: Option<T>) -> bool {
+        self.kept += usize::from(found.is_some());
+        found.is_none()
+    }
+
+    /// Another process that seeds at the same time may have been first; that is as good.
+    fn note<T>(&mut self, written: Result<T, DirectoryError>) -> Result<(), DirectoryError> {
+        match written {
+            Ok(_) => self.added += 1,
+            Err(DirectoryError::Changed { .. }) => self.kept += 1,
+            Err(DirectoryError::Taken { what: "number" }) => self.kept += 1,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+const NUMBER_PROBLEM: &str = "expected 1 to 64 of letters, digits and + * # . _ -";

@@ -1,0 +1,202 @@
+//! `directory.v1` over gRPC, and the check of bearer tokens.
+
+use sidetone_model::ids::{DeviceId, RoomId, TenantId, UserId};
+use sidetone_proto::directory::v1 as pb;
+use sidetone_proto::directory::v1::directory_server::Directory as DirectoryV1;
+use sidetone_runtime::grpc::caller::TokenVerifier;
+use sidetone_runtime::{Caller, status};
+use tonic::{Request, Response, Status};
+
+use crate::directory::Directory;
+use crate::error::DirectoryError;
+use crate::secret::Password;
+
+/// Serves a [`Directory`]. Tenants themselves are the operator's; everything in a tenant is also its applications'.
+#[derive(Debug, Clone)]
+pub struct DirectoryService {
+    directory: Directory,
+}
+
+impl DirectoryService {
+    /// Serves `directory`.
+    pub fn new(directory: Directory) -> Self {
+        Self { directory }
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[async_trait::async_trait]
+impl TokenVerifier for Directory {
+    async fn verify(&self, secret: &str) -> Result<Option<TenantId>, Status> {
+        self.verify_token(secret).await.map_err(|e| status(&e))
+    }
+}
+
+#[async_trait::async_trait]
+impl DirectoryV1 for DirectoryService {
+    async fn put_tenant(&self, request: Request<pb::PutTenantRequest>) -> Answer<pb::Tenant> {
+        Caller::of(&request).must_be_operator()?;
+        let tenant = given(request.into_inner().tenant, "tenant")?;
+        answer(self.directory.put_tenant(tenant).await)
+    }
+
+    async fn delete_tenant(&self, request: Request<pb::DeleteTenantRequest>) -> Answer<pb::DeleteResponse> {
+        Caller::of(&request).must_be_operator()?;
+        let tenant = id(TenantId::new(&request.get_ref().tenant), "tenant")?;
+        deleted(self.directory.delete_tenant(&tenant).await)
+    }
+
+    async fn list_tenants(
+        &self,
+        request: Request<pb::ListTenantsRequest>,
+    ) -> Answer<pb::ListTenantsResponse> {
+        let caller = Caller::of(&request);
+        let mut tenants = self.directory.list_tenants().await.map_err(|e| status(&e))?;
+        if let Caller::Tenant(own) = caller {
+            tenants.retain(|t| t.tenant == own.as_str());
+        }
+        Ok(Response::new(pb::ListTenantsResponse { tenants }))
+    }
+
+    async fn put_user(&self, request: Request<pb::PutUserRequest>) -> Answer<pb::User> {
+        let caller = Caller::of(&request);
+        let user = given(request.into_inner().user, "user")?;
+        allowed(&caller, &user.tenant, "user.tenant")?;
+        answer(self.directory.put_user(user).await)
+    }
+
+    async fn delete_user(&self, request: Request<pb::DeleteUserRequest>) -> Answer<pb::DeleteResponse> {
+        let tenant = allowed(&Caller::of(&request), &request.get_ref().tenant, "tenant")?;
+        let user = id(UserId::new(&request.get_ref().user), "user")?;
+        deleted(self.directory.delete_user(&tenant, &user).await)
+    }
+
+    async fn list_users(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListUsersResponse> {
+        let (tenant, user) = listed(&request)?;
+        let mut users = self.directory.list_users(&tenant).await.map_err(|e| status(&e))?;
+        users.retain(|u| user.as_ref().is_none_or(|user| u.user == user.as_str()));
+        Ok(Response::new(pb::ListUsersResponse { users }))
+    }
+
+    async fn put_device(&self, request: Request<pb::PutDeviceRequest>) -> Answer<pb::Device> {
+        let caller = Caller::of(&request);
+        let request = request.into_inner();
+        let device = given(request.device, "device")?;
+        allowed(&caller, &device.tenant, "device.tenant")?;
+        let password = request.password.map(Password::new);
+        answer(self.directory.put_device(device, password.as_ref()).await)
+    }
+
+    async fn delete_device(&self, request: Request<pb::DeleteDeviceRequest>) -> Answer<pb::DeleteResponse> {
+        let tenant = allowed(&Caller::of(&request), &request.get_ref().tenant, "tenant")?;
+        let user = id(UserId::new(&request.get_ref().user), "user")?;
+        let device = id(DeviceId::new(&request.get_ref().device), "device")?;
+        deleted(self.directory.delete_device(&tenant, &user, &device).await)
+    }
+
+    async fn list_devices(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListDevicesResponse> {
+        let (tenant, user) = listed(&request)?;
+        let devices = self.directory.list_devices(&tenant, user.as_ref()).await;
+        answer(devices.map(|devices| pb::ListDevicesResponse { devices }))
+    }
+
+    async fn put_number(&self, request: Request<pb::PutNumberRequest>) -> Answer<pb::Number> {
+        let caller = Caller::of(&request);
+        let number = given(request.into_inner().number, "number")?;
+        allowed(&caller, &number.tenant, "number.tenant")?;
+        answer(self.directory.put_number(number).await)
+    }
+
+    async fn delete_number(&self, request: Request<pb::DeleteNumberRequest>) -> Answer<pb::DeleteResponse> {
+        let tenant = allowed(&Caller::of(&request), &request.get_ref().tenant, "tenant")?;
+        deleted(self.directory.delete_number(&tenant, &request.get_ref().number).await)
+    }
+
+    async fn list_numbers(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListNumbersResponse> {
+        let (tenant, _) = listed(&request)?;
+        let numbers = self.directory.list_numbers(&tenant).await;
+        answer(numbers.map(|numbers| pb::ListNumbersResponse { numbers }))
+    }
+
+    async fn put_room(&self, request: Request<pb::PutRoomRequest>) -> Answer<pb::Room> {
+        let caller = Caller::of(&request);
+        let room = given(request.into_inner().room, "room")?;
+        allowed(&caller, &room.tenant, "room.tenant")?;
+        answer(self.directory.put_room(room).await)
+    }
+
+    async fn delete_room(&self, request: Request<pb::DeleteRoomRequest>) -> Answer<pb::DeleteResponse> {
+        let tenant = allowed(&Caller::of(&request), &request.get_ref().tenant, "tenant")?;
+        let room = id(RoomId::new(&request.get_ref().room), "room")?;
+        deleted(self.directory.delete_room(&tenant, &room).await)
+    }
+
+    async fn list_rooms(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListRoomsResponse> {
+        let (tenant, _) = listed(&request)?;
+        let rooms = self.directory.list_rooms(&tenant).await;
+        answer(rooms.map(|rooms| pb::ListRoomsResponse { rooms }))
+    }
+
+    async fn list_registrations(
+        &self,
+        request: Request<pb::ListRequest>,
+    ) -> Answer<pb::ListRegistrationsResponse> {
+        let (tenant, user) = listed(&request)?;
+        let registrations = self.directory.list_registrations(&tenant, user.as_ref()).await;
+        answer(
+            registrations.map(|all| pb::ListRegistrationsResponse {
+                registrations: all.iter().map(Into::into).collect(),
+            }),
+        )
+    }
+
+    async fn create_token(
+        &self,
+        request: Request<pb::CreateTokenRequest>,
+    ) -> Answer<pb::CreateTokenResponse> {
+        let tenant = allowed(&Caller::of(&request), &request.get_ref().tenant, "tenant")?;
+        let made = self.directory.create_token(&tenant, &request.get_ref().name).await;
+        answer(made.map(|new| pb::CreateTokenResponse { token: Some(new.token), secret: new.secret }))
+    }
+
+    async fn delete_token(&self, request: Request<pb::DeleteTokenRequest>) -> Answer<pb::DeleteResponse> {
+        let tenant = allowed(&Caller::of(&request), &request.get_ref().tenant, "tenant")?;
+        deleted(self.directory.delete_token(&tenant, &request.get_ref().token_id).await)
+    }
+
+    async fn list_tokens(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListTokensResponse> {
+        let (tenant, _) = listed(&request)?;
+        answer(self.directory.list_tokens(&tenant).await.map(|tokens| pb::ListTokensResponse { tokens }))
+    }
+}
+
+fn answer<T>(result: Result<T, DirectoryError>) -> Answer<T> {
+    result.map(Response::new).map_err(|e| status(&e))
+}
+
+fn deleted(result: Result<(), DirectoryError>) -> Answer<pb::DeleteResponse> {
+    answer(result.map(|()| pb::DeleteResponse {}))
+}
+
+fn given<T>(record: Option<T>, field: &'static str) -> Result<T, Status> {
+    record.ok_or_else(|| status(&DirectoryError::Invalid { field, reason: "it is missing" }))
+}
+
+fn id<T>(result: Result<T, sidetone_model::ids::IdError>, field: &'static str) -> Result<T, Status> {
+    result.map_err(|e| status(&DirectoryError::id(field)(e)))
+}
+
+/// The tenant that a request names, if its caller may act for it.
+fn allowed(caller: &Caller, tenant: &str, field: &'static str) -> Result<TenantId, Status> {
+    let tenant = id(TenantId::new(tenant), field)?;
+    caller.may(&tenant)?;
+    Ok(tenant)
+}
+
+fn listed(request: &Request<pb::ListRequest>) -> Result<(TenantId, Option<UserId>), Status> {
+    let tenant = allowed(&Caller::of(request), &request.get_ref().tenant, "tenant")?;
+    let user = &request.get_ref().user;
+    let user = if user.is_empty() { None } else { Some(id(UserId::new(user), "user")?) };
+    Ok((tenant, user))
+}
