@@ -1,0 +1,173 @@
+//! Sends a webhook and understands its answer.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::hmac;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
+use secrecy::ExposeSecret as _;
+use serde::Serialize;
+use sidetone_push_core::{DeadReason, Kind, Outcome, Report};
+
+use super::guard::{AddressRefused, Guard};
+use super::settings::{Settings, literal};
+use crate::config::Config;
+use crate::providers::Notice;
+
+/// The HTTP client of all webhooks.
+pub(crate) struct Client {
+    http: reqwest::Client,
+    guard: Guard,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    push_id: String,
+    tenant: &'a str,
+    user: &'a str,
+    device: &'a str,
+    call_id: String,
+    sip_call_id: &'a str,
+    caller_name: &'a str,
+    /// Milliseconds since the Unix epoch.
+    deadline: u64,
+    kind: &'static str,
+}
+
+impl Client {
+    pub(crate) fn new(config: &Config) -> Result<Self, reqwest::Error> {
+        let guard = Guard { allow_private: config.allow_private_targets };
+        let http = reqwest::Client::builder()
+            // A redirect would leave the checked address; a proxy would resolve the name itself.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .dns_resolver(Arc::new(guard))
+            .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
+            .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
+            .user_agent(concat!("sidetone/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { http, guard })
+    }
+
+    pub(crate) async fn send(&self, settings: &Settings, notice: Notice<'_>, limit: Duration) -> Report {
+        let begin = Instant::now();
+        let (outcome, status) = match tokio::time::timeout(limit, self.post(settings, notice)).await {
+            Ok(ended) => ended,
+            Err(_) => (Outcome::Retryable { retry_after: None }, 0),
+        };
+        Report { outcome, status, took: begin.elapsed() }
+    }
+
+    async fn post(&self, settings: &Settings, notice: Notice<'_>) -> (Outcome, u16) {
+        let refused = (Outcome::Permanent(DeadReason::Refused), 0);
+        if literal(&settings.url).is_some_and(|ip| self.guard.check(ip).is_err()) {
+            return refused;
+        }
+        let Ok(body) = serde_json::to_string(&Body::of(notice)) else { return refused };
+        let kind = kind_name(notice.kind);
+        let push = notice.request.key.push;
+        let request = self
+            .http
+            .post(settings.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header("sidetone-signature", signature(settings, notice.now_unix_s, &body))
+            .header("sidetone-push-id", push.to_string())
+            .header("idempotency-key", format!("{push}-{kind}"))
+            .body(body);
+        match request.send().await {
+            Ok(mut response) => {
+                let ended = (outcome(&response, notice.now_unix_s), response.status().as_u16());
+                // The status has decided; a body that trickles must not turn a delivery into a timeout.
+                tokio::spawn(tokio::time::timeout(DRAIN_MAX, async move { drain(&mut response).await }));
+                ended
+            }
+            Err(error) if is_refused_address(&error) => refused,
+            Err(_) => (Outcome::Retryable { retry_after: None }, 0),
+        }
+    }
+}
+
+impl<'a> Body<'a> {
+    fn of(notice: Notice<'a>) -> Self {
+        let request = notice.request;
+        Self {
+            push_id: request.key.push.to_string(),
+            tenant: request.key.tenant.as_str(),
+            user: request.user.as_str(),
+            device: request.device.as_str(),
+            call_id: request.call.to_string(),
+            sip_call_id: &request.sip_call_id,
+            caller_name: &request.caller_name,
+            deadline: notice.deadline_unix_ms,
+            kind: kind_name(notice.kind),
+        }
+    }
+}
+
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Wake => "wake",
+        Kind::Cancel => "cancel",
+    }
+}
+
+/// `t=<unix seconds>,v1=<hex of HMAC-SHA256 over "t.body">`. The time lets a receiver refuse what is repeated later.
+fn signature(settings: &Settings, now_unix_s: u64, body: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, settings.secret.expose_secret().as_bytes());
+    let tag = hmac::sign(&key, format!("{now_unix_s}.{body}").as_bytes());
+    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("t={now_unix_s},v1={hex}")
+}
+
+fn outcome(response: &Response, now_unix_s: u64) -> Outcome {
+    match response.status() {
+        status if status.is_success() => Outcome::Delivered,
+        StatusCode::NOT_FOUND | StatusCode::GONE => Outcome::Permanent(DeadReason::TargetGone),
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
+            Outcome::Retryable { retry_after: retry_after(response.headers(), now_unix_s) }
+        }
+        status if status.is_server_error() => {
+            Outcome::Retryable { retry_after: retry_after(response.headers(), now_unix_s) }
+        }
+        _ => Outcome::Permanent(DeadReason::Refused),
+    }
+}
+
+/// Seconds or a date (RFC 9110, section 10.2.3).
+fn retry_after(headers: &HeaderMap, now_unix_s: u64) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_second();
+    Some(Duration::from_secs(u64::try_from(date).ok()?.saturating_sub(now_unix_s)))
+}
+
+/// Reads a short answer to its end, so that the connection can be used again; of a long one the connection is closed.
+async fn drain(response: &mut Response) {
+    let mut read = 0;
+    while let Ok(Some(chunk)) = response.chunk().await {
+        read += chunk.len();
+        if read > ANSWER_BYTES_MAX {
+            return;
+        }
+    }
+}
+
+fn is_refused_address(error: &reqwest::Error) -> bool {
+    let mut source: Option<&(dyn StdError + 'static)> = error.source();
+    while let Some(error) = source {
+        if error.is::<AddressRefused>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+const IDLE_PER_HOST_MAX: usize = 8;
+const DRAIN_MAX: Duration = Duration::from_secs(1);
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
