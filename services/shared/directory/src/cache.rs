@@ -16,11 +16,6 @@ use tokio::task::AbortHandle;
 
 use crate::keys;
 
-/// How many keys are kept, absent ones included. A full cache is emptied.
-const KEYS_MAX: usize = 65_536;
-const RETRY_FIRST: Duration = Duration::from_millis(100);
-const RETRY_MAX: Duration = Duration::from_secs(5);
-
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     state: RwLock<State>,
@@ -106,11 +101,6 @@ impl Cache {
             *state = State { changes: state.changes + 1, ..State::default() };
         });
     }
-
-    #[cfg(test)]
-    pub(crate) fn is_fresh(&self) -> bool {
-        self.state.read().unwrap().fresh
-    }
 }
 
 async fn keep_fresh(cache: Weak<Cache>, store: Arc<dyn Store>) {
@@ -133,3 +123,8 @@ async fn keep_fresh(cache: Weak<Cache>, store: Arc<dyn Store>) {
         wait = (wait * 2).min(RETRY_MAX);
     }
 }
+
+/// How many keys are kept, absent ones included. A full cache is emptied.
+const KEYS_MAX: usize = 65_536;
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);

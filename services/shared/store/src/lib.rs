@@ -12,10 +12,15 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod contract;
 pub mod embedded;
 mod error;
 pub mod key;
+pub mod remote;
+pub mod service;
+mod wire;
 
 pub use clock::{Clock, ManualClock};
 pub use contract::{

@@ -1,0 +1,364 @@
+//! The directory over a store in memory: tenants apart, uniqueness, references, seed, registrations and secrets.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sidetone_directory::{
+    Algorithm, Directory, DirectoryError, DirectoryService, Password, Registration, SeedConfig,
+};
+use sidetone_model::ids::{DeviceId, ReplicaId, RoomId, TenantId, UserId};
+use sidetone_model::party::{Binding, Destination, Flow, Transport};
+use sidetone_model::time::Timestamp;
+use sidetone_proto::directory::v1 as pb;
+use sidetone_proto::directory::v1::directory_server::Directory as _;
+use sidetone_runtime::Caller;
+use sidetone_store::embedded::{EmbeddedStore, Options};
+use sidetone_store::{Expect, ManualClock, Store as _};
+use tonic::{Code, Request};
+
+struct Bench {
+    store: Arc<EmbeddedStore>,
+    directory: Directory,
+    clock: ManualClock,
+}
+
+fn bench() -> Bench {
+    let clock = ManualClock::new(Timestamp::from_millis(1_000_000));
+    let options = Options { clock: clock.clock(), ..Options::default() };
+    let store = EmbeddedStore::in_memory_with(options).unwrap();
+    let directory = Directory::with_clock(store.clone(), clock.clock());
+    Bench { store, directory, clock }
+}
+
+fn tenant(name: &str) -> TenantId {
+    TenantId::new(name).unwrap()
+}
+
+fn user(name: &str) -> UserId {
+    UserId::new(name).unwrap()
+}
+
+fn device(tenant: &str, user: &str, device: &str, auth_username: &str) -> pb::Device {
+    pb::Device {
+        tenant: tenant.into(),
+        user: user.into(),
+        device: device.into(),
+        auth_username: auth_username.into(),
+        ..pb::Device::default()
+    }
+}
+
+fn number(tenant: &str, number: &str, destination: &Destination) -> pb::Number {
+    pb::Number {
+        tenant: tenant.into(),
+        number: number.into(),
+        destination: Some(destination.into()),
+        ..pb::Number::default()
+    }
+}
+
+const SEED: &str = r##"
+    [[tenants]]
+    tenant = "a"
+    domains = ["A.example", "[::1]"]
+    [[tenants.users]]
+    user = "ann"
+    numbers = ["100", "*98#"]
+    devices = [{ device = "desk", password = "secret-a" }]
+    [[tenants.rooms]]
+    room = "lobby"
+    [[tenants.numbers]]
+    number = "300"
+    room = "lobby"
+    open = true
+
+    [[tenants]]
+    tenant = "b"
+    domains = ["b.example"]
+    [[tenants.users]]
+    user = "ann"
+    numbers = ["100"]
+    devices = [{ device = "desk", password = "secret-b" }]
+"##;
+
+async fn seeded() -> Bench {
+    let bench = bench();
+    let config: SeedConfig = toml::from_str(SEED).unwrap();
+    let mut errors = Vec::new();
+    config.check(&mut errors);
+    assert!(errors.is_empty(), "{errors:?}");
+    bench.directory.seed(&config).await.unwrap();
+    bench
+}
+
+#[tokio::test]
+async fn tenants_with_equal_names_do_not_see_each_other() {
+    let Bench { directory, .. } = seeded().await;
+    let (a, b) = (tenant("a"), tenant("b"));
+    assert_eq!(directory.tenant_of_domain("a.EXAMPLE").await.unwrap(), Some(a.clone()));
+    assert_eq!(directory.tenant_of_domain("::1").await.unwrap(), Some(a.clone()));
+    assert_eq!(directory.tenant_of_domain("b.example").await.unwrap(), Some(b.clone()));
+    assert_eq!(directory.tenant_of_domain("c.example").await.unwrap(), None);
+    let of_a = directory.credential(&a, "desk").await.unwrap().unwrap();
+    let of_b = directory.credential(&b, "desk").await.unwrap().unwrap();
+    assert_ne!(of_a.ha1, of_b.ha1);
+    let algorithms: Vec<_> = of_a.ha1.iter().map(|(a, _)| *a).collect();
+    assert_eq!(algorithms, [Algorithm::Sha256, Algorithm::Md5]);
+
+    directory.delete_number(&b, "100").await.unwrap();
+    assert!(directory.resolve(&b, "100").await.unwrap().is_none());
+    for dialled in ["100", "*98#", "ann"] {
+        let resolved = directory.resolve(&a, dialled).await.unwrap().unwrap();
+        assert_eq!(resolved.destination, Destination::User(user("ann")), "{dialled}");
+    }
+    let room = directory.resolve(&a, "300").await.unwrap().unwrap();
+    assert_eq!(room.destination, Destination::Room(RoomId::new("lobby").unwrap()));
+    assert!(room.open);
+    assert!(directory.resolve(&b, "300").await.unwrap().is_none());
+    assert!(directory.list_rooms(&b).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn seeding_again_changes_nothing_and_keeps_what_people_changed() {
+    let Bench { directory, .. } = seeded().await;
+    let config: SeedConfig = toml::from_str(SEED).unwrap();
+    let changed = pb::User {
+        tenant: "a".into(),
+        user: "ann".into(),
+        display_name: "Ann".into(),
+        ..pb::User::default()
+    };
+    let changed = directory.put_user(changed).await.unwrap();
+    let again = directory.seed(&config).await.unwrap();
+    assert_eq!((again.added, again.kept), (0, 11));
+    assert_eq!(directory.user(&tenant("a"), &user("ann")).await.unwrap(), Some(changed.clone()));
+    assert_eq!(
+        directory.put_user(changed.clone()).await.unwrap(),
+        changed,
+        "an equal put made a new revision"
+    );
+}
+
+#[tokio::test]
+async fn a_seed_with_mistakes_names_them_all() {
+    let text = r#"
+        [[tenants]]
+        tenant = "a b"
+        domains = ["x:5060"]
+        users = [{ user = "", numbers = ["1 2"], devices = [{ device = "d", password = "" }] }]
+        numbers = [{ number = "1", echo = true, wait = true }, { number = "2" }]
+    "#;
+    let config: SeedConfig = toml::from_str(text).unwrap();
+    let mut errors = Vec::new();
+    config.check(&mut errors);
+    let keys: Vec<_> = errors.iter().map(|e| e.key.as_str()).collect();
+    let at = "seed.tenants[0]";
+    for key in
+        [".tenant", ".domains[0]", ".users[0].user", ".users[0].numbers[0]", ".users[0].devices[0].password"]
+            .into_iter()
+            .chain([".numbers[0]", ".numbers[1]"])
+    {
+        assert!(keys.contains(&format!("{at}{key}").as_str()), "{key} is missing in {keys:?}");
+    }
+    assert!(toml::from_str::<SeedConfig>("[[tenants]]\ntenant = \"a\"\nunknown = 1").is_err());
+}
+
+#[tokio::test]
+async fn domains_and_digest_user_names_are_unique_and_free_again_after_a_rename() {
+    let Bench { directory, .. } = seeded().await;
+    let put = |name: &str, domains: &[&str]| pb::Tenant {
+        tenant: name.into(),
+        domains: domains.iter().map(|d| (*d).to_owned()).collect(),
+        ..pb::Tenant::default()
+    };
+    let taken = directory.put_tenant(put("b", &["new.example", "a.example"])).await.unwrap_err();
+    assert!(matches!(taken, DirectoryError::Taken { what: "domain" }), "{taken:?}");
+    assert_eq!(directory.tenant_of_domain("new.example").await.unwrap(), None, "a claim was left behind");
+    directory.put_tenant(put("a", &["c.example"])).await.unwrap();
+    assert_eq!(directory.tenant_of_domain("a.example").await.unwrap(), None);
+    directory.put_tenant(put("b", &["a.example"])).await.unwrap();
+    assert_eq!(directory.tenant_of_domain("a.example").await.unwrap(), Some(tenant("b")));
+
+    let password = Password::new("other");
+    let same_name = device("a", "ann", "mobile", "desk");
+    let taken = directory.put_device(same_name, Some(&password)).await.unwrap_err();
+    assert!(matches!(taken, DirectoryError::Taken { .. }), "{taken:?}");
+    let renamed = device("a", "ann", "desk", "renamed");
+    assert!(matches!(
+        directory.put_device(renamed.clone(), None).await,
+        Err(DirectoryError::Invalid { field: "password", .. })
+    ));
+    directory.put_device(renamed, Some(&password)).await.unwrap();
+    assert!(directory.credential(&tenant("a"), "desk").await.unwrap().is_none());
+    assert!(directory.credential(&tenant("a"), "renamed").await.unwrap().is_some());
+    directory.put_device(device("a", "ann", "mobile", "desk"), Some(&password)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_who_want_a_number_one_gets_it() {
+    let Bench { directory, .. } = seeded().await;
+    for n in 0..8 {
+        let room = pb::Room { tenant: "a".into(), room: format!("r{n}"), ..pb::Room::default() };
+        directory.put_room(room).await.unwrap();
+    }
+    let racers = (0..8).map(|n| {
+        let directory = directory.clone();
+        let room = Destination::Room(RoomId::new(format!("r{n}")).unwrap());
+        tokio::spawn(async move { directory.put_number(number("a", "777", &room)).await })
+    });
+    let mut won = 0;
+    for racer in racers.collect::<Vec<_>>() {
+        match racer.await.unwrap() {
+            Ok(_) => won += 1,
+            Err(DirectoryError::Taken { what: "number" }) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    assert_eq!(won, 1);
+    let stands = directory.number(&tenant("a"), "777").await.unwrap().unwrap();
+    let moved = pb::Number { destination: Some((&Destination::Echo).into()), ..stands.clone() };
+    directory.put_number(moved.clone()).await.unwrap();
+    let stale = directory.put_number(moved).await.unwrap_err();
+    assert!(matches!(stale, DirectoryError::Changed { .. }), "{stale:?}");
+}
+
+#[tokio::test]
+async fn what_others_point_to_stays() {
+    let Bench { directory, .. } = seeded().await;
+    let a = tenant("a");
+    let (lobby, ann, desk) = (RoomId::new("lobby").unwrap(), user("ann"), DeviceId::new("desk").unwrap());
+    for refused in [
+        directory.delete_tenant(&a).await,
+        directory.delete_room(&a, &lobby).await,
+        directory.delete_user(&a, &ann).await,
+    ] {
+        assert!(matches!(refused, Err(DirectoryError::InUse { .. })), "{refused:?}");
+    }
+    let nowhere = number("a", "1", &Destination::User(user("nobody")));
+    assert!(matches!(directory.put_number(nowhere).await, Err(DirectoryError::NotFound { what: "user" })));
+    directory.delete_device(&a, &ann, &desk).await.unwrap();
+    assert!(directory.credential(&a, "desk").await.unwrap().is_none());
+    for number in ["100", "*98#", "300"] {
+        directory.delete_number(&a, number).await.unwrap();
+    }
+    directory.delete_user(&a, &ann).await.unwrap();
+    directory.delete_room(&a, &lobby).await.unwrap();
+    directory.delete_tenant(&a).await.unwrap();
+    assert_eq!(directory.tenant_of_domain("a.example").await.unwrap(), None);
+    assert!(matches!(directory.delete_tenant(&a).await, Err(DirectoryError::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn registrations_expire_and_go_with_their_device() {
+    let Bench { directory, clock, .. } = seeded().await;
+    let (a, ann) = (tenant("a"), user("ann"));
+    let binding = Binding {
+        user: ann.clone(),
+        device: DeviceId::new("desk").unwrap(),
+        contact_uri: "sip:ann@192.0.2.1".into(),
+        replica: ReplicaId::new("s1").unwrap(),
+        flow: Flow {
+            transport: Transport::Udp,
+            local: "192.0.2.9:5060".parse().unwrap(),
+            remote: "192.0.2.1:5060".parse().unwrap(),
+        },
+    };
+    let registration = Registration {
+        binding,
+        expires_at: clock.now() + Duration::from_secs(60),
+        user_agent: "phone".into(),
+        sip_call_id: "1@x".into(),
+        cseq: 1,
+        instance: "".into(),
+        revision: None,
+    };
+    let with_instance = Registration { instance: "<urn:uuid:1>".into(), ..registration.clone() };
+    let revision = directory.put_registration(&a, &registration, Expect::Absent).await.unwrap();
+    directory.put_registration(&a, &with_instance, Expect::Absent).await.unwrap();
+    let found = directory.bindings(&a, &ann).await.unwrap();
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[0], Registration { revision: Some(revision), ..registration.clone() });
+    assert!(directory.bindings(&tenant("b"), &ann).await.unwrap().is_empty());
+    let second = directory.put_registration(&a, &registration, Expect::Absent).await;
+    assert!(matches!(second, Err(DirectoryError::Changed { .. })));
+    let longer = Registration { expires_at: clock.now() + Duration::from_secs(120), ..registration };
+    directory.put_registration(&a, &longer, Expect::Revision(revision)).await.unwrap();
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(directory.bindings(&a, &ann).await.unwrap().len(), 1);
+    directory.delete_device(&a, &ann, &DeviceId::new("desk").unwrap()).await.unwrap();
+    assert!(directory.bindings(&a, &ann).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn changes_of_another_process_reach_the_cache() {
+    let Bench { directory, store, .. } = seeded().await;
+    let other = Directory::new(store.clone());
+    let a = tenant("a");
+    let seen = async {
+        assert!(directory.resolve(&a, "300").await.unwrap().is_some());
+        other.delete_number(&a, "300").await.unwrap();
+        while directory.resolve(&a, "300").await.unwrap().is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), seen).await.expect("the cache is stale for ever");
+}
+
+#[tokio::test]
+async fn no_secret_is_stored_shown_or_answered() {
+    let Bench { directory, store, .. } = seeded().await;
+    let a = tenant("a");
+    let new = directory.create_token(&a, "billing").await.unwrap();
+    assert_eq!(directory.verify_token(&new.secret).await.unwrap(), Some(a.clone()));
+    assert_eq!(directory.verify_token("sidetone_0").await.unwrap(), None);
+    let ha1 = directory.credential(&a, "desk").await.unwrap().unwrap().ha1;
+    let config: SeedConfig = toml::from_str(SEED).unwrap();
+    let shown = format!(
+        "{config:?} {:?} {new:?} {:?} {:?} {:?}",
+        directory,
+        directory.credential(&a, "desk").await.unwrap(),
+        directory.list_tokens(&a).await.unwrap(),
+        directory.list_devices(&a, None).await.unwrap(),
+    );
+    for secret in ["secret-a", &new.secret, &ha1[0].1, &ha1[1].1] {
+        assert!(!shown.contains(secret), "a secret is shown");
+    }
+    for entry in store.list("").await.unwrap() {
+        let value = String::from_utf8_lossy(&entry.value).into_owned();
+        assert!(!value.contains("secret-a") && !value.contains(&new.secret), "stored at {}", entry.key);
+        assert!(!entry.key.contains(&new.secret));
+    }
+    directory.delete_token(&a, &new.token.token_id).await.unwrap();
+    assert_eq!(directory.verify_token(&new.secret).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_service_checks_who_calls_and_names_the_field() {
+    let service = DirectoryService::new(seeded().await.directory);
+    fn by_a<T>(message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.extensions_mut().insert(Caller::Tenant(TenantId::new("a").unwrap()));
+        request
+    }
+    let of = |tenant: &str| pb::ListRequest { tenant: tenant.into(), ..pb::ListRequest::default() };
+    assert_eq!(service.list_users(by_a(of("a"))).await.unwrap().into_inner().users.len(), 1);
+    assert_eq!(service.list_users(by_a(of("b"))).await.unwrap_err().code(), Code::PermissionDenied);
+    let foreign = pb::PutDeviceRequest { device: Some(device("b", "ann", "x", "x")), password: None };
+    assert_eq!(service.put_device(by_a(foreign)).await.unwrap_err().code(), Code::PermissionDenied);
+    let tenants = service.list_tenants(by_a(pb::ListTenantsRequest {})).await.unwrap().into_inner().tenants;
+    assert_eq!(tenants.iter().map(|t| t.tenant.as_str()).collect::<Vec<_>>(), ["a"]);
+    let put = pb::PutTenantRequest { tenant: Some(tenants[0].clone()) };
+    assert_eq!(service.put_tenant(by_a(put)).await.unwrap_err().code(), Code::PermissionDenied);
+
+    let bad = service
+        .put_number(by_a(pb::PutNumberRequest { number: Some(number("a", "1 2", &Destination::Echo)) }));
+    let bad = bad.await.unwrap_err();
+    assert_eq!(bad.code(), Code::InvalidArgument);
+    assert!(bad.message().contains("number.number"), "{}", bad.message());
+    let none = service.put_room(by_a(pb::PutRoomRequest { room: None })).await.unwrap_err();
+    assert_eq!((none.code(), none.message()), (Code::InvalidArgument, "room: it is missing"));
+    let stale = pb::User { tenant: "a".into(), user: "ann".into(), revision: 9999, ..pb::User::default() };
+    let stale = service.put_user(by_a(pb::PutUserRequest { user: Some(stale) })).await.unwrap_err();
+    assert_eq!(stale.code(), Code::Aborted);
+}
