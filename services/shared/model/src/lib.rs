@@ -11,6 +11,7 @@
 pub mod classify;
 pub mod command;
 pub mod fact;
+pub mod fold;
 pub mod ids;
 pub mod media;
 pub mod party;

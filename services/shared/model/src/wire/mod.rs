@@ -7,6 +7,10 @@
 
 mod events;
 mod signalling;
+#[cfg(test)]
+mod strategies;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use std::str::FromStr;

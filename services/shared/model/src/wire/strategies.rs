@@ -1,0 +1,272 @@
+//! Arbitrary values of every type of the model, within what the contracts can carry.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use proptest::option::of;
+use proptest::prelude::*;
+
+use crate::command::*;
+use crate::fact::*;
+use crate::ids::*;
+use crate::media::*;
+use crate::party::*;
+use crate::signal::*;
+use crate::termination::*;
+use crate::time::Timestamp;
+
+fn uuid<T: From<uuid::Uuid> + std::fmt::Debug>() -> impl Strategy<Value = T> {
+    any::<u128>().prop_map(|n| T::from(uuid::Uuid::from_u128(n)))
+}
+
+fn name<T: std::str::FromStr<Err = IdError> + std::fmt::Debug>() -> impl Strategy<Value = T> {
+    "[a-zA-Z0-9_+-][a-zA-Z0-9._+-]{0,62}".prop_map(|text| text.parse().unwrap())
+}
+
+fn text() -> impl Strategy<Value = Box<str>> {
+    "\\PC{0,20}".prop_map(Into::into)
+}
+
+fn digit() -> impl Strategy<Value = char> {
+    prop::sample::select("0123456789*#ABCD".chars().collect::<Vec<_>>())
+}
+
+fn address() -> impl Strategy<Value = SocketAddr> {
+    let ip = prop_oneof![
+        any::<u32>().prop_map(|n| IpAddr::V4(Ipv4Addr::from(n))),
+        any::<u128>().prop_map(|n| IpAddr::V6(Ipv6Addr::from(n))),
+    ];
+    (ip, any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip, port))
+}
+
+fn direction() -> impl Strategy<Value = Direction> {
+    use Direction::*;
+    prop::sample::select(vec![SendRecv, SendOnly, RecvOnly, Inactive])
+}
+
+fn format() -> impl Strategy<Value = Format> {
+    let encoding = prop_oneof![
+        Just(Encoding::Pcmu),
+        Just(Encoding::Pcma),
+        Just(Encoding::TelephoneEvent),
+        "[A-Z]{6,10}".prop_map(|name| Encoding::from_name(&name)),
+    ];
+    (0u8..128, encoding, any::<u32>(), 1u8.., of("[ -~]{1,20}")).prop_map(
+        |(payload_type, encoding, clock_rate_hz, channels, parameters)| Format {
+            payload_type,
+            encoding,
+            clock_rate_hz,
+            channels,
+            parameters: parameters.map(Into::into),
+        },
+    )
+}
+
+pub(crate) fn media() -> impl Strategy<Value = MediaDescription> {
+    let holder = prop::sample::select(vec![Holder::Node, Holder::External]);
+    let formats = prop::collection::vec(format(), 0..4);
+    (holder, address(), of(address()), any::<bool>(), formats, direction(), 1u8..).prop_map(
+        |(holder, rtp, rtcp, rtcp_mux, formats, direction, ptime_ms)| MediaDescription {
+            holder,
+            rtp,
+            rtcp,
+            rtcp_mux,
+            formats,
+            direction,
+            ptime_ms,
+        },
+    )
+}
+
+fn party() -> impl Strategy<Value = Party> {
+    (of(name()), of(name()), text(), text()).prop_map(|(user, device, number, display_name)| Party {
+        user,
+        device,
+        number,
+        display_name,
+    })
+}
+
+pub(crate) fn destination() -> impl Strategy<Value = Destination> {
+    prop_oneof![
+        name().prop_map(Destination::User),
+        name().prop_map(Destination::Room),
+        Just(Destination::Echo),
+        (text(), any::<u32>()).prop_map(|(prompt, repeat)| Destination::Announcement { prompt, repeat }),
+        Just(Destination::Wait),
+    ]
+}
+
+pub(crate) fn termination() -> impl Strategy<Value = Termination> {
+    (prop::sample::select(&Cause::ALL[..]), of(1u16..), text())
+        .prop_map(|(cause, sip_status, text)| Termination { cause, sip_status, text })
+}
+
+fn binding() -> impl Strategy<Value = Binding> {
+    let transport = prop::sample::select(vec![Transport::Udp, Transport::Tcp]);
+    let flow = (transport, address(), address()).prop_map(|(transport, local, remote)| Flow {
+        transport,
+        local,
+        remote,
+    });
+    (name(), name(), text(), name(), flow).prop_map(|(user, device, contact_uri, replica, flow)| Binding {
+        user,
+        device,
+        contact_uri,
+        replica,
+        flow,
+    })
+}
+
+pub(crate) fn command() -> impl Strategy<Value = LegCommand> {
+    let invite = (party(), text(), binding(), media()).prop_map(|(from, to, binding, media)| {
+        LegCommandKind::Invite(Box::new(Invite { from, to, binding, media }))
+    });
+    let kind = prop_oneof![
+        invite,
+        of(media()).prop_map(|media| LegCommandKind::Ring { media }),
+        media().prop_map(|media| LegCommandKind::Answer { media }),
+        of(media()).prop_map(|media| LegCommandKind::AnswerReoffer { media }),
+        termination().prop_map(LegCommandKind::End),
+    ];
+    (name(), name(), uuid(), any::<u64>(), kind).prop_map(|(replica, tenant, leg, n, kind)| LegCommand {
+        replica,
+        tenant,
+        leg,
+        n,
+        kind,
+    })
+}
+
+fn signal() -> impl Strategy<Value = LegSignal> {
+    let offered = (party(), text(), address(), of(media()), text()).prop_map(
+        |(from, dialled, source, media, sip_call_id)| {
+            LegSignalKind::Offered(Box::new(Offered { from, dialled, source, media, sip_call_id }))
+        },
+    );
+    let kind = prop_oneof![
+        offered,
+        of(media()).prop_map(|media| LegSignalKind::Progress { media }),
+        of(media()).prop_map(|media| LegSignalKind::Answered { media }),
+        of(media()).prop_map(|media| LegSignalKind::Confirmed { media }),
+        of(media()).prop_map(|media| LegSignalKind::Reoffered { media }),
+        (digit(), any::<u32>()).prop_map(|(digit, duration_ms)| LegSignalKind::Digit { digit, duration_ms }),
+        termination().prop_map(LegSignalKind::Ended),
+    ];
+    (uuid(), uuid(), name(), any::<u64>(), any::<u64>(), kind).prop_map(|(boot, leg, tenant, n, at, kind)| {
+        LegSignal { boot, leg, tenant, n, at: Timestamp::from_millis(at), kind }
+    })
+}
+
+pub(crate) fn replica_message() -> impl Strategy<Value = ReplicaMessage> {
+    let held = (uuid(), name(), any::<u64>()).prop_map(|(leg, tenant, last_command_n)| HeldLeg {
+        leg,
+        tenant,
+        last_command_n,
+    });
+    prop_oneof![
+        (name(), uuid(), prop::collection::vec(held, 0..4))
+            .prop_map(|(replica, boot, legs)| ReplicaMessage::Hello(Hello { replica, boot, legs })),
+        signal().prop_map(ReplicaMessage::Signal),
+        (uuid(), any::<u64>()).prop_map(|(leg, n)| ReplicaMessage::Applied { leg, n }),
+        Just(ReplicaMessage::Draining),
+    ]
+}
+
+pub(crate) fn owner_message() -> impl Strategy<Value = OwnerMessage> {
+    prop_oneof![
+        uuid().prop_map(|boot| OwnerMessage::Welcome { boot }),
+        (uuid(), any::<u64>()).prop_map(|(leg, n)| OwnerMessage::Ack { leg, n }),
+        command().prop_map(OwnerMessage::Command),
+        uuid().prop_map(|leg| OwnerMessage::Release { leg }),
+    ]
+}
+
+/// One strategy for each kind of fact, in the order of the contract.
+pub(crate) fn facts() -> Vec<BoxedStrategy<FactKind>> {
+    use FactKind::*;
+    let leg = || uuid::<LegId>();
+    vec![
+        (uuid(), party(), text(), of(destination()), any::<bool>())
+            .prop_map(|(call, from, dialled, destination, by_application)| CallCreated {
+                call,
+                from,
+                dialled,
+                destination,
+                by_application,
+            })
+            .boxed(),
+        (leg(), uuid(), party(), any::<bool>(), name(), of(uuid()), text())
+            .prop_map(|(leg, call, party, incoming, replica, boot, sip_call_id)| LegCreated {
+                leg,
+                call,
+                party,
+                incoming,
+                replica,
+                boot,
+                sip_call_id,
+            })
+            .boxed(),
+        (leg(), name(), uuid()).prop_map(|(leg, node, boot)| LegMediaAllocated { leg, node, boot }).boxed(),
+        leg().prop_map(|leg| LegRinging { leg }).boxed(),
+        leg().prop_map(|leg| LegWaiting { leg }).boxed(),
+        leg().prop_map(|leg| LegAnswered { leg }).boxed(),
+        (leg(), direction()).prop_map(|(leg, direction)| LegDirectionChanged { leg, direction }).boxed(),
+        (leg(), digit(), any::<u32>())
+            .prop_map(|(leg, digit, duration_ms)| LegDigit { leg, digit, duration_ms })
+            .boxed(),
+        (leg(), termination()).prop_map(|(leg, termination)| LegEnded { leg, termination }).boxed(),
+        (uuid(), leg(), leg()).prop_map(|(call, a, b)| LegsBridged { call, a, b }).boxed(),
+        (uuid(), name(), name())
+            .prop_map(|(conference, room, node)| ConferenceStarted { conference, room, node })
+            .boxed(),
+        (uuid(), leg()).prop_map(|(conference, leg)| ParticipantJoined { conference, leg }).boxed(),
+        (uuid(), leg()).prop_map(|(conference, leg)| ParticipantLeft { conference, leg }).boxed(),
+        uuid().prop_map(|conference| ConferenceEnded { conference }).boxed(),
+        (uuid(), uuid(), name(), any::<bool>())
+            .prop_map(|(recording, call, node, stereo)| RecordingStarted { recording, call, node, stereo })
+            .boxed(),
+        (uuid(), text(), any::<u64>(), any::<u64>())
+            .prop_map(|(recording, file, duration_ms, size_bytes)| RecordingFinished {
+                recording,
+                file,
+                duration_ms,
+                size_bytes,
+            })
+            .boxed(),
+        (uuid(), termination())
+            .prop_map(|(recording, termination)| RecordingFailed { recording, termination })
+            .boxed(),
+        (uuid(), termination()).prop_map(|(call, termination)| CallEnded { call, termination }).boxed(),
+    ]
+}
+
+/// A record with one fact of every kind.
+pub(crate) fn record() -> impl Strategy<Value = FactRecord> {
+    let fact = |kind: BoxedStrategy<FactKind>| {
+        (name(), any::<u64>(), kind).prop_map(|(tenant, at, kind)| Fact {
+            tenant,
+            at: Timestamp::from_millis(at),
+            kind,
+        })
+    };
+    let subject = prop_oneof![
+        uuid().prop_map(CommandSubject::Call),
+        uuid().prop_map(CommandSubject::Leg),
+        uuid().prop_map(CommandSubject::Recording),
+    ];
+    let completed = (text(), any::<[u8; 32]>(), subject)
+        .prop_map(|(key, fingerprint, subject)| CompletedCommand { key, fingerprint, subject });
+    let cursor = (uuid(), uuid(), any::<u64>()).prop_map(|(boot, leg, n)| SignalCursor { boot, leg, n });
+    (
+        facts().into_iter().map(fact).collect::<Vec<_>>(),
+        prop::collection::vec(cursor, 0..3),
+        prop::collection::vec(command(), 0..3),
+        of(completed),
+    )
+        .prop_map(|(facts, consumed, commands, completed)| FactRecord {
+            facts,
+            consumed,
+            commands,
+            completed,
+        })
+}
