@@ -1,4 +1,5 @@
 //! The life of wake-ups, on a virtual clock.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! From the gRPC trait to a receiving web server and back, with the ledger in a store.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
