@@ -1,1 +1,33 @@
-//! The media node: pinned workers, ports, prompts, recordings and the gRPC service.
+//! A media node: addresses, ports, G.711, bridges, conferences, prompts and recordings.
+//!
+//! # Two planes
+//! [`MediaNode`] starts pinned worker threads, each of which owns sockets, legs and mixes and ticks every 20 ms. On those
+//! threads nothing locks, allocates, logs or awaits. The control plane is asynchronous and never touches sound: commands
+//! enter a worker, and events, retired objects and frames for the recorder leave it, through bounded rings.
+//!
+//! # What it does not do
+//! It knows no dialogs and no calls: call control tells it what to connect. SRTP, ICE and other codecs are not in it yet.
+#![forbid(unsafe_code)]
+
+mod config;
+mod engine;
+mod error;
+mod negotiate;
+mod node;
+mod packet;
+mod playout;
+mod policy;
+mod ports;
+mod prompts;
+mod recorder;
+mod service;
+mod state;
+mod worker;
+
+pub use config::{Config, Realm};
+pub use error::MediaError;
+pub use negotiate::{Agreement, Payload, PayloadTypes};
+pub use node::{Deps, MediaNode, StartError};
+pub use policy::{Lock, Mode, Policy};
+pub use service::MediaServer;
+pub use state::{Incoming, LEG_STATE_VERSION, LegState, Mapping, Outgoing, Tap};

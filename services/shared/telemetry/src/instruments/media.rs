@@ -21,9 +21,11 @@ pub struct Media {
     pub recordings: IntGauge,
     /// Ticks that began more than one packet time late.
     pub late_ticks: IntCounter,
+    /// Ticks left out after a stall that was longer than the bounded catch-up.
+    pub skipped_ticks: IntCounter,
     /// Ticks done.
     pub ticks: IntCounter,
-    /// Work done in one tick of one worker.
+    /// Work done in the longest tick of each second, of each worker.
     pub tick_work: Histogram,
     /// Legs refused, by reason.
     pub refused: IntCounterVec,
@@ -58,11 +60,16 @@ impl Media {
                 "sidetone_media_late_ticks_total",
                 "Ticks that began more than one packet time late.",
             )?,
+            skipped_ticks: counter(
+                registry,
+                "sidetone_media_skipped_ticks_total",
+                "Ticks left out after a stall longer than the bounded catch-up.",
+            )?,
             ticks: counter(registry, "sidetone_media_ticks_total", "Ticks done.")?,
             tick_work: seconds(
                 registry,
                 "sidetone_media_tick_work_seconds",
-                "Work done in one tick of one worker.",
+                "Work done in the longest tick of each second, of each worker.",
             )?,
             refused: counters(
                 registry,

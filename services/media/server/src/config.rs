@@ -1,0 +1,157 @@
+//! The `[media]` section of the configuration.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use sidetone_model::ids::NodeId;
+use sidetone_runtime::config::ConfigError;
+
+/// How a media node is set up.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The node's name in the store. Default: `media-1`.
+    pub node_id: String,
+    /// Worker threads; 0 is one for each CPU the process may use. Default: 0.
+    pub workers: usize,
+    /// Whether each worker is kept on one CPU. Switch it off under a CPU quota. Default: true.
+    pub pin_workers: bool,
+    /// The most legs at a time, 1 to 100000. Default: 4000.
+    pub legs_max: usize,
+    /// The most recordings at a time, 1 to 10000. Default: 500.
+    pub recordings_max: usize,
+    /// The networks on which RTP is spoken; the first is the default one. Default: `default` on 127.0.0.1.
+    pub realms: Vec<Realm>,
+    /// How long a freed port rests before it is given out again, in seconds. Default: 10.
+    pub port_rest_s: u64,
+    /// After how long without RTP and refresh a leg is freed, in seconds, 1 to 86400. Default: 60.
+    pub idle_timeout_s: u64,
+    /// After how long without a refresh a leg that needs no RTP (held, inactive, receive-only) is freed, in seconds.
+    /// Default: 3600.
+    pub held_timeout_s: u64,
+    /// Where `<prompt>.wav` files are. Default: `prompts`; it need not exist.
+    pub prompts_dir: PathBuf,
+    /// Where recordings are written. Default: `recordings`; made at the first recording.
+    pub recordings_dir: PathBuf,
+}
+
+/// One network on which RTP is spoken.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Realm {
+    /// Its name in requests. Default: `default`.
+    pub name: String,
+    /// The address that sockets are bound to. Default: 127.0.0.1.
+    pub bind_ip: IpAddr,
+    /// The address that phones are told; none is `bind_ip`. Default: none.
+    pub advertised_ip: Option<IpAddr>,
+    /// The first port; even. 0 lets the system choose, whatever `port_max` is. Default: 20000.
+    pub port_min: u16,
+    /// The last port. Default: 29999.
+    pub port_max: u16,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            node_id: "media-1".into(),
+            workers: 0,
+            pin_workers: true,
+            legs_max: 4000,
+            recordings_max: 500,
+            realms: vec![Realm::default()],
+            port_rest_s: 10,
+            idle_timeout_s: 60,
+            held_timeout_s: 3600,
+            prompts_dir: "prompts".into(),
+            recordings_dir: "recordings".into(),
+        }
+    }
+}
+
+impl Default for Realm {
+    fn default() -> Self {
+        Self {
+            name: "default".into(),
+            bind_ip: Ipv4Addr::LOCALHOST.into(),
+            advertised_ip: None,
+            port_min: 20_000,
+            port_max: 29_999,
+        }
+    }
+}
+
+impl Realm {
+    /// What phones are told.
+    pub fn advertised(&self) -> IpAddr {
+        self.advertised_ip.unwrap_or(self.bind_ip)
+    }
+}
+
+impl Config {
+    /// Adds every mistake that types cannot show.
+    pub fn check(&self, errors: &mut Vec<ConfigError>) {
+        let mut bad =
+            |key: &str, problem: &str| errors.push(ConfigError::new(format!("media.{key}"), problem));
+        if NodeId::new(&self.node_id).is_err() {
+            bad("node_id", "expected 1 to 63 characters out of a-z A-Z 0-9 . _ + -");
+        }
+        if self.workers > 256 {
+            bad("workers", "expected 0 to 256");
+        }
+        if !(1..=100_000).contains(&self.legs_max) {
+            bad("legs_max", "expected 1 to 100000");
+        }
+        if !(1..=10_000).contains(&self.recordings_max) {
+            bad("recordings_max", "expected 1 to 10000");
+        }
+        if !(1..=86_400).contains(&self.idle_timeout_s) {
+            bad("idle_timeout_s", "expected 1 to 86400");
+        }
+        if self.held_timeout_s < self.idle_timeout_s {
+            bad("held_timeout_s", "must not be shorter than idle_timeout_s");
+        }
+        if self.realms.is_empty() {
+            bad("realms", "at least one is needed");
+        }
+        for (n, realm) in self.realms.iter().enumerate() {
+            if realm.name.is_empty() || self.realms[..n].iter().any(|other| other.name == realm.name) {
+                bad("realms.name", "expected a name that no other realm has");
+            }
+            if realm.port_min % 2 == 1 {
+                bad("realms.port_min", "must be even: RTP has the even port, RTCP the odd one above");
+            }
+            if realm.port_min != 0 && (realm.port_min < 1024 || realm.port_max <= realm.port_min) {
+                bad("realms.port_max", "expected a range of at least one pair above port 1023");
+            }
+            if realm.advertised().is_unspecified() {
+                bad(
+                    "realms.advertised_ip",
+                    "phones cannot send to an unspecified address: name the real one",
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_right_and_every_mistake_is_named() {
+        let mut errors = Vec::new();
+        Config::default().check(&mut errors);
+        assert_eq!(errors, []);
+        let realm = Realm { bind_ip: "0.0.0.0".parse().unwrap(), port_min: 20_001, ..Realm::default() };
+        let config = Config { legs_max: 0, realms: vec![realm.clone(), realm], ..Config::default() };
+        config.check(&mut errors);
+        let keys: Vec<_> = errors.iter().map(|error| error.key.as_str()).collect();
+        for key in
+            ["media.legs_max", "media.realms.name", "media.realms.port_min", "media.realms.advertised_ip"]
+        {
+            assert!(keys.contains(&key), "{keys:?}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What workers tell, on its way to whoever waits for it.
+
+use std::sync::Arc;
+
+use rtrb::Consumer;
+use sidetone_model::ids::LegId;
+use sidetone_proto::media::v1 as pb;
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::Engine;
+use super::link::Reply;
+use crate::worker::rings::Event;
+
+/// Changes that wait for the engine's lock. The events themselves wait in the ring when this is full.
+const CHANGES_MAX: usize = 1024;
+
+/// What has to be written into the books.
+#[derive(Debug)]
+enum Change {
+    PlaybackEnded { number: u64, stopped: bool },
+    Idle { leg: LegId },
+    RecordingLost { number: u32 },
+}
+
+/// Hands on what one worker tells until `stopping`. Answers are completed at once, because who waits for one may hold the
+/// engine's lock; changes of the books are made by a second task.
+pub(crate) async fn pump(
+    engine: Arc<Engine>,
+    mut events: Consumer<Event>,
+    told: pipe::Receiver,
+    stopping: tokio_util::sync::CancellationToken,
+) -> std::io::Result<()> {
+    let (changes, waiting) = mpsc::channel(CHANGES_MAX);
+    let writer = tokio::spawn(write_changes(Arc::clone(&engine), waiting));
+    loop {
+        while let Ok(event) = events.pop() {
+            for change in engine.handle_event(event) {
+                if changes.send(change).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        tokio::select! {
+            ready = told.readable() => {
+                ready?;
+                // What the bytes are does not matter, nor how many: the ring is emptied in any case.
+                let _ = told.try_read(&mut [0; 64]);
+            }
+            () = stopping.cancelled() => break,
+        }
+    }
+    drop(changes);
+    let _ = writer.await;
+    Ok(())
+}
+
+async fn write_changes(engine: Arc<Engine>, mut waiting: mpsc::Receiver<Change>) {
+    while let Some(change) = waiting.recv().await {
+        match change {
+            Change::PlaybackEnded { number, stopped } => engine.playback_ended(number, stopped).await,
+            Change::Idle { leg } => engine.time_out(leg).await,
+            Change::RecordingLost { number } => engine.recording_lost(number).await,
+        }
+    }
+}
+
+impl Engine {
+    fn handle_event(&self, event: Event) -> Vec<Change> {
+        match event {
+            Event::Removed { token, leg } => self.replies.complete(token, Reply::Leg(leg)),
+            Event::Listed { token, page } => self.replies.complete(token, Reply::States(page.legs)),
+            Event::Untapped { token } => self.replies.complete(token, Reply::Done),
+            // A mix that ended while it was played to takes its prompts with it.
+            Event::MixRemoved { mix: Some(mix) } => {
+                let ended = |number| Change::PlaybackEnded { number, stopped: true };
+                return mix.playing.iter().map(|playing| ended(playing.playback)).collect();
+            }
+            Event::MixRemoved { mix: None } | Event::RetiredDescription(_) => {}
+            Event::Digit { leg, digit, duration_ms } => {
+                let digit = char::from(digit).to_string();
+                let leg_id = leg_id(leg).to_string();
+                self.tell(pb::media_event::Kind::Digit(pb::Digit { leg_id, digit, duration_ms }));
+            }
+            Event::PlaybackEnded { playing, stopped } => {
+                return vec![Change::PlaybackEnded { number: playing.playback, stopped }];
+            }
+            Event::Idle { leg } => return vec![Change::Idle { leg: leg_id(leg) }],
+            Event::RecordingLost { recording } => return vec![Change::RecordingLost { number: recording }],
+        }
+        Vec::new()
+    }
+
+    async fn time_out(&self, leg: LegId) {
+        match self.release_leg(leg).await {
+            Ok(Some(_)) => {
+                tracing::info!(%leg, "leg freed: neither RTP nor a refresh for the idle time");
+                self.telemetry.media.legs_timed_out.inc();
+                let leg_id = leg.to_string();
+                self.tell(pb::media_event::Kind::LegTimedOut(pb::LegTimedOut { leg_id }));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%leg, %error, "an idle leg could not be freed"),
+        }
+    }
+}
+
+fn leg_id(number: u128) -> LegId {
+    LegId::from(Uuid::from_u128(number))
+}

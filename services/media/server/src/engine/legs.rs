@@ -1,0 +1,270 @@
+//! Legs: made, changed, refreshed and freed.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use rand::TryRng as _;
+use sidetone_model::ids::LegId;
+use sidetone_model::media::{Encoding, MediaDescription};
+use sidetone_proto::media::v1 as pb;
+
+use super::link::Reply;
+use super::{Control, Engine, LegEntry, Routed};
+use crate::error::MediaError;
+use crate::negotiate::{self, Agreement};
+use crate::policy::{Mode, Policy};
+use crate::state::{Incoming, LEG_STATE_VERSION, LegState, Outgoing};
+use crate::worker::leg::Leg;
+use crate::worker::reports::Reports;
+use crate::worker::rings::{Command, Described};
+
+/// A request for a leg, understood.
+#[derive(Debug)]
+pub(crate) struct NewLeg {
+    pub(crate) id: LegId,
+    pub(crate) remote: Option<MediaDescription>,
+    pub(crate) mode: Mode,
+    pub(crate) encodings: Vec<Encoding>,
+    /// As it came, to know it again.
+    pub(crate) request: pb::CreateLegRequest,
+}
+
+impl Engine {
+    /// Makes a leg; our description of it.
+    pub(crate) async fn create_leg(&self, new: NewLeg) -> Result<MediaDescription, MediaError> {
+        let mut control = self.control.lock().await;
+        if let Some(entry) = control.legs.get(&new.id) {
+            let same = entry.request == new.request;
+            return if same { Ok(entry.local.clone()) } else { Err(MediaError::Reused("leg")) };
+        }
+        let made = self.make_leg(&mut control, new).await;
+        self.telemetry.media.legs.set(control.legs.len() as i64);
+        made.map_err(|error| self.refused(error))
+    }
+
+    async fn make_leg(&self, control: &mut Control, new: NewLeg) -> Result<MediaDescription, MediaError> {
+        if self.is_draining() {
+            return Err(MediaError::Draining);
+        }
+        if control.legs.len() >= self.config.legs_max {
+            return Err(MediaError::TooMany("legs"));
+        }
+        let realm = control.realm(&new.request.realm)?;
+        // What cannot be agreed must not cost a port: the port does not matter for the agreement.
+        let advertised = control.ports[realm].realm().advertised();
+        describe(SocketAddr::new(advertised, 2), new.remote.as_ref(), &new.encodings)?;
+        let sockets = control.ports[realm].take(Instant::now())?;
+        let port = sockets.0.local().port();
+        let (local, agreement) =
+            describe(SocketAddr::new(advertised, port), new.remote.as_ref(), &new.encodings)?;
+        let worker = control.worker_for(&new.request.call_id);
+        let state = self.leg_state(&new, agreement)?;
+        let reports = Reports::new(self.unix_us_at_zero, random()?, self.now_ms());
+        let leg = Box::new(Leg::new(state, sockets, reports));
+        let link = &mut control.workers[worker];
+        let slot = link.take_leg_slot()?;
+        if let Err(error) = link.push(Command::Insert { slot, leg }).await {
+            link.free_leg_slot(slot);
+            control.ports[realm].give_back(port, Instant::now());
+            return Err(error);
+        }
+        let entry = LegEntry {
+            worker,
+            slot,
+            encodings: new.encodings,
+            offer: new.remote.is_none().then(|| local.clone()),
+            local: local.clone(),
+            request: new.request,
+            updated: None,
+            realm,
+            port,
+            route: Routed::Fresh,
+        };
+        control.legs.insert(new.id, entry);
+        Ok(local)
+    }
+
+    fn leg_state(&self, new: &NewLeg, agreement: Option<Agreement>) -> Result<LegState, MediaError> {
+        let random = random()?;
+        let mut policy = Policy::new(new.mode);
+        if let Some(remote) = &new.remote {
+            policy.describe(remote.rtp);
+        }
+        Ok(LegState {
+            version: LEG_STATE_VERSION,
+            leg: new.id.as_u128(),
+            policy,
+            rtcp_mux: new.remote.as_ref().is_some_and(|remote| remote.rtcp_mux),
+            rtcp: new.remote.as_ref().and_then(|remote| remote.rtcp),
+            agreement,
+            // The first sequence number leaves room before the wrap, which some receivers want at the start.
+            outgoing: Outgoing::new(random as u32, (random >> 32) as u16 & 0x7fff, (random >> 64) as u32),
+            incoming: Incoming::default(),
+            gain: 256,
+            tap: None,
+            refreshed_ms: self.now_ms(),
+            heard_ms: None,
+        })
+    }
+
+    /// The far side answered, or changed its media; our description after it.
+    pub(crate) async fn update_leg(
+        &self,
+        id: LegId,
+        remote: MediaDescription,
+        request: pb::UpdateLegRequest,
+    ) -> Result<MediaDescription, MediaError> {
+        let mut control = self.control.lock().await;
+        let control = &mut *control;
+        let entry = control.legs.get_mut(&id).ok_or(MediaError::NotFound("leg"))?;
+        if let Some((_, local)) = entry.updated.as_ref().filter(|(before, _)| *before == request) {
+            return Ok(local.clone());
+        }
+        let address = SocketAddr::new(control.ports[entry.realm].realm().advertised(), entry.port);
+        let (local, agreement) = if request.is_answer {
+            let offer = entry.offer.as_ref().ok_or(MediaError::NoOpenOffer)?;
+            let agreement = negotiate::conclude(offer, &remote)?;
+            let mut local = entry.local.clone();
+            local.direction = agreement.direction;
+            (local, agreement)
+        } else {
+            negotiate::answer(address, &remote, &entry.encodings)?
+        };
+        let described = Described { agreement, rtp: remote.rtp, rtcp: remote.rtcp, rtcp_mux: local.rtcp_mux };
+        let command = Command::Describe { slot: entry.slot, described: Box::new(described) };
+        control.workers[entry.worker].push(command).await?;
+        if !request.is_answer {
+            entry.offer = None;
+        }
+        entry.local = local.clone();
+        entry.updated = Some((request, local.clone()));
+        Ok(local)
+    }
+
+    /// Frees a leg; its last state, or none if it was not there.
+    pub(crate) async fn release_leg(&self, id: LegId) -> Result<Option<LegState>, MediaError> {
+        let (realm, port, removed) = {
+            let mut control = self.control.lock().await;
+            if !control.legs.contains_key(&id) {
+                return Ok(None);
+            }
+            self.detach(&mut control, id).await?;
+            let Some(entry) = control.legs.get(&id) else { return Ok(None) };
+            let (worker, slot, realm, port) = (entry.worker, entry.slot, entry.realm, entry.port);
+            let (token, removed) = self.replies.open();
+            control.workers[worker].push(Command::Remove { slot, token, goodbye: true }).await?;
+            control.workers[worker].free_leg_slot(slot);
+            control.legs.remove(&id);
+            self.telemetry.media.legs.set(control.legs.len() as i64);
+            (realm, port, removed)
+        };
+        let leg = match removed.await {
+            Ok(Reply::Leg(leg)) => leg,
+            _ => return Err(MediaError::Stopping),
+        };
+        let mut state = None;
+        if let Some(mut leg) = leg {
+            if let Some(playing) = leg.playing.take() {
+                self.playback_ended(playing.playback, true).await;
+            }
+            state = Some(leg.state.clone());
+        }
+        self.control.lock().await.ports[realm].give_back(port, Instant::now());
+        Ok(state)
+    }
+
+    /// Marks legs as wanted; those that are not here.
+    pub(crate) async fn refresh(&self, ids: &[LegId]) -> Result<Vec<LegId>, MediaError> {
+        let mut control = self.control.lock().await;
+        let control = &mut *control;
+        let mut unknown = Vec::new();
+        for id in ids {
+            match control.legs.get(id) {
+                Some(entry) => {
+                    control.workers[entry.worker].push(Command::Refresh { slot: entry.slot }).await?;
+                }
+                None => unknown.push(*id),
+            }
+        }
+        Ok(unknown)
+    }
+
+    /// The states of all legs.
+    pub(crate) async fn leg_states(&self) -> Result<HashMap<u128, LegState>, MediaError> {
+        let mut pending = Vec::new();
+        {
+            let mut control = self.control.lock().await;
+            for link in &mut control.workers {
+                let (token, listed) = self.replies.open();
+                let page = Box::new(crate::worker::rings::Page { legs: Vec::with_capacity(link.legs) });
+                link.push(Command::List { token, page }).await?;
+                pending.push(listed);
+            }
+        }
+        let mut states = HashMap::new();
+        for listed in pending {
+            if let Ok(Reply::States(page)) = listed.await {
+                states.extend(page.into_iter().map(|state| (state.leg, state)));
+            }
+        }
+        Ok(states)
+    }
+}
+
+impl Control {
+    fn realm(&self, name: &str) -> Result<usize, MediaError> {
+        if name.is_empty() {
+            return Ok(0);
+        }
+        let known = self.ports.iter().position(|ports| ports.realm().name == name);
+        known.ok_or(MediaError::Invalid { field: "realm", problem: "the node has no such network" })
+    }
+
+    /// Where the call's other legs are, or where there are fewest.
+    fn worker_for(&self, call_id: &str) -> usize {
+        let of_call = self.legs.values().find(|leg| !call_id.is_empty() && leg.request.call_id == call_id);
+        let emptiest = || (0..self.workers.len()).min_by_key(|n| self.workers[*n].legs);
+        of_call.map(|leg| leg.worker).or_else(emptiest).unwrap_or(0)
+    }
+}
+
+/// Our offer or answer from an address.
+fn describe(
+    local: SocketAddr,
+    remote: Option<&MediaDescription>,
+    encodings: &[Encoding],
+) -> Result<(MediaDescription, Option<Agreement>), MediaError> {
+    match remote {
+        None => negotiate::offer(local, encodings).map(|offer| (offer, None)),
+        Some(remote) => {
+            negotiate::answer(local, remote, encodings).map(|(answer, agreement)| (answer, Some(agreement)))
+        }
+    }
+}
+
+/// Bits that nobody can guess: who knows the SSRC and sequence number of a stream can speak in it.
+fn random() -> Result<u128, MediaError> {
+    let mut bytes = [0; 16];
+    rand::rngs::SysRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(|error| MediaError::Io { what: "system random source", problem: error.to_string() })?;
+    Ok(u128::from_le_bytes(bytes))
+}
+
+/// The receive policy of a request.
+pub(crate) fn mode(policy: Option<&pb::ReceivePolicy>) -> Result<Mode, MediaError> {
+    use pb::receive_policy::Mode as Wire;
+    let policy = policy.ok_or(MediaError::Invalid { field: "policy", problem: "is missing" })?;
+    match policy.mode() {
+        Wire::Unspecified => Err(MediaError::Invalid { field: "policy.mode", problem: "is missing" }),
+        Wire::Strict => Ok(Mode::Strict),
+        Wire::Secured => Err(MediaError::NotSecured),
+        Wire::Nat if policy.signalling_ip.is_empty() => Ok(Mode::Nat { signalling_ip: None }),
+        Wire::Nat => {
+            let bad =
+                |_| MediaError::Invalid { field: "policy.signalling_ip", problem: "expected an IP address" };
+            Ok(Mode::Nat { signalling_ip: Some(policy.signalling_ip.parse::<IpAddr>().map_err(bad)?) })
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The workers' counts as metrics.
+
+use std::sync::Arc;
+
+use super::Engine;
+use crate::node::Counted;
+use crate::worker::counters::{Count, Counters};
+
+impl Engine {
+    /// Adds what the workers counted since the last time.
+    pub(crate) fn count(&self, workers: &[Arc<Counters>], counted: &mut Counted) {
+        let sum =
+            |pick: fn(&Counters) -> &Count| workers.iter().map(|worker| pick(worker).get()).sum::<u64>();
+        let media = &self.telemetry.media;
+        let dropped = |reason| media.packets_dropped.with_label_values(&[reason]);
+        let totals = [
+            (sum(|c| &c.received), media.packets_received.clone()),
+            (sum(|c| &c.sent), media.packets_sent.clone()),
+            (sum(|c| &c.ticks), media.ticks.clone()),
+            (sum(|c| &c.late_ticks), media.late_ticks.clone()),
+            (sum(|c| &c.skipped_ticks), media.skipped_ticks.clone()),
+            (sum(|c| &c.ring_full), media.ring_full.clone()),
+            (sum(|c| &c.send_failed), dropped("send_failed")),
+            (sum(|c| &c.malformed), dropped("malformed")),
+            (sum(|c| &c.unknown_payload), dropped("unknown_payload")),
+            (sum(|c| &c.refused_source), dropped("refused_source")),
+            (sum(|c| &c.no_event_format), dropped("no_event_format")),
+            (sum(|c| &c.late), dropped("late")),
+        ];
+        for ((total, counter), before) in totals.into_iter().zip(&mut counted.0) {
+            counter.inc_by(total - *before);
+            *before = total;
+        }
+        for worker in workers {
+            media.tick_work.observe(worker.take_longest_ns() as f64 / 1e9);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The control plane of a node: who holds which leg, port and mix. It never touches sound.
+//!
+//! All of it is one value behind one asynchronous lock, whose holder talks to the workers through their rings. A leg that
+//! is to hear a leg or a mix of another worker moves there with its sockets, so that everything which is connected is on
+//! one worker.
+
+pub(crate) mod connect;
+mod events;
+pub(crate) mod legs;
+pub(crate) mod link;
+mod metrics;
+pub(crate) mod play;
+mod record;
+pub(crate) mod view;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use sidetone_model::ids::{BootId, LegId};
+use sidetone_model::media::MediaDescription;
+use sidetone_proto::media::v1 as pb;
+use sidetone_telemetry::Telemetry;
+use tokio::sync::{Mutex, Notify, broadcast};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::error::MediaError;
+use crate::ports::Ports;
+use crate::prompts::Prompts;
+use crate::recorder::RecorderHandle;
+use crate::worker::rings::{Command, Slot};
+use link::{Replies, WorkerLink};
+
+pub(crate) use events::pump;
+
+/// The control plane of one node.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) config: Config,
+    pub(crate) boot: BootId,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) events: broadcast::Sender<pb::MediaEvent>,
+    pub(crate) registration_changed: Notify,
+    epoch: Instant,
+    unix_us_at_zero: u64,
+    control: Mutex<Control>,
+    replies: Replies,
+    recorder: RecorderHandle,
+    draining: AtomicBool,
+    process_draining: CancellationToken,
+    pub(crate) stopping: CancellationToken,
+}
+
+/// What the engine knows. Whoever holds the lock may change it.
+#[derive(Debug)]
+pub(crate) struct Control {
+    workers: Vec<WorkerLink>,
+    legs: HashMap<LegId, LegEntry>,
+    mixes: HashMap<Box<str>, MixEntry>,
+    playbacks: HashMap<Box<str>, PlaybackEntry>,
+    recordings: HashMap<Box<str>, RecordingEntry>,
+    ports: Vec<Ports>,
+    prompts: Prompts,
+    next_number: u64,
+}
+
+#[derive(Debug)]
+struct LegEntry {
+    worker: usize,
+    slot: Slot,
+    request: pb::CreateLegRequest,
+    encodings: Vec<sidetone_model::media::Encoding>,
+    /// Our last offer, as long as answers to it may come.
+    offer: Option<MediaDescription>,
+    local: MediaDescription,
+    /// The last update with its answer, so that it can be repeated.
+    updated: Option<(pb::UpdateLegRequest, MediaDescription)>,
+    realm: usize,
+    port: u16,
+    route: Routed,
+}
+
+/// What a leg is connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Routed {
+    Fresh,
+    Nothing,
+    Peer(LegId),
+    Mix(Box<str>),
+    Echo,
+}
+
+#[derive(Debug)]
+struct MixEntry {
+    worker: usize,
+    slot: Slot,
+    members: BTreeSet<LegId>,
+    members_max: usize,
+}
+
+#[derive(Debug)]
+struct PlaybackEntry {
+    request: pb::PlayRequest,
+    number: u64,
+    duration_ms: u64,
+}
+
+#[derive(Debug)]
+struct RecordingEntry {
+    request: pb::StartRecordingRequest,
+    number: u32,
+    began_ms: u64,
+}
+
+/// What an engine is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) boot: BootId,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) epoch: Instant,
+    pub(crate) workers: Vec<WorkerLink>,
+    pub(crate) recorder: RecorderHandle,
+    pub(crate) draining: CancellationToken,
+    pub(crate) stopping: CancellationToken,
+}
+
+/// Events that a slow watcher may be behind before it must watch anew.
+const EVENTS_BEHIND_MAX: usize = 4096;
+
+impl Engine {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { config, boot, telemetry, epoch, workers, recorder, draining, stopping } = parts;
+        let rest = std::time::Duration::from_secs(config.port_rest_s);
+        let ports = config.realms.iter().map(|realm| Ports::new(realm.clone(), rest)).collect();
+        let control = Control {
+            workers,
+            legs: HashMap::new(),
+            mixes: HashMap::new(),
+            playbacks: HashMap::new(),
+            recordings: HashMap::new(),
+            ports,
+            prompts: Prompts::new(&config.prompts_dir),
+            next_number: 1,
+        };
+        let unix_us =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
+        Self {
+            config,
+            boot,
+            telemetry,
+            events: broadcast::channel(EVENTS_BEHIND_MAX).0,
+            registration_changed: Notify::new(),
+            epoch,
+            unix_us_at_zero: unix_us.saturating_sub(epoch.elapsed().as_micros() as u64),
+            control: Mutex::new(control),
+            replies: Replies::default(),
+            recorder,
+            draining: AtomicBool::new(false),
+            process_draining: draining,
+            stopping,
+        }
+    }
+
+    /// Refuses new legs from now on.
+    pub(crate) fn drain(&self) {
+        if !self.draining.swap(true, Ordering::Relaxed) {
+            tracing::info!("media node is draining");
+            self.registration_changed.notify_one();
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed) || self.process_draining.is_cancelled()
+    }
+
+    /// Cancelled when the process drains.
+    pub(crate) fn process_draining(&self) -> CancellationToken {
+        self.process_draining.clone()
+    }
+
+    /// Ends the threads.
+    pub(crate) async fn stop_workers(&self) {
+        let mut control = self.control.lock().await;
+        for link in &mut control.workers {
+            // A worker that takes no more commands for a second is past being told.
+            let _ = link.push(Command::Stop).await;
+        }
+        self.recorder.stop();
+    }
+
+    /// The node's monotonic clock, in ms.
+    fn now_ms(&self) -> u64 {
+        self.epoch.elapsed().as_millis() as u64
+    }
+
+    fn tell(&self, kind: pb::media_event::Kind) {
+        // Nobody watching is no fault: what lasts is found by reconciliation.
+        let _ = self.events.send(pb::MediaEvent { at_unix_ms: unix_ms(), kind: Some(kind) });
+    }
+
+    fn refused(&self, error: MediaError) -> MediaError {
+        use sidetone_model::classify::Classify as _;
+        self.telemetry.media.refused.with_label_values(&[error.reason()]).inc();
+        error
+    }
+}
+
+impl Control {
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+}
+
+/// The wall clock in ms since the Unix epoch.
+pub(crate) fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

@@ -1,0 +1,111 @@
+//! Prompts played to legs and mixes.
+
+use std::sync::Arc;
+
+use sidetone_model::ids::LegId;
+use sidetone_proto::media::v1 as pb;
+
+use super::{Control, Engine, PlaybackEntry};
+use crate::error::MediaError;
+use crate::prompts::{self, Prompt};
+use crate::worker::mix::MIX_PLAYBACKS_MAX;
+use crate::worker::playing::Playing;
+use crate::worker::rings::Command;
+
+/// Who is to hear a prompt.
+#[derive(Debug, Clone)]
+pub(crate) enum Audience {
+    Leg(LegId),
+    Mix(Box<str>),
+}
+
+/// Playbacks of one node at a time.
+const PLAYBACKS_MAX: usize = 10_000;
+
+impl Engine {
+    /// Plays a prompt; the length of one round in ms.
+    pub(crate) async fn play(&self, audience: Audience, request: pb::PlayRequest) -> Result<u64, MediaError> {
+        let prompt = self.prompt(&request.prompt).await?;
+        let mut control = self.control.lock().await;
+        if let Some(entry) = control.playbacks.get(request.playback_id.as_str()) {
+            let same = entry.request == request;
+            return if same { Ok(entry.duration_ms) } else { Err(MediaError::Reused("playback")) };
+        }
+        if control.playbacks.len() >= PLAYBACKS_MAX {
+            return Err(MediaError::TooMany("playbacks"));
+        }
+        let number = control.number();
+        let duration_ms = prompt.duration_ms();
+        let rounds = (request.repeat > 0).then_some(request.repeat);
+        let playing = Box::new(Playing { playback: number, prompt, rounds, frame: 0, stopped: false });
+        let (worker, command) = self.place(&control, &audience, playing)?;
+        let id = request.playback_id.as_str().into();
+        control.playbacks.insert(id, PlaybackEntry { request, number, duration_ms });
+        let pushed = control.workers[worker].push(command).await;
+        if pushed.is_err() {
+            control.playbacks.retain(|_, entry| entry.number != number);
+        }
+        pushed.map(|()| duration_ms)
+    }
+
+    fn place(
+        &self,
+        control: &Control,
+        audience: &Audience,
+        playing: Box<Playing>,
+    ) -> Result<(usize, Command), MediaError> {
+        match audience {
+            Audience::Leg(id) => {
+                let leg = control.legs.get(id).ok_or(MediaError::NotFound("leg"))?;
+                Ok((leg.worker, Command::PlayToLeg { slot: leg.slot, playing }))
+            }
+            Audience::Mix(name) => {
+                let mix = control.mixes.get(name).ok_or(MediaError::NotFound("mix"))?;
+                let here = control.playbacks.values().filter(|playback| {
+                    matches!(&playback.request.target, Some(pb::play_request::Target::MixId(id)) if **id == **name)
+                });
+                if here.count() >= MIX_PLAYBACKS_MAX {
+                    return Err(MediaError::TooMany("playbacks of one mix"));
+                }
+                Ok((mix.worker, Command::PlayToMix { slot: mix.slot, playing }))
+            }
+        }
+    }
+
+    async fn prompt(&self, name: &str) -> Result<Arc<Prompt>, MediaError> {
+        let folder = {
+            let control = self.control.lock().await;
+            if let Some(prompt) = control.prompts.get(name) {
+                return Ok(prompt);
+            }
+            control.prompts.folder().to_owned()
+        };
+        let owned = name.to_owned();
+        let loaded = tokio::task::spawn_blocking(move || prompts::load(&folder, &owned)).await;
+        let prompt = Arc::new(loaded.map_err(|_| MediaError::Stopping)??);
+        self.control.lock().await.prompts.keep(name, Arc::clone(&prompt));
+        Ok(prompt)
+    }
+
+    /// Stops a playback. One that has ended is no fault.
+    pub(crate) async fn stop_play(&self, id: &str) -> Result<(), MediaError> {
+        let mut control = self.control.lock().await;
+        let Some(number) = control.playbacks.get(id).map(|entry| entry.number) else { return Ok(()) };
+        // Its leg may have moved: every worker is asked.
+        for link in &mut control.workers {
+            link.push(Command::StopPlay { playback: number }).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells of the end of a playback, once.
+    pub(super) async fn playback_ended(&self, number: u64, stopped: bool) {
+        let mut control = self.control.lock().await;
+        let id = control.playbacks.iter().find(|(_, entry)| entry.number == number).map(|(id, _)| id.clone());
+        let Some(id) = id else { return };
+        control.playbacks.remove(&id);
+        drop(control);
+        let finished = pb::PlaybackFinished { playback_id: id.into(), stopped };
+        self.tell(pb::media_event::Kind::PlaybackFinished(finished));
+    }
+}

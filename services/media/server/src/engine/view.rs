@@ -1,0 +1,82 @@
+//! What the node holds, for those who ask.
+
+use sidetone_proto::media::v1 as pb;
+
+use super::{Engine, Routed};
+use crate::error::MediaError;
+use crate::negotiate::Payload;
+use crate::state::LegState;
+
+impl Engine {
+    /// The node itself.
+    pub(crate) async fn node(&self) -> pb::Node {
+        let control = self.control.lock().await;
+        pb::Node {
+            node_id: self.config.node_id.clone(),
+            boot_id: self.boot.to_string(),
+            legs: control.legs.len() as u32,
+            legs_max: self.config.legs_max as u32,
+            draining: self.is_draining(),
+            workers: control.workers.len() as u32,
+            late_ticks: control.workers.iter().map(|worker| worker.counters.late_ticks.get()).sum(),
+        }
+    }
+
+    /// Every leg.
+    pub(crate) async fn list_legs(&self) -> Result<Vec<pb::HeldLeg>, MediaError> {
+        let states = self.leg_states().await?;
+        let now_ms = self.now_ms();
+        let control = self.control.lock().await;
+        let held = control.legs.iter().map(|(id, entry)| {
+            let state = states.get(&id.as_u128());
+            let (mix_id, peer_leg_id) = match &entry.route {
+                Routed::Mix(mix) => (mix.to_string(), String::new()),
+                Routed::Peer(peer) => (String::new(), peer.to_string()),
+                Routed::Fresh | Routed::Nothing | Routed::Echo => Default::default(),
+            };
+            pb::HeldLeg {
+                leg_id: id.to_string(),
+                call_id: entry.request.call_id.clone(),
+                tenant: entry.request.tenant.clone(),
+                local: Some((&entry.local).into()),
+                mix_id,
+                peer_leg_id,
+                silent_ms: state.and_then(|s| s.heard_ms).map(|heard| now_ms.saturating_sub(heard)),
+                stats: state.map(stats),
+            }
+        });
+        Ok(held.collect())
+    }
+
+    /// How many legs are held.
+    pub(crate) async fn legs(&self) -> usize {
+        self.control.lock().await.legs.len()
+    }
+}
+
+/// A leg's numbers.
+pub(crate) fn stats(state: &LegState) -> pb::LegStats {
+    let incoming = &state.incoming;
+    let sent = state.agreement.and_then(|a| a.send.audio()).filter(|_| state.outgoing.packets > 0);
+    let received = state.agreement.and_then(|a| a.receive.get(incoming.payload_type));
+    pb::LegStats {
+        packets_received: incoming.packets_before + incoming.packets,
+        packets_sent: state.outgoing.packets,
+        packets_lost: incoming.lost(),
+        packets_refused: incoming.refused,
+        packets_late: incoming.late,
+        // 16ths of a sample of 125 us.
+        jitter_us: (u64::from(incoming.jitter_q4) * 125 / 16) as u32,
+        round_trip_us: incoming.round_trip_us,
+        encoding_received: received.filter(|_| incoming.ssrc.is_some()).map_or("", encoding).into(),
+        encoding_sent: sent.map_or("", |(_, law)| encoding(Payload::Audio(law))).into(),
+    }
+}
+
+fn encoding(payload: Payload) -> &'static str {
+    match payload {
+        Payload::Audio(sidetone_dsp::Law::Mu) => "PCMU",
+        Payload::Audio(sidetone_dsp::Law::A) => "PCMA",
+        Payload::Event => "telephone-event",
+    }
+}

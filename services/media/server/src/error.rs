@@ -1,0 +1,85 @@
+//! Why a media node refuses.
+
+use sidetone_model::classify::{Class, Classify};
+
+/// Why the node did not do what it was asked. Nothing has been changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MediaError {
+    /// A field of the request is missing or cannot be used.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// The field, by its name in the contract.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// There is no such thing on this node.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// The id was used with another body.
+    #[error("this {0} id was used with another request")]
+    Reused(&'static str),
+    /// Both sides have no audio format in common.
+    #[error("no common codec")]
+    NoCommonCodec,
+    /// Neither SRTP nor ICE prove the sender, which the policy asks for.
+    #[error("the leg has neither SRTP nor ICE")]
+    NotSecured,
+    /// An offer of ours must be answered before another one is taken, or an answer came without one.
+    #[error("no offer is open")]
+    NoOpenOffer,
+    /// Every port of the realm is taken or rests.
+    #[error("no port is free")]
+    NoPort,
+    /// The node holds as many as it may.
+    #[error("too many {0}")]
+    TooMany(&'static str),
+    /// A worker does not take commands fast enough.
+    #[error("the node is overloaded")]
+    Overloaded,
+    /// No new legs: the node is being emptied.
+    #[error("the node is draining")]
+    Draining,
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+    /// A socket or a file could not be opened.
+    #[error("{what}: {problem}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        problem: String,
+    },
+}
+
+impl Classify for MediaError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Invalid { .. } => Class::Invalid,
+            Self::NotFound(_) => Class::NotFound,
+            Self::Reused(_) => Class::Conflict,
+            Self::NoCommonCodec | Self::NotSecured | Self::NoOpenOffer => Class::FailedPrecondition,
+            Self::NoPort | Self::TooMany(_) | Self::Overloaded => Class::Exhausted,
+            Self::Draining | Self::Stopping => Class::Unavailable,
+            Self::Io { .. } => Class::Internal,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid { .. } => "invalid",
+            Self::NotFound(_) => "not_found",
+            Self::Reused(_) => "id_reused",
+            Self::NoCommonCodec => "no_common_codec",
+            Self::NotSecured => "not_secured",
+            Self::NoOpenOffer => "no_open_offer",
+            Self::NoPort => "no_port",
+            Self::TooMany(_) => "too_many",
+            Self::Overloaded => "overloaded",
+            Self::Draining => "draining",
+            Self::Stopping => "stopping",
+            Self::Io { .. } => "io",
+        }
+    }
+}

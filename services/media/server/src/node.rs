@@ -1,0 +1,290 @@
+//! A running node: threads started, registered in the store, and stopped in order.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use prost::Message as _;
+use rtrb::RingBuffer;
+use sidetone_model::ids::{BootId, IdSource};
+use sidetone_model::time::Timestamp;
+use sidetone_net::{Wake, allowed_cpus, pin_current_thread};
+use sidetone_proto::media::v1 as pb;
+use sidetone_runtime::Lifecycle;
+use sidetone_store::{Expect, Store};
+use sidetone_telemetry::Telemetry;
+use tokio::net::unix::pipe;
+use tokio::task::JoinHandle as Task;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::engine::link::WorkerLink;
+use crate::engine::{Engine, Parts, pump, unix_ms};
+use crate::recorder;
+use crate::service::MediaServer;
+use crate::worker::counters::Counters;
+use crate::worker::rings::{COMMANDS_MAX, Command, EVENTS_MAX, FRAMES_MAX};
+use crate::worker::{Limits, Worker, WorkerEnds};
+
+/// What a node needs from its process.
+pub struct Deps {
+    /// Where it registers.
+    pub store: Arc<dyn Store>,
+    /// Where it counts.
+    pub telemetry: Arc<Telemetry>,
+    /// When it drains and stops.
+    pub lifecycle: Lifecycle,
+    /// Where its gRPC service is reached, as host:port; written into the registration.
+    pub grpc_address: String,
+}
+
+/// Why a node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Threads, sockets or the random source of the system.
+    #[error("{what}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The random source of the system.
+    #[error("the system's random source does not answer")]
+    Random,
+}
+
+/// A running media node. It ends with the process's [`Lifecycle`].
+#[derive(Debug)]
+pub struct MediaNode {
+    engine: Arc<Engine>,
+    supervisor: Task<()>,
+}
+
+/// How often the registration is renewed, and for how long it is good.
+const RENEWAL: Duration = Duration::from_secs(1);
+const GOOD_FOR: Duration = Duration::from_secs(3);
+
+impl MediaNode {
+    /// Starts the threads and registers. The configuration must have passed [`Config::check`].
+    pub async fn start(config: Config, deps: Deps) -> Result<Self, StartError> {
+        let Deps { store, telemetry, lifecycle, grpc_address } = deps;
+        let component = lifecycle.component("media");
+        let epoch = Instant::now();
+        let cpus =
+            allowed_cpus().map_err(|source| StartError::System { what: "reading the CPU set", source })?;
+        let count = if config.workers == 0 { cpus.len().max(1) } else { config.workers };
+        let mut threads = Threads::default();
+        let mut links = Vec::new();
+        for number in 0..count {
+            let cpu = config.pin_workers.then(|| cpus[number % cpus.len()]);
+            links.push(threads.start_worker(&config, number, cpu, epoch)?);
+        }
+        let frames = std::mem::take(&mut threads.frames);
+        let (recorder, mut failed, join) =
+            recorder::start(config.recordings_dir.clone(), &config.node_id, epoch, frames)
+                .map_err(|source| StartError::System { what: "starting the recorder", source })?;
+        threads.joins.push(join);
+        let counters = links.iter().map(|link| Arc::clone(&link.counters)).collect();
+        let parts = Parts {
+            config,
+            boot: boot_id()?,
+            telemetry,
+            epoch,
+            workers: links,
+            recorder,
+            draining: lifecycle.draining(),
+            stopping: lifecycle.stopping(),
+        };
+        let engine = Arc::new(Engine::new(parts));
+        let mut tasks = Vec::new();
+        for (events, told) in std::mem::take(&mut threads.events) {
+            let pumping = pump(Arc::clone(&engine), events, told, threads.pumps.clone());
+            tasks.push(tokio::spawn(async move {
+                if let Err(error) = pumping.await {
+                    tracing::error!(%error, "events of a worker cannot be read");
+                }
+            }));
+        }
+        let failing = Arc::clone(&engine);
+        tasks.push(tokio::spawn(async move {
+            while let Some(failed) = failed.recv().await {
+                failing.recording_failed(failed.number, failed.problem).await;
+            }
+        }));
+        let registration = Registration { store, grpc_address, engine: Arc::clone(&engine), counters };
+        registration.renew().await;
+        component.set_ready(true);
+        let stopping = lifecycle.stopping();
+        let supervised = Arc::clone(&engine);
+        let supervisor = tokio::spawn(async move {
+            registration.run(stopping).await;
+            component.set_ready(false);
+            supervised.stop_workers().await;
+            threads.pumps.cancel();
+            let joined = tokio::task::spawn_blocking(move || {
+                for join in threads.joins {
+                    if join.join().is_err() {
+                        tracing::error!("a media thread had panicked");
+                    }
+                }
+            });
+            let _ = joined.await;
+            for task in tasks {
+                let _ = task.await;
+            }
+        });
+        Ok(Self { engine, supervisor })
+    }
+
+    /// The service, for a gRPC server or for callers in the same process.
+    pub fn service(&self) -> MediaServer {
+        MediaServer::new(Arc::clone(&self.engine))
+    }
+
+    /// This life of the node.
+    pub fn boot_id(&self) -> BootId {
+        self.engine.boot
+    }
+
+    /// Resolves once a drain has begun and the last leg is gone.
+    pub async fn drained(&self) {
+        while !self.engine.is_draining() || self.engine.legs().await > 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Resolves after the life cycle's stop, when threads have ended, files are closed and the registration is gone.
+    pub async fn finished(self) {
+        // A supervisor that panicked has nothing more to end.
+        let _ = self.supervisor.await;
+    }
+}
+
+/// The threads of a node while they are started, and what has to be wired to them.
+#[derive(Debug, Default)]
+struct Threads {
+    joins: Vec<JoinHandle<()>>,
+    events: Vec<(rtrb::Consumer<crate::worker::rings::Event>, pipe::Receiver)>,
+    frames: Vec<rtrb::Consumer<crate::worker::rings::RecordingFrame>>,
+    pumps: CancellationToken,
+}
+
+impl Threads {
+    fn start_worker(
+        &mut self,
+        config: &Config,
+        number: usize,
+        cpu: Option<usize>,
+        epoch: Instant,
+    ) -> Result<WorkerLink, StartError> {
+        let system = |what| move |source| StartError::System { what, source };
+        let (command_in, commands) = RingBuffer::<Command>::new(COMMANDS_MAX);
+        let (events, event_out) = RingBuffer::new(EVENTS_MAX);
+        let (frames, frame_out) = RingBuffer::new(FRAMES_MAX);
+        let wake = Wake::new().map_err(system("making a wake-up"))?;
+        let (telling, told) = pipe::pipe().map_err(system("making a pipe"))?;
+        let telling = telling.into_nonblocking_fd().map_err(system("making a pipe"))?;
+        let counters = Arc::new(Counters::default());
+        let limits = Limits {
+            idle_ms: config.idle_timeout_s * 1000,
+            held_ms: config.held_timeout_s.saturating_mul(1000),
+        };
+        let ends = WorkerEnds { commands, events, frames, wake: wake.clone(), told: telling.into() };
+        let worker = Worker::new(config.legs_max, epoch, limits, Arc::clone(&counters), ends)
+            .map_err(system("making a worker"))?;
+        let join = std::thread::Builder::new()
+            .name(format!("media-{number}"))
+            .spawn(move || {
+                if let Some(cpu) = cpu
+                    && let Err(error) = pin_current_thread(cpu)
+                {
+                    tracing::warn!(cpu, %error, "a worker could not be pinned");
+                }
+                worker.run();
+            })
+            .map_err(system("starting a worker"))?;
+        self.joins.push(join);
+        self.events.push((event_out, told));
+        self.frames.push(frame_out);
+        Ok(WorkerLink::new(command_in, wake, counters, config.legs_max))
+    }
+}
+
+/// The node's entry in the store, and its counts on their way to the metrics.
+struct Registration {
+    store: Arc<dyn Store>,
+    grpc_address: String,
+    engine: Arc<Engine>,
+    counters: Vec<Arc<Counters>>,
+}
+
+impl Registration {
+    /// Renews until `stopping`, then takes the entry away.
+    async fn run(self, stopping: CancellationToken) {
+        let mut timer = tokio::time::interval(RENEWAL);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut counted = Counted::default();
+        let mut drained = false;
+        let draining = self.engine.process_draining();
+        loop {
+            tokio::select! {
+                _ = timer.tick() => self.engine.count(&self.counters, &mut counted),
+                () = self.engine.registration_changed.notified() => {}
+                () = draining.cancelled(), if !drained => drained = true,
+                () = stopping.cancelled() => break,
+            }
+            tokio::select! {
+                () = self.renew() => {}
+                () = stopping.cancelled() => break,
+            }
+        }
+        let key = self.key();
+        let gone = self.store.delete(&key, Expect::Any);
+        match tokio::time::timeout(RENEWAL, gone).await {
+            Ok(Ok(())) => {}
+            _ => tracing::warn!("the registration could not be taken away; it expires by itself"),
+        }
+    }
+
+    async fn renew(&self) {
+        let node = self.engine.node().await;
+        let expires = unix_ms() + GOOD_FOR.as_millis() as u64;
+        let realms = self.engine.config.realms.iter();
+        let registration = pb::NodeRegistration {
+            node_id: node.node_id,
+            boot_id: node.boot_id,
+            grpc_address: self.grpc_address.clone(),
+            realms: realms
+                .map(|realm| pb::RealmAddress {
+                    realm: realm.name.clone(),
+                    ip: realm.advertised().to_string(),
+                })
+                .collect(),
+            legs: node.legs,
+            legs_max: node.legs_max,
+            draining: node.draining,
+            expires_unix_ms: expires,
+        };
+        let value = registration.encode_to_vec().into();
+        let until = Some(Timestamp::from_millis(expires));
+        if let Err(error) = self.store.put(&self.key(), value, until, Expect::Any).await {
+            tracing::warn!(%error, "the registration could not be renewed");
+        }
+    }
+
+    fn key(&self) -> String {
+        format!("media-nodes/{}", self.engine.config.node_id)
+    }
+}
+
+/// What has been handed to the metrics so far.
+#[derive(Debug, Default)]
+pub(crate) struct Counted(pub(crate) [u64; 13]);
+
+fn boot_id() -> Result<BootId, StartError> {
+    use rand::TryRng as _;
+    let mut seed = [0; 32];
+    rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(|_| StartError::Random)?;
+    Ok(IdSource::seeded(seed).make(Timestamp::from_millis(unix_ms())))
+}

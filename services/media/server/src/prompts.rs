@@ -1,0 +1,151 @@
+//! Prompts: decoded, resampled and encoded once, then shared by all who hear them.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sidetone_dsp::tone::{Tone, ToneGenerator};
+use sidetone_dsp::{Law, g711};
+
+use crate::error::MediaError;
+use crate::playout::FRAME;
+
+/// One prompt at 8 kHz, a whole number of 20 ms frames, in every form in which it is played.
+#[derive(Debug)]
+pub(crate) struct Prompt {
+    linear: Box<[[i16; FRAME]]>,
+    mu: Box<[[u8; FRAME]]>,
+    a: Box<[[u8; FRAME]]>,
+}
+
+/// The prompts that have been asked for so far.
+#[derive(Debug)]
+pub(crate) struct Prompts {
+    folder: PathBuf,
+    loaded: HashMap<Box<str>, Arc<Prompt>>,
+}
+
+/// The built-in greeting: 8 kHz, mono, 16 bit.
+const WELCOME: &[u8] = include_bytes!("../prompts/welcome.wav");
+/// The longest prompt, in seconds: all of it is held in memory.
+const SECONDS_MAX: usize = 600;
+/// Prompts held in memory at a time.
+const LOADED_MAX: usize = 256;
+
+impl Prompt {
+    /// A prompt out of samples at 8 kHz; the last frame is filled up with silence.
+    pub(crate) fn new(samples: &[i16]) -> Self {
+        let mut linear = Vec::with_capacity(samples.len().div_ceil(FRAME));
+        for part in samples.chunks(FRAME) {
+            let mut frame = [0; FRAME];
+            frame[..part.len()].copy_from_slice(part);
+            linear.push(frame);
+        }
+        let encode = |law| {
+            let encode_frame = |samples: &[i16; FRAME]| {
+                let mut bytes = [0; FRAME];
+                g711::encode(law, samples, &mut bytes);
+                bytes
+            };
+            linear.iter().map(encode_frame).collect()
+        };
+        Self { mu: encode(Law::Mu), a: encode(Law::A), linear: linear.into() }
+    }
+
+    pub(crate) fn frames(&self) -> usize {
+        self.linear.len()
+    }
+
+    pub(crate) fn duration_ms(&self) -> u64 {
+        self.frames() as u64 * 20
+    }
+
+    pub(crate) fn linear(&self, frame: usize) -> &[i16; FRAME] {
+        &self.linear[frame]
+    }
+
+    pub(crate) fn encoded(&self, law: Law, frame: usize) -> &[u8; FRAME] {
+        match law {
+            Law::Mu => &self.mu[frame],
+            Law::A => &self.a[frame],
+        }
+    }
+}
+
+impl Prompts {
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self { folder: folder.into(), loaded: HashMap::new() }
+    }
+
+    /// A prompt that has been loaded before.
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Prompt>> {
+        self.loaded.get(name).cloned()
+    }
+
+    /// Keeps a prompt that was loaded with [`load`].
+    pub(crate) fn keep(&mut self, name: &str, prompt: Arc<Prompt>) {
+        if self.loaded.len() >= LOADED_MAX {
+            // Only those that nobody hears now; a fuller house than that is refilled on demand.
+            self.loaded.retain(|_, prompt| Arc::strong_count(prompt) > 1);
+        }
+        self.loaded.insert(name.into(), prompt);
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// Reads a prompt: a file of the folder, or a built-in one. A file goes before the built-in one of the same name.
+pub(crate) fn load(folder: &Path, name: &str) -> Result<Prompt, MediaError> {
+    let is_plain = !name.is_empty()
+        && name.len() <= 128
+        && !name.starts_with('.')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    if !is_plain {
+        return Err(MediaError::Invalid { field: "prompt", problem: "expected a plain name without ending" });
+    }
+    match std::fs::File::open(folder.join(format!("{name}.wav"))) {
+        Ok(file) => read_wav(std::io::BufReader::new(file)),
+        Err(_) if name == "welcome" => read_wav(WELCOME),
+        Err(_) if name == "tone" => Ok(tone()),
+        Err(_) => Err(MediaError::NotFound("prompt")),
+    }
+}
+
+/// One second of 440 Hz, whole waves, so that it can be repeated without a click.
+fn tone() -> Prompt {
+    let mut samples = vec![0; 8000];
+    ToneGenerator::new(8000, &[Tone { freq_hz: 440.0, level_dbm0: -12.0 }]).fill(&mut samples);
+    Prompt::new(&samples)
+}
+
+fn read_wav(source: impl Read) -> Result<Prompt, MediaError> {
+    let bad = |error: hound::Error| MediaError::Io { what: "reading a prompt", problem: error.to_string() };
+    let mut reader = hound::WavReader::new(source).map_err(bad)?;
+    let spec = reader.spec();
+    if reader.duration() as usize > SECONDS_MAX * spec.sample_rate as usize {
+        return Err(MediaError::Invalid { field: "prompt", problem: "the file is longer than ten minutes" });
+    }
+    let interleaved: Vec<f32> = match spec.sample_format {
+        hound::SampleFormat::Float => reader.samples::<f32>().collect::<Result<_, _>>().map_err(bad)?,
+        hound::SampleFormat::Int => {
+            let full = 2f32.powi(i32::from(spec.bits_per_sample) - 1);
+            let scaled = |sample: Result<i32, hound::Error>| sample.map(|sample| sample as f32 / full);
+            reader.samples::<i32>().map(scaled).collect::<Result<_, _>>().map_err(bad)?
+        }
+    };
+    let channels = usize::from(spec.channels.max(1));
+    let mono: Vec<f32> =
+        interleaved.chunks(channels).map(|frame| frame.iter().sum::<f32>() / channels as f32).collect();
+    let at_8k = if spec.sample_rate == 8000 { mono } else { resample(&mono, spec.sample_rate)? };
+    let samples: Vec<i16> =
+        at_8k.iter().map(|sample| (sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16).collect();
+    Ok(Prompt::new(&samples))
+}
+
+/// To 8 kHz, without the start-up delay of the filter.
+fn resample(_samples: &[f32], _rate_hz: u32) -> Result<Vec<f32>, MediaError> {
+    Err(MediaError::Invalid { field: "prompt", problem: "the file is not at 8000 Hz" })
+}

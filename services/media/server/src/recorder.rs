@@ -1,0 +1,167 @@
+//! Recordings on disk: one thread that takes frames off the workers' rings and writes WAV files.
+//!
+//! What the legs say is placed by sample position into a short window, where voices of one channel add up, and written
+//! half a second behind the clock. The header is put right with each write: a file of a process that was killed plays up
+//! to a second before that. A small sheet beside the recordings (`.spool/<node>/<recording>.json`) is kept until the end
+//! of the recording is acknowledged; sheets that a dead process left open are adopted at the start.
+
+mod file;
+mod spool;
+mod thread;
+mod wav;
+
+use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use rtrb::Consumer;
+use sidetone_model::termination::{Cause, Termination};
+use sidetone_proto::media::v1 as pb;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::MediaError;
+use crate::worker::rings::RecordingFrame;
+use spool::Spool;
+
+/// A recording to be begun.
+#[derive(Debug, Clone)]
+pub(crate) struct NewRecording {
+    /// By its number in this process.
+    pub(crate) number: u32,
+    pub(crate) id: String,
+    pub(crate) tenant: String,
+    /// 1, or 2 for a channel each side.
+    pub(crate) channels: u16,
+    /// On the node's clock.
+    pub(crate) began_ms: u64,
+}
+
+/// A recording that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Finished {
+    pub(crate) id: String,
+    /// Relative to the folder of recordings.
+    pub(crate) file: String,
+    pub(crate) duration_ms: u64,
+    pub(crate) size_bytes: u64,
+    /// Why it is not whole.
+    pub(crate) failure: Option<String>,
+}
+
+/// The way to the recorder's thread.
+#[derive(Debug)]
+pub(crate) struct RecorderHandle {
+    orders: SyncSender<Order>,
+    finished: Arc<Mutex<Vec<Finished>>>,
+    spool: Spool,
+}
+
+/// What the thread is asked to do.
+#[derive(Debug)]
+enum Order {
+    Begin { new: NewRecording, done: oneshot::Sender<Result<(), MediaError>> },
+    End { number: u32, failure: Option<&'static str>, done: oneshot::Sender<Result<Finished, MediaError>> },
+    Stop,
+}
+
+/// A recording that could not go on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failed {
+    pub(crate) number: u32,
+    pub(crate) problem: &'static str,
+}
+
+/// Orders that may wait for the thread; more are refused.
+const ORDERS_MAX: usize = 1024;
+
+/// Starts the thread. Failures of running recordings are told through the returned channel.
+pub(crate) fn start(
+    folder: PathBuf,
+    node_id: &str,
+    epoch: Instant,
+    frames: Vec<Consumer<RecordingFrame>>,
+) -> std::io::Result<(RecorderHandle, mpsc::Receiver<Failed>, std::thread::JoinHandle<()>)> {
+    let spool = Spool::new(folder, node_id);
+    let finished = Arc::new(Mutex::new(spool.adopt()));
+    let (orders, waiting) = sync_channel(ORDERS_MAX);
+    let (failures, failed) = mpsc::channel(ORDERS_MAX);
+    let recorder = thread::Recorder::new(spool.clone(), epoch, frames, Arc::clone(&finished), failures);
+    let join =
+        std::thread::Builder::new().name("media-recorder".into()).spawn(move || recorder.run(&waiting))?;
+    Ok((RecorderHandle { orders, finished, spool }, failed, join))
+}
+
+impl RecorderHandle {
+    /// Opens the file.
+    pub(crate) async fn begin(&self, new: NewRecording) -> Result<(), MediaError> {
+        let (done, begun) = oneshot::channel();
+        self.order(Order::Begin { new, done })?;
+        begun.await.map_err(|_| MediaError::Stopping)?
+    }
+
+    /// Closes the file, after everything that is in the rings.
+    pub(crate) async fn end(
+        &self,
+        number: u32,
+        failure: Option<&'static str>,
+    ) -> Result<Finished, MediaError> {
+        let (done, ended) = oneshot::channel();
+        self.order(Order::End { number, failure, done })?;
+        ended.await.map_err(|_| MediaError::Stopping)?
+    }
+
+    /// An ended recording that was not acknowledged.
+    pub(crate) fn finished(&self, id: &str) -> Option<Finished> {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|f| f.id == id).cloned()
+    }
+
+    /// All of them.
+    pub(crate) fn all_finished(&self) -> Vec<Finished> {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Forgets an ended recording; its file stays.
+    pub(crate) async fn acknowledge(&self, id: &str) -> Result<(), MediaError> {
+        if self.finished(id).is_none() {
+            return Ok(());
+        }
+        let (spool, owned) = (self.spool.clone(), id.to_owned());
+        let removed = tokio::task::spawn_blocking(move || spool.remove(&owned)).await;
+        removed.map_err(|_| MediaError::Stopping)?.map_err(|error| MediaError::Io {
+            what: "removing a recording's sheet",
+            problem: error.to_string(),
+        })?;
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner).retain(|f| f.id != id);
+        Ok(())
+    }
+
+    /// Ends every recording and the thread.
+    pub(crate) fn stop(&self) {
+        // A thread that is gone, or whose list of orders is full for good, has nothing to end any more.
+        let _ = self.orders.try_send(Order::Stop);
+    }
+
+    fn order(&self, order: Order) -> Result<(), MediaError> {
+        self.orders.try_send(order).map_err(|error| match error {
+            TrySendError::Full(_) => MediaError::Overloaded,
+            TrySendError::Disconnected(_) => MediaError::Stopping,
+        })
+    }
+}
+
+impl From<&Finished> for pb::FinishedRecording {
+    fn from(finished: &Finished) -> Self {
+        let failure = finished
+            .failure
+            .as_deref()
+            .map(|text| (&Termination::new(Cause::Internal).with_text(text)).into());
+        Self {
+            recording_id: finished.id.clone(),
+            file: finished.file.clone(),
+            duration_ms: finished.duration_ms,
+            size_bytes: finished.size_bytes,
+            failure,
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The contract `sidetone.media.v1.Media` over the engine: parse, call, project.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use sidetone_model::ids::{LegId, RecordingId, TenantId};
+use sidetone_model::media::{Encoding, MediaDescription};
+use sidetone_proto::media::v1 as pb;
+use sidetone_proto::media::v1::media_server::Media;
+use sidetone_runtime::{Caller, status};
+use tokio::sync::broadcast::error::RecvError;
+use tonic::{Request, Response, Status};
+
+use crate::engine::Engine;
+use crate::engine::connect::Target;
+use crate::engine::legs::{NewLeg, mode};
+use crate::engine::play::Audience;
+use crate::engine::view::stats;
+use crate::error::MediaError;
+
+/// The service of one node. Clones share the node.
+#[derive(Debug, Clone)]
+pub struct MediaServer {
+    engine: Arc<Engine>,
+}
+
+/// The most ids in one request.
+const IDS_MAX: usize = 100_000;
+
+impl MediaServer {
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    /// Runs to its end whatever becomes of the request: a leg that is being moved must arrive.
+    async fn run<T, F>(&self, work: impl FnOnce(Arc<Engine>) -> F) -> Result<T, Status>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, MediaError>> + Send + 'static,
+    {
+        match tokio::spawn(work(Arc::clone(&self.engine))).await {
+            Ok(result) => result.map_err(|error| status(&error)),
+            Err(_) => Err(status(&MediaError::Stopping)),
+        }
+    }
+}
+
+fn invalid(field: &'static str, problem: &'static str) -> Status {
+    status(&MediaError::Invalid { field, problem })
+}
+
+fn leg_id(field: &'static str, text: &str) -> Result<LegId, Status> {
+    LegId::from_str(text).map_err(|_| invalid(field, "expected a UUID"))
+}
+
+fn plain_id(field: &'static str, text: &str) -> Result<Box<str>, Status> {
+    let plain = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    if plain { Ok(text.into()) } else { Err(invalid(field, "expected 1 to 128 printable characters")) }
+}
+
+fn tenant<T>(request: &Request<T>, tenant: &str) -> Result<(), Status> {
+    let tenant = TenantId::new(tenant).map_err(|_| invalid("tenant", "expected a tenant's name"))?;
+    Caller::of(request).may(&tenant)
+}
+
+fn description(
+    value: Option<sidetone_proto::types::v1::MediaDescription>,
+) -> Result<MediaDescription, Status> {
+    let value = value.ok_or_else(|| invalid("remote", "is missing"))?;
+    MediaDescription::try_from(value).map_err(|error| status(&error))
+}
+
+#[async_trait::async_trait]
+impl Media for MediaServer {
+    async fn create_leg(
+        &self,
+        request: Request<pb::CreateLegRequest>,
+    ) -> Result<Response<pb::CreateLegResponse>, Status> {
+        tenant(&request, &request.get_ref().tenant)?;
+        let request = request.into_inner();
+        let remote = match &request.remote {
+            Some(remote) => Some(description(Some(remote.clone()))?),
+            None => None,
+        };
+        let new = NewLeg {
+            id: leg_id("leg_id", &request.leg_id)?,
+            remote,
+            mode: mode(request.policy.as_ref()).map_err(|error| status(&error))?,
+            encodings: request.encodings.iter().map(|name| Encoding::from_name(name)).collect(),
+            request,
+        };
+        let local = self.run(|engine| async move { engine.create_leg(new).await }).await?;
+        Ok(Response::new(pb::CreateLegResponse {
+            local: Some((&local).into()),
+            node_id: self.engine.config.node_id.clone(),
+            boot_id: self.engine.boot.to_string(),
+        }))
+    }
+
+    async fn update_leg(
+        &self,
+        request: Request<pb::UpdateLegRequest>,
+    ) -> Result<Response<pb::UpdateLegResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let request = request.into_inner();
+        let id = leg_id("leg_id", &request.leg_id)?;
+        let remote = description(request.remote.clone())?;
+        let local = self.run(|engine| async move { engine.update_leg(id, remote, request).await }).await?;
+        Ok(Response::new(pb::UpdateLegResponse { local: Some((&local).into()) }))
+    }
+
+    async fn connect_leg(
+        &self,
+        request: Request<pb::ConnectLegRequest>,
+    ) -> Result<Response<pb::ConnectLegResponse>, Status> {
+        use pb::connect_leg_request::To;
+        Caller::of(&request).must_be_operator()?;
+        let request = request.into_inner();
+        let id = leg_id("leg_id", &request.leg_id)?;
+        let target = match request.to {
+            None => return Err(invalid("to", "is missing")),
+            Some(To::Nothing(_)) => Target::Nothing,
+            Some(To::PeerLegId(peer)) => Target::Peer(leg_id("peer_leg_id", &peer)?),
+            Some(To::MixId(mix)) => Target::Mix(plain_id("mix_id", &mix)?),
+            Some(To::Echo(_)) => Target::Echo,
+        };
+        self.run(|engine| async move { engine.connect_leg(id, target).await }).await?;
+        Ok(Response::new(pb::ConnectLegResponse {}))
+    }
+
+    async fn release_leg(
+        &self,
+        request: Request<pb::ReleaseLegRequest>,
+    ) -> Result<Response<pb::ReleaseLegResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let id = leg_id("leg_id", &request.get_ref().leg_id)?;
+        let state = self.run(|engine| async move { engine.release_leg(id).await }).await?;
+        Ok(Response::new(pb::ReleaseLegResponse { stats: state.as_ref().map(stats) }))
+    }
+
+    async fn play(&self, request: Request<pb::PlayRequest>) -> Result<Response<pb::PlayResponse>, Status> {
+        use pb::play_request::Target as Wire;
+        Caller::of(&request).must_be_operator()?;
+        let request = request.into_inner();
+        plain_id("playback_id", &request.playback_id)?;
+        let audience = match &request.target {
+            None => return Err(invalid("target", "is missing")),
+            Some(Wire::LegId(leg)) => Audience::Leg(leg_id("leg_id", leg)?),
+            Some(Wire::MixId(mix)) => Audience::Mix(plain_id("mix_id", mix)?),
+        };
+        let duration_ms = self.run(|engine| async move { engine.play(audience, request).await }).await?;
+        Ok(Response::new(pb::PlayResponse { duration_ms }))
+    }
+
+    async fn stop_play(
+        &self,
+        request: Request<pb::StopPlayRequest>,
+    ) -> Result<Response<pb::StopPlayResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let id = request.into_inner().playback_id;
+        self.run(|engine| async move { engine.stop_play(&id).await }).await?;
+        Ok(Response::new(pb::StopPlayResponse {}))
+    }
+
+    async fn start_recording(
+        &self,
+        request: Request<pb::StartRecordingRequest>,
+    ) -> Result<Response<pb::StartRecordingResponse>, Status> {
+        tenant(&request, &request.get_ref().tenant)?;
+        let request = request.into_inner();
+        RecordingId::from_str(&request.recording_id)
+            .map_err(|_| invalid("recording_id", "expected a UUID"))?;
+        let legs = request.leg_ids.iter().map(|leg| leg_id("leg_ids", leg)).collect::<Result<Vec<_>, _>>()?;
+        if legs.is_empty() || legs.len() > IDS_MAX {
+            return Err(invalid("leg_ids", "expected at least one leg"));
+        }
+        self.run(|engine| async move { engine.start_recording(legs, request).await }).await?;
+        Ok(Response::new(pb::StartRecordingResponse {}))
+    }
+
+    async fn stop_recording(
+        &self,
+        request: Request<pb::StopRecordingRequest>,
+    ) -> Result<Response<pb::StopRecordingResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let id = request.into_inner().recording_id;
+        let finished = self.run(|engine| async move { engine.stop_recording(&id).await }).await?;
+        Ok(Response::new(pb::StopRecordingResponse { recording: Some((&finished).into()) }))
+    }
+
+    async fn refresh(
+        &self,
+        request: Request<pb::RefreshRequest>,
+    ) -> Result<Response<pb::RefreshResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let request = request.into_inner();
+        if request.leg_ids.len() > IDS_MAX {
+            return Err(invalid("leg_ids", "too many"));
+        }
+        let ids = request.leg_ids.iter().map(|id| leg_id("leg_ids", id)).collect::<Result<Vec<_>, _>>()?;
+        let unknown = self.run(|engine| async move { engine.refresh(&ids).await }).await?;
+        let unknown_leg_ids = unknown.iter().map(LegId::to_string).collect();
+        Ok(Response::new(pb::RefreshResponse { unknown_leg_ids }))
+    }
+
+    async fn list_legs(
+        &self,
+        request: Request<pb::ListLegsRequest>,
+    ) -> Result<Response<pb::ListLegsResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let legs = self.run(|engine| async move { engine.list_legs().await }).await?;
+        Ok(Response::new(pb::ListLegsResponse { legs }))
+    }
+
+    async fn get_node(&self, _request: Request<pb::GetNodeRequest>) -> Result<Response<pb::Node>, Status> {
+        Ok(Response::new(self.engine.node().await))
+    }
+
+    async fn drain(&self, request: Request<pb::DrainRequest>) -> Result<Response<pb::Node>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        self.engine.drain();
+        Ok(Response::new(self.engine.node().await))
+    }
+
+    type WatchStream = BoxStream<'static, Result<pb::MediaEvent, Status>>;
+
+    async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        // Subscribed before the list is made: what ends in between is told twice rather than never.
+        let events = self.engine.events.subscribe();
+        let attached = pb::Attached {
+            node_id: self.engine.config.node_id.clone(),
+            boot_id: self.engine.boot.to_string(),
+            unacknowledged: self.engine.unacknowledged(),
+        };
+        let first = pb::MediaEvent {
+            at_unix_ms: crate::engine::unix_ms(),
+            kind: Some(pb::media_event::Kind::Attached(attached)),
+        };
+        let stopping = self.engine.stopping.clone();
+        let rest = stream::unfold(Some(events), move |events| next_event(events, stopping.clone()));
+        Ok(Response::new(stream::once(async { Ok(first) }).chain(rest).boxed()))
+    }
+
+    async fn ack_recording(
+        &self,
+        request: Request<pb::AckRecordingRequest>,
+    ) -> Result<Response<pb::AckRecordingResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let id = request.into_inner().recording_id;
+        self.run(|engine| async move { engine.ack_recording(&id).await }).await?;
+        Ok(Response::new(pb::AckRecordingResponse {}))
+    }
+}
+
+type Events = Option<tokio::sync::broadcast::Receiver<pb::MediaEvent>>;
+
+/// The next event of a watch. Who is too far behind must watch anew and ask what there is.
+async fn next_event(
+    events: Events,
+    stopping: tokio_util::sync::CancellationToken,
+) -> Option<(Result<pb::MediaEvent, Status>, Events)> {
+    let mut events = events?;
+    let event = tokio::select! {
+        event = events.recv() => event,
+        () = stopping.cancelled() => return None,
+    };
+    match event {
+        Ok(event) => Some((Ok(event), Some(events))),
+        Err(RecvError::Lagged(_)) => Some((Err(status(&MediaError::Overloaded)), None)),
+        Err(RecvError::Closed) => None,
+    }
+}

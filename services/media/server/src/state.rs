@@ -1,0 +1,245 @@
+//! A leg as one plain value: what has to be known to go on with it elsewhere.
+
+use crate::negotiate::Agreement;
+use crate::policy::Policy;
+
+/// The layout of [`LegState`] that this release writes.
+pub const LEG_STATE_VERSION: u32 = 1;
+
+/// Everything that makes a leg, apart from its sockets and what is on its way: a live leg is built from it, and a live
+/// leg can tell it. Times are in ms on the node's monotonic clock.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LegState {
+    /// [`LEG_STATE_VERSION`] of who wrote it.
+    pub version: u32,
+    /// The leg, by its id as a number.
+    pub leg: u128,
+    /// From where RTP is accepted, and where it goes.
+    pub policy: Policy,
+    /// RTCP shares the RTP port (RFC 5761).
+    pub rtcp_mux: bool,
+    /// Where RTCP goes if not to the RTP port plus one.
+    pub rtcp: Option<std::net::SocketAddr>,
+    /// What was agreed; none until the far side has answered.
+    pub agreement: Option<Agreement>,
+    /// The stream that we send.
+    pub outgoing: Outgoing,
+    /// The stream that we receive.
+    pub incoming: Incoming,
+    /// Gain of what the leg says, in 1/256 (256 leaves it).
+    pub gain: u16,
+    /// Its place in a recording.
+    pub tap: Option<Tap>,
+    /// When it was created or last refreshed.
+    pub refreshed_ms: u64,
+    /// When RTP was last accepted; none when none came yet.
+    pub heard_ms: Option<u64>,
+}
+
+/// The stream that we send. One source and one unbroken run of sequence numbers, whatever the leg is connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Synchronisation source.
+    pub ssrc: u32,
+    /// The next sequence number.
+    pub sequence: u16,
+    /// The next timestamp, at 8 kHz.
+    pub timestamp: u32,
+    /// When the last packet went, in ms; 0 before the first.
+    pub at_ms: u64,
+    /// The next packet begins a new stretch of sound (RFC 3550, section 5.1: marker).
+    pub starts: bool,
+    /// How a source that is being forwarded maps onto this stream.
+    pub mapping: Option<Mapping>,
+    /// Packets sent.
+    pub packets: u64,
+    /// Payload bytes sent.
+    pub octets: u64,
+}
+
+/// How the packets of one source go on in our stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mapping {
+    /// The source's SSRC.
+    pub ssrc: u32,
+    /// Added to its sequence numbers.
+    pub sequence: u16,
+    /// Added to its timestamps.
+    pub timestamp: u32,
+}
+
+/// The stream that we receive, and what is counted of it (RFC 3550, appendix A).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Incoming {
+    /// Its source; none before the first packet.
+    pub ssrc: Option<u32>,
+    /// The first sequence number.
+    pub base: u16,
+    /// The highest sequence number, extended by its cycles.
+    pub highest: u32,
+    /// Packets of this source.
+    pub packets: u64,
+    /// Packets of earlier sources.
+    pub packets_before: u64,
+    /// Losses of earlier sources.
+    pub lost_before: u64,
+    /// Refused by the policy.
+    pub refused: u64,
+    /// Came too late to be heard.
+    pub late: u64,
+    /// Interarrival jitter in samples, times 16.
+    pub jitter_q4: u32,
+    /// The last packet's transit time, in samples.
+    pub transit: u32,
+    /// Round trip in microseconds; 0 when unknown.
+    pub round_trip_us: u32,
+    /// The payload type that came last.
+    pub payload_type: u8,
+}
+
+/// A place in a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tap {
+    /// The recording, by its number in this process.
+    pub recording: u32,
+    /// 0 is left (or mono), 1 is right.
+    pub channel: u8,
+    /// When the recording began, in ms.
+    pub began_ms: u64,
+    /// What the source's timestamps are off the recording's sample positions; none before the first packet.
+    pub anchor: Option<(u32, u32, u64)>,
+}
+
+impl Outgoing {
+    /// A stream that has not begun.
+    pub(crate) fn new(ssrc: u32, sequence: u16, timestamp: u32) -> Self {
+        Self { ssrc, sequence, timestamp, at_ms: 0, starts: true, mapping: None, packets: 0, octets: 0 }
+    }
+
+    /// The sequence number and timestamp for `samples` of sound made by ourselves.
+    pub(crate) fn next(&mut self, samples: u32, now_ms: u64) -> (u16, u32) {
+        if self.mapping.take().is_some() {
+            self.starts = true;
+        }
+        // What was silent for longer than a few packets goes on where the clock is.
+        let idle_ms = now_ms.saturating_sub(self.at_ms);
+        if self.at_ms != 0 && idle_ms > RESUME_MS {
+            self.timestamp = self.timestamp.wrapping_add((idle_ms as u32 - 20).wrapping_mul(8));
+        }
+        let stamped = (self.sequence, self.timestamp);
+        self.sequence = self.sequence.wrapping_add(1);
+        self.timestamp = self.timestamp.wrapping_add(samples);
+        self.at_ms = now_ms;
+        stamped
+    }
+
+    /// The sequence number and timestamp with which a packet of another stream goes on. Gaps and exchanges in the
+    /// source's order stay visible, so that the receiver can conceal and sort.
+    pub(crate) fn map(
+        &mut self,
+        ssrc: u32,
+        sequence: u16,
+        timestamp: u32,
+        samples: u32,
+        now_ms: u64,
+    ) -> (u16, u32) {
+        let mapping = match self.mapping {
+            Some(mapping) if mapping.ssrc == ssrc => mapping,
+            _ => {
+                let idle_ms = now_ms.saturating_sub(self.at_ms);
+                if self.at_ms != 0 && idle_ms > RESUME_MS {
+                    self.timestamp = self.timestamp.wrapping_add((idle_ms as u32 - 20).wrapping_mul(8));
+                }
+                self.starts = true;
+                Mapping {
+                    ssrc,
+                    sequence: self.sequence.wrapping_sub(sequence),
+                    timestamp: self.timestamp.wrapping_sub(timestamp),
+                }
+            }
+        };
+        self.mapping = Some(mapping);
+        let sequence = sequence.wrapping_add(mapping.sequence);
+        let timestamp = timestamp.wrapping_add(mapping.timestamp);
+        if sequence.wrapping_sub(self.sequence) < 0x8000 {
+            self.sequence = sequence.wrapping_add(1);
+            self.timestamp = timestamp.wrapping_add(samples);
+        }
+        self.at_ms = now_ms;
+        (sequence, timestamp)
+    }
+
+    /// Whether the next packet carries the marker, which it then has carried.
+    pub(crate) fn take_start(&mut self) -> bool {
+        std::mem::take(&mut self.starts)
+    }
+}
+
+impl Incoming {
+    /// Counts an accepted packet.
+    pub(crate) fn count(&mut self, ssrc: u32, sequence: u16, timestamp: u32, now_us: u64) {
+        // Reduced to 32 bits only after the product, so that the wrap is that of the timestamps.
+        let arrival = (now_us.wrapping_mul(8) / 1000) as u32;
+        let transit = arrival.wrapping_sub(timestamp);
+        if self.ssrc != Some(ssrc) {
+            *self = Self {
+                ssrc: Some(ssrc),
+                base: sequence,
+                highest: u32::from(sequence),
+                packets: 0,
+                packets_before: self.packets_before + self.packets,
+                lost_before: self.lost(),
+                jitter_q4: 0,
+                transit,
+                ..*self
+            };
+        }
+        self.packets += 1;
+        let ahead = sequence.wrapping_sub(self.highest as u16);
+        if ahead < 0x8000 {
+            self.highest = self.highest.wrapping_add(u32::from(ahead));
+        }
+        let difference = (transit.wrapping_sub(self.transit) as i32).unsigned_abs().min(0x00ff_ffff);
+        self.transit = transit;
+        self.jitter_q4 = self.jitter_q4 + difference - ((self.jitter_q4 + 8) >> 4);
+    }
+
+    /// Packets lost, over all sources.
+    pub(crate) fn lost(&self) -> u64 {
+        if self.ssrc.is_none() {
+            return self.lost_before;
+        }
+        let expected = u64::from(self.highest.wrapping_sub(u32::from(self.base))) + 1;
+        self.lost_before + expected.saturating_sub(self.packets)
+    }
+}
+
+/// A pause longer than this is shown in the timestamps, in ms.
+const RESUME_MS: u64 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_stays_in_sequence_over_every_change_of_its_source() {
+        let mut out = Outgoing::new(1, 65_534, 1000);
+        assert_eq!(out.next(160, 20), (65_534, 1000));
+        assert_eq!(out.map(7, 100, 5_000, 160, 40), (65_535, 1160));
+        assert_eq!(out.map(7, 102, 5_320, 160, 80), (1, 1480), "a loss stays visible");
+        assert_eq!(out.map(7, 101, 5_160, 160, 81), (0, 1320), "and so does a late packet");
+        assert_eq!(out.next(160, 100), (2, 1640));
+        assert_eq!(out.map(9, 4, 4, 160, 1100), (3, 1800 + 980 * 8), "a pause shows in the time alone");
+    }
+
+    #[test]
+    fn losses_are_counted_by_sequence_over_a_wrap_and_a_change_of_source() {
+        let mut stream = Incoming::default();
+        for (n, sequence) in [65_534u16, 65_535, 1, 2].into_iter().enumerate() {
+            stream.count(7, sequence, n as u32 * 160, n as u64 * 20_000);
+        }
+        assert_eq!(stream.lost(), 1);
+        stream.count(8, 500, 0, 0);
+        assert_eq!((stream.lost(), stream.packets_before), (1, 4));
+    }
+}

@@ -1,0 +1,192 @@
+//! What the control plane asks of a worker.
+
+use crate::worker::Worker;
+use crate::worker::leg::Leg;
+use crate::worker::mix::{MIX_PLAYBACKS_MAX, Mix};
+use crate::worker::playing::Playing;
+use crate::worker::reports::REPORT_MAX;
+use crate::worker::rings::{Command, Event, Page, Route, Slot};
+
+impl Worker {
+    pub(super) fn handle_command(&mut self, command: Command) {
+        match command {
+            Command::Insert { slot, leg } => self.insert(slot, leg),
+            Command::Remove { slot, token, goodbye } => self.remove(slot, token, goodbye),
+            Command::Describe { slot, described } => {
+                if let Some(leg) = self.leg(slot) {
+                    leg.describe(&described);
+                }
+                let _ = self.tell(Event::RetiredDescription(described));
+            }
+            Command::Connect { slot, route } => self.connect(slot, route),
+            Command::Refresh { slot } => {
+                let now = self.now();
+                if let Some(leg) = self.leg(slot) {
+                    leg.state.refreshed_ms = now.ms;
+                    leg.idle_told = false;
+                }
+            }
+            Command::InsertMix { slot, mix } => self.insert_mix(slot, mix),
+            Command::RemoveMix { slot } => {
+                let mix = self.mixes.get_mut(slot as usize).and_then(Option::take);
+                let _ = self.tell(Event::MixRemoved { mix });
+            }
+            Command::PlayToLeg { slot, playing } => self.play_to_leg(slot, playing),
+            Command::PlayToMix { slot, playing } => self.play_to_mix(slot, playing),
+            Command::StopPlay { playback } => self.stop_play(playback),
+            Command::Tap { slot, tap } => {
+                if let Some(leg) = self.leg(slot) {
+                    leg.state.tap = Some(tap);
+                }
+            }
+            Command::Untap { recording, token } => {
+                for leg in self.legs.iter_mut().flatten() {
+                    leg.state.tap = leg.state.tap.filter(|tap| tap.recording != recording);
+                }
+                let _ = self.tell(Event::Untapped { token });
+            }
+            Command::List { token, page } => self.list(token, page),
+            Command::Stop => {}
+        }
+    }
+
+    fn insert(&mut self, slot: Slot, leg: Box<Leg>) {
+        let token = u64::from(slot) * 2;
+        // A socket that cannot be watched leaves a leg without sound, which its idle time then ends.
+        let _ = self.poller.add(&leg.rtp, token);
+        let _ = self.poller.add(&leg.rtcp, token + 1);
+        if let Some(place) = self.legs.get_mut(slot as usize) {
+            debug_assert!(place.is_none(), "the control plane gave a slot out twice");
+            *place = Some(leg);
+        }
+    }
+
+    fn remove(&mut self, slot: Slot, token: u64, goodbye: bool) {
+        self.leave(slot);
+        let now = self.now();
+        let leg = self.legs.get_mut(slot as usize).and_then(Option::take).map(|mut leg| {
+            let _ = self.poller.remove(&leg.rtp);
+            let _ = self.poller.remove(&leg.rtcp);
+            leg.route = Route::Silence;
+            leg.playout.clear();
+            if goodbye {
+                self.report(&mut leg, now.ms, true);
+            }
+            leg
+        });
+        let _ = self.tell(Event::Removed { token, leg });
+    }
+
+    /// Sends a report of a leg.
+    pub(super) fn report(&self, leg: &mut Leg, now_ms: u64, goodbye: bool) {
+        let Some(rtp) = leg.state.policy.target() else { return };
+        let mut report = [0; REPORT_MAX];
+        let length = leg.reports.write(&leg.state, now_ms, goodbye, &mut report);
+        // A report that is lost is made up for by the next.
+        if leg.state.rtcp_mux {
+            let _ = leg.rtp.send(&report[..length], rtp);
+            return;
+        }
+        let described = leg.state.rtcp.filter(|rtcp| leg.state.policy.allows_rtcp(rtcp.ip()));
+        if let Some(to) = described.or_else(|| next_port(rtp)) {
+            let _ = leg.rtcp.send(&report[..length], to);
+        }
+    }
+
+    /// Ends what a leg is connected to, from its side.
+    fn leave(&mut self, slot: Slot) {
+        let Some(leg) = self.leg(slot) else { return };
+        let route = std::mem::replace(&mut leg.route, Route::Silence);
+        leg.playout.clear();
+        match route {
+            Route::Bridge(peer) => {
+                if let Some(peer) = self.leg(peer).filter(|peer| peer.route == Route::Bridge(slot)) {
+                    peer.route = Route::Silence;
+                }
+            }
+            Route::Mix(mix) => {
+                if let Some(mix) = self.mixes.get_mut(mix as usize).and_then(Option::as_deref_mut) {
+                    mix.members.retain(|member| *member != slot);
+                }
+            }
+            Route::Fresh | Route::Silence | Route::Echo => {}
+        }
+    }
+
+    fn connect(&mut self, slot: Slot, route: Route) {
+        if self.leg(slot).is_none_or(|leg| leg.route == route) {
+            return;
+        }
+        self.leave(slot);
+        match route {
+            Route::Bridge(peer) => {
+                self.leave(peer);
+                if let Some(peer) = self.leg(peer) {
+                    peer.route = Route::Bridge(slot);
+                }
+            }
+            Route::Mix(mix) => {
+                let Some(mix) = self.mixes.get_mut(mix as usize).and_then(Option::as_deref_mut) else {
+                    return;
+                };
+                // The control plane brings a larger mix before the next member comes.
+                if mix.members.len() >= mix.members_max() {
+                    return;
+                }
+                mix.members.push(slot);
+            }
+            Route::Fresh | Route::Silence | Route::Echo => {}
+        }
+        if let Some(leg) = self.leg(slot) {
+            leg.route = route;
+        }
+    }
+
+    fn insert_mix(&mut self, slot: Slot, mut mix: Box<Mix>) {
+        let Some(place) = self.mixes.get_mut(slot as usize) else { return };
+        if let Some(smaller) = place.as_deref_mut() {
+            mix.take_over(smaller);
+        }
+        if let Some(smaller) = place.replace(mix) {
+            let _ = self.tell(Event::MixRemoved { mix: Some(smaller) });
+        }
+    }
+
+    fn play_to_leg(&mut self, slot: Slot, playing: Box<Playing>) {
+        let ended = match self.leg(slot) {
+            Some(leg) => leg.playing.replace(playing),
+            None => Some(playing),
+        };
+        if let Some(playing) = ended {
+            let _ = self.tell(Event::PlaybackEnded { playing, stopped: true });
+        }
+    }
+
+    fn play_to_mix(&mut self, slot: Slot, playing: Box<Playing>) {
+        match self.mixes.get_mut(slot as usize).and_then(Option::as_deref_mut) {
+            Some(mix) if mix.playing.len() < MIX_PLAYBACKS_MAX => mix.playing.push(playing),
+            _ => {
+                let _ = self.tell(Event::PlaybackEnded { playing, stopped: true });
+            }
+        }
+    }
+
+    /// Marks it; the next tick takes it out and tells of its end.
+    fn stop_play(&mut self, playback: u64) {
+        let to_legs = self.legs.iter_mut().flatten().filter_map(|leg| leg.playing.as_mut());
+        let to_mixes = self.mixes.iter_mut().flatten().flat_map(|mix| mix.playing.iter_mut());
+        for playing in to_legs.chain(to_mixes).filter(|playing| playing.playback == playback) {
+            playing.stopped = true;
+        }
+    }
+
+    fn list(&mut self, token: u64, mut page: Box<Page>) {
+        let room = page.legs.capacity();
+        page.legs.extend(self.legs.iter().flatten().take(room).map(|leg| leg.state.clone()));
+        let _ = self.tell(Event::Listed { token, page });
+    }
+}
+
+fn next_port(rtp: std::net::SocketAddr) -> Option<std::net::SocketAddr> {
+    Some(std::net::SocketAddr::new(rtp.ip(), rtp.port().checked_add(1)?))
+}

@@ -1,0 +1,50 @@
+//! What a worker counts. Each is written by one thread and read by the control plane once a second.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// One count.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    /// Adds. One writer: no read-modify-write on the bus.
+    pub(crate) fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counts of one worker, since its start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) received: Count,
+    pub(crate) sent: Count,
+    pub(crate) send_failed: Count,
+    pub(crate) malformed: Count,
+    pub(crate) unknown_payload: Count,
+    pub(crate) refused_source: Count,
+    pub(crate) no_event_format: Count,
+    pub(crate) late: Count,
+    pub(crate) ticks: Count,
+    pub(crate) late_ticks: Count,
+    pub(crate) skipped_ticks: Count,
+    pub(crate) ring_full: Count,
+    longest_ns: AtomicU64,
+}
+
+impl Counters {
+    /// Notes how long one tick took.
+    pub(crate) fn note_work(&self, ns: u64) {
+        if ns > self.longest_ns.load(Ordering::Relaxed) {
+            self.longest_ns.store(ns, Ordering::Relaxed);
+        }
+    }
+
+    /// The longest tick since the last time this was asked.
+    pub(crate) fn take_longest_ns(&self) -> u64 {
+        self.longest_ns.swap(0, Ordering::Relaxed)
+    }
+}

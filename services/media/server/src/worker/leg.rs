@@ -1,0 +1,254 @@
+//! A live leg on its worker: what comes in is judged and counted, what goes out stays one unbroken stream.
+
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use sidetone_dsp::{Law, g711};
+use sidetone_net::Datagram;
+
+use crate::negotiate::Payload;
+use crate::packet::{HEADER, Header};
+use crate::playout::{FRAME, Playout};
+use crate::policy::{Mode, Verdict};
+use crate::state::LegState;
+use crate::worker::counters::Counters;
+use crate::worker::digits::Digits;
+use crate::worker::playing::Playing;
+use crate::worker::reports::Reports;
+use crate::worker::rings::{Described, Route};
+
+/// A time on the node's monotonic clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    pub(crate) ms: u64,
+    pub(crate) us: u64,
+}
+
+/// A leg with its sockets.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub(crate) state: LegState,
+    pub(crate) rtp: Datagram,
+    pub(crate) rtcp: Datagram,
+    pub(crate) route: Route,
+    pub(crate) playout: Playout,
+    pub(crate) digits: Digits,
+    pub(crate) reports: Reports,
+    pub(crate) playing: Option<Box<Playing>>,
+    /// The control plane was told that it is idle.
+    pub(crate) idle_told: bool,
+    outbox: Outbox,
+}
+
+/// Sound that waits for a full packet, where packets are not of 20 ms.
+#[derive(Debug)]
+struct Outbox {
+    bytes: [u8; OUTBOX],
+    length: usize,
+    law: Law,
+}
+
+/// An accepted packet.
+#[derive(Debug, Clone)]
+pub(crate) struct Accepted {
+    pub(crate) header: Header,
+    pub(crate) payload: Range<usize>,
+    pub(crate) carries: Payload,
+    /// It comes from another source than the one before.
+    pub(crate) new_source: bool,
+}
+
+/// A packet of 60 ms and one more frame.
+const OUTBOX: usize = 480 + FRAME;
+/// After how long without a packet the kernel is to let others through again, so that a move can be seen, in ms.
+const DISCONNECT_MS: u64 = 1000;
+
+impl Leg {
+    pub(crate) fn new(state: LegState, (rtp, rtcp): (Datagram, Datagram), reports: Reports) -> Self {
+        Self {
+            state,
+            rtp,
+            rtcp,
+            route: Route::Fresh,
+            playout: Playout::new(),
+            digits: Digits::default(),
+            reports,
+            playing: None,
+            idle_told: false,
+            outbox: Outbox { bytes: [0; OUTBOX], length: 0, law: Law::Mu },
+        }
+    }
+
+    /// Judges a packet and counts it.
+    pub(crate) fn accept(
+        &mut self,
+        packet: &[u8],
+        from: SocketAddr,
+        now: Now,
+        counters: &Counters,
+    ) -> Option<Accepted> {
+        let Some((header, payload)) = Header::read(packet) else {
+            counters.malformed.add(1);
+            return None;
+        };
+        let Some(carries) = self.state.agreement.and_then(|a| a.receive.get(header.payload_type)) else {
+            counters.unknown_payload.add(1);
+            return None;
+        };
+        match self.state.policy.judge(from, header.ssrc, header.sequence, now.ms) {
+            Verdict::Refused => {
+                self.state.incoming.refused += 1;
+                counters.refused_source.add(1);
+                return None;
+            }
+            Verdict::Locked | Verdict::Accepted => self.follow(from),
+        }
+        let new_source = self.state.incoming.ssrc != Some(header.ssrc);
+        if new_source {
+            self.playout.clear();
+        }
+        self.state.incoming.count(header.ssrc, header.sequence, header.timestamp, now.us);
+        self.state.incoming.payload_type = header.payload_type;
+        self.state.heard_ms = Some(now.ms);
+        counters.received.add(1);
+        let receives = self.state.agreement.is_some_and(|a| a.direction.receives());
+        receives.then_some(Accepted { header, payload, carries, new_source })
+    }
+
+    /// Lets the kernel drop what others send, as long as the source speaks.
+    fn follow(&mut self, from: SocketAddr) {
+        if self.rtp.peer() != Some(from) {
+            // A connection that fails only costs the check by ourselves, which is made in any case.
+            let _ = self.rtp.disconnect().and_then(|()| self.rtp.connect(from));
+        }
+    }
+
+    /// Lets others through again once the source is silent: it may have moved.
+    pub(crate) fn watch_silence(&mut self, now: Now) {
+        if self.rtp.peer().is_some()
+            && matches!(self.state.policy.mode, Mode::Nat { .. })
+            && self.state.policy.lock.is_none_or(|lock| now.ms.saturating_sub(lock.at_ms) > DISCONNECT_MS)
+        {
+            let _ = self.rtp.disconnect();
+        }
+    }
+
+    /// Takes over what was agreed anew.
+    pub(crate) fn describe(&mut self, described: &Described) {
+        self.state.policy.describe(described.rtp);
+        if self.state.policy.lock.is_none() {
+            let _ = self.rtp.disconnect();
+        }
+        self.state.agreement = Some(described.agreement);
+        self.state.rtcp = described.rtcp;
+        self.state.rtcp_mux = described.rtcp_mux;
+        self.outbox.length = 0;
+    }
+
+    /// Whether the leg is kept by refreshes alone: what it is agreed to do brings no RTP.
+    pub(crate) fn needs_no_rtp(&self) -> bool {
+        self.state.agreement.is_some_and(|a| a.refused || !a.direction.receives())
+            || self.state.policy.described.is_none() && self.state.agreement.is_some()
+    }
+
+    fn sending(&self) -> Option<(SocketAddr, crate::negotiate::Agreement)> {
+        let agreement = self.state.agreement.filter(|a| a.direction.sends())?;
+        Some((self.state.policy.target()?, agreement))
+    }
+
+    /// Sends a packet of another leg (or its own) on, in place: only the header is written anew, and the other law
+    /// exchanged byte for byte.
+    pub(crate) fn forward(&mut self, accepted: &Accepted, packet: &mut [u8], now: Now, counters: &Counters) {
+        let Some((target, agreement)) = self.sending() else { return };
+        if self.playing.is_some() {
+            return;
+        }
+        let body = accepted.payload.clone();
+        let (payload_type, samples) = match accepted.carries {
+            Payload::Audio(law) => {
+                let payload_type = match agreement.send.of(Payload::Audio(law)) {
+                    Some(same) => same,
+                    None => {
+                        let Some((other, _)) = agreement.send.audio() else { return };
+                        g711::translate_in_place(law, &mut packet[body.clone()]);
+                        other
+                    }
+                };
+                (payload_type, body.len() as u32)
+            }
+            Payload::Event => {
+                let Some(payload_type) = agreement.send.of(Payload::Event) else {
+                    counters.no_event_format.add(1);
+                    return;
+                };
+                let duration = packet
+                    .get(body.start + 2..body.start + 4)
+                    .map_or(0, |d| u16::from_be_bytes([d[0], d[1]]));
+                (payload_type, u32::from(duration))
+            }
+        };
+        self.outbox.length = 0;
+        let source = &accepted.header;
+        let out = &mut self.state.outgoing;
+        let (sequence, timestamp) = out.map(source.ssrc, source.sequence, source.timestamp, samples, now.ms);
+        let marker = source.marker | out.take_start();
+        let header = Header { marker, payload_type, sequence, timestamp, ssrc: out.ssrc };
+        let start = body.start - HEADER;
+        if let Some(place) = packet[start..].first_chunk_mut() {
+            header.write(place);
+        }
+        self.send(&packet[start..body.end], target, counters);
+    }
+
+    /// The law in which it is sent to; none when nothing is to be sent.
+    pub(crate) fn law(&self) -> Option<Law> {
+        self.sending()?.1.send.audio().map(|(_, law)| law)
+    }
+
+    /// Sends 20 ms of sound made here, in [`Self::law`].
+    pub(crate) fn emit(&mut self, sound: &[u8; FRAME], now: Now, counters: &Counters) {
+        let Some((target, agreement)) = self.sending() else { return };
+        let Some((payload_type, law)) = agreement.send.audio() else { return };
+        let size = usize::from(agreement.ptime_ms) * 8;
+        if self.outbox.law != law {
+            self.outbox.length = 0;
+            self.outbox.law = law;
+        }
+        let mut waiting = self.outbox.length;
+        self.outbox.bytes[waiting..waiting + FRAME].copy_from_slice(sound);
+        waiting += FRAME;
+        let mut sent = 0;
+        while waiting - sent >= size {
+            let out = &mut self.state.outgoing;
+            let (sequence, timestamp) = out.next(size as u32, now.ms);
+            let header =
+                Header { marker: out.take_start(), payload_type, sequence, timestamp, ssrc: out.ssrc };
+            let mut packet = [0; HEADER + 480];
+            if let Some(place) = packet.first_chunk_mut() {
+                header.write(place);
+            }
+            packet[HEADER..HEADER + size].copy_from_slice(&self.outbox.bytes[sent..sent + size]);
+            self.send(&packet[..HEADER + size], target, counters);
+            sent += size;
+        }
+        self.outbox.bytes.copy_within(sent..waiting, 0);
+        self.outbox.length = waiting - sent;
+    }
+
+    fn send(&mut self, packet: &[u8], target: SocketAddr, counters: &Counters) {
+        let mut result = self.rtp.send(packet, target);
+        if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+            // That was the answer to an earlier packet; this one has not been sent yet.
+            result = self.rtp.send(packet, target);
+        }
+        match result {
+            Ok(()) => {
+                self.state.outgoing.packets += 1;
+                self.state.outgoing.octets += (packet.len() - HEADER) as u64;
+                counters.sent.add(1);
+            }
+            Err(_) => counters.send_failed.add(1),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! One worker: a pinned thread that owns sockets, legs and mixes and ticks every 20 ms.
+//!
+//! On this thread nothing locks, allocates, logs or awaits. It reads commands and writes events through rings, and counts.
+//! What is ready between two ticks is handled at once: a packet of a bridged leg goes on in the moment it comes.
+
+pub(crate) mod counters;
+pub(crate) mod digits;
+pub(crate) mod leg;
+pub(crate) mod mix;
+pub(crate) mod playing;
+pub(crate) mod reports;
+pub(crate) mod rings;
+
+mod commands;
+mod packets;
+mod tick;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rtrb::{Consumer, Producer};
+use sidetone_net::{Poller, Wake};
+
+use crate::packet::PACKET_MAX;
+use counters::Counters;
+use leg::{Leg, Now};
+use mix::Mix;
+use rings::{Command, EVENTS_PER_COMMAND, Event, RecordingFrame};
+
+/// The time between two ticks.
+pub(crate) const TICK: Duration = Duration::from_millis(20);
+/// Ticks that are made up for in one go after a stall; the rest is left out and counted.
+const CATCH_UP_MAX: u32 = 3;
+/// Packets read from one socket before others have their turn.
+const BURST_MAX: usize = 16;
+/// Commands carried out between two looks at the sockets.
+const COMMANDS_PER_TURN: usize = 64;
+/// Readable descriptors told by one wait.
+const READY_MAX: usize = 256;
+/// The token under which the wake-up stands. Legs have their slot times two, plus one for RTCP.
+const WAKE_TOKEN: u64 = u64::MAX - 1;
+
+/// Times that end a leg, in ms.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) idle_ms: u64,
+    pub(crate) held_ms: u64,
+}
+
+/// A worker before its thread runs. Everything it will ever need is allocated here.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    poller: Poller,
+    epoch: Instant,
+    legs: Vec<Option<Box<Leg>>>,
+    mixes: Vec<Option<Box<Mix>>>,
+    /// Playbacks to legs whose end could not be told yet, and mixes that play, are found by walking the tables.
+    commands: Consumer<Command>,
+    events: Producer<Event>,
+    frames: Producer<RecordingFrame>,
+    wake: Wake,
+    told: File,
+    told_something: bool,
+    counters: Arc<Counters>,
+    limits: Limits,
+    buffer: Box<[u8; PACKET_MAX]>,
+}
+
+/// The ends of the rings that belong to a worker.
+#[derive(Debug)]
+pub(crate) struct WorkerEnds {
+    pub(crate) commands: Consumer<Command>,
+    pub(crate) events: Producer<Event>,
+    pub(crate) frames: Producer<RecordingFrame>,
+    /// Rung by the control plane after a command.
+    pub(crate) wake: Wake,
+    /// A non-blocking pipe, written to by the worker after events.
+    pub(crate) told: File,
+}
+
+impl Worker {
+    /// A worker with room for `slots` legs and as many mixes. `epoch` is zero of the node's clock.
+    pub(crate) fn new(
+        slots: usize,
+        epoch: Instant,
+        limits: Limits,
+        counters: Arc<Counters>,
+        ends: WorkerEnds,
+    ) -> std::io::Result<Self> {
+        let poller = Poller::new(READY_MAX)?;
+        poller.add(&ends.wake, WAKE_TOKEN)?;
+        Ok(Self {
+            poller,
+            epoch,
+            legs: std::iter::repeat_with(|| None).take(slots).collect(),
+            mixes: std::iter::repeat_with(|| None).take(slots).collect(),
+            commands: ends.commands,
+            events: ends.events,
+            frames: ends.frames,
+            wake: ends.wake,
+            told: ends.told,
+            told_something: false,
+            counters,
+            limits,
+            buffer: Box::new([0; PACKET_MAX]),
+        })
+    }
+
+    /// Works until it is told to stop, or until the control plane is gone.
+    pub(crate) fn run(mut self) {
+        let mut due = Instant::now() + TICK;
+        loop {
+            // A wait that fails is as good as one that was interrupted: the tick must go on.
+            let ready = self.poller.wait(due).map_or(0, |ready| ready.count);
+            for n in 0..ready {
+                self.handle_ready(self.poller.token(n));
+            }
+            if !self.handle_commands() {
+                return;
+            }
+            let mut made = 0;
+            while Instant::now() >= due && made < CATCH_UP_MAX {
+                self.tick_at(due);
+                due += TICK;
+                made += 1;
+            }
+            due = self.skip_missed(due);
+            if std::mem::take(&mut self.told_something) {
+                // A full pipe is readable, which is all that is wanted.
+                let _ = self.told.write(&[1]);
+            }
+        }
+    }
+
+    fn tick_at(&mut self, due: Instant) {
+        let began = Instant::now();
+        if began.duration_since(due) > TICK {
+            self.counters.late_ticks.add(1);
+        }
+        self.tick(self.now());
+        self.counters.ticks.add(1);
+        self.counters.note_work(began.elapsed().as_nanos() as u64);
+    }
+
+    /// After a stall longer than the catch-up the grid goes on from now, in phase.
+    fn skip_missed(&self, mut due: Instant) -> Instant {
+        let missed = Instant::now().saturating_duration_since(due).as_nanos() / TICK.as_nanos();
+        if missed > 0 {
+            self.counters.skipped_ticks.add(missed as u64);
+            self.counters.late_ticks.add(missed as u64);
+            due += TICK * missed as u32;
+        }
+        due
+    }
+
+    fn now(&self) -> Now {
+        let us = self.epoch.elapsed().as_micros() as u64;
+        Now { ms: us / 1000, us }
+    }
+
+    fn handle_ready(&mut self, token: u64) {
+        match token {
+            WAKE_TOKEN => {
+                self.wake.take();
+            }
+            token if token & 1 == 0 => self.handle_rtp((token / 2) as usize),
+            token => self.handle_rtcp((token / 2) as usize),
+        }
+    }
+
+    /// Carries out what waits, as long as there is room for the answers; false when it is to stop.
+    fn handle_commands(&mut self) -> bool {
+        for _ in 0..COMMANDS_PER_TURN {
+            if self.events.slots() < EVENTS_PER_COMMAND {
+                self.counters.ring_full.add(1);
+                break;
+            }
+            match self.commands.pop() {
+                Ok(Command::Stop) => return false,
+                Ok(command) => self.handle_command(command),
+                Err(_) => return !self.commands.is_abandoned(),
+            }
+        }
+        if !self.commands.is_empty() {
+            self.wake.ring();
+        }
+        true
+    }
+
+    /// Tells the control plane; gives the event back when there is no room.
+    fn tell(&mut self, event: Event) -> Result<(), Event> {
+        match self.events.push(event) {
+            Ok(()) => {
+                self.told_something = true;
+                Ok(())
+            }
+            Err(rtrb::PushError::Full(event)) => {
+                self.counters.ring_full.add(1);
+                Err(event)
+            }
+        }
+    }
+
+    fn leg(&mut self, slot: u32) -> Option<&mut Leg> {
+        self.legs.get_mut(slot as usize)?.as_deref_mut()
+    }
+}

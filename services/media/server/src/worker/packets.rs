@@ -1,0 +1,153 @@
+//! Packets between two ticks.
+
+use sidetone_dsp::Law;
+
+use crate::negotiate::Payload;
+use crate::packet::PACKET_MAX;
+use crate::state::Tap;
+use crate::worker::leg::{Accepted, Now};
+use crate::worker::rings::{Event, FRAME_BYTES, RecordingFrame, Route};
+use crate::worker::{BURST_MAX, Worker};
+
+/// By how much a source may run off the recording's clock before it is placed anew, in samples.
+const TAP_DRIFT_MAX: u64 = 2400;
+
+impl Worker {
+    /// Reads what waits at a leg's RTP socket.
+    pub(super) fn handle_rtp(&mut self, slot: usize) {
+        for _ in 0..BURST_MAX {
+            let now = self.now();
+            let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_deref_mut) else { return };
+            let (length, from) = match leg.rtp.receive(&mut self.buffer[..]) {
+                Ok(Some(got)) => got,
+                Ok(None) => return,
+                // What the network reports of an earlier packet of ours; the next read may succeed.
+                Err(_) => continue,
+            };
+            if leg.state.rtcp_mux && length >= 2 && (192..=223).contains(&self.buffer[1]) {
+                self.handle_report(slot, length, from, now);
+                continue;
+            }
+            let Some(accepted) = leg.accept(&self.buffer[..length], from, now, &self.counters) else {
+                continue;
+            };
+            if accepted.new_source {
+                leg.digits = Default::default();
+            }
+            self.handle_accepted(slot, &accepted, now);
+        }
+    }
+
+    /// Reads what waits at a leg's RTCP socket.
+    pub(super) fn handle_rtcp(&mut self, slot: usize) {
+        for _ in 0..BURST_MAX {
+            let now = self.now();
+            let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_deref_mut) else { return };
+            match leg.rtcp.receive(&mut self.buffer[..]) {
+                Ok(Some((length, from))) => self.handle_report(slot, length, from, now),
+                Ok(None) => return,
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn handle_report(&mut self, slot: usize, length: usize, from: std::net::SocketAddr, now: Now) {
+        let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_deref_mut) else { return };
+        if !leg.state.policy.allows_rtcp(from.ip()) {
+            self.counters.refused_source.add(1);
+            return;
+        }
+        let own = leg.state.outgoing.ssrc;
+        if let Some(round_trip) = leg.reports.read(&self.buffer[..length.min(PACKET_MAX)], own, now.us) {
+            leg.state.incoming.round_trip_us = round_trip;
+        }
+    }
+
+    fn handle_accepted(&mut self, slot: usize, accepted: &Accepted, now: Now) {
+        match accepted.carries {
+            Payload::Audio(law) => self.record(slot, law, accepted, now),
+            Payload::Event => self.handle_digit(slot, accepted, now),
+        }
+        let Some(leg) = self.legs[slot].as_deref_mut() else { return };
+        match leg.route {
+            Route::Echo => leg.forward(accepted, &mut self.buffer[..], now, &self.counters),
+            Route::Bridge(peer) => {
+                if let Some(peer) = self.legs.get_mut(peer as usize).and_then(Option::as_deref_mut) {
+                    peer.forward(accepted, &mut self.buffer[..], now, &self.counters);
+                }
+            }
+            Route::Mix(_) => {
+                if let Payload::Audio(law) = accepted.carries
+                    && !leg.playout.push(
+                        law,
+                        accepted.header.timestamp,
+                        &self.buffer[accepted.payload.clone()],
+                    )
+                {
+                    leg.state.incoming.late += 1;
+                    self.counters.late.add(1);
+                }
+            }
+            Route::Fresh | Route::Silence => {}
+        }
+    }
+
+    fn handle_digit(&mut self, slot: usize, accepted: &Accepted, now: Now) {
+        let Some(leg) = self.legs[slot].as_deref_mut() else { return };
+        let payload = &self.buffer[accepted.payload.clone()];
+        if let Some(digit) = leg.digits.handle(accepted.header.timestamp, payload, now.ms) {
+            let leg = leg.state.leg;
+            // Without room the digit is lost; the ring counts it.
+            let _ = self.tell(Event::Digit { leg, digit: digit.digit, duration_ms: digit.duration_ms });
+        }
+    }
+
+    /// Sends what was said on to the recorder, with its place.
+    fn record(&mut self, slot: usize, law: Law, accepted: &Accepted, now: Now) {
+        let Some(tap) = self.legs[slot].as_deref_mut().and_then(|leg| leg.state.tap.as_mut()) else { return };
+        let position = place(tap, accepted.header.ssrc, accepted.header.timestamp, now.ms);
+        let (recording, channel) = (tap.recording, tap.channel);
+        let mut lost = false;
+        for (n, part) in self.buffer[accepted.payload.clone()].chunks(FRAME_BYTES).enumerate() {
+            let mut bytes = [0; FRAME_BYTES];
+            bytes[..part.len()].copy_from_slice(part);
+            let frame = RecordingFrame {
+                recording,
+                channel,
+                law,
+                position: position + (n * FRAME_BYTES) as u64,
+                length: part.len() as u16,
+                bytes,
+            };
+            lost |= self.frames.push(frame).is_err();
+        }
+        if lost {
+            self.counters.ring_full.add(1);
+            if self.tell(Event::RecordingLost { recording }).is_ok()
+                && let Some(leg) = self.legs[slot].as_deref_mut()
+            {
+                leg.state.tap = None;
+            }
+        }
+    }
+}
+
+/// Where a packet belongs in the recording: by its timestamp, as long as that agrees with the clock.
+fn place(tap: &mut Tap, ssrc: u32, timestamp: u32, now_ms: u64) -> u64 {
+    let by_clock = now_ms.saturating_sub(tap.began_ms) * 8;
+    if let Some((source, anchor, position)) = tap.anchor
+        && source == ssrc
+    {
+        let moved = i64::from(timestamp.wrapping_sub(anchor) as i32);
+        let by_timestamp = position.saturating_add_signed(moved);
+        if by_timestamp.abs_diff(by_clock) <= TAP_DRIFT_MAX {
+            // Anchored anew each time, so that a long call never comes near the wrap of the timestamps.
+            if moved > 0 {
+                tap.anchor = Some((ssrc, timestamp, by_timestamp));
+            }
+            return by_timestamp;
+        }
+    }
+    tap.anchor = Some((ssrc, timestamp, by_clock));
+    by_clock
+}

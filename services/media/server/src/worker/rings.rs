@@ -1,0 +1,172 @@
+//! What crosses between a worker and the control plane. Both directions are bounded rings with one writer and one reader.
+//!
+//! - Commands: when the ring is full the control plane waits up to a second, then refuses (`overloaded`).
+//! - Events: a worker takes a command only while there is room for its answers. Digits are dropped and counted when there
+//!   is none; what must not be lost (ends of playbacks, idle legs) is tried again on the next tick.
+//! - Recording frames: a full ring ends the recording with a failure; the tick goes on.
+
+use std::net::SocketAddr;
+
+use sidetone_dsp::Law;
+
+use crate::negotiate::Agreement;
+use crate::state::{LegState, Tap};
+use crate::worker::leg::Leg;
+use crate::worker::mix::Mix;
+use crate::worker::playing::Playing;
+
+/// The place of a leg or a mix in its worker's table. The control plane gives them out.
+pub(crate) type Slot = u32;
+
+/// Commands that may wait.
+pub(crate) const COMMANDS_MAX: usize = 1024;
+/// Events that may wait.
+pub(crate) const EVENTS_MAX: usize = 4096;
+/// Recording frames that may wait: with 500 legs recorded some 300 ms.
+pub(crate) const FRAMES_MAX: usize = 8192;
+/// Room that a worker keeps in the event ring before it takes a command.
+pub(crate) const EVENTS_PER_COMMAND: usize = 8;
+
+/// What a leg hears, and where goes what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// Not connected to anything yet: nothing is sent.
+    Fresh,
+    /// Connected to nothing: it hears silence.
+    Silence,
+    /// Another leg of this worker, which has this one as its peer.
+    Bridge(Slot),
+    /// A mix of this worker.
+    Mix(Slot),
+    /// Itself.
+    Echo,
+}
+
+/// A change of what was agreed with the far side.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Described {
+    pub(crate) agreement: Agreement,
+    pub(crate) rtp: SocketAddr,
+    pub(crate) rtcp: Option<SocketAddr>,
+    pub(crate) rtcp_mux: bool,
+}
+
+/// From the control plane to a worker.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Insert {
+        slot: Slot,
+        leg: Box<Leg>,
+    },
+    /// Answered by [`Event::Removed`].
+    Remove {
+        slot: Slot,
+        token: u64,
+        goodbye: bool,
+    },
+    Describe {
+        slot: Slot,
+        described: Box<Described>,
+    },
+    Connect {
+        slot: Slot,
+        route: Route,
+    },
+    Refresh {
+        slot: Slot,
+    },
+    InsertMix {
+        slot: Slot,
+        mix: Box<Mix>,
+    },
+    /// Answered by [`Event::MixRemoved`].
+    RemoveMix {
+        slot: Slot,
+    },
+    PlayToLeg {
+        slot: Slot,
+        playing: Box<Playing>,
+    },
+    PlayToMix {
+        slot: Slot,
+        playing: Box<Playing>,
+    },
+    /// Answered by [`Event::PlaybackEnded`] if it still runs.
+    StopPlay {
+        playback: u64,
+    },
+    Tap {
+        slot: Slot,
+        tap: Tap,
+    },
+    /// Takes every tap of a recording away. Answered by [`Event::Untapped`].
+    Untap {
+        recording: u32,
+        token: u64,
+    },
+    /// Answered by [`Event::Listed`].
+    List {
+        token: u64,
+        page: Box<Page>,
+    },
+    /// Ends the thread.
+    Stop,
+}
+
+/// States of many legs: made empty by the control plane, filled by a worker.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) legs: Vec<LegState>,
+}
+
+/// From a worker to the control plane.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Removed {
+        token: u64,
+        leg: Option<Box<Leg>>,
+    },
+    MixRemoved {
+        mix: Option<Box<Mix>>,
+    },
+    /// What came in a command and is no longer needed: to be freed outside.
+    RetiredDescription(#[allow(dead_code)] Box<Described>),
+    Idle {
+        leg: u128,
+    },
+    Digit {
+        leg: u128,
+        digit: u8,
+        duration_ms: u32,
+    },
+    PlaybackEnded {
+        playing: Box<Playing>,
+        stopped: bool,
+    },
+    Untapped {
+        token: u64,
+    },
+    Listed {
+        token: u64,
+        page: Box<Page>,
+    },
+    /// Frames of this recording were lost because the ring was full.
+    RecordingLost {
+        recording: u32,
+    },
+}
+
+/// Up to 60 ms of what one leg said, on its way to the recorder.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordingFrame {
+    pub(crate) recording: u32,
+    pub(crate) channel: u8,
+    pub(crate) law: Law,
+    /// Sample position in the recording at 8 kHz.
+    pub(crate) position: u64,
+    pub(crate) length: u16,
+    pub(crate) bytes: [u8; FRAME_BYTES],
+}
+
+/// The longest stretch of sound in one recording frame.
+pub(crate) const FRAME_BYTES: usize = 480;

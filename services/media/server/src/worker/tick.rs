@@ -1,0 +1,118 @@
+//! What happens every 20 ms.
+
+use sidetone_dsp::Law;
+
+use crate::playout::FRAME;
+use crate::worker::Worker;
+use crate::worker::leg::Now;
+use crate::worker::playing::Playing;
+use crate::worker::rings::{Event, Route};
+
+/// Silence in each law.
+const SILENCE_MU: [u8; FRAME] = [0xff; FRAME];
+const SILENCE_A: [u8; FRAME] = [0xd5; FRAME];
+
+impl Worker {
+    pub(super) fn tick(&mut self, now: Now) {
+        for slot in 0..self.mixes.len() {
+            let Some(mix) = self.mixes[slot].as_deref_mut() else { continue };
+            mix.tick(&mut self.legs, now, &self.counters);
+            self.end_mix_playbacks(slot);
+        }
+        for slot in 0..self.legs.len() {
+            if self.legs[slot].is_some() {
+                self.tick_leg(slot, now);
+            }
+        }
+    }
+
+    fn tick_leg(&mut self, slot: usize, now: Now) {
+        let Some(leg) = self.legs[slot].as_deref_mut() else { return };
+        leg.watch_silence(now);
+        if leg.playing.is_none() && leg.route == Route::Silence {
+            match leg.law() {
+                Some(Law::Mu) => leg.emit(&SILENCE_MU, now, &self.counters),
+                Some(Law::A) => leg.emit(&SILENCE_A, now, &self.counters),
+                None => {}
+            }
+        }
+        if let Some(playing) = leg.playing.take() {
+            self.play(slot, playing, now);
+        }
+        self.watch_digits(slot, now);
+        self.send_report(slot, now);
+        self.watch_idle(slot, now);
+    }
+
+    fn play(&mut self, slot: usize, mut playing: Box<Playing>, now: Now) {
+        let Some(leg) = self.legs[slot].as_deref_mut() else { return };
+        if !playing.is_over() {
+            if let Some(law) = leg.law() {
+                leg.emit(playing.encoded(law), now, &self.counters);
+            }
+            playing.advance();
+            leg.playing = Some(playing);
+            return;
+        }
+        let stopped = playing.stopped;
+        if let Err(Event::PlaybackEnded { playing, .. }) =
+            self.tell(Event::PlaybackEnded { playing, stopped })
+            && let Some(leg) = self.legs[slot].as_deref_mut()
+        {
+            // No room: it stays, silent, and is told of on the next tick.
+            leg.playing = Some(playing);
+        }
+    }
+
+    fn end_mix_playbacks(&mut self, slot: usize) {
+        while let Some(mix) = self.mixes[slot].as_deref_mut() {
+            let Some(over) = mix.playing.iter().position(|playing| playing.is_over()) else { return };
+            let playing = mix.playing.swap_remove(over);
+            let stopped = playing.stopped;
+            if let Err(Event::PlaybackEnded { playing, .. }) =
+                self.tell(Event::PlaybackEnded { playing, stopped })
+            {
+                if let Some(mix) = self.mixes[slot].as_deref_mut() {
+                    mix.playing.push(playing);
+                }
+                return;
+            }
+        }
+    }
+
+    fn watch_digits(&mut self, slot: usize, now: Now) {
+        let Some(leg) = self.legs[slot].as_deref_mut() else { return };
+        if let Some(digit) = leg.digits.poll(now.ms) {
+            let leg = leg.state.leg;
+            let _ = self.tell(Event::Digit { leg, digit: digit.digit, duration_ms: digit.duration_ms });
+        }
+    }
+
+    fn send_report(&mut self, slot: usize, now: Now) {
+        if self.legs[slot].as_deref().is_some_and(|leg| leg.reports.is_due(now.ms))
+            && let Some(mut leg) = self.legs[slot].take()
+        {
+            self.report(&mut leg, now.ms, false);
+            self.legs[slot] = Some(leg);
+        }
+    }
+
+    /// Tells of a leg that nobody seems to want any more; the control plane takes it away.
+    fn watch_idle(&mut self, slot: usize, now: Now) {
+        let limits = self.limits;
+        let Some(leg) = self.legs[slot].as_deref_mut() else { return };
+        let unrefreshed = now.ms.saturating_sub(leg.state.refreshed_ms);
+        let silent = leg.state.heard_ms.map_or(u64::MAX, |heard| now.ms.saturating_sub(heard));
+        let limit = if leg.needs_no_rtp() { limits.held_ms } else { limits.idle_ms };
+        if leg.idle_told || unrefreshed.min(silent) < limit {
+            return;
+        }
+        leg.idle_told = true;
+        let idle = Event::Idle { leg: leg.state.leg };
+        if self.tell(idle).is_err()
+            && let Some(leg) = self.legs[slot].as_deref_mut()
+        {
+            leg.idle_told = false;
+        }
+    }
+}
