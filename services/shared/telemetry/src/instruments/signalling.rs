@@ -19,6 +19,12 @@ pub struct Signalling {
     pub legs_ended: IntCounterVec,
     /// New calls refused without call control, by reason.
     pub refused: IntCounterVec,
+    /// Commands of call control, by what became of them.
+    pub commands: IntCounterVec,
+    /// What the transaction layer did on its own.
+    pub transactions: IntCounterVec,
+    /// TCP connections now.
+    pub connections: IntGauge,
     /// Legs held now.
     pub legs: IntGauge,
     /// Signals kept because no owner has acknowledged them.
@@ -70,6 +76,19 @@ impl Signalling {
                 "New calls refused without call control, by reason.",
                 &["reason"],
             )?,
+            commands: counters(
+                registry,
+                "sidetone_signalling_commands_total",
+                "Commands of call control, by what became of them.",
+                &["result"],
+            )?,
+            transactions: counters(
+                registry,
+                "sidetone_signalling_transactions_total",
+                "What the transaction layer did on its own, by event.",
+                &["event"],
+            )?,
+            connections: gauge(registry, "sidetone_signalling_connections_count", "TCP connections now.")?,
             legs: gauge(registry, "sidetone_signalling_legs_count", "Legs held now.")?,
             unacknowledged: gauge(
                 registry,

@@ -1,0 +1,290 @@
+//! From a request outside of a dialog to a leg or a registration: limits, tenant, credentials.
+
+use std::time::Instant;
+
+use sidetone_directory::{Algorithm as Kept, Credential};
+use sidetone_model::classify::Classify as _;
+use sidetone_model::ids::{LegId, TenantId};
+use sidetone_model::party::Flow;
+use sidetone_model::signal::LegSignalKind;
+use sidetone_model::termination::Cause;
+use sidetone_sip_core::auth::{Algorithm, Credentials, Ha1, StoredHashes, Verdict};
+use sidetone_sip_core::leg::{Caller, Leg, LegOutput};
+use sidetone_sip_core::message::{Method, Request, Status};
+use sidetone_sip_core::transaction::ServerTx;
+
+use super::Agent;
+use super::legs::MergeKey;
+use super::lookup::{self, Finding, Identity, LookupError, Question};
+use crate::replica::wall_clock;
+
+/// A request that waits for the directory.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) flow: Flow,
+    pub(super) request: Request,
+    merge: Option<MergeKey>,
+}
+
+/// Who sent a request.
+enum Sender {
+    /// Proved by credentials.
+    Known(Credential),
+    /// Not proved, and need not be.
+    Unknown,
+    /// Must be proved, (again) because `stale`.
+    Challenge {
+        stale: bool,
+        verdict: &'static str,
+    },
+    Malformed,
+}
+
+impl Agent {
+    /// Looks at what can be seen without the directory, and asks it.
+    pub(super) fn admit(&mut self, tx: ServerTx, flow: Flow, request: Request, now: Instant) {
+        let invite = request.method() == Method::Invite;
+        if invite && let Some(reason) = self.closed_for_calls() {
+            self.count_refused(reason);
+            return self.refuse(tx, &request, Cause::NoCapacity, now);
+        }
+        if self.pending.len() >= PENDING_MAX {
+            self.count_refused("pending_lookups");
+            return self.refuse(tx, &request, Cause::NoCapacity, now);
+        }
+        if !request.uri().is_sip() {
+            return self.answer(tx, &request, Status::UNSUPPORTED_URI_SCHEME, now);
+        }
+        let merge = invite.then(|| merge_key(&request));
+        if let Some(key) = &merge
+            && (self.legs.is_merged(key) || self.pending.values().any(|p| p.merge.as_ref() == Some(key)))
+        {
+            return self.answer(tx, &request, Status::LOOP_DETECTED, now);
+        }
+        let question = question(&request);
+        let (directory, findings) = (self.parts.directory.clone(), self.findings.clone());
+        tokio::spawn(async move {
+            let result = lookup::within(lookup::identify(&directory, question)).await;
+            let _agent_gone = findings.send(Finding::Identity { tx, result }).await;
+        });
+        self.pending.insert(tx, Pending { flow, request, merge });
+    }
+
+    /// Why no new call is taken now.
+    fn closed_for_calls(&self) -> Option<&'static str> {
+        if self.draining {
+            Some("draining")
+        } else if !self.upstream.is_attached() {
+            Some("no_owner")
+        } else if self.legs.live() >= self.parts.config.legs_max {
+            Some("legs")
+        } else if self.legs.is_full() {
+            Some("unacknowledged_signals")
+        } else {
+            None
+        }
+    }
+
+    /// A CANCEL came before the directory's answer.
+    pub(super) fn cancel_pending(&mut self, invite: ServerTx, now: Instant) {
+        if let Some(pending) = self.pending.remove(&invite) {
+            self.answer(invite, &pending.request, Status::REQUEST_TERMINATED, now);
+        }
+    }
+
+    pub(super) fn handle_finding(&mut self, finding: Finding, now: Instant) {
+        match finding {
+            Finding::Identity { tx, result } => {
+                // Cancelled meanwhile.
+                let Some(pending) = self.pending.remove(&tx) else { return };
+                match result {
+                    Ok(Some(identity)) => self.judge(tx, pending, identity, now),
+                    Ok(None) => {
+                        self.count_refused("unknown_domain");
+                        self.refuse(tx, &pending.request, Cause::NotFound, now);
+                    }
+                    Err(error) => self.refuse_for(tx, &pending.request, &error, now),
+                }
+            }
+            Finding::Stored { tx, result } => self.handle_stored(tx, result, now),
+        }
+    }
+
+    pub(super) fn refuse_for(&mut self, tx: ServerTx, request: &Request, error: &LookupError, now: Instant) {
+        tracing::warn!(%error, source = ?std::error::Error::source(error).map(ToString::to_string), "no answer from the directory");
+        self.count_refused(error.reason());
+        self.refuse(tx, request, error.class().cause(), now);
+    }
+
+    fn judge(&mut self, tx: ServerTx, pending: Pending, identity: Identity, now: Instant) {
+        let register = pending.request.method() == Method::Register;
+        match self.authenticate(&pending.request, &identity) {
+            Sender::Known(credential) => {
+                self.learn_domain(&identity.tenant, &pending.request);
+                if register {
+                    self.register(tx, pending, &identity, &credential, now);
+                } else {
+                    self.offer(tx, pending, &identity, Some(credential), now);
+                }
+            }
+            Sender::Unknown => self.offer(tx, pending, &identity, None, now),
+            Sender::Malformed => self.refuse(tx, &pending.request, Cause::ProtocolError, now),
+            Sender::Challenge { stale, verdict } => {
+                if register {
+                    self.count_registration(verdict);
+                } else {
+                    self.count_refused(verdict);
+                }
+                self.challenge(tx, &pending.request, &identity.tenant, stale, now);
+            }
+        }
+    }
+
+    fn authenticate(&mut self, request: &Request, identity: &Identity) -> Sender {
+        let realm = identity.tenant.as_str();
+        let credentials = credentials(request);
+        let ours = credentials.iter().find(|credentials| credentials.realm() == realm);
+        let Some(credentials) = ours else {
+            let unproved = identity.open && request.method() != Method::Register;
+            return if unproved {
+                Sender::Unknown
+            } else {
+                Sender::Challenge { stale: false, verdict: "challenged" }
+            };
+        };
+        let stored = identity.credential.as_ref().map(hashes);
+        let verdict = self.parts.authenticator.verify(
+            &request.method(),
+            &request.uri(),
+            realm,
+            credentials,
+            stored.as_ref(),
+            wall_clock(),
+        );
+        match (verdict, &identity.credential) {
+            (Verdict::Ok, Some(credential)) => Sender::Known(credential.clone()),
+            (Verdict::Malformed, _) => Sender::Malformed,
+            (Verdict::Stale, _) => Sender::Challenge { stale: true, verdict: verdict.label() },
+            (Verdict::Ok | Verdict::Wrong, _) => Sender::Challenge { stale: false, verdict: "wrong" },
+        }
+    }
+
+    fn challenge(&mut self, tx: ServerTx, request: &Request, tenant: &TenantId, stale: bool, now: Instant) {
+        let challenges =
+            self.parts.authenticator.challenge(tenant.as_str(), stale, &mut self.parts.tokens, wall_clock());
+        let response = self.response(request, Status::UNAUTHORIZED);
+        let response =
+            challenges.into_iter().fold(response, |r, challenge| r.header("WWW-Authenticate", challenge));
+        self.respond(tx, response.build(), now);
+    }
+
+    /// Bounded by the number of tenants: only theirs get here.
+    fn learn_domain(&mut self, tenant: &TenantId, request: &Request) {
+        let host = request.uri().host();
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        self.domains.insert(tenant.clone(), host.into());
+    }
+
+    /// A call comes in: a leg is made and call control is told.
+    fn offer(
+        &mut self,
+        tx: ServerTx,
+        pending: Pending,
+        identity: &Identity,
+        credential: Option<Credential>,
+        now: Instant,
+    ) {
+        let Pending { flow, request, merge } = pending;
+        // The state may have changed while the directory was asked.
+        if let Some(reason) = self.closed_for_calls() {
+            self.count_refused(reason);
+            return self.refuse(tx, &request, Cause::NoCapacity, now);
+        }
+        let Some(setup) = self.leg_setup(flow, &identity.tenant) else {
+            return self.refuse(tx, &request, Cause::Internal, now);
+        };
+        let spoofed = credential.as_ref().filter(|known| !is_own_name(known, identity, &request));
+        let shown_as = spoofed.map(|known| known.user.as_str().to_owned());
+        let caller = credential
+            .map(|known| Caller { user: Some(known.user), device: Some(known.device) })
+            .unwrap_or_default();
+        match Leg::incoming(setup, tx, request, caller, &mut self.parts.tokens, now) {
+            Ok(leg) => self.open_incoming(tx, leg, identity.tenant.clone(), merge, shown_as, now),
+            Err(refusal) => {
+                self.count_refused("unacceptable_invite");
+                self.respond(tx, *refusal, now);
+            }
+        }
+    }
+
+    fn open_incoming(
+        &mut self,
+        tx: ServerTx,
+        mut leg: Leg,
+        tenant: TenantId,
+        merge: Option<MergeKey>,
+        shown_as: Option<String>,
+        now: Instant,
+    ) {
+        let id: LegId = self.parts.ids.make(wall_clock());
+        self.parts.transactions.assign(tx, id);
+        tracing::debug!(leg = %id, %tenant, "a call comes in");
+        // The first output is Offered; a number that is not the caller's own is put right in it.
+        let first = leg.poll_output();
+        self.legs.insert(id, tenant, Some(leg), merge);
+        if let Some(LegOutput::Signal(LegSignalKind::Offered(mut offered))) = first {
+            if let Some(name) = shown_as {
+                offered.from.number = name.into();
+                offered.from.display_name = "".into();
+            }
+            self.signal(id, LegSignalKind::Offered(offered), now);
+        }
+        self.settle_leg(id, now);
+    }
+}
+
+/// Whether a proved caller appears under a name of its own: its user id, its digest user name, or a number of its user.
+pub(super) fn is_own_name(known: &Credential, identity: &Identity, request: &Request) -> bool {
+    let claimed = match request.method() {
+        Method::Register => request.to().uri.user(),
+        _ => request.from().uri.user(),
+    };
+    let auth_username = credentials(request).iter().any(|c| c.username() == claimed);
+    auth_username || claimed == known.user.as_str() || identity.claimed.as_ref() == Some(&known.user)
+}
+
+fn merge_key(request: &Request) -> MergeKey {
+    let tag = request.from().tag().unwrap_or_default();
+    (request.call_id().into(), tag.into(), request.cseq())
+}
+
+/// The credentials of both headers: some phones keep to the proxy's one.
+fn credentials(request: &Request) -> Vec<Credentials> {
+    let texts = request.authorization().into_iter().chain(request.proxy_authorization());
+    texts.take(CREDENTIALS_MAX).filter_map(|text| Credentials::parse(&text)).collect()
+}
+
+fn question(request: &Request) -> Question {
+    let register = request.method() == Method::Register;
+    let claimed = if register { request.to() } else { request.from() };
+    let usernames = credentials(request);
+    Question {
+        host: request.uri().host(),
+        usernames: usernames.iter().map(|c| (c.realm().to_owned(), c.username().to_owned())).collect(),
+        dialled: (!register).then(|| request.uri().user()),
+        claimed: claimed.uri.user(),
+    }
+}
+
+fn hashes(credential: &Credential) -> StoredHashes {
+    let hash = |kept: Kept, algorithm: Algorithm| {
+        let (_, hex) = credential.ha1.iter().find(|(have, _)| *have == kept)?;
+        Ha1::from_hex(algorithm, hex).ok()
+    };
+    StoredHashes { sha256: hash(Kept::Sha256, Algorithm::Sha256), md5: hash(Kept::Md5, Algorithm::Md5) }
+}
+
+/// Requests that may wait for the directory at a time.
+const PENDING_MAX: usize = 4096;
+/// Credentials in one request that are looked at: one per realm and algorithm is what phones send.
+const CREDENTIALS_MAX: usize = 8;

@@ -1,0 +1,218 @@
+//! What the owner says, and what is said to it.
+
+use std::time::Instant;
+
+use sidetone_model::command::{Invite, LegCommand, LegCommandKind};
+use sidetone_model::ids::LegId;
+use sidetone_model::signal::{Hello, OwnerMessage, ReplicaMessage};
+use sidetone_model::termination::{Cause, Termination};
+use sidetone_sip_core::leg::{Leg, LegSetup};
+use tokio::sync::mpsc;
+
+use super::Agent;
+use super::upstream::{Said, Sent};
+
+impl Agent {
+    /// A new stream: says what is held, and everything again that is not acknowledged.
+    pub(super) fn handle_link_up(&mut self, to_owner: mpsc::Sender<ReplicaMessage>) {
+        self.upstream.open(to_owner);
+        let hello =
+            Hello { replica: self.parts.replica.clone(), boot: self.parts.boot, legs: self.legs.held() };
+        // The first message always has room.
+        self.upstream.send(ReplicaMessage::Hello(hello));
+        if self.draining {
+            self.upstream.say(Said::Draining);
+        }
+        for leg in self.legs.ids() {
+            let numbers: Vec<u64> =
+                self.legs.get(leg).map(|entry| entry.outbox.numbers().collect()).unwrap_or_default();
+            for n in numbers {
+                self.upstream.say(Said::Signal { leg, n });
+            }
+        }
+    }
+
+    pub(super) fn handle_link_down(&mut self) {
+        self.upstream.close();
+        self.set_owner_away(true);
+    }
+
+    fn set_owner_away(&mut self, away: bool) {
+        for id in self.legs.live_ids() {
+            if let Some(leg) = self.legs.get_mut(id).and_then(|entry| entry.leg.as_mut()) {
+                leg.set_owner_away(away);
+            }
+        }
+    }
+
+    /// Sends what waits, as far as the stream takes it.
+    pub(super) fn flush_upstream(&mut self, _now: Instant) {
+        while let Some(said) = self.upstream.front() {
+            let message = match said {
+                Said::Applied { leg, n } => Some(ReplicaMessage::Applied { leg, n }),
+                Said::Draining => Some(ReplicaMessage::Draining),
+                // What was acknowledged or released meanwhile need not be said any more.
+                Said::Signal { leg, n } => self
+                    .legs
+                    .get(leg)
+                    .and_then(|entry| entry.outbox.get(n))
+                    .map(|signal| ReplicaMessage::Signal(signal.clone())),
+            };
+            match message.map_or(Sent::Yes, |message| self.upstream.send(message)) {
+                Sent::Yes => self.upstream.pop(),
+                Sent::Later => return,
+                Sent::Broken => return self.handle_link_down(),
+            }
+        }
+    }
+
+    pub(super) fn handle_owner_message(&mut self, message: OwnerMessage, now: Instant) {
+        match message {
+            OwnerMessage::Welcome { boot } => {
+                self.upstream.set_attached();
+                self.set_owner_away(false);
+                self.parts.ready.set_ready(true);
+                tracing::info!(owner = %boot, legs = self.legs.live(), "attached to call control");
+            }
+            OwnerMessage::Ack { leg, n } => {
+                for kept_at in self.legs.acknowledge(leg, n) {
+                    let waited = now.saturating_duration_since(kept_at).as_secs_f64();
+                    self.parts.telemetry.signalling.owner_ack.observe(waited);
+                }
+                self.legs.forget_if_done(leg);
+            }
+            OwnerMessage::Command(command) => self.handle_command(command, now),
+            OwnerMessage::Release { leg } => {
+                tracing::debug!(%leg, "released by call control");
+                self.legs.close_outbox(leg);
+                let text = "call control does not know the leg";
+                self.end_leg(leg, Termination::new(Cause::Internal).with_text(text), now);
+                self.legs.forget_if_done(leg);
+            }
+        }
+    }
+
+    fn handle_command(&mut self, command: LegCommand, now: Instant) {
+        let (leg, n) = (command.leg, command.n);
+        let last = match self.legs.get(leg) {
+            Some(entry) => entry.last_command_n,
+            None if self.legs.is_forgotten(leg) => u64::MAX,
+            None => 0,
+        };
+        if n <= last {
+            self.count_command("repeated");
+            return self.upstream.say(Said::Applied { leg, n });
+        }
+        if self.legs.get(leg).is_none() {
+            return self.open_leg(command, now);
+        }
+        let Some(entry) = self.legs.get_mut(leg) else { return };
+        if n > last + 1 {
+            // The owner sends again what is missing; what finds no place is sent again, too, after the next break.
+            let result = if entry.held.len() < HELD_MAX { "held" } else { "held_full" };
+            if entry.held.len() < HELD_MAX {
+                entry.held.insert(n, command.kind);
+            }
+            return self.count_command(result);
+        }
+        self.apply(leg, n, command.kind, now);
+        self.apply_held(leg, now);
+    }
+
+    fn apply_held(&mut self, leg: LegId, now: Instant) {
+        while let Some(entry) = self.legs.get_mut(leg) {
+            let n = entry.last_command_n + 1;
+            let Some(kind) = entry.held.remove(&n) else { return };
+            self.apply(leg, n, kind, now);
+        }
+    }
+
+    fn apply(&mut self, id: LegId, n: u64, kind: LegCommandKind, now: Instant) {
+        let Some(entry) = self.legs.get_mut(id) else { return };
+        entry.last_command_n = n;
+        let result = match entry.leg.as_mut().map(|leg| leg.handle_command(kind, now)) {
+            Some(Ok(())) => "done",
+            // It crossed with something the phone did, of which the owner hears by a signal.
+            Some(Err(error)) => {
+                use sidetone_model::classify::Classify as _;
+                tracing::debug!(leg = %id, n, %error, "command not carried out");
+                error.reason()
+            }
+            None => "leg_ended",
+        };
+        self.count_command(result);
+        self.upstream.say(Said::Applied { leg: id, n });
+        self.settle_leg(id, now);
+    }
+
+    /// A command for a leg that is not here: an Invite makes it; for any other command the leg is lost.
+    fn open_leg(&mut self, command: LegCommand, now: Instant) {
+        let LegCommand { tenant, leg: id, n, kind, .. } = command;
+        match kind {
+            LegCommandKind::Invite(invite) if n == 1 => match self.invite(&invite, &tenant) {
+                Ok(mut leg) => {
+                    leg.set_owner_away(!self.upstream.is_attached());
+                    tracing::debug!(leg = %id, %tenant, "calling a device");
+                    self.legs.insert(id, tenant, Some(leg), None);
+                    self.count_command("done");
+                }
+                Err(termination) => {
+                    self.count_command("refused");
+                    self.stillborn(id, tenant, termination, now);
+                }
+            },
+            _ => {
+                self.count_command("leg_lost");
+                self.stillborn(id, tenant, Termination::new(Cause::SignallingLost), now);
+            }
+        }
+        if let Some(entry) = self.legs.get_mut(id) {
+            entry.last_command_n = n;
+        }
+        self.upstream.say(Said::Applied { leg: id, n });
+        self.settle_leg(id, now);
+    }
+
+    fn invite(
+        &mut self,
+        invite: &Invite,
+        tenant: &sidetone_model::ids::TenantId,
+    ) -> Result<Leg, Termination> {
+        if self.draining {
+            return Err(Termination::new(Cause::Shutdown));
+        }
+        if self.legs.live() >= self.parts.config.legs_max {
+            return Err(Termination::new(Cause::NoCapacity));
+        }
+        let flow = invite.binding.flow.clone();
+        let setup = self.leg_setup(flow, tenant).ok_or(Termination::new(Cause::TransportFailure))?;
+        Leg::outgoing(setup, invite, &mut self.parts.tokens).map_err(|error| Termination::from(&error))
+    }
+
+    /// What a leg over a flow is given; none when no listener has that transport.
+    pub(super) fn leg_setup(
+        &self,
+        flow: sidetone_model::party::Flow,
+        tenant: &sidetone_model::ids::TenantId,
+    ) -> Option<LegSetup> {
+        let advertised = self.parts.outputs.advertised(&flow)?;
+        let domain = self.domains.get(tenant).cloned();
+        Some(LegSetup {
+            flow,
+            advertised,
+            domain: domain.unwrap_or_else(|| match advertised.ip() {
+                std::net::IpAddr::V4(ip) => ip.to_string().into(),
+                std::net::IpAddr::V6(ip) => format!("[{ip}]").into(),
+            }),
+            product: super::requests::PRODUCT.into(),
+            timers: self.parts.timers,
+        })
+    }
+
+    fn count_command(&self, result: &str) {
+        self.parts.telemetry.signalling.commands.with_label_values(&[result]).inc();
+    }
+}
+
+/// Commands of one leg that may wait for a missing one.
+const HELD_MAX: usize = 64;

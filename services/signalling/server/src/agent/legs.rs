@@ -1,0 +1,299 @@
+//! The legs of this replica, found by id, dialog and time; and what becomes of their outputs.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::time::Instant;
+
+use sidetone_model::command::LegCommandKind;
+use sidetone_model::ids::{LegId, TenantId};
+use sidetone_model::signal::{HeldLeg, LegSignal, LegSignalKind};
+use sidetone_model::termination::Termination;
+use sidetone_sip_core::leg::{Leg, LegOutput};
+use sidetone_sip_core::message::DialogKey;
+use sidetone_sip_core::transaction::Failure;
+
+use super::Agent;
+use super::outbox::{Outbox, SIGNALS_MAX};
+use super::upstream::Said;
+use crate::replica::wall_clock;
+
+/// Call-ID, From tag and CSeq number of an INVITE: two that agree in them and differ in the branch have come over two
+/// ways (RFC 3261, section 8.2.2.2).
+pub(super) type MergeKey = (Box<str>, Box<str>, u32);
+
+/// One leg, or what is left of it until the owner has heard of its end.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) tenant: TenantId,
+    /// The user agent; none once it has finished.
+    pub(super) leg: Option<Leg>,
+    pub(super) outbox: Outbox,
+    pub(super) last_command_n: u64,
+    /// Commands that came before one that is missing.
+    pub(super) held: BTreeMap<u64, LegCommandKind>,
+    dialog: Option<DialogKey>,
+    merge: Option<MergeKey>,
+    timer: Option<Instant>,
+}
+
+/// All legs.
+#[derive(Debug, Default)]
+pub(super) struct Legs {
+    entries: HashMap<LegId, Entry>,
+    by_dialog: HashMap<DialogKey, LegId>,
+    timers: BTreeSet<(Instant, LegId)>,
+    merges: HashSet<MergeKey>,
+    forgotten: Forgotten,
+    live: usize,
+    unacknowledged: usize,
+}
+
+/// Legs that are over for good, so that a late repetition of a command does not open one again. Bounded: the oldest
+/// are forgotten entirely, long after anybody could repeat anything.
+#[derive(Debug, Default)]
+struct Forgotten {
+    order: VecDeque<LegId>,
+    known: HashSet<LegId>,
+}
+
+impl Legs {
+    pub(super) fn live(&self) -> usize {
+        self.live
+    }
+
+    pub(super) fn unacknowledged(&self) -> usize {
+        self.unacknowledged
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.unacknowledged >= SIGNALS_MAX
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn is_forgotten(&self, leg: LegId) -> bool {
+        self.forgotten.known.contains(&leg)
+    }
+
+    pub(super) fn get_mut(&mut self, leg: LegId) -> Option<&mut Entry> {
+        self.entries.get_mut(&leg)
+    }
+
+    pub(super) fn get(&self, leg: LegId) -> Option<&Entry> {
+        self.entries.get(&leg)
+    }
+
+    pub(super) fn by_dialog(&self, key: &DialogKey) -> Option<LegId> {
+        self.by_dialog.get(key).copied()
+    }
+
+    /// In the order in which they were made.
+    pub(super) fn ids(&self) -> Vec<LegId> {
+        let mut ids: Vec<_> = self.entries.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    pub(super) fn live_ids(&self) -> Vec<LegId> {
+        let mut ids = self.ids();
+        ids.retain(|id| self.entries.get(id).is_some_and(|entry| entry.leg.is_some()));
+        ids
+    }
+
+    pub(super) fn held(&self) -> Vec<HeldLeg> {
+        let held = |id: LegId| {
+            let entry = self.entries.get(&id)?;
+            Some(HeldLeg { leg: id, tenant: entry.tenant.clone(), last_command_n: entry.last_command_n })
+        };
+        self.ids().into_iter().filter_map(held).collect()
+    }
+
+    pub(super) fn is_merged(&self, key: &MergeKey) -> bool {
+        self.merges.contains(key)
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<LegId> {
+        let (at, leg) = *self.timers.first()?;
+        if at > now {
+            return None;
+        }
+        self.timers.pop_first();
+        if let Some(entry) = self.entries.get_mut(&leg) {
+            entry.timer = None;
+        }
+        Some(leg)
+    }
+
+    /// Adds a leg; without a user agent it exists only to say that it has ended.
+    pub(super) fn insert(&mut self, id: LegId, tenant: TenantId, leg: Option<Leg>, merge: Option<MergeKey>) {
+        let dialog = leg.as_ref().map(Leg::dialog_key);
+        if let Some(dialog) = &dialog {
+            self.by_dialog.insert(dialog.clone(), id);
+        }
+        self.merges.extend(merge.clone());
+        self.live += usize::from(leg.is_some());
+        let entry = Entry {
+            tenant,
+            leg,
+            outbox: Outbox::default(),
+            last_command_n: 0,
+            held: BTreeMap::new(),
+            dialog,
+            merge,
+            timer: None,
+        };
+        self.entries.insert(id, entry);
+    }
+
+    fn reschedule(&mut self, id: LegId) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let next = entry.leg.as_ref().and_then(Leg::poll_timeout).map(|(at, _)| at);
+        if entry.timer != next {
+            if let Some(at) = entry.timer {
+                self.timers.remove(&(at, id));
+            }
+            entry.timer = next;
+            self.timers.extend(next.map(|at| (at, id)));
+        }
+    }
+
+    /// The user agent is done.
+    fn finish(&mut self, id: LegId) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if entry.leg.take().is_some() {
+            self.live -= 1;
+        }
+        if let Some(dialog) = entry.dialog.take() {
+            self.by_dialog.remove(&dialog);
+        }
+        if let Some(merge) = entry.merge.take() {
+            self.merges.remove(&merge);
+        }
+        self.reschedule(id);
+    }
+
+    /// Takes the acknowledgement of a leg's signals; gives back when each was kept.
+    pub(super) fn acknowledge(&mut self, id: LegId, n: u64) -> Vec<Instant> {
+        let Some(entry) = self.entries.get_mut(&id) else { return Vec::new() };
+        let kept_at = entry.outbox.acknowledge(n);
+        self.unacknowledged -= kept_at.len();
+        kept_at
+    }
+
+    /// The owner wants to hear nothing more of a leg.
+    pub(super) fn close_outbox(&mut self, id: LegId) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            self.unacknowledged -= entry.outbox.close();
+        }
+    }
+
+    /// Forgets a leg of which nothing is left to do or to tell.
+    pub(super) fn forget_if_done(&mut self, id: LegId) {
+        let done =
+            |entry: &Entry| entry.leg.is_none() && entry.outbox.len() == 0 && entry.outbox.is_complete();
+        if self.entries.get(&id).is_some_and(done) {
+            self.entries.remove(&id);
+            self.forgotten.add(id);
+        }
+    }
+
+    fn keep(&mut self, id: LegId, signal: LegSignal, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.outbox.keep(signal, now);
+            self.unacknowledged += 1;
+        }
+    }
+}
+
+impl Forgotten {
+    fn add(&mut self, leg: LegId) {
+        if self.known.insert(leg) {
+            self.order.push_back(leg);
+        }
+        if self.order.len() > FORGOTTEN_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+}
+
+impl Agent {
+    /// Does something with a leg and carries out what comes of it.
+    pub(super) fn with_leg(&mut self, id: LegId, now: Instant, act: impl FnOnce(&mut Leg)) {
+        if let Some(leg) = self.legs.get_mut(id).and_then(|entry| entry.leg.as_mut()) {
+            act(leg);
+            self.settle_leg(id, now);
+        }
+    }
+
+    /// Carries out everything that a leg wants done.
+    pub(super) fn settle_leg(&mut self, id: LegId, now: Instant) {
+        while let Some(output) =
+            self.legs.get_mut(id).and_then(|entry| entry.leg.as_mut()).and_then(Leg::poll_output)
+        {
+            match output {
+                LegOutput::Respond { tx, response } => self.respond(tx, response, now),
+                LegOutput::Request { flow, request } => {
+                    let (method, cseq) = (request.method(), request.cseq());
+                    let sent = self.parts.transactions.send_request(request, &flow, id, now);
+                    let leg = self.legs.get_mut(id).and_then(|entry| entry.leg.as_mut());
+                    if let (Err(_), Some(leg)) = (sent, leg) {
+                        leg.handle_failure(&method, cseq, Failure::Transport);
+                    }
+                }
+                LegOutput::Ack { flow, request } => self.parts.transactions.send_ack(&request, &flow),
+                LegOutput::Signal(kind) => self.signal(id, kind, now),
+                LegOutput::Finished => self.legs.finish(id),
+            }
+        }
+        self.legs.reschedule(id);
+        self.legs.forget_if_done(id);
+    }
+
+    /// Numbers a signal, keeps it and passes it on.
+    pub(super) fn signal(&mut self, id: LegId, kind: LegSignalKind, now: Instant) {
+        let full = self.legs.is_full();
+        if let LegSignalKind::Ended(termination) = &kind {
+            self.note_end(id, termination);
+        }
+        let Some(entry) = self.legs.get(id) else { return };
+        let Some(n) = entry.outbox.number(&kind, full) else {
+            if !entry.outbox.is_complete() {
+                self.parts.telemetry.signalling.signals_lost.inc();
+            }
+            return;
+        };
+        let tenant = entry.tenant.clone();
+        let signal = LegSignal { boot: self.parts.boot, leg: id, tenant, n, at: wall_clock(), kind };
+        self.legs.keep(id, signal, now);
+        self.upstream.say(Said::Signal { leg: id, n });
+    }
+
+    fn note_end(&self, id: LegId, termination: &Termination) {
+        let cause = termination.cause.label();
+        self.parts.telemetry.signalling.legs_ended.with_label_values(&[cause]).inc();
+        tracing::debug!(leg = %id, cause, status = termination.sip_status, "leg ended");
+    }
+
+    /// A leg that cannot be: it says so and is gone.
+    pub(super) fn stillborn(&mut self, id: LegId, tenant: TenantId, termination: Termination, now: Instant) {
+        self.legs.insert(id, tenant, None, None);
+        self.signal(id, LegSignalKind::Ended(termination), now);
+    }
+
+    /// Ends a leg of our own accord.
+    pub(super) fn end_leg(&mut self, id: LegId, termination: Termination, now: Instant) {
+        self.with_leg(id, now, |leg| {
+            // One that is ending already needs no second order.
+            let _already = leg.handle_command(LegCommandKind::End(termination), now);
+        });
+    }
+}
+
+const FORGOTTEN_MAX: usize = 16_384;

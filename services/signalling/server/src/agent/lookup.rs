@@ -1,0 +1,112 @@
+//! What must be asked of the directory before a request can be judged: short tasks whose results come back as input.
+
+use std::time::Duration;
+
+use sidetone_directory::{Credential, Directory, DirectoryError};
+use sidetone_model::classify::{Class, Classify};
+use sidetone_model::ids::{TenantId, UserId};
+use sidetone_model::party::Destination;
+use sidetone_sip_core::transaction::ServerTx;
+
+use super::registration::Stored;
+
+/// What came back.
+#[derive(Debug)]
+pub(super) enum Finding {
+    Identity { tx: ServerTx, result: Result<Option<Identity>, LookupError> },
+    Stored { tx: ServerTx, result: Result<Box<Stored>, LookupError> },
+}
+
+/// What is asked about a request outside of a dialog.
+#[derive(Debug)]
+pub(super) struct Question {
+    /// The host of the Request-URI.
+    pub(super) host: String,
+    /// Realm and user name of each credential in the request.
+    pub(super) usernames: Vec<(String, String)>,
+    /// The number dialled; none for a REGISTER.
+    pub(super) dialled: Option<String>,
+    /// The user part under which the sender appears: From of an INVITE, To of a REGISTER.
+    pub(super) claimed: String,
+}
+
+/// What the directory knows of a request's sender and target.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) tenant: TenantId,
+    /// Of the user name that was given for the tenant's realm.
+    pub(super) credential: Option<Credential>,
+    /// The number dialled needs no credentials.
+    pub(super) open: bool,
+    /// Whose number it is under which the sender appears.
+    pub(super) claimed: Option<UserId>,
+}
+
+/// The directory could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LookupError {
+    #[error("the directory did not answer")]
+    Directory(#[source] DirectoryError),
+    #[error("the directory did not answer in time")]
+    Timeout,
+}
+
+impl Classify for LookupError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Directory(error) => error.class(),
+            // To the phone it is the same as a directory that is away.
+            Self::Timeout => Class::Unavailable,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Directory(error) => error.reason(),
+            Self::Timeout => "directory_timeout",
+        }
+    }
+}
+
+impl From<DirectoryError> for LookupError {
+    fn from(error: DirectoryError) -> Self {
+        Self::Directory(error)
+    }
+}
+
+/// Asks with a limit on time.
+pub(super) async fn within<T>(
+    asking: impl Future<Output = Result<T, LookupError>>,
+) -> Result<T, LookupError> {
+    tokio::time::timeout(DEADLINE, asking).await.unwrap_or(Err(LookupError::Timeout))
+}
+
+/// Who asks, and for what; none when nobody has that domain.
+pub(super) async fn identify(
+    directory: &Directory,
+    question: Question,
+) -> Result<Option<Identity>, LookupError> {
+    let Some(tenant) = directory.tenant_of_domain(&question.host).await? else { return Ok(None) };
+    let mut credential = None;
+    for (_, username) in question.usernames.iter().filter(|(realm, _)| realm == tenant.as_str()) {
+        credential = directory.credential(&tenant, username).await?;
+        if credential.is_some() {
+            break;
+        }
+    }
+    let open = match &question.dialled {
+        Some(number) => directory.resolve(&tenant, number).await?.is_some_and(|found| found.open),
+        None => false,
+    };
+    let claimed = match (&credential, directory.resolve(&tenant, &question.claimed).await?) {
+        (Some(_), Some(found)) => match found.destination {
+            Destination::User(user) => Some(user),
+            _ => None,
+        },
+        _ => None,
+    };
+    Ok(Some(Identity { tenant, credential, open, claimed }))
+}
+
+/// Less than what a phone waits before it asks again for the second time.
+const DEADLINE: Duration = Duration::from_secs(2);

@@ -1,0 +1,260 @@
+//! One task that owns all protocol state: transactions, legs, nonces, and what is said to call control.
+//!
+//! Each turn takes one input, carries it through (`settle`) until nothing is left to do, and only then looks for the
+//! next. What needs the directory leaves as a task and comes back as an input.
+
+mod admission;
+mod commands;
+mod legs;
+mod lookup;
+mod outbox;
+mod registration;
+mod requests;
+mod source_limit;
+mod upstream;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use sidetone_directory::Directory;
+use sidetone_model::ids::{BootId, IdSource, LegId, ReplicaId, TenantId};
+use sidetone_model::termination::{Cause, Termination};
+use sidetone_runtime::lifecycle::Component;
+use sidetone_sip_core::auth::Authenticator;
+use sidetone_sip_core::message::Message;
+use sidetone_sip_core::tokens::Tokens;
+use sidetone_sip_core::transaction::{Counters, ServerTx, Timers, Transactions};
+use sidetone_telemetry::Telemetry;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::owner::LinkEvent;
+use crate::service::Stats;
+use crate::transport::{Inbound, Outputs};
+use admission::Pending;
+use legs::Legs;
+use lookup::Finding;
+use source_limit::SourceLimit;
+use upstream::{Said, Upstream};
+
+/// What an agent is made of.
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) replica: ReplicaId,
+    pub(crate) boot: BootId,
+    pub(crate) ids: IdSource,
+    pub(crate) tokens: Tokens,
+    pub(crate) timers: Timers,
+    pub(crate) transactions: Transactions<LegId>,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) outputs: Outputs,
+    pub(crate) directory: Directory,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) drained: watch::Sender<bool>,
+    pub(crate) ready: Component,
+}
+
+/// From where an agent gets its input.
+pub(crate) struct Inputs {
+    pub(crate) inbound: mpsc::Receiver<Inbound>,
+    pub(crate) links: mpsc::Receiver<LinkEvent>,
+    pub(crate) draining: CancellationToken,
+    pub(crate) stopping: CancellationToken,
+}
+
+/// The protocol side of a replica.
+pub(crate) struct Agent {
+    parts: Parts,
+    legs: Legs,
+    upstream: Upstream,
+    pending: HashMap<ServerTx, Pending>,
+    /// The SIP domain under which a tenant's phones were last heard: the host of From on calls to them.
+    domains: HashMap<TenantId, Box<str>>,
+    sources: SourceLimit,
+    findings: mpsc::Sender<Finding>,
+    found: Option<mpsc::Receiver<Finding>>,
+    draining: bool,
+    /// The order to stop has come; then the task ends at the latest.
+    stop_at: Option<Instant>,
+    counted: Counters,
+}
+
+/// One turn's input.
+enum Input {
+    Network(Inbound),
+    Link(LinkEvent),
+    Found(Finding),
+    /// A timer, or room on the stream to the owner.
+    Wake,
+    Drain,
+    Stop,
+}
+
+impl Agent {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let (findings, found) = mpsc::channel(FINDINGS_MAX);
+        Self {
+            sources: SourceLimit::new(parts.config.source_requests_per_s),
+            parts,
+            legs: Legs::default(),
+            upstream: Upstream::default(),
+            pending: HashMap::new(),
+            domains: HashMap::new(),
+            findings,
+            found: Some(found),
+            draining: false,
+            stop_at: None,
+            counted: Counters::default(),
+        }
+    }
+
+    /// Runs until the order to stop has been carried out.
+    pub(crate) async fn run(mut self, mut inputs: Inputs) {
+        let Some(mut found) = self.found.take() else { return };
+        loop {
+            let now = Instant::now();
+            self.settle(now);
+            if self.stop_at.is_some_and(|at| now >= at || self.legs.is_empty()) {
+                return;
+            }
+            let input = self.next_input(&mut inputs, &mut found).await;
+            self.handle(input, Instant::now());
+        }
+    }
+
+    async fn next_input(&mut self, inputs: &mut Inputs, found: &mut mpsc::Receiver<Finding>) -> Input {
+        let wake_at = self.next_timeout().unwrap_or_else(|| Instant::now() + IDLE_MAX);
+        let congested = self.upstream.congested();
+        let room = async {
+            match &congested {
+                // An error is noticed by who sends.
+                Some(to_owner) => drop(to_owner.reserve().await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(event) = inputs.links.recv(), if !self.upstream.is_overfull() => Input::Link(event),
+            Some(finding) = found.recv() => Input::Found(finding),
+            Some(inbound) = inputs.inbound.recv() => Input::Network(inbound),
+            () = room => Input::Wake,
+            () = tokio::time::sleep_until(wake_at.into()) => Input::Wake,
+            () = inputs.draining.cancelled(), if !self.draining => Input::Drain,
+            () = inputs.stopping.cancelled(), if self.stop_at.is_none() => Input::Stop,
+        }
+    }
+
+    fn handle(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Network(Inbound::Opened { flow, to_peer }) => self.parts.outputs.opened(flow, to_peer),
+            Input::Network(Inbound::Closed { flow }) => {
+                self.parts.outputs.closed(&flow);
+                self.parts.transactions.handle_flow_closed(&flow, now);
+            }
+            Input::Network(Inbound::Message { flow, message }) => {
+                self.count_message(&message);
+                self.parts.transactions.handle_message(*message, &flow, now);
+            }
+            Input::Link(LinkEvent::Up(to_owner)) => self.handle_link_up(to_owner),
+            Input::Link(LinkEvent::Message(message)) => self.handle_owner_message(message, now),
+            Input::Link(LinkEvent::Down) => self.handle_link_down(),
+            Input::Found(finding) => self.handle_finding(finding, now),
+            Input::Wake => self.handle_timeouts(now),
+            Input::Drain => self.handle_drain(),
+            Input::Stop => self.handle_stop(now),
+        }
+    }
+
+    /// Carries everything through that the last input has set going.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            if let Some(event) = self.parts.transactions.poll_event() {
+                self.handle_event(event, now);
+            } else if let Some(transmit) = self.parts.transactions.poll_transmit() {
+                if self.parts.outputs.send(&transmit.flow, transmit.bytes).is_err() {
+                    self.parts.transactions.handle_flow_closed(&transmit.flow, now);
+                }
+            } else {
+                break;
+            }
+        }
+        self.flush_upstream(now);
+        self.publish();
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let transactions = self.parts.transactions.poll_timeout().map(|(at, _)| at);
+        [transactions, self.legs.next_timeout(), self.stop_at].into_iter().flatten().min()
+    }
+
+    fn handle_timeouts(&mut self, now: Instant) {
+        self.parts.transactions.handle_timeout(now);
+        while let Some(leg) = self.legs.pop_due(now) {
+            self.with_leg(leg, now, |leg| leg.handle_timeout(now));
+        }
+    }
+
+    fn handle_drain(&mut self) {
+        self.draining = true;
+        self.parts.stats.draining.store(true, Ordering::Relaxed);
+        self.upstream.say(Said::Draining);
+        tracing::info!(legs = self.legs.live(), "draining: no new calls");
+    }
+
+    /// Ends every leg, and gives the goodbyes a moment.
+    fn handle_stop(&mut self, now: Instant) {
+        self.draining = true;
+        self.stop_at = Some(now + STOP_GRACE);
+        for leg in self.legs.live_ids() {
+            self.end_leg(leg, Termination::new(Cause::Shutdown), now);
+        }
+    }
+
+    fn publish(&mut self) {
+        let instruments = &self.parts.telemetry.signalling;
+        let (live, unacknowledged) = (self.legs.live(), self.legs.unacknowledged());
+        instruments.legs.set(live as i64);
+        instruments.unacknowledged.set(unacknowledged as i64);
+        instruments.owner_attached.set(i64::from(self.upstream.is_attached()));
+        self.parts.stats.legs.store(live as u64, Ordering::Relaxed);
+        self.parts.stats.unacknowledged.store(unacknowledged as u64, Ordering::Relaxed);
+        let (seen, told) = (self.parts.transactions.counters(), self.counted);
+        if seen != told {
+            let count =
+                |event: &str, more: u64| instruments.transactions.with_label_values(&[event]).inc_by(more);
+            count("refused_full", seen.refused_full - told.refused_full);
+            count("unmatched", seen.unmatched - told.unmatched);
+            let received = seen.request_retransmissions_received - told.request_retransmissions_received;
+            count("request_retransmission_received", received);
+            count("retransmission_sent", seen.retransmissions_sent - told.retransmissions_sent);
+            count("abandoned", seen.abandoned - told.abandoned);
+            self.counted = seen;
+        }
+        if self.draining && self.legs.is_empty() && self.pending.is_empty() {
+            self.parts.drained.send_replace(true);
+        }
+    }
+
+    fn count_message(&self, message: &Message) {
+        let (method, kind) = match message {
+            Message::Request(request) => (request.method(), "request"),
+            Message::Response(response) => (response.cseq_method().clone(), "response"),
+        };
+        // What others invent is no label.
+        let label = match &method {
+            sidetone_sip_core::message::Method::Other(_) => "other",
+            known => known.as_str(),
+        };
+        self.parts.telemetry.signalling.messages_received.with_label_values(&[label, kind]).inc();
+    }
+}
+
+/// How long the task sleeps when nothing is due.
+const IDLE_MAX: Duration = Duration::from_secs(3600);
+/// What BYEs and their answers may take when the process stops.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+/// Answers of the directory that may wait; then the tasks that bring them wait.
+const FINDINGS_MAX: usize = 1024;

@@ -1,0 +1,114 @@
+//! What the transactions tell: requests by their kind, and responses to their legs.
+
+use std::time::Instant;
+
+use sidetone_model::ids::LegId;
+use sidetone_model::party::Flow;
+use sidetone_model::termination::Cause;
+use sidetone_sip_core::leg::ALLOW;
+use sidetone_sip_core::message::{Method, Request, Response, ResponseBuilder, Status};
+use sidetone_sip_core::sdp;
+use sidetone_sip_core::transaction::{Event, ServerTx};
+
+use super::Agent;
+
+impl Agent {
+    pub(super) fn handle_event(&mut self, event: Event<LegId>, now: Instant) {
+        match event {
+            Event::Request { tx, flow, request } => self.handle_request(tx, flow, request, now),
+            Event::Cancelled { owner: Some(leg), cancel, .. } => {
+                self.with_leg(leg, now, |leg| leg.handle_cancel(&cancel));
+            }
+            Event::Cancelled { invite, owner: None, .. } => self.cancel_pending(invite, now),
+            Event::Ack { request, .. } => {
+                if let Some(leg) = request.dialog_key().and_then(|key| self.legs.by_dialog(&key)) {
+                    self.with_leg(leg, now, |leg| leg.handle_ack(&request, now));
+                }
+            }
+            Event::Response { owner, response, .. } => {
+                self.with_leg(owner, now, |leg| leg.handle_response(&response, now));
+            }
+            Event::Failed { owner, method, cseq, failure, .. } => {
+                self.with_leg(owner, now, |leg| leg.handle_failure(&method, cseq, failure));
+            }
+        }
+    }
+
+    fn handle_request(&mut self, tx: ServerTx, flow: Flow, request: Request, now: Instant) {
+        if let Some(key) = request.dialog_key() {
+            return match self.legs.by_dialog(&key) {
+                Some(leg) => self.with_leg(leg, now, |leg| leg.handle_request(tx, &flow, request, now)),
+                None => self.answer(tx, &request, Status::NO_SUCH_TRANSACTION, now),
+            };
+        }
+        if !self.sources.take(flow.remote.ip(), now) {
+            self.count_refused("source_rate");
+            return self.refuse(tx, &request, Cause::NoCapacity, now);
+        }
+        // RFC 3261, section 11: an OPTIONS that may go no further is answered here, as this one always is.
+        if request.max_forwards() == Some(0) && request.method() != Method::Options {
+            return self.answer(tx, &request, Status::TOO_MANY_HOPS, now);
+        }
+        match request.method() {
+            Method::Invite | Method::Register => self.admit(tx, flow, request, now),
+            Method::Options => {
+                let ok = self.response(&request, Status::OK).header("Allow", ALLOW_OUTSIDE);
+                let ok = ok.header("Accept", sdp::CONTENT_TYPE).header("Supported", "timer");
+                self.respond(tx, ok.build(), now);
+            }
+            // They live inside dialogs only (RFC 3261, section 15; RFC 3311; RFC 6086).
+            Method::Bye | Method::Update | Method::Info | Method::Prack | Method::Notify => {
+                self.answer(tx, &request, Status::NO_SUCH_TRANSACTION, now);
+            }
+            _ => {
+                let refusal =
+                    self.response(&request, Status::METHOD_NOT_ALLOWED).header("Allow", ALLOW_OUTSIDE);
+                self.respond(tx, refusal.build(), now);
+            }
+        }
+    }
+
+    /// A response of our own, outside of any dialog.
+    pub(super) fn response(&mut self, request: &Request, status: Status) -> ResponseBuilder {
+        let tag = self.parts.tokens.tag();
+        ResponseBuilder::new(request, status, &tag).header("Server", PRODUCT)
+    }
+
+    /// Answers with a status that a rule of the protocol demands.
+    pub(super) fn answer(&mut self, tx: ServerTx, request: &Request, status: Status, now: Instant) {
+        let response = self.response(request, status).build();
+        self.respond(tx, response, now);
+    }
+
+    /// Refuses for a cause, with Retry-After where trying again makes sense.
+    pub(super) fn refuse(&mut self, tx: ServerTx, request: &Request, cause: Cause, now: Instant) {
+        let status = Status::new(cause.sip_status()).unwrap_or(Status::SERVER_INTERNAL_ERROR);
+        let retry = cause.retry_after_s().map(|seconds| seconds.to_string());
+        let response = self.response(request, status).header_opt("Retry-After", retry).build();
+        self.respond(tx, response, now);
+    }
+
+    pub(super) fn respond(&mut self, tx: ServerTx, response: Response, now: Instant) {
+        let class = match response.status().code() / 100 {
+            1 => "1xx",
+            2 => "2xx",
+            3 => "3xx",
+            4 => "4xx",
+            5 => "5xx",
+            _ => "6xx",
+        };
+        if self.parts.transactions.respond(tx, response, now) {
+            self.parts.telemetry.signalling.responses_sent.with_label_values(&[class]).inc();
+        }
+    }
+
+    pub(super) fn count_refused(&self, reason: &str) {
+        self.parts.telemetry.signalling.refused.with_label_values(&[reason]).inc();
+    }
+}
+
+/// What Server and User-Agent say.
+pub(super) const PRODUCT: &str = concat!("Sidetone/", env!("CARGO_PKG_VERSION"));
+/// What may be asked of us outside of a dialog; inside one it is [`ALLOW`].
+const ALLOW_OUTSIDE: &str = concat!("INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE", ", REGISTER");
+const _: () = assert!(ALLOW.len() < ALLOW_OUTSIDE.len());

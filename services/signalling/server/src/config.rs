@@ -1,0 +1,184 @@
+//! The section `[signalling]` of the configuration.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use sidetone_model::ids::ReplicaId;
+use sidetone_model::party::Transport;
+use sidetone_runtime::config::ConfigError;
+use sidetone_sip_core::registrar::RegistrarPolicy;
+
+/// How a signalling replica works.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// This replica's name, unique among the replicas and the same after a restart. Default `signalling-0`.
+    pub replica_id: String,
+    /// Where phones reach it. Default: UDP and TCP on `127.0.0.1:5060`.
+    pub listeners: Vec<ListenerConfig>,
+    /// Legs held at a time, 1 to 1000000; beyond it a new call is refused with 503 and Retry-After. Default 20000.
+    pub legs_max: usize,
+    /// Requests outside of dialogs that one source (an IPv4 address or an IPv6 /64 network) may send a second; twice as
+    /// many at once. Beyond it they are refused with 503 and Retry-After. 0 for no limit. Default 1000.
+    pub source_requests_per_s: u32,
+    /// TCP connections at a time over all listeners; a further one is closed at once. Default 20000.
+    pub connections_max: usize,
+    /// TCP connections at a time from one source; a further one is closed at once. Default 1000.
+    pub connections_per_source_max: usize,
+    /// A TCP connection over which nothing comes for that many seconds is closed, 30 to 86400. It must be longer than
+    /// `register_expires_max_s`, or registered phones without keep-alives could not be reached. Default 7200.
+    pub connection_idle_s: u64,
+    /// Shortest registration in seconds; less is refused with 423. Default 60.
+    pub register_expires_min_s: u32,
+    /// Longest registration in seconds, also granted when the phone does not ask for a time. Default 3600.
+    pub register_expires_max_s: u32,
+    /// Contacts of one device at a time. Default 10.
+    pub contacts_max: usize,
+    /// Lifetime of a digest nonce in seconds, 10 to 86400. Default 300.
+    pub nonce_lifetime_s: u64,
+    /// Timer T1 of RFC 3261 in milliseconds, 10 to 10000: the estimate of a round trip. Default 500.
+    pub t1_ms: u64,
+}
+
+/// One address at which phones reach this replica.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerConfig {
+    /// `udp` or `tcp`.
+    pub transport: TransportKind,
+    /// Address and port; port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// The address and port by which phones reach it (Via and Contact), where that is not `bind`.
+    #[serde(default)]
+    pub advertised: Option<SocketAddr>,
+}
+
+/// A transport by its name in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransportKind {
+    /// Datagrams.
+    Udp,
+    /// Connections.
+    Tcp,
+}
+
+impl From<TransportKind> for Transport {
+    fn from(kind: TransportKind) -> Self {
+        match kind {
+            TransportKind::Udp => Self::Udp,
+            TransportKind::Tcp => Self::Tcp,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let bind = SocketAddr::from(([127, 0, 0, 1], 5060));
+        let listener = |transport| ListenerConfig { transport, bind, advertised: None };
+        Self {
+            replica_id: "signalling-0".to_owned(),
+            listeners: vec![listener(TransportKind::Udp), listener(TransportKind::Tcp)],
+            legs_max: 20_000,
+            source_requests_per_s: 1000,
+            connections_max: 20_000,
+            connections_per_source_max: 1000,
+            connection_idle_s: 7200,
+            register_expires_min_s: 60,
+            register_expires_max_s: 3600,
+            contacts_max: 10,
+            nonce_lifetime_s: 300,
+            t1_ms: 500,
+        }
+    }
+}
+
+impl Config {
+    /// Looks for mistakes that types cannot show.
+    pub fn check(&self, errors: &mut Vec<ConfigError>) {
+        let mut wrong = |key: &str, problem: &str| {
+            errors.push(ConfigError::new(format!("signalling.{key}"), problem));
+        };
+        if let Err(error) = ReplicaId::new(&self.replica_id) {
+            wrong("replica_id", &error.to_string());
+        }
+        if self.listeners.is_empty() {
+            wrong("listeners", "at least one is needed");
+        }
+        for (index, listener) in self.listeners.iter().enumerate() {
+            let key = format!("listeners[{index}].advertised");
+            match listener.advertised {
+                None if listener.bind.ip().is_unspecified() => {
+                    wrong(&key, "must be set when bind is an unspecified address");
+                }
+                Some(address) if address.ip().is_unspecified() => wrong(&key, "is an unspecified address"),
+                _ => {}
+            }
+        }
+        if !(1..=1_000_000).contains(&self.legs_max) {
+            wrong("legs_max", "must be 1 to 1000000");
+        }
+        if self.connections_max == 0 || self.connections_per_source_max == 0 {
+            wrong("connections_max", "it and connections_per_source_max must be at least 1");
+        }
+        if !(30..=86_400).contains(&self.connection_idle_s) {
+            wrong("connection_idle_s", "must be 30 to 86400");
+        }
+        if self.connection_idle_s <= u64::from(self.register_expires_max_s) {
+            wrong("connection_idle_s", "must be longer than register_expires_max_s");
+        }
+        if self.register_expires_min_s == 0 || self.register_expires_min_s > self.register_expires_max_s {
+            wrong("register_expires_min_s", "must be at least 1 and at most register_expires_max_s");
+        }
+        if self.contacts_max == 0 {
+            wrong("contacts_max", "must be at least 1");
+        }
+        if !(10..=86_400).contains(&self.nonce_lifetime_s) {
+            wrong("nonce_lifetime_s", "must be 10 to 86400");
+        }
+        if !(10..=10_000).contains(&self.t1_ms) {
+            wrong("t1_ms", "must be 10 to 10000");
+        }
+    }
+
+    pub(crate) fn registrar(&self) -> RegistrarPolicy {
+        RegistrarPolicy {
+            expires_min_s: self.register_expires_min_s,
+            expires_max_s: self.register_expires_max_s,
+            expires_default_s: self.register_expires_max_s,
+            contacts_max: self.contacts_max,
+        }
+    }
+
+    pub(crate) fn connection_idle(&self) -> Duration {
+        Duration::from_secs(self.connection_idle_s)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_right_and_every_mistake_is_told() {
+        let mut errors = Vec::new();
+        Config::default().check(&mut errors);
+        assert_eq!(errors, []);
+        let bad = Config {
+            replica_id: "a b".into(),
+            listeners: vec![ListenerConfig {
+                transport: TransportKind::Udp,
+                bind: "0.0.0.0:5060".parse().unwrap(),
+                advertised: None,
+            }],
+            legs_max: 0,
+            t1_ms: 1,
+            ..Config::default()
+        };
+        bad.check(&mut errors);
+        let keys: Vec<_> = errors.iter().map(|e| e.key.as_str()).collect();
+        let expected = ["replica_id", "listeners[0].advertised", "legs_max", "t1_ms"];
+        assert_eq!(keys, expected.map(|key| format!("signalling.{key}")));
+    }
+}

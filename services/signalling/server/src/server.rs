@@ -1,0 +1,177 @@
+//! Starts a replica and hands out its handle.
+
+use std::sync::Arc;
+
+use sidetone_directory::Directory;
+use sidetone_model::ids::{BootId, IdSource, ReplicaId};
+use sidetone_runtime::Lifecycle;
+use sidetone_runtime::link::OwnerConnector;
+use sidetone_sip_core::auth::{AuthConfig, Authenticator};
+use sidetone_sip_core::tokens::Tokens;
+use sidetone_sip_core::transaction::{Timers, Transactions, TransactionsConfig};
+use sidetone_store::{Store, StoreError};
+use sidetone_telemetry::Telemetry;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::{Agent, Inputs, Parts};
+use crate::config::Config;
+use crate::owner::{self, LINK_EVENTS_MAX};
+use crate::replica::{self, wall_clock};
+use crate::service::{SignallingService, Stats};
+use crate::transport::{self, INBOUND_MAX, os_random};
+
+pub use crate::transport::BoundListener;
+
+/// What a replica needs of its process.
+#[derive(Clone)]
+pub struct Deps {
+    /// Where the replica registers, and where the secret of nonces is shared.
+    pub store: Arc<dyn Store>,
+    /// Who there is, and where devices are registered.
+    pub directory: Directory,
+    /// Call control.
+    pub owner: Arc<dyn OwnerConnector>,
+    /// Instruments.
+    pub telemetry: Arc<Telemetry>,
+    /// The life of the process.
+    pub lifecycle: Lifecycle,
+    /// Where the process answers gRPC, as host:port; told to others by the registration.
+    pub grpc_address: String,
+}
+
+impl std::fmt::Debug for Deps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Deps")
+    }
+}
+
+/// Why a replica cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The name of the replica is none.
+    #[error("signalling.replica_id")]
+    ReplicaId(#[source] sidetone_model::ids::IdError),
+    /// A listener cannot be bound.
+    #[error("a SIP listener cannot be bound")]
+    Listen(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store does not answer.
+    #[error("the secret of nonces cannot be had from the store")]
+    Store(#[source] StoreError),
+    /// The system gives no random bytes.
+    #[error("no random bytes from the system")]
+    Random(#[source] std::io::Error),
+}
+
+/// A running replica.
+#[derive(Debug)]
+pub struct Signalling {
+    service: SignallingService,
+    drained: watch::Receiver<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Signalling {
+    /// Binds the listeners and begins to serve.
+    ///
+    /// # Errors
+    /// When a listener cannot be bound or the store cannot be asked.
+    pub async fn start(config: Config, deps: Deps) -> Result<Self, StartError> {
+        let replica = ReplicaId::new(&config.replica_id).map_err(StartError::ReplicaId)?;
+        let secret = replica::nonce_secret(&*deps.store).await.map_err(StartError::Store)?;
+        let mut ids = IdSource::seeded(os_random().map_err(StartError::Random)?);
+        let boot: BootId = ids.make(wall_clock());
+        let (to_agent, inbound) = mpsc::channel(INBOUND_MAX);
+        // The sockets outlive the order to stop: the last goodbyes go over them.
+        let closing = CancellationToken::new();
+        let shared =
+            transport::Shared { to_agent, telemetry: Arc::clone(&deps.telemetry), stopping: closing.clone() };
+        let outputs =
+            transport::open(&config, &shared).await.map_err(|error| StartError::Listen(Box::new(error)))?;
+        let listeners = outputs.listeners().to_vec();
+        let stats = Arc::new(Stats::default());
+        let service =
+            SignallingService { replica: replica.clone(), boot, listeners, stats: Arc::clone(&stats) };
+
+        let (link_events, links) = mpsc::channel(LINK_EVENTS_MAX);
+        tokio::spawn(owner::keep_attached(Arc::clone(&deps.owner), link_events, tokens()?));
+        tokio::spawn(replica::keep_registered(
+            Arc::clone(&deps.store),
+            replica.clone(),
+            boot,
+            deps.grpc_address.clone(),
+            deps.lifecycle.stopping(),
+        ));
+        let timers = Timers { t1: std::time::Duration::from_millis(config.t1_ms), ..Timers::default() };
+        let auth = AuthConfig {
+            nonce_lifetime: std::time::Duration::from_secs(config.nonce_lifetime_s),
+            ..AuthConfig::default()
+        };
+        let transactions =
+            Transactions::new(TransactionsConfig { timers, ..TransactionsConfig::default() }, tokens()?);
+        let (drained_sender, drained) = watch::channel(false);
+        let agent = Agent::new(Parts {
+            config,
+            replica,
+            boot,
+            ids,
+            tokens: tokens()?,
+            timers,
+            transactions,
+            authenticator: Authenticator::new(auth, &secret),
+            outputs,
+            directory: deps.directory,
+            telemetry: deps.telemetry,
+            stats,
+            drained: drained_sender,
+            ready: deps.lifecycle.component("signalling"),
+        });
+        let inputs = Inputs {
+            inbound,
+            links,
+            draining: deps.lifecycle.draining(),
+            stopping: deps.lifecycle.stopping(),
+        };
+        let task = tokio::spawn(async move {
+            agent.run(inputs).await;
+            closing.cancel();
+        });
+        Ok(Self { service, drained, task })
+    }
+
+    /// Every listener with the address really bound.
+    pub fn listeners(&self) -> &[BoundListener] {
+        &self.service.listeners
+    }
+
+    /// This life of the replica.
+    pub fn boot(&self) -> BootId {
+        self.service.boot
+    }
+
+    /// The gRPC service `Signalling`.
+    pub fn service(&self) -> SignallingService {
+        self.service.clone()
+    }
+
+    /// Resolves when the process drains and the last leg has ended and been acknowledged.
+    pub fn drained(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut drained = self.drained.clone();
+        async move {
+            // An agent that is gone has nothing left to drain.
+            let _done = drained.wait_for(|drained| *drained).await;
+        }
+    }
+
+    /// Resolves when the replica has stopped.
+    pub async fn finished(self) {
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the signalling task failed");
+        }
+    }
+}
+
+fn tokens() -> Result<Tokens, StartError> {
+    os_random().map(Tokens::seeded).map_err(StartError::Random)
+}

@@ -1,0 +1,52 @@
+//! The gRPC service `Signalling`, for operators.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use sidetone_model::ids::{BootId, ReplicaId};
+use sidetone_model::party::Flow;
+use sidetone_proto::signalling::v1 as pb;
+use sidetone_proto::signalling::v1::signalling_server::Signalling;
+use sidetone_runtime::Caller;
+use tonic::{Request, Response, Status};
+
+use crate::transport::BoundListener;
+
+/// What the agent tells about itself after each step.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    pub(crate) legs: AtomicU64,
+    pub(crate) unacknowledged: AtomicU64,
+    pub(crate) draining: AtomicBool,
+}
+
+/// Answers what this replica is and holds.
+#[derive(Debug, Clone)]
+pub struct SignallingService {
+    pub(crate) replica: ReplicaId,
+    pub(crate) boot: BootId,
+    pub(crate) listeners: Vec<BoundListener>,
+    pub(crate) stats: Arc<Stats>,
+}
+
+#[async_trait::async_trait]
+impl Signalling for SignallingService {
+    async fn get_replica(
+        &self,
+        request: Request<pb::GetReplicaRequest>,
+    ) -> Result<Response<pb::Replica>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let listeners = self.listeners.iter().map(|listener| {
+            let remote = listener.advertised;
+            (&Flow { transport: listener.transport, local: listener.local, remote }).into()
+        });
+        Ok(Response::new(pb::Replica {
+            replica_id: self.replica.to_string(),
+            boot_id: self.boot.to_string(),
+            listeners: listeners.collect(),
+            legs: self.stats.legs.load(Ordering::Relaxed),
+            draining: self.stats.draining.load(Ordering::Relaxed),
+            unacknowledged_signals: self.stats.unacknowledged.load(Ordering::Relaxed),
+        }))
+    }
+}

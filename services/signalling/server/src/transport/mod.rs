@@ -1,0 +1,196 @@
+//! Sockets and connections: bytes from and to phones, and nothing of what they mean.
+//!
+//! Each socket and connection has a task that reads and cuts messages, and hands them to the agent over one bounded
+//! queue. A datagram that finds it full is dropped (its sender repeats it) and counted; a connection waits, which
+//! pushes back on its peer. In the other direction a datagram that the kernel does not take at once is dropped and
+//! counted; a connection whose peer does not read what stands in its queue is closed.
+
+mod tcp;
+mod udp;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sidetone_model::party::{Flow, Transport};
+use sidetone_sip_core::message::{Limits, Message, ParseFailure};
+use sidetone_sip_core::tokens::Tokens;
+use sidetone_telemetry::Telemetry;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, ListenerConfig};
+
+pub(crate) use tcp::Connections;
+
+/// What comes from the network.
+#[derive(Debug)]
+pub(crate) enum Inbound {
+    /// A connection was accepted; `to_peer` writes to it.
+    Opened { flow: Flow, to_peer: mpsc::Sender<Bytes> },
+    /// A message.
+    Message { flow: Flow, message: Box<Message> },
+    /// The connection is gone.
+    Closed { flow: Flow },
+}
+
+/// Messages that may wait for the agent.
+pub(crate) const INBOUND_MAX: usize = 4096;
+
+/// A listener that is bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoundListener {
+    /// Its transport.
+    pub transport: Transport,
+    /// The address bound.
+    pub local: SocketAddr,
+    /// The address by which phones reach it.
+    pub advertised: SocketAddr,
+}
+
+/// The ways out, owned by the agent.
+#[derive(Debug)]
+pub(crate) struct Outputs {
+    listeners: Vec<BoundListener>,
+    sockets: Vec<(SocketAddr, Arc<UdpSocket>)>,
+    connections: HashMap<Flow, mpsc::Sender<Bytes>>,
+    telemetry: Arc<Telemetry>,
+}
+
+/// The flow cannot carry anything any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FlowGone;
+
+/// What the tasks of all sockets share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) to_agent: mpsc::Sender<Inbound>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) stopping: CancellationToken,
+}
+
+/// Binds every listener and starts its task.
+pub(crate) async fn open(config: &Config, shared: &Shared) -> Result<Outputs, BindError> {
+    let mut outputs = Outputs {
+        listeners: Vec::new(),
+        sockets: Vec::new(),
+        connections: HashMap::new(),
+        telemetry: Arc::clone(&shared.telemetry),
+    };
+    let connections = Connections::new(config);
+    for listener in &config.listeners {
+        let bound = match Transport::from(listener.transport) {
+            Transport::Udp => outputs.open_udp(listener, shared),
+            Transport::Tcp => tcp::open(listener, shared, &connections).await,
+        };
+        let local = bound.map_err(|source| BindError { listener: listener.clone(), source })?;
+        let mut advertised = listener.advertised.unwrap_or(local);
+        if advertised.port() == 0 {
+            advertised.set_port(local.port());
+        }
+        let transport = listener.transport.into();
+        outputs.listeners.push(BoundListener { transport, local, advertised });
+    }
+    Ok(outputs)
+}
+
+/// A listener could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen at {} ({:?})", listener.bind, listener.transport)]
+pub(crate) struct BindError {
+    listener: ListenerConfig,
+    source: io::Error,
+}
+
+impl Outputs {
+    fn open_udp(&mut self, listener: &ListenerConfig, shared: &Shared) -> io::Result<SocketAddr> {
+        let socket = udp::open(listener, shared)?;
+        let local = socket.local_addr()?;
+        self.sockets.push((local, socket));
+        Ok(local)
+    }
+
+    /// Every listener, in the order of the configuration.
+    pub(crate) fn listeners(&self) -> &[BoundListener] {
+        &self.listeners
+    }
+
+    /// By which address phones reach us over a flow.
+    pub(crate) fn advertised(&self, flow: &Flow) -> Option<SocketAddr> {
+        let same = |l: &&BoundListener| l.transport == flow.transport;
+        let exact = self.listeners.iter().filter(same).find(|l| l.local == flow.local);
+        exact.or_else(|| self.listeners.iter().find(same)).map(|l| l.advertised)
+    }
+
+    /// Notes a new connection.
+    pub(crate) fn opened(&mut self, flow: Flow, to_peer: mpsc::Sender<Bytes>) {
+        self.connections.insert(flow, to_peer);
+    }
+
+    /// Forgets a connection.
+    pub(crate) fn closed(&mut self, flow: &Flow) {
+        self.connections.remove(flow);
+    }
+
+    /// Sends a message, now or never.
+    pub(crate) fn send(&mut self, flow: &Flow, bytes: Bytes) -> Result<(), FlowGone> {
+        match flow.transport {
+            Transport::Udp => self.send_datagram(flow, &bytes),
+            Transport::Tcp => self.send_on_connection(flow, bytes),
+        }
+    }
+
+    fn send_datagram(&self, flow: &Flow, bytes: &[u8]) -> Result<(), FlowGone> {
+        let exact = self.sockets.iter().find(|(local, _)| *local == flow.local);
+        // A binding made before a restart may name an address that is no longer ours.
+        let same_family = || self.sockets.iter().find(|(local, _)| local.is_ipv4() == flow.remote.is_ipv4());
+        let (_, socket) = exact.or_else(same_family).ok_or(FlowGone)?;
+        if socket.try_send_to(bytes, flow.remote).is_err() {
+            // The same to SIP as a datagram lost on the way: timers repeat what matters.
+            self.telemetry.signalling.messages_dropped.with_label_values(&["send_failed"]).inc();
+        }
+        Ok(())
+    }
+
+    fn send_on_connection(&mut self, flow: &Flow, bytes: Bytes) -> Result<(), FlowGone> {
+        let connection = self.connections.get(flow).ok_or(FlowGone)?;
+        match connection.try_send(bytes) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let full = matches!(error, mpsc::error::TrySendError::Full(_));
+                let reason = if full { "peer_does_not_read" } else { "connection_closed" };
+                self.telemetry.signalling.messages_dropped.with_label_values(&[reason]).inc();
+                // Without its sender the connection's task ends.
+                self.connections.remove(flow);
+                Err(FlowGone)
+            }
+        }
+    }
+}
+
+/// What a reader makes of bytes that are no message: the answer its sender is owed, if any. Counts it.
+fn refusal(
+    failure: &ParseFailure,
+    source: SocketAddr,
+    tokens: &mut Tokens,
+    telemetry: &Telemetry,
+) -> Option<Bytes> {
+    telemetry.signalling.messages_dropped.with_label_values(&[failure.reason()]).inc();
+    failure.response(source, &tokens.tag())
+}
+
+/// Messages larger than a datagram can be are refused on connections, too.
+fn limits() -> Limits {
+    Limits::default()
+}
+
+/// Random words from the system's source.
+pub(crate) fn os_random<const N: usize>() -> io::Result<[u8; N]> {
+    use rand::TryRng as _;
+    let mut bytes = [0; N];
+    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
+}
