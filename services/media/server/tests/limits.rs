@@ -1,0 +1,126 @@
+//! What a node refuses, forgets and answers twice.
+
+mod support;
+
+use pb::connect_leg_request::{Echo, To};
+use prost::Message as _;
+use sidetone_dsp::Law;
+use sidetone_media::Realm;
+use sidetone_proto::media::v1 as pb;
+use sidetone_proto::media::v1::media_server::Media as _;
+use support::*;
+use tonic::{Code, Request};
+
+fn here() -> std::net::SocketAddr {
+    "127.0.0.1:9".parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_request_is_answered_as_the_first_time_and_another_is_refused() {
+    let node = node().await;
+    let request = create(1, Some(description(here(), &[(8, "PCMA")], 20)));
+    let first = node.media.create_leg(Request::new(request.clone())).await.unwrap().into_inner();
+    let again = node.media.create_leg(Request::new(request.clone())).await.unwrap().into_inner();
+    assert_eq!(first, again);
+    let other = pb::CreateLegRequest { remote: None, ..request };
+    assert_eq!(node.media.create_leg(Request::new(other)).await.unwrap_err().code(), Code::AlreadyExists);
+    let video = create(2, Some(description(here(), &[(96, "H264")], 20)));
+    let refused = node.media.create_leg(Request::new(video)).await.unwrap_err();
+    assert_eq!((refused.code(), refused.message()), (Code::FailedPrecondition, "no common codec"));
+    let missing = pb::ConnectLegRequest { leg_id: uuid(7), to: Some(To::Echo(Echo {})) };
+    assert_eq!(node.media.connect_leg(Request::new(missing)).await.unwrap_err().code(), Code::NotFound);
+    let bad = pb::ReleaseLegRequest { leg_id: "x".into() };
+    assert_eq!(node.media.release_leg(Request::new(bad)).await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_offer_is_answered_and_a_hold_keeps_port_and_stream() {
+    let node = node().await;
+    let offer =
+        node.media.create_leg(Request::new(create(1, None))).await.unwrap().into_inner().local.unwrap();
+    assert_eq!(offer.formats.len(), 3);
+    let update =
+        |remote, is_answer| pb::UpdateLegRequest { leg_id: uuid(1), remote: Some(remote), is_answer };
+    let answer = update(description(here(), &[(8, "PCMA"), (97, "telephone-event")], 20), true);
+    for _ in 0..2 {
+        node.media.update_leg(Request::new(answer.clone())).await.unwrap();
+    }
+    let mut held = description(here(), &[(8, "PCMA")], 20);
+    held.direction = sidetone_proto::types::v1::Direction::Sendonly.into();
+    let reply =
+        node.media.update_leg(Request::new(update(held, false))).await.unwrap().into_inner().local.unwrap();
+    assert_eq!(reply.rtp, offer.rtp);
+    assert_eq!(reply.direction(), sidetone_proto::types::v1::Direction::Recvonly);
+    let stale = update(description(here(), &[(0, "PCMU")], 20), true);
+    let refused = node.media.update_leg(Request::new(stale)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ports_and_legs_run_out_with_a_clear_word() {
+    let probe = node().await;
+    let made = probe.media.create_leg(Request::new(create(1, None))).await.unwrap().into_inner();
+    let port = address(made.local.as_ref().unwrap()).port();
+    probe.release(&uuid(1)).await;
+    let realm = Realm { port_min: port, port_max: port + 1, ..Realm::default() };
+    let node = node_with(|config| config.realms = vec![realm]).await;
+    node.media.create_leg(Request::new(create(1, None))).await.unwrap();
+    let full = node.media.create_leg(Request::new(create(2, None))).await.unwrap_err();
+    assert_eq!(full.code(), Code::ResourceExhausted);
+    assert!(full.metadata().get("retry-after").is_some());
+    node.release(&uuid(1)).await;
+    let resting = node.media.create_leg(Request::new(create(3, None))).await.unwrap_err();
+    assert_eq!(resting.code(), Code::ResourceExhausted, "a freed port rests");
+
+    let node = node_with(|config| config.legs_max = 1).await;
+    node.media.create_leg(Request::new(create(1, None))).await.unwrap();
+    let full = node.media.create_leg(Request::new(create(2, None))).await.unwrap_err();
+    assert_eq!(full.code(), Code::ResourceExhausted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leg_without_rtp_and_refresh_is_freed_and_told_of() {
+    use futures_util::StreamExt as _;
+    let node = node_with(|config| config.idle_timeout_s = 1).await;
+    let mut events = node.media.watch(Request::new(pb::WatchRequest {})).await.unwrap().into_inner();
+    let talking = Phone::call(&node, 1, Law::Mu, 500.0, 20).await;
+    node.media.create_leg(Request::new(create(2, None))).await.unwrap();
+    let mut held = description(here(), &[(0, "PCMU")], 20);
+    held.direction = sidetone_proto::types::v1::Direction::Inactive.into();
+    node.media.create_leg(Request::new(create(3, Some(held)))).await.unwrap();
+    let gone = loop {
+        let event = tokio::time::timeout(PATIENCE, events.next()).await.unwrap().unwrap().unwrap();
+        if let Some(pb::media_event::Kind::LegTimedOut(gone)) = event.kind {
+            break gone.leg_id;
+        }
+    };
+    assert_eq!(gone, uuid(2));
+    assert!(node.leg(&talking.leg).await.is_some(), "RTP keeps a leg");
+    assert!(node.leg(&uuid(3)).await.is_some(), "a held leg needs none");
+    let ids = vec![uuid(1), uuid(2), uuid(3)];
+    let reply =
+        node.media.refresh(Request::new(pb::RefreshRequest { leg_ids: ids })).await.unwrap().into_inner();
+    assert_eq!(reply.unknown_leg_ids, [uuid(2)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draining_node_takes_no_legs_and_says_so_in_its_registration() {
+    let node = node().await;
+    let phone = Phone::call(&node, 1, Law::Mu, 500.0, 20).await;
+    node.connect(&phone.leg, To::Echo(Echo {})).await;
+    let registered = async || {
+        let entry = node.store.get("media-nodes/media-1").await.unwrap()?;
+        pb::NodeRegistration::decode(entry.value).ok()
+    };
+    assert_eq!(registered().await.unwrap().grpc_address, "127.0.0.1:1");
+    node.lifecycle.drain();
+    until("draining in the store", async || registered().await?.draining.then_some(())).await;
+    let refused = node.media.create_leg(Request::new(create(2, None))).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    phone.hear(5).await;
+    node.release(&phone.leg).await;
+    node.node.drained().await;
+    node.lifecycle.stop();
+    node.node.finished().await;
+    assert!(node.store.get("media-nodes/media-1").await.unwrap().is_none());
+}

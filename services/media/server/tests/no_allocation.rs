@@ -1,0 +1,96 @@
+//! A worker neither allocates nor frees while it carries a bridge, a conference, a prompt and recordings.
+#![allow(unsafe_code)]
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pb::connect_leg_request::{Echo, To};
+use sidetone_dsp::Law;
+use sidetone_proto::media::v1 as pb;
+use sidetone_proto::media::v1::media_server::Media as _;
+use support::*;
+use tonic::Request;
+
+struct Counting;
+
+static ON_WORKERS: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is a worker, by the name the system has for it. Asking allocates nothing.
+fn is_worker() -> bool {
+    IS_WORKER.with(|known| {
+        if !known.get() {
+            let mut name = [0u8; 16];
+            // SAFETY: PR_GET_NAME writes at most 16 bytes to a live buffer of that size.
+            unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+            known.set(name.starts_with(b"media-") && name[6].is_ascii_digit());
+        }
+        known.get()
+    })
+}
+
+fn note() {
+    if is_worker() {
+        ON_WORKERS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: everything is handed to the system's allocator unchanged; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note();
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        note();
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_ticks_of_everything_leave_the_heap_alone() {
+    let node = node_with(|config| config.workers = 1).await;
+    let mut phones = Vec::new();
+    for n in 1..=7 {
+        let law = if n % 2 == 0 { Law::A } else { Law::Mu };
+        phones.push(Phone::call(&node, n, law, 400.0 + 100.0 * n as f32, [10, 20, 30][n as usize % 3]).await);
+    }
+    node.connect(&phones[0].leg, To::PeerLegId(phones[1].leg.clone())).await;
+    for phone in &phones[2..5] {
+        node.connect(&phone.leg, To::MixId("room".into())).await;
+    }
+    node.connect(&phones[5].leg, To::Echo(Echo {})).await;
+    let play = pb::PlayRequest {
+        playback_id: "p".into(),
+        target: Some(pb::play_request::Target::LegId(phones[6].leg.clone())),
+        prompt: "tone".into(),
+        repeat: 0,
+    };
+    node.media.play(Request::new(play)).await.unwrap();
+    let recording = pb::StartRecordingRequest {
+        recording_id: uuid(9),
+        tenant: "demo".into(),
+        call_id: uuid(1),
+        leg_ids: phones.iter().map(|phone| phone.leg.clone()).collect(),
+        stereo: true,
+    };
+    node.media.start_recording(Request::new(recording)).await.unwrap();
+    phones[0].hear(20).await;
+    assert!(ON_WORKERS.load(Ordering::Relaxed) > 0, "the guard sees the worker at all");
+
+    let before = ON_WORKERS.load(Ordering::Relaxed);
+    // All the others hear as much meanwhile.
+    phones[4].hear(100).await;
+    assert_eq!(ON_WORKERS.load(Ordering::Relaxed) - before, 0, "the tick must leave the heap alone");
+}

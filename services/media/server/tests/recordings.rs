@@ -1,0 +1,107 @@
+//! Recordings play, by side and mixed, and outlive the process.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use pb::connect_leg_request::To;
+use sidetone_dsp::Law;
+use sidetone_proto::media::v1 as pb;
+use sidetone_proto::media::v1::media_server::Media as _;
+use support::*;
+use tonic::{Code, Request};
+
+fn recording(n: u32, legs: &[&Phone], stereo: bool) -> pb::StartRecordingRequest {
+    pb::StartRecordingRequest {
+        recording_id: uuid(n),
+        tenant: "demo".into(),
+        call_id: uuid(1),
+        leg_ids: legs.iter().map(|phone| phone.leg.clone()).collect(),
+        stereo,
+    }
+}
+
+fn samples(node: &TestNode, finished: &pb::FinishedRecording) -> (u16, Vec<i16>) {
+    let path = node.folder.path().join("recordings").join(&finished.file);
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), finished.size_bytes);
+    let mut reader = hound::WavReader::open(path).unwrap();
+    (reader.spec().channels, reader.samples::<i16>().map(Result::unwrap).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_holds_both_sides_mixed_or_apart() {
+    let node = node().await;
+    let a = Phone::call(&node, 1, Law::Mu, 500.0, 20).await;
+    let b = Phone::call(&node, 2, Law::A, 900.0, 30).await;
+    node.connect(&a.leg, To::PeerLegId(b.leg.clone())).await;
+    a.hear(5).await;
+    node.media.start_recording(Request::new(recording(50, &[&a], false))).await.unwrap();
+    node.media.start_recording(Request::new(recording(50, &[&b], false))).await.unwrap();
+    a.hear(60).await;
+    let stop = pb::StopRecordingRequest { recording_id: uuid(50) };
+    let finished =
+        node.media.stop_recording(Request::new(stop.clone())).await.unwrap().into_inner().recording.unwrap();
+    assert_eq!(finished.failure, None);
+    let (channels, mixed) = samples(&node, &finished);
+    assert_eq!(channels, 1);
+    assert!((1000..10_000).contains(&finished.duration_ms), "{finished:?}");
+    let middle = &mixed[2400..6400];
+    assert!(has_tone(middle, 500.0) && has_tone(middle, 900.0));
+    let again = node.media.stop_recording(Request::new(stop)).await.unwrap().into_inner().recording.unwrap();
+    assert_eq!(again, finished);
+
+    node.media.start_recording(Request::new(recording(52, &[&a, &b], true))).await.unwrap();
+    a.hear(60).await;
+    let stop = pb::StopRecordingRequest { recording_id: uuid(52) };
+    let finished =
+        node.media.stop_recording(Request::new(stop)).await.unwrap().into_inner().recording.unwrap();
+    let (channels, both) = samples(&node, &finished);
+    assert_eq!(channels, 2);
+    let side = |n: usize| both.chunks(2).map(|frame| frame[n]).collect::<Vec<_>>()[2400..6400].to_vec();
+    assert!(has_tone(&side(0), 500.0) && !has_tone(&side(0), 900.0));
+    assert!(has_tone(&side(1), 900.0) && !has_tone(&side(1), 500.0));
+    let ack = pb::AckRecordingRequest { recording_id: uuid(50) };
+    node.media.ack_recording(Request::new(ack)).await.unwrap();
+    let unknown = pb::StopRecordingRequest { recording_id: uuid(50) };
+    assert_eq!(node.media.stop_recording(Request::new(unknown)).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_process_left_open_is_adopted() {
+    use futures_util::StreamExt as _;
+    let node = node().await;
+    let a = Phone::call(&node, 1, Law::Mu, 500.0, 20).await;
+    a.hush();
+    let leg = Phone::call(&node, 2, Law::Mu, 500.0, 20).await;
+    node.media.start_recording(Request::new(recording(60, &[&leg], false))).await.unwrap();
+    let recordings = node.folder.path().join("recordings");
+    let written = async || {
+        let sheet =
+            std::fs::read_to_string(recordings.join(".spool/media-1").join(format!("{}.json", uuid(60))))
+                .ok()?;
+        let file = sheet.split('"').find(|part| part.ends_with(".wav"))?.to_owned();
+        let length = std::fs::metadata(recordings.join(&file)).ok()?.len();
+        (length > 16_000).then_some((sheet.clone(), file))
+    };
+    let (sheet, file) = until("a second on disk", written).await;
+    // As a kill leaves it: the sheet is open, and there is more in the file than the header says.
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().join("recordings/.spool/media-1");
+    std::fs::create_dir_all(&spool).unwrap();
+    std::fs::write(spool.join(format!("{}.json", uuid(60))), sheet).unwrap();
+    let copy = folder.path().join("recordings").join(&file);
+    std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+    let mut bytes = std::fs::read(recordings.join(&file)).unwrap();
+    bytes.extend([0; 1601]);
+    std::fs::write(&copy, bytes).unwrap();
+
+    let next = start(folder, |_| {}).await;
+    let mut events = next.media.watch(Request::new(pb::WatchRequest {})).await.unwrap().into_inner();
+    let first = events.next().await.unwrap().unwrap();
+    let Some(pb::media_event::Kind::Attached(attached)) = first.kind else { panic!("{first:?}") };
+    let adopted = &attached.unacknowledged[0];
+    assert_eq!(adopted.recording_id, uuid(60));
+    assert!(adopted.failure.is_some() && adopted.duration_ms >= 1000);
+    let length = hound::WavReader::open(copy).unwrap().duration();
+    assert_eq!(u64::from(length) / 8, adopted.duration_ms);
+}
