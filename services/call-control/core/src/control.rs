@@ -1,0 +1,58 @@
+//! What a shard knows of a leg beside the fold.
+
+use std::collections::VecDeque;
+
+use sidetone_model::command::LegCommand;
+use sidetone_model::ids::BootId;
+use sidetone_model::media::MediaDescription;
+use sidetone_model::party::Binding;
+use sidetone_model::termination::Termination;
+
+use crate::input::{NodeCandidate, Routing};
+
+/// The durable half is folded from records; the other half is found out again after a restart.
+#[derive(Debug, Default)]
+pub(crate) struct LegControl {
+    pub(crate) durable: Durable,
+    pub(crate) passing: Passing,
+}
+
+/// Folded from the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Durable {
+    /// The replica's life in which the last signal was sent.
+    pub(crate) boot: Option<BootId>,
+    /// The last signal taken into account.
+    pub(crate) consumed: u64,
+    /// The last command's number.
+    pub(crate) commanded: u64,
+    /// Why we ended it, once we have.
+    pub(crate) ended_by_us: Option<Termination>,
+    /// It was told to answer.
+    pub(crate) answered_by_us: bool,
+}
+
+/// Not in the log.
+#[derive(Debug, Default)]
+pub(crate) struct Passing {
+    /// Commands that signalling has not acknowledged.
+    pub(crate) unacknowledged: VecDeque<LegCommand>,
+    /// What the media node describes for us.
+    pub(crate) local: Option<MediaDescription>,
+    /// The far side's offer, until media has answered it.
+    pub(crate) offer: Option<MediaDescription>,
+    /// Where the phone's signalling comes from.
+    pub(crate) signalling_ip: Option<std::net::IpAddr>,
+    /// Nodes to ask next when one is full.
+    pub(crate) other_nodes: VecDeque<NodeCandidate>,
+    /// Where the leg is to be connected once its media is ready.
+    pub(crate) then: Option<Routing>,
+    /// The device that is to be called once the leg has a port.
+    pub(crate) call_device: Option<Binding>,
+    /// A change of the far side's media waits for media's answer.
+    pub(crate) reoffered: bool,
+    /// The caller has been told that it rings.
+    pub(crate) rung: bool,
+    /// The replica still has to show that it holds the leg.
+    pub(crate) missing_since: Option<sidetone_model::time::Timestamp>,
+}

@@ -1,0 +1,78 @@
+//! Why a command of an application was not carried out.
+
+use sidetone_model::classify::{Class, Classify};
+
+/// A refused command. Nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// The key was used with another body.
+    #[error("idempotency_key: it was used with another body")]
+    KeyReused,
+    /// No such call, or it has ended.
+    #[error("call_id: no live call has this id")]
+    NoSuchCall,
+    /// No such leg, or it has ended.
+    #[error("leg_id: no live leg has this id")]
+    NoSuchLeg,
+    /// No such recording.
+    #[error("recording_id: no recording has this id")]
+    NoSuchRecording,
+    /// The leg does not wait for an answer.
+    #[error("the leg does not wait for a decision")]
+    NotWaiting,
+    /// Nothing in the call is answered yet.
+    #[error("the call is not answered yet, so there is nothing to record")]
+    NotAnswered,
+    /// The call is being recorded already.
+    #[error("the call is being recorded already")]
+    AlreadyRecording,
+    /// The recording has ended.
+    #[error("the recording has ended already")]
+    NotRecording,
+    /// `from` leads to no user.
+    #[error("from: it must lead to a user")]
+    FromIsNoUser,
+    /// `to` leads nowhere.
+    #[error("to: nobody has this number")]
+    ToLeadsNowhere,
+    /// None of the user's devices is registered.
+    #[error("from: none of the user's devices is registered")]
+    Unregistered,
+    /// No media node takes a new leg.
+    #[error("no media node has room for another leg")]
+    NoMediaNode,
+}
+
+impl Classify for CommandError {
+    fn class(&self) -> Class {
+        match self {
+            Self::KeyReused => Class::Conflict,
+            Self::NoSuchCall | Self::NoSuchLeg | Self::NoSuchRecording | Self::ToLeadsNowhere => {
+                Class::NotFound
+            }
+            Self::NotWaiting | Self::NotAnswered | Self::AlreadyRecording | Self::NotRecording => {
+                Class::FailedPrecondition
+            }
+            Self::Unregistered => Class::FailedPrecondition,
+            Self::FromIsNoUser => Class::Invalid,
+            Self::NoMediaNode => Class::Exhausted,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::KeyReused => "key_reused",
+            Self::NoSuchCall => "no_such_call",
+            Self::NoSuchLeg => "no_such_leg",
+            Self::NoSuchRecording => "no_such_recording",
+            Self::NotWaiting => "not_waiting",
+            Self::NotAnswered => "not_answered",
+            Self::AlreadyRecording => "already_recording",
+            Self::NotRecording => "not_recording",
+            Self::FromIsNoUser => "from_is_no_user",
+            Self::ToLeadsNowhere => "to_leads_nowhere",
+            Self::Unregistered => "unregistered",
+            Self::NoMediaNode => "no_media_node",
+        }
+    }
+}

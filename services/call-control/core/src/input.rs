@@ -1,0 +1,104 @@
+//! What a shard is told.
+
+use std::time::Duration;
+
+use sidetone_model::classify::Class;
+use sidetone_model::ids::{BootId, ConferenceId, LegId, NodeId};
+use sidetone_model::media::MediaDescription;
+use sidetone_model::party::{Binding, Destination};
+
+/// Where a number leads, looked up by the shell before the input is handed in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Routing {
+    /// The destination; none when nobody has the number.
+    pub destination: Option<Destination>,
+    /// For a user: where the user's devices are registered.
+    pub bindings: Vec<Binding>,
+    /// For a room: its settings.
+    pub room: RoomSettings,
+    /// Media nodes that take new legs, best first.
+    pub nodes: Vec<NodeCandidate>,
+}
+
+/// How a room is set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RoomSettings {
+    /// Participants at once; 0 for no limit of its own.
+    pub participants_max: u32,
+    /// Every meeting is recorded from its start.
+    pub record: bool,
+}
+
+/// A media node that takes new legs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeCandidate {
+    /// Its name.
+    pub node: NodeId,
+    /// Its present life.
+    pub boot: BootId,
+}
+
+/// What a media node answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MediaReply {
+    /// A leg has a port.
+    Created {
+        /// Our description: the answer, or the offer.
+        local: MediaDescription,
+        /// The node's life.
+        boot: BootId,
+    },
+    /// A leg has a new description.
+    Updated {
+        /// Our description.
+        local: MediaDescription,
+    },
+    /// Done.
+    Done,
+}
+
+/// A media node did not do it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaFailure {
+    /// Whose fault it was.
+    pub class: Class,
+    /// In words.
+    pub text: Box<str>,
+}
+
+/// One leg that a media node holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldMedia {
+    /// The leg.
+    pub leg: LegId,
+    /// Our description of it.
+    pub local: Option<MediaDescription>,
+    /// The mix it is in.
+    pub mix: Option<ConferenceId>,
+    /// The leg it is bridged with.
+    pub peer: Option<LegId>,
+}
+
+/// Bounds of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a called phone may ring.
+    pub ring_timeout: Duration,
+    /// How long something unknown, or something missing, is waited for before it is ended.
+    pub grace: Duration,
+    /// How long the outcome of a command is remembered.
+    pub idempotency: Duration,
+    /// How long an ended call can still be looked up.
+    pub ended_kept: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            ring_timeout: Duration::from_secs(60),
+            grace: Duration::from_secs(10),
+            idempotency: Duration::from_secs(24 * 3600),
+            ended_kept: Duration::from_secs(3600),
+        }
+    }
+}

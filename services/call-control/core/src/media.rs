@@ -1,0 +1,217 @@
+//! What media nodes answer and tell.
+
+use sidetone_model::classify::Class;
+use sidetone_model::command::{Invite, LegCommandKind};
+use sidetone_model::fact::FactKind;
+use sidetone_model::fold::{LegPhase, LegView};
+use sidetone_model::ids::{BootId, LegId, NodeId};
+use sidetone_model::media::MediaDescription;
+use sidetone_model::party::Binding;
+use sidetone_model::termination::{Cause, Termination};
+use sidetone_model::time::Timestamp;
+
+use crate::effect::{MediaRequest, Step};
+use crate::input::{MediaFailure, MediaReply, Routing};
+use crate::shard::Shard;
+
+impl Shard {
+    /// Takes the answer of `node` to a request of an earlier step.
+    pub fn handle_media(
+        &mut self,
+        node: &NodeId,
+        request: MediaRequest,
+        answer: Result<MediaReply, MediaFailure>,
+        now: Timestamp,
+    ) -> Step {
+        let leg = request.leg().and_then(|leg| self.live(leg));
+        match (request, answer, leg) {
+            (MediaRequest::CreateLeg { leg, .. }, Ok(MediaReply::Created { .. }), None) => {
+                // It ended while the port was being taken.
+                self.ask_node(node.clone(), MediaRequest::ReleaseLeg { leg });
+            }
+            (MediaRequest::CreateLeg { .. }, Ok(MediaReply::Created { local, boot }), Some(leg)) => {
+                self.on_created(&leg, node, boot, local, now);
+            }
+            (request @ MediaRequest::CreateLeg { .. }, Err(failure), Some(leg)) => {
+                self.on_not_created(&leg, request, &failure, now);
+            }
+            (MediaRequest::UpdateLeg { is_answer, .. }, answer, Some(leg)) => {
+                self.on_updated(&leg, is_answer, answer, now);
+            }
+            (MediaRequest::ConnectLeg { .. } | MediaRequest::Play { .. }, Err(failure), Some(leg)) => {
+                self.end(&leg, failed(&failure));
+            }
+            (MediaRequest::StartRecording { recording, .. }, Err(failure), _)
+            | (MediaRequest::StopRecording { recording }, Err(failure), _) => {
+                self.recording_failed(recording, failed(&failure), now);
+            }
+            _ => {}
+        }
+        self.finish()
+    }
+
+    /// A leg's idle time is over: neither RTP nor a refresh.
+    pub fn handle_leg_timed_out(&mut self, leg: LegId) -> Step {
+        if let Some(leg) = self.live(leg) {
+            self.end(&leg, Termination::new(Cause::MediaTimeout).with_text("no RTP for the idle time"));
+        }
+        self.finish()
+    }
+
+    /// A digit came as RFC 4733 events.
+    pub fn handle_digit(&mut self, leg: LegId, digit: char, duration_ms: u32, now: Timestamp) -> Step {
+        if let Some(view) = self.live(leg) {
+            self.fact(&view.tenant, now, FactKind::LegDigit { leg, digit, duration_ms });
+        }
+        self.finish()
+    }
+
+    /// A prompt has come to its end: an announcement is over.
+    pub fn handle_playback_finished(&mut self, leg: LegId) -> Step {
+        if let Some(leg) = self.live(leg)
+            && leg.is_answered()
+        {
+            self.end(&leg, Termination::new(Cause::Normal).with_text("the announcement is over"));
+        }
+        self.finish()
+    }
+
+    fn on_created(
+        &mut self,
+        leg: &LegView,
+        node: &NodeId,
+        boot: BootId,
+        local: MediaDescription,
+        now: Timestamp,
+    ) {
+        if leg.node.is_none() {
+            let fact = FactKind::LegMediaAllocated { leg: leg.leg, node: node.clone(), boot };
+            self.fact(&leg.tenant, now, fact);
+        }
+        let passing = &mut self.control(leg.leg).passing;
+        passing.local = Some(local.clone());
+        let (device, then) = (passing.call_device.take(), passing.then.take());
+        let Some(leg) = self.live(leg.leg) else { return };
+        if self.is_ending(leg.leg) {
+            return;
+        }
+        match (device, then) {
+            (Some(binding), _) => self.invite(&leg, binding, local),
+            (None, Some(routing)) if leg.incoming => self.route(&leg, routing, now),
+            (None, _) => {}
+        }
+    }
+
+    fn invite(&mut self, leg: &LegView, binding: Binding, media: MediaDescription) {
+        let Some(call) = self.fold.call(leg.call) else { return };
+        let from = call.from.clone();
+        let invite = Invite { from, to: leg.party.number.clone(), binding, media };
+        self.command(leg, LegCommandKind::Invite(Box::new(invite)));
+    }
+
+    /// The node is full, draining or gone: the next one is asked. A codec that nobody has is the caller's affair.
+    fn on_not_created(
+        &mut self,
+        leg: &LegView,
+        request: MediaRequest,
+        failure: &MediaFailure,
+        now: Timestamp,
+    ) {
+        let elsewhere =
+            matches!(failure.class, Class::Exhausted | Class::Unavailable | Class::DeadlineExceeded);
+        let next = self.control(leg.leg).passing.other_nodes.pop_front();
+        match next {
+            Some(next) if elsewhere => self.ask_node(next.node, request),
+            _ if self.is_unopened(leg) => self.drop_unopened(leg, failed(failure), now),
+            _ => self.end(leg, failed(failure)),
+        }
+    }
+
+    fn on_updated(
+        &mut self,
+        leg: &LegView,
+        is_answer: bool,
+        answer: Result<MediaReply, MediaFailure>,
+        now: Timestamp,
+    ) {
+        if let Ok(MediaReply::Updated { local }) = &answer {
+            self.control(leg.leg).passing.local = Some(local.clone());
+        }
+        if std::mem::take(&mut self.control(leg.leg).passing.reoffered) {
+            let media = match answer {
+                Ok(MediaReply::Updated { local }) => Some(local),
+                _ => None,
+            };
+            self.command(leg, LegCommandKind::AnswerReoffer { media });
+            return;
+        }
+        match answer {
+            Err(failure) => self.end(leg, failed(&failure)),
+            Ok(_) if is_answer && !leg.incoming => self.on_callee_ready(leg, now),
+            Ok(_) => {}
+        }
+    }
+
+    /// The phone we called has answered and its media is ready: it meets whom it is to meet.
+    fn on_callee_ready(&mut self, leg: &LegView, now: Timestamp) {
+        let then = self.control(leg.leg).passing.then.take();
+        if let Some(routing) = then {
+            self.route(leg, routing, now);
+            return;
+        }
+        let caller =
+            self.fold.live_legs(leg.call).find(|other| other.leg != leg.leg && self.is_caller(other));
+        let Some(caller) = caller.cloned() else {
+            self.end(leg, Termination::new(Cause::Cancelled));
+            return;
+        };
+        self.bridge(&caller, leg, now);
+    }
+
+    /// Whether this is the leg for which others are being called.
+    pub(crate) fn is_caller(&self, leg: &LegView) -> bool {
+        let first = self.fold.call(leg.call).and_then(|call| call.legs.first().copied());
+        leg.incoming || first == Some(leg.leg) || leg.is_answered()
+    }
+
+    pub(crate) fn ask_for_port(&mut self, leg: &LegView, routing: &Routing) {
+        let mut nodes: std::collections::VecDeque<_> = routing.nodes.iter().cloned().collect();
+        let Some(first) = nodes.pop_front() else {
+            let text = "no media node takes new legs";
+            let none = Termination::new(Cause::NoCapacity).with_text(text);
+            if self.is_unopened(leg) {
+                self.drop_unopened(leg, none, leg.created_at)
+            } else {
+                self.end(leg, none)
+            };
+            return;
+        };
+        let passing = &mut self.control(leg.leg).passing;
+        passing.other_nodes = nodes;
+        let request = MediaRequest::CreateLeg {
+            leg: leg.leg,
+            call: leg.call,
+            tenant: leg.tenant.clone(),
+            remote: passing.offer.take(),
+            signalling_ip: passing.signalling_ip,
+        };
+        self.ask_node(first.node, request);
+    }
+
+    /// An outgoing leg for which signalling has not been asked to do anything yet.
+    pub(crate) fn is_unopened(&self, leg: &LegView) -> bool {
+        let commanded = self.legs.get(&leg.leg).map_or(0, |control| control.durable.commanded);
+        !leg.incoming && commanded == 0 && leg.phase == LegPhase::SettingUp
+    }
+}
+
+/// The end that a failure of media brings about.
+pub(crate) fn failed(failure: &MediaFailure) -> Termination {
+    let cause = match failure.class {
+        // The one precondition that media has is a common codec.
+        Class::FailedPrecondition => Cause::NoCommonCodec,
+        Class::NotFound => Cause::MediaNodeLost,
+        class => class.cause(),
+    };
+    Termination::new(cause).with_text(failure.text.clone())
+}

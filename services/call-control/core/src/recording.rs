@@ -1,0 +1,107 @@
+//! Recordings: one start, and exactly one end.
+
+use sidetone_model::fact::FactKind;
+use sidetone_model::fold::{LegView, RecordingPhase};
+use sidetone_model::ids::{CallId, NodeId, RecordingId};
+use sidetone_model::termination::Termination;
+use sidetone_model::time::Timestamp;
+
+use crate::effect::{MediaRequest, Step};
+use crate::error::CommandError;
+use crate::shard::Shard;
+
+/// A recording that a media node has completed, or given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinishedRecording {
+    /// Which.
+    pub recording: RecordingId,
+    /// Relative to the node's recording folder.
+    pub file: Box<str>,
+    /// Milliseconds of sound.
+    pub duration_ms: u64,
+    /// Bytes.
+    pub size_bytes: u64,
+    /// Why it failed, if it did.
+    pub failure: Option<Termination>,
+}
+
+impl Shard {
+    /// A node tells that a recording is over. Told twice, it is acknowledged twice and written down once.
+    pub fn handle_recording_finished(
+        &mut self,
+        node: &NodeId,
+        finished: FinishedRecording,
+        now: Timestamp,
+    ) -> Step {
+        let recording = finished.recording;
+        let Some(view) = self.fold.recording(recording).cloned() else { return self.finish() };
+        if view.phase == RecordingPhase::Running {
+            let kind = match finished.failure {
+                Some(termination) => FactKind::RecordingFailed { recording, termination },
+                None => FactKind::RecordingFinished {
+                    recording,
+                    file: finished.file,
+                    duration_ms: finished.duration_ms,
+                    size_bytes: finished.size_bytes,
+                },
+            };
+            self.fact(&view.tenant, now, kind);
+        }
+        self.ask_node(node.clone(), MediaRequest::AckRecording { recording });
+        self.finish()
+    }
+
+    pub(crate) fn start_recording(
+        &mut self,
+        call: CallId,
+        stereo: bool,
+        now: Timestamp,
+    ) -> Result<RecordingId, CommandError> {
+        let running = |shard: &Self, id: &RecordingId| {
+            shard.fold.recording(*id).is_some_and(|view| view.phase == RecordingPhase::Running)
+        };
+        let view = self.fold.call(call).ok_or(CommandError::NoSuchCall)?;
+        if view.recordings.iter().any(|recording| running(self, recording)) {
+            return Err(CommandError::AlreadyRecording);
+        }
+        let answered: Vec<LegView> =
+            self.fold.live_legs(call).filter(|leg| leg.is_answered()).cloned().collect();
+        let first = answered.first().ok_or(CommandError::NotAnswered)?;
+        let (node, _) = first.node.clone().ok_or(CommandError::NotAnswered)?;
+        let recording = self.ids.make(now);
+        let tenant = first.tenant.clone();
+        self.fact(&tenant, now, FactKind::RecordingStarted { recording, call, node: node.clone(), stereo });
+        let legs = answered.iter().map(|leg| leg.leg).collect();
+        self.ask_node(node, MediaRequest::StartRecording { recording, tenant, call, legs, stereo });
+        Ok(recording)
+    }
+
+    pub(crate) fn stop_recording(&mut self, recording: RecordingId) -> Result<(), CommandError> {
+        let view = self.fold.recording(recording).ok_or(CommandError::NoSuchRecording)?;
+        if view.phase != RecordingPhase::Running {
+            return Err(CommandError::NotRecording);
+        }
+        self.stop_recording_of(recording);
+        Ok(())
+    }
+
+    /// Asks the node to complete a recording, if it runs. The fact comes with the node's answer.
+    pub(crate) fn stop_recording_of(&mut self, recording: RecordingId) {
+        let running = self.fold.recording(recording).filter(|view| view.phase == RecordingPhase::Running);
+        if let Some(node) = running.map(|view| view.node.clone()) {
+            self.ask_node(node, MediaRequest::StopRecording { recording });
+        }
+    }
+
+    pub(crate) fn recording_failed(
+        &mut self,
+        recording: RecordingId,
+        termination: Termination,
+        now: Timestamp,
+    ) {
+        let running = self.fold.recording(recording).filter(|view| view.phase == RecordingPhase::Running);
+        if let Some(tenant) = running.map(|view| view.tenant.clone()) {
+            self.fact(&tenant, now, FactKind::RecordingFailed { recording, termination });
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The state of a shard, and how a step is made of it.
+
+use std::collections::BTreeMap;
+
+use sidetone_model::command::{LegCommand, LegCommandKind};
+use sidetone_model::fact::{CompletedCommand, Fact, FactKind, FactRecord, SignalCursor};
+use sidetone_model::fold::{Fold, LegView};
+use sidetone_model::ids::{BootId, IdSource, LegId, NodeId, ReplicaId, TenantId};
+use sidetone_model::time::Timestamp;
+
+use crate::control::LegControl;
+use crate::effect::{Effect, MediaRequest, Step};
+use crate::input::Limits;
+
+/// One shard.
+#[derive(Debug)]
+pub struct Shard {
+    pub(crate) fold: Fold,
+    pub(crate) legs: BTreeMap<LegId, LegControl>,
+    pub(crate) completed: BTreeMap<(TenantId, Box<str>), (Timestamp, CompletedCommand)>,
+    /// Legs that replicas hold and that are not known here, since when.
+    pub(crate) unknown: BTreeMap<(ReplicaId, LegId), Timestamp>,
+    /// Legs that media nodes hold and that are not known here, since when.
+    pub(crate) unknown_media: BTreeMap<(NodeId, LegId), Timestamp>,
+    pub(crate) limits: Limits,
+    pub(crate) ids: IdSource,
+    last_fact_at: Timestamp,
+    step: Step,
+}
+
+impl Shard {
+    /// A shard with an empty log. `seed` makes the ids it gives.
+    pub fn new(limits: Limits, seed: [u8; 32]) -> Self {
+        Self {
+            fold: Fold::default(),
+            legs: BTreeMap::new(),
+            completed: BTreeMap::new(),
+            unknown: BTreeMap::new(),
+            unknown_media: BTreeMap::new(),
+            limits,
+            ids: IdSource::seeded(seed),
+            last_fact_at: Timestamp::default(),
+            step: Step::default(),
+        }
+    }
+
+    /// Takes a record of the log in, in its order, before any input. After the last one call
+    /// [`Shard::begin`].
+    pub fn replay(&mut self, record: &FactRecord) {
+        for fact in &record.facts {
+            self.take_in(fact);
+        }
+        for cursor in &record.consumed {
+            self.take_in_cursor(*cursor);
+        }
+        for command in &record.commands {
+            self.take_in_command(command);
+        }
+        if let Some(completed) = &record.completed
+            && let Some(fact) = record.facts.first()
+        {
+            self.take_in_completed(fact.tenant.clone(), fact.at, completed.clone());
+        }
+    }
+
+    /// The log has been folded: from now on legs that nobody shows to hold are missing.
+    pub fn begin(&mut self, now: Timestamp) {
+        let live: Vec<LegId> = self.fold.legs().filter(|leg| leg.is_live()).map(|leg| leg.leg).collect();
+        for leg in live {
+            self.legs.entry(leg).or_default().passing.missing_since = Some(now);
+        }
+    }
+
+    /// What the log says.
+    pub fn fold(&self) -> &Fold {
+        &self.fold
+    }
+
+    /// Whether two shards have folded the same log: all that is durable is equal.
+    pub fn is_same_log(&self, other: &Self) -> bool {
+        let durable = |shard: &Self| -> Vec<_> {
+            shard.legs.iter().map(|(leg, control)| (*leg, control.durable.clone())).collect()
+        };
+        self.fold == other.fold && self.completed == other.completed && durable(self) == durable(other)
+    }
+
+    /// Ends an input: what has gathered.
+    pub(crate) fn finish(&mut self) -> Step {
+        std::mem::take(&mut self.step)
+    }
+
+    pub(crate) fn fact(&mut self, tenant: &TenantId, now: Timestamp, kind: FactKind) {
+        // Clocks step back; facts do not.
+        let at = now.max(self.last_fact_at);
+        let fact = Fact { tenant: tenant.clone(), at, kind };
+        self.take_in(&fact);
+        self.step.record.facts.push(fact);
+    }
+
+    pub(crate) fn command(&mut self, leg: &LegView, kind: LegCommandKind) {
+        let n = self.legs.get(&leg.leg).map_or(0, |control| control.durable.commanded) + 1;
+        let command =
+            LegCommand { replica: leg.replica.clone(), tenant: leg.tenant.clone(), leg: leg.leg, n, kind };
+        self.take_in_command(&command);
+        self.step.record.commands.push(command);
+    }
+
+    pub(crate) fn consumed(&mut self, cursor: SignalCursor) {
+        self.take_in_cursor(cursor);
+        self.step.record.consumed.push(cursor);
+    }
+
+    pub(crate) fn complete(&mut self, tenant: &TenantId, now: Timestamp, completed: CompletedCommand) {
+        self.take_in_completed(tenant.clone(), now.max(self.last_fact_at), completed.clone());
+        self.step.record.completed = Some(completed);
+    }
+
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.step.effects.push(effect);
+    }
+
+    /// Asks the node that holds a leg.
+    pub(crate) fn ask(&mut self, leg: &LegView, request: MediaRequest) {
+        if let Some((node, _)) = &leg.node {
+            self.ask_node(node.clone(), request);
+        }
+    }
+
+    pub(crate) fn ask_node(&mut self, node: NodeId, request: MediaRequest) {
+        self.effect(Effect::Media { node, request });
+    }
+
+    pub(crate) fn control(&mut self, leg: LegId) -> &mut LegControl {
+        self.legs.entry(leg).or_default()
+    }
+
+    /// A live leg, as a value of its own: steps change the fold while they look at it.
+    pub(crate) fn live(&self, leg: LegId) -> Option<LegView> {
+        self.fold.leg(leg).filter(|view| view.is_live()).cloned()
+    }
+
+    /// Whether we have told signalling to end a leg.
+    pub(crate) fn is_ending(&self, leg: LegId) -> bool {
+        self.legs.get(&leg).is_some_and(|control| control.durable.ended_by_us.is_some())
+    }
+
+    fn take_in(&mut self, fact: &Fact) {
+        self.last_fact_at = fact.at;
+        self.fold.apply(fact);
+        match &fact.kind {
+            FactKind::LegCreated { leg, boot, .. } => self.control(*leg).durable.boot = *boot,
+            FactKind::LegAnswered { leg } => {
+                let incoming = self.fold.leg(*leg).is_some_and(|view| view.incoming);
+                self.control(*leg).durable.answered_by_us = incoming;
+            }
+            _ => {}
+        }
+    }
+
+    fn take_in_cursor(&mut self, cursor: SignalCursor) {
+        let durable = &mut self.control(cursor.leg).durable;
+        durable.consumed = durable.consumed.max(cursor.n);
+        durable.boot = Some(cursor.boot);
+    }
+
+    fn take_in_command(&mut self, command: &LegCommand) {
+        let control = self.control(command.leg);
+        control.durable.commanded = command.n;
+        if let LegCommandKind::End(termination) = &command.kind {
+            control.durable.ended_by_us.get_or_insert_with(|| termination.clone());
+        }
+        control.passing.unacknowledged.push_back(command.clone());
+    }
+
+    fn take_in_completed(&mut self, tenant: TenantId, at: Timestamp, completed: CompletedCommand) {
+        self.completed.insert((tenant, completed.key.clone()), (at, completed));
+    }
+
+    pub(crate) fn boot_of(&self, leg: LegId) -> Option<BootId> {
+        self.legs.get(&leg).and_then(|control| control.durable.boot)
+    }
+}
