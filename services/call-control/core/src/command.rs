@@ -29,14 +29,13 @@ impl Shard {
         now: Timestamp,
     ) -> Result<(CommandSubject, Step), CommandError> {
         let key = (command.tenant.clone(), command.key.clone());
-        if let Some((_, done)) = self.completed.get(&key) {
+        if let Some(done) = self.completed.get(&key) {
             let same = done.fingerprint == fingerprint;
             return if same { Ok((done.subject, self.finish())) } else { Err(CommandError::KeyReused) };
         }
         let subject = self.carry_out(command, from, to, now)?;
-        // A record that completes a command tells when, even if nothing else happened.
-        let completed = CompletedCommand { key: command.key.clone(), fingerprint, subject };
-        self.complete(&command.tenant, now, completed);
+        let (tenant, key) = key;
+        self.complete(CompletedCommand { tenant, at: now, key, fingerprint, subject });
         Ok((subject, self.finish()))
     }
 
@@ -133,7 +132,7 @@ impl Shard {
 
     pub(crate) fn forget_commands(&mut self, now: Timestamp) {
         let kept = self.limits.idempotency;
-        self.completed.retain(|_, (at, _)| now.since(*at) < kept);
+        self.completed.retain(|_, done| now.since(done.at) < kept);
     }
 
     /// What a placed call is said to come from.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use sidetone_model::command::LegCommand;
+use sidetone_model::command::{LegCommand, LegCommandKind};
 use sidetone_model::ids::BootId;
 use sidetone_model::media::MediaDescription;
 use sidetone_model::party::Binding;
@@ -26,10 +26,20 @@ pub(crate) struct Durable {
     pub(crate) consumed: u64,
     /// The last command's number.
     pub(crate) commanded: u64,
-    /// Why we ended it, once we have.
-    pub(crate) ended_by_us: Option<Termination>,
-    /// It was told to answer.
-    pub(crate) answered_by_us: bool,
+    /// The last command itself.
+    pub(crate) last_command: Option<LegCommand>,
+    /// The command that ended it, once there is one.
+    pub(crate) end_command: Option<LegCommand>,
+}
+
+impl Durable {
+    /// Why we ended the leg, once we have.
+    pub(crate) fn ended_by_us(&self) -> Option<&Termination> {
+        match self.end_command.as_ref().map(|command| &command.kind) {
+            Some(LegCommandKind::End(termination)) => Some(termination),
+            _ => None,
+        }
+    }
 }
 
 /// Not in the log.

@@ -30,7 +30,7 @@ impl Shard {
 
     fn over(&mut self, leg: &LegView, termination: Termination, now: Timestamp) {
         // When we ended it, our reason is the reason; the status that carried it is the far side's.
-        let ours = self.legs.get(&leg.leg).and_then(|control| control.durable.ended_by_us.clone());
+        let ours = self.legs.get(&leg.leg).and_then(|control| control.durable.ended_by_us().cloned());
         let termination = match ours {
             Some(ours) => Termination { sip_status: termination.sip_status.or(ours.sip_status), ..ours },
             None => termination,
@@ -40,7 +40,6 @@ impl Shard {
         self.leave(leg, now);
         self.fact(&leg.tenant, now, FactKind::LegEnded { leg: leg.leg, termination: termination.clone() });
         self.ask(leg, MediaRequest::ReleaseLeg { leg: leg.leg });
-        self.legs.remove(&leg.leg);
         if let Some(peer) = peer.and_then(|peer| self.live(peer)) {
             self.end(&peer, of_the_other_side(&termination));
         }

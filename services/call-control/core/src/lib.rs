@@ -43,6 +43,7 @@ mod recording;
 mod ringing;
 mod shard;
 mod signal;
+mod snapshot;
 mod timeout;
 
 pub use effect::{Connection, Effect, MediaRequest, Step};

@@ -17,7 +17,7 @@ use crate::input::Limits;
 pub struct Shard {
     pub(crate) fold: Fold,
     pub(crate) legs: BTreeMap<LegId, LegControl>,
-    pub(crate) completed: BTreeMap<(TenantId, Box<str>), (Timestamp, CompletedCommand)>,
+    pub(crate) completed: BTreeMap<(TenantId, Box<str>), CompletedCommand>,
     /// Legs that replicas hold and that are not known here, since when.
     pub(crate) unknown: BTreeMap<(ReplicaId, LegId), Timestamp>,
     /// Legs that media nodes hold and that are not known here, since when.
@@ -56,10 +56,8 @@ impl Shard {
         for command in &record.commands {
             self.take_in_command(command);
         }
-        if let Some(completed) = &record.completed
-            && let Some(fact) = record.facts.first()
-        {
-            self.take_in_completed(fact.tenant.clone(), fact.at, completed.clone());
+        if let Some(completed) = &record.completed {
+            self.take_in_completed(completed.clone());
         }
     }
 
@@ -110,8 +108,8 @@ impl Shard {
         self.step.record.consumed.push(cursor);
     }
 
-    pub(crate) fn complete(&mut self, tenant: &TenantId, now: Timestamp, completed: CompletedCommand) {
-        self.take_in_completed(tenant.clone(), now.max(self.last_fact_at), completed.clone());
+    pub(crate) fn complete(&mut self, completed: CompletedCommand) {
+        self.take_in_completed(completed.clone());
         self.step.record.completed = Some(completed);
     }
 
@@ -141,18 +139,16 @@ impl Shard {
 
     /// Whether we have told signalling to end a leg.
     pub(crate) fn is_ending(&self, leg: LegId) -> bool {
-        self.legs.get(&leg).is_some_and(|control| control.durable.ended_by_us.is_some())
+        self.legs.get(&leg).is_some_and(|control| control.durable.end_command.is_some())
     }
 
     fn take_in(&mut self, fact: &Fact) {
-        self.last_fact_at = fact.at;
+        self.last_fact_at = self.last_fact_at.max(fact.at);
         self.fold.apply(fact);
         match &fact.kind {
             FactKind::LegCreated { leg, boot, .. } => self.control(*leg).durable.boot = *boot,
-            FactKind::LegAnswered { leg } => {
-                let incoming = self.fold.leg(*leg).is_some_and(|view| view.incoming);
-                self.control(*leg).durable.answered_by_us = incoming;
-            }
+            // Who has ended is of no further concern.
+            FactKind::LegEnded { leg, .. } => drop(self.legs.remove(leg)),
             _ => {}
         }
     }
@@ -164,16 +160,23 @@ impl Shard {
     }
 
     fn take_in_command(&mut self, command: &LegCommand) {
-        let control = self.control(command.leg);
-        control.durable.commanded = command.n;
-        if let LegCommandKind::End(termination) = &command.kind {
-            control.durable.ended_by_us.get_or_insert_with(|| termination.clone());
+        let durable = &mut self.control(command.leg).durable;
+        // A snapshot may hold a command twice: as the last one, and among those not acknowledged.
+        let again = command.n <= durable.commanded;
+        if matches!(command.kind, LegCommandKind::End(_)) {
+            durable.end_command.get_or_insert_with(|| command.clone());
         }
-        control.passing.unacknowledged.push_back(command.clone());
+        if command.n >= durable.commanded {
+            durable.commanded = command.n;
+            durable.last_command = Some(command.clone());
+        }
+        if !again {
+            self.control(command.leg).passing.unacknowledged.push_back(command.clone());
+        }
     }
 
-    fn take_in_completed(&mut self, tenant: TenantId, at: Timestamp, completed: CompletedCommand) {
-        self.completed.insert((tenant, completed.key.clone()), (at, completed));
+    fn take_in_completed(&mut self, completed: CompletedCommand) {
+        self.completed.insert((completed.tenant.clone(), completed.key.clone()), completed);
     }
 
     pub(crate) fn boot_of(&self, leg: LegId) -> Option<BootId> {

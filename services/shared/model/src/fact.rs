@@ -38,6 +38,10 @@ pub struct SignalCursor {
 /// The remembered outcome of an API command, so that a repeated one is answered alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompletedCommand {
+    /// Whose command it was.
+    pub tenant: TenantId,
+    /// When it was carried out.
+    pub at: Timestamp,
     /// The client's idempotency key.
     pub key: Box<str>,
     /// A digest of the command's body (SHA-256 of its protocol-buffer form).

@@ -24,6 +24,20 @@ impl FactRecord {
     }
 }
 
+/// Steps as they stand in a shard's log, made durable together.
+pub fn encode_batch(records: &[FactRecord]) -> bytes::Bytes {
+    pb::FactBatch { records: records.iter().map(Into::into).collect() }.encode_to_vec().into()
+}
+
+/// The steps of one entry of a shard's log.
+///
+/// # Errors
+/// As [`FactRecord::decode`].
+pub fn decode_batch(bytes: &[u8]) -> Result<Vec<FactRecord>, WireError> {
+    let batch = pb::FactBatch::decode(bytes).map_err(|error| WireError::Malformed(error.to_string()))?;
+    batch.records.into_iter().map(TryInto::try_into).collect()
+}
+
 impl From<&FactRecord> for pb::FactRecord {
     fn from(value: &FactRecord) -> Self {
         Self {
@@ -70,6 +84,8 @@ impl From<&CompletedCommand> for pb::CompletedCommand {
         Self {
             key: value.key.as_ref().into(),
             fingerprint: value.fingerprint.to_vec(),
+            tenant: value.tenant.to_string(),
+            at_unix_ms: value.at.as_millis(),
             subject: Some(match value.subject {
                 CommandSubject::Call(call) => Subject::CallId(call.to_string()),
                 CommandSubject::Leg(leg) => Subject::LegId(leg.to_string()),
@@ -84,6 +100,8 @@ impl TryFrom<pb::CompletedCommand> for CompletedCommand {
     fn try_from(value: pb::CompletedCommand) -> Result<Self, WireError> {
         use pb::completed_command::Subject;
         Ok(Self {
+            tenant: id("CompletedCommand.tenant", &value.tenant)?,
+            at: Timestamp::from_millis(value.at_unix_ms),
             key: value.key.into(),
             fingerprint: value.fingerprint.try_into().map_err(|_| WireError::Invalid {
                 field: "CompletedCommand.fingerprint",

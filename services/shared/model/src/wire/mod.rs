@@ -15,6 +15,7 @@ mod types;
 
 use std::str::FromStr;
 
+pub use events::{decode_batch, encode_batch};
 pub use types::{Enumeration, enumeration, socket_addr, socket_address};
 
 use crate::classify::{Class, Classify};

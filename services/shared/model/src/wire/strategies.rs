@@ -254,8 +254,10 @@ pub(crate) fn record() -> impl Strategy<Value = FactRecord> {
         uuid().prop_map(CommandSubject::Leg),
         uuid().prop_map(CommandSubject::Recording),
     ];
-    let completed = (text(), any::<[u8; 32]>(), subject)
-        .prop_map(|(key, fingerprint, subject)| CompletedCommand { key, fingerprint, subject });
+    let completed =
+        (text(), any::<[u8; 32]>(), subject).prop_map(|(tenant, at, key, fingerprint, subject)| {
+            CompletedCommand { tenant, at, key, fingerprint, subject }
+        });
     let cursor = (uuid(), uuid(), any::<u64>()).prop_map(|(boot, leg, n)| SignalCursor { boot, leg, n });
     (
         facts().into_iter().map(fact).collect::<Vec<_>>(),

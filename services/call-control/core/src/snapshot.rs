@@ -1,0 +1,141 @@
+//! A shard's present state as the shortest log that folds to it.
+
+use std::collections::BTreeMap;
+
+use sidetone_model::command::LegCommand;
+use sidetone_model::fact::{Fact, FactKind, FactRecord, SignalCursor};
+use sidetone_model::fold::{CallView, LegPhase, LegView, RecordingPhase};
+use sidetone_model::media::Direction;
+use sidetone_model::time::Timestamp;
+
+use crate::shard::Shard;
+
+impl Shard {
+    /// Records that, replayed into an empty shard, give this one: all that is durable, and nothing that is over and
+    /// forgotten. One record per call, so that a writer can cut where it likes.
+    pub fn snapshot(&self) -> Vec<FactRecord> {
+        let calls = self.fold.calls().map(|call| self.call_record(call));
+        let completed = self
+            .completed
+            .values()
+            .map(|done| FactRecord { completed: Some(done.clone()), ..FactRecord::default() });
+        calls.chain([self.meetings_record()]).chain(completed).collect()
+    }
+
+    fn call_record(&self, call: &CallView) -> FactRecord {
+        let mut record = FactRecord::default();
+        let created = FactKind::CallCreated {
+            call: call.call,
+            from: call.from.clone(),
+            dialled: call.dialled.clone(),
+            destination: call.destination.clone(),
+            by_application: call.by_application,
+        };
+        let fact = |at: Timestamp, kind: FactKind| Fact { tenant: call.tenant.clone(), at, kind };
+        record.facts.push(fact(call.created_at, created));
+        for leg in call.legs.iter().filter_map(|leg| self.fold.leg(*leg)) {
+            record.facts.extend(leg_facts(leg).into_iter().map(|(at, kind)| fact(at, kind)));
+            self.leg_control(leg, &mut record);
+        }
+        for (a, b) in self.bridges(call) {
+            record.facts.push(fact(call.created_at, FactKind::LegsBridged { call: call.call, a, b }));
+        }
+        record.facts.extend(self.recording_facts(call).into_iter().map(|kind| fact(call.created_at, kind)));
+        // Stable: of one moment, the order above stays.
+        record.facts.sort_by_key(|fact| fact.at);
+        if let Some((at, termination)) = &call.ended {
+            let ended = FactKind::CallEnded { call: call.call, termination: termination.clone() };
+            record.facts.push(fact(*at, ended));
+        }
+        record
+    }
+
+    fn leg_control(&self, leg: &LegView, record: &mut FactRecord) {
+        let Some(control) = self.legs.get(&leg.leg) else { return };
+        if let Some(boot) = control.durable.boot
+            && control.durable.consumed > 0
+        {
+            record.consumed.push(SignalCursor { boot, leg: leg.leg, n: control.durable.consumed });
+        }
+        let durable = control.durable.end_command.iter().chain(&control.durable.last_command);
+        let commands: BTreeMap<u64, &LegCommand> =
+            durable.chain(&control.passing.unacknowledged).map(|command| (command.n, command)).collect();
+        record.commands.extend(commands.into_values().cloned());
+    }
+
+    fn bridges(&self, call: &CallView) -> Vec<(sidetone_model::ids::LegId, sidetone_model::ids::LegId)> {
+        let legs = call.legs.iter().filter_map(|leg| self.fold.leg(*leg));
+        legs.filter_map(|leg| leg.peer.filter(|peer| leg.leg < *peer).map(|peer| (leg.leg, peer))).collect()
+    }
+
+    fn recording_facts(&self, call: &CallView) -> Vec<FactKind> {
+        let mut facts = Vec::new();
+        for view in call.recordings.iter().filter_map(|recording| self.fold.recording(*recording)) {
+            let (recording, node) = (view.recording, view.node.clone());
+            facts.push(FactKind::RecordingStarted { recording, call: call.call, node, stereo: view.stereo });
+            match &view.phase {
+                RecordingPhase::Running => {}
+                RecordingPhase::Finished { file, duration_ms, size_bytes } => {
+                    let (file, duration_ms, size_bytes) = (file.clone(), *duration_ms, *size_bytes);
+                    facts.push(FactKind::RecordingFinished { recording, file, duration_ms, size_bytes });
+                }
+                RecordingPhase::Failed(termination) => {
+                    facts.push(FactKind::RecordingFailed { recording, termination: termination.clone() });
+                }
+            }
+        }
+        facts
+    }
+
+    fn meetings_record(&self) -> FactRecord {
+        let mut record = FactRecord::default();
+        for meeting in self.fold.conferences() {
+            let conference = meeting.conference;
+            let mut push = |kind| {
+                record.facts.push(Fact { tenant: meeting.tenant.clone(), at: meeting.started_at, kind });
+            };
+            let (room, node) = (meeting.room.clone(), meeting.node.clone());
+            push(FactKind::ConferenceStarted { conference, room, node });
+            for leg in &meeting.participants {
+                push(FactKind::ParticipantJoined { conference, leg: *leg });
+            }
+        }
+        record
+    }
+}
+
+/// How a leg came to where it is.
+fn leg_facts(view: &LegView) -> Vec<(Timestamp, FactKind)> {
+    let leg = view.leg;
+    let mut facts = vec![(
+        view.created_at,
+        FactKind::LegCreated {
+            leg,
+            call: view.call,
+            party: view.party.clone(),
+            incoming: view.incoming,
+            replica: view.replica.clone(),
+            boot: view.boot,
+            sip_call_id: view.sip_call_id.clone(),
+        },
+    )];
+    if let Some((node, boot)) = &view.node {
+        let allocated = FactKind::LegMediaAllocated { leg, node: node.clone(), boot: *boot };
+        facts.push((view.created_at, allocated));
+    }
+    match view.phase {
+        LegPhase::Waiting => facts.push((view.created_at, FactKind::LegWaiting { leg })),
+        LegPhase::Ringing => facts.push((view.created_at, FactKind::LegRinging { leg })),
+        LegPhase::SettingUp | LegPhase::Answered | LegPhase::Ended => {}
+    }
+    if let Some(at) = view.answered_at {
+        facts.push((at, FactKind::LegAnswered { leg }));
+    }
+    if view.direction != Direction::default() {
+        facts.push((view.created_at, FactKind::LegDirectionChanged { leg, direction: view.direction }));
+    }
+    if let Some((at, termination)) = &view.ended {
+        facts.push((*at, FactKind::LegEnded { leg, termination: termination.clone() }));
+    }
+    facts
+}
