@@ -5,6 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use audioadapter_buffers::direct::InterleavedSlice;
+use rubato::Resampler as _;
 use sidetone_dsp::tone::{Tone, ToneGenerator};
 use sidetone_dsp::{Law, g711};
 
@@ -146,6 +148,68 @@ fn read_wav(source: impl Read) -> Result<Prompt, MediaError> {
 }
 
 /// To 8 kHz, without the start-up delay of the filter.
-fn resample(_samples: &[f32], _rate_hz: u32) -> Result<Vec<f32>, MediaError> {
-    Err(MediaError::Invalid { field: "prompt", problem: "the file is not at 8000 Hz" })
+fn resample(samples: &[f32], rate_hz: u32) -> Result<Vec<f32>, MediaError> {
+    let bad = |problem: String| MediaError::Io { what: "resampling a prompt", problem };
+    let window = rubato::WindowFunction::BlackmanHarris2;
+    let fixed = rubato::FixedSync::Input;
+    let mut resampler =
+        rubato::Fft::<f32>::new_custom(rate_hz as usize, 8000, RESAMPLE_CHUNK, 1, 1, window, fixed)
+            .map_err(|error| bad(error.to_string()))?;
+    let input = InterleavedSlice::new(samples, 1, samples.len()).map_err(|error| bad(error.to_string()))?;
+    let output =
+        resampler.process_all(&input, samples.len(), None).map_err(|error| bad(error.to_string()))?;
+    let mut at_8k = output.take_data();
+    at_8k.truncate((samples.len() as u64 * 8000 / u64::from(rate_hz.max(1))) as usize);
+    Ok(at_8k)
+}
+
+/// Frames resampled at a time: long enough to keep the telephone band whole, for files only.
+const RESAMPLE_CHUNK: usize = 2048;
+
+#[cfg(test)]
+mod tests {
+    use sidetone_dsp::goertzel::tone_level_dbov;
+
+    use super::*;
+
+    fn write(folder: &Path, name: &str, rate_hz: u32, channels: u16) {
+        let spec = hound::WavSpec {
+            channels,
+            sample_rate: rate_hz,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut writer = hound::WavWriter::create(folder.join(format!("{name}.wav")), spec).unwrap();
+        for n in 0..rate_hz {
+            let turns = f64::from(n) * 1000.0 / f64::from(rate_hz);
+            for _ in 0..channels {
+                writer.write_sample(((turns * std::f64::consts::TAU).sin() * 8000.0) as i16).unwrap();
+            }
+        }
+        writer.finalize().unwrap();
+    }
+
+    #[test]
+    fn files_of_any_rate_play_at_the_right_pitch_and_length() {
+        let folder = tempfile::tempdir().unwrap();
+        for (rate_hz, channels) in [(8000, 1), (16_000, 1), (44_100, 2), (48_000, 1)] {
+            write(folder.path(), "greeting", rate_hz, channels);
+            let prompt = load(folder.path(), "greeting").unwrap();
+            assert!((980..=1020).contains(&prompt.duration_ms()), "{rate_hz}: {}", prompt.duration_ms());
+            let samples: Vec<i16> = prompt.linear.iter().flatten().copied().collect();
+            let level = tone_level_dbov(&samples[800..7200], 8000, 1000.0);
+            assert!((-16.0..-11.0).contains(&level), "{rate_hz}: {level}");
+        }
+    }
+
+    #[test]
+    fn built_in_prompts_are_there_and_paths_are_refused() {
+        let nowhere = Path::new("/nonexistent");
+        assert!((2000..10_000).contains(&load(nowhere, "welcome").unwrap().duration_ms()));
+        assert_eq!(load(nowhere, "tone").unwrap().duration_ms(), 1000);
+        assert_eq!(load(nowhere, "other").unwrap_err(), MediaError::NotFound("prompt"));
+        for bad in ["", "../welcome", "a/b", ".hidden"] {
+            assert!(matches!(load(nowhere, bad), Err(MediaError::Invalid { .. })), "{bad}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Echo, bridges, conferences and prompts over real sockets.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use pb::connect_leg_request::{Echo, Nothing, To};

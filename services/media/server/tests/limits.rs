@@ -1,5 +1,7 @@
 //! What a node refuses, forgets and answers twice.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use pb::connect_leg_request::{Echo, To};

@@ -1,5 +1,6 @@
 //! A worker neither allocates nor frees while it carries a bridge, a conference, a prompt and recordings.
 #![allow(unsafe_code)]
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
