@@ -254,10 +254,15 @@ pub(crate) fn record() -> impl Strategy<Value = FactRecord> {
         uuid().prop_map(CommandSubject::Leg),
         uuid().prop_map(CommandSubject::Recording),
     ];
-    let completed =
-        (text(), any::<[u8; 32]>(), subject).prop_map(|(tenant, at, key, fingerprint, subject)| {
-            CompletedCommand { tenant, at, key, fingerprint, subject }
-        });
+    let completed = (name(), any::<u64>(), text(), any::<[u8; 32]>(), subject).prop_map(
+        |(tenant, at, key, fingerprint, subject)| CompletedCommand {
+            tenant,
+            at: Timestamp::from_millis(at),
+            key,
+            fingerprint,
+            subject,
+        },
+    );
     let cursor = (uuid(), uuid(), any::<u64>()).prop_map(|(boot, leg, n)| SignalCursor { boot, leg, n });
     (
         facts().into_iter().map(fact).collect::<Vec<_>>(),
