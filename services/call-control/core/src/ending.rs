@@ -60,7 +60,11 @@ impl Shard {
                 let answered = leg.phase == LegPhase::Answered;
                 let reason =
                     if answered { of_the_other_side(why) } else { Termination::new(Cause::Cancelled) };
-                self.end(leg, reason);
+                if self.is_unopened(leg) {
+                    self.drop_unopened(leg, reason, now);
+                } else {
+                    self.end(leg, reason);
+                }
             }
             return;
         }

@@ -24,6 +24,7 @@ impl Shard {
         for leg in ours {
             if held.contains(&leg.leg) {
                 self.control(leg.leg).passing.missing_since = None;
+                self.end_if_forgotten(&leg);
             } else {
                 self.on_not_held(&leg, hello.boot, now);
             }
@@ -129,6 +130,16 @@ impl Shard {
         }
         let lost = Termination::new(Cause::SignallingLost).with_text("the signalling replica was restarted");
         self.drop_unopened(leg, lost, now);
+    }
+
+    /// A caller whose port was being asked for when call control was restarted: its offer is not in the log, so nothing
+    /// would ever move it again.
+    fn end_if_forgotten(&mut self, leg: &LegView) {
+        let under_way = self.legs.get(&leg.leg).is_some_and(|control| control.passing.then.is_some());
+        if leg.incoming && leg.node.is_none() && !under_way {
+            let text = "call control was restarted while the call was being set up";
+            self.end(leg, Termination::new(Cause::Shutdown).with_text(text));
+        }
     }
 
     fn acknowledge_commands(&mut self, leg: LegId, n: u64) {

@@ -106,7 +106,12 @@ impl Shard {
             .cloned()
             .collect();
         for other in others {
-            self.end(&other, Termination::new(Cause::AnsweredElsewhere));
+            let elsewhere = Termination::new(Cause::AnsweredElsewhere);
+            if self.is_unopened(&other) {
+                self.drop_unopened(&other, elsewhere, now);
+            } else {
+                self.end(&other, elsewhere);
+            }
         }
         self.ask(leg, MediaRequest::UpdateLeg { leg: leg.leg, remote, is_answer: true });
     }

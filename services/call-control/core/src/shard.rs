@@ -153,13 +153,25 @@ impl Shard {
         }
     }
 
+    /// Whether a leg is over. In a record its end stands before the cursors and commands of the same step, which must
+    /// not bring it back.
+    pub(crate) fn is_over(&self, leg: LegId) -> bool {
+        self.fold.leg(leg).is_some_and(|view| !view.is_live())
+    }
+
     fn take_in_cursor(&mut self, cursor: SignalCursor) {
+        if self.is_over(cursor.leg) {
+            return;
+        }
         let durable = &mut self.control(cursor.leg).durable;
         durable.consumed = durable.consumed.max(cursor.n);
         durable.boot = Some(cursor.boot);
     }
 
     fn take_in_command(&mut self, command: &LegCommand) {
+        if self.is_over(command.leg) {
+            return;
+        }
         let durable = &mut self.control(command.leg).durable;
         // A snapshot may hold a command twice: as the last one, and among those not acknowledged.
         let again = command.n <= durable.commanded;

@@ -25,7 +25,8 @@ impl Shard {
         now: Timestamp,
     ) -> Step {
         let durable = self.legs.get(&signal.leg).map(|control| &control.durable);
-        if durable.is_some_and(|durable| signal.n <= durable.consumed) {
+        // Ended is the last signal of a leg: whatever comes of it after that has come before.
+        if durable.is_some_and(|durable| signal.n <= durable.consumed) || self.is_over(signal.leg) {
             return self.finish();
         }
         self.unknown.remove(&(replica.clone(), signal.leg));
