@@ -38,7 +38,11 @@ impl Shard {
             self.leg_control(leg, &mut record);
         }
         for (a, b) in self.bridges(call) {
-            record.facts.push(fact(call.created_at, FactKind::LegsBridged { call: call.call, a, b }));
+            // Not before both exist.
+            let legs = [a, b].into_iter().filter_map(|leg| self.fold.leg(leg));
+            let at = legs.map(|leg| leg.answered_at.unwrap_or(leg.created_at)).max();
+            let bridged = FactKind::LegsBridged { call: call.call, a, b };
+            record.facts.push(fact(at.unwrap_or(call.created_at), bridged));
         }
         record.facts.extend(self.recording_facts(call).into_iter().map(|kind| fact(call.created_at, kind)));
         // Stable: of one moment, the order above stays.

@@ -1,6 +1,11 @@
 //! Signals, commands, answers of media, restarts and losses in any order: what must hold always, holds.
 //!
 //! The seed of a failing walk is in the message. `SIDETONE_WALK_SEED` walks one seed alone.
+#![allow(
+    clippy::unwrap_used,
+    clippy::map_entry,
+    reason = "a test stops where something is not as it must be"
+)]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -351,6 +356,10 @@ impl World {
         self.log.iter().for_each(|record| fresh.replay(record));
         assert_eq!(fresh.fold(), self.shard.fold(), "the folded log is not what was shown");
         assert!(fresh.is_same_log(&self.shard), "the folded log is not the state");
+        let mut short = Shard::new(Limits::default(), seed);
+        self.shard.snapshot().iter().for_each(|record| short.replay(record));
+        assert_eq!(short.fold(), self.shard.fold(), "the snapshot is not what was shown");
+        assert!(short.is_same_log(&self.shard), "the snapshot is not the state");
         self.shard = fresh;
         self.shard.begin(self.now);
         self.requests.clear();
