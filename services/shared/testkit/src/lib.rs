@@ -1,1 +1,9 @@
-//! What tests are made of: a scripted SIP phone, tones and their detection, a seeded network emulator, an allocation guard.
+//! What tests are made of: a scripted SIP phone, its media with a generated tone, and an ear that says what is heard.
+//!
+//! The phone writes and reads SIP by itself and shares nothing with the server's SIP code, so that a mistake in one does
+//! not hide the same mistake in the other.
+
+#![forbid(unsafe_code)]
+
+pub mod phone;
+pub mod rtp;

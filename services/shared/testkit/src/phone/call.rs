@@ -1,0 +1,431 @@
+//! Calls: set-up, re-INVITE and hang-up of both roles.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::digest::Challenge;
+use super::message::{Message, branch, uri_of};
+use super::sdp::{self, Direction, Remote};
+use super::transaction::Ring;
+use super::{Inner, PhoneError, locked, random, refused, token};
+use crate::rtp::{Ear, Media};
+
+/// An answered call. Dropping it does not hang up.
+#[derive(Debug, Clone)]
+pub struct Call {
+    state: Arc<CallState>,
+}
+
+/// Who ended a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndedBy {
+    /// The far end, with its Reason header field if there was one.
+    FarEnd {
+        /// Value of the header field.
+        reason: Option<String>,
+    },
+    /// This phone.
+    Us,
+}
+
+/// What both roles know about an answered call.
+pub(crate) struct CallState {
+    pub(crate) phone: Arc<Inner>,
+    pub(crate) media: Media,
+    pub(crate) session: u64,
+    setup: Duration,
+    pub(crate) dialog: Mutex<Dialog>,
+    pub(crate) ended: watch::Sender<Option<EndedBy>>,
+}
+
+/// A dialog (RFC 3261, section 12).
+#[derive(Debug, Clone)]
+pub(crate) struct Dialog {
+    pub(crate) call_id: String,
+    /// From of our requests.
+    pub(crate) local: String,
+    /// To of our requests.
+    pub(crate) remote: String,
+    pub(crate) target: String,
+    pub(crate) routes: Vec<String>,
+    pub(crate) next_hop: SocketAddr,
+    pub(crate) cseq: u32,
+    pub(crate) sdp_version: u32,
+    pub(crate) direction: Direction,
+    pub(crate) remote_media: Option<Remote>,
+}
+
+/// A call that rings here and is neither answered nor rejected yet.
+#[derive(Debug)]
+pub struct Incoming {
+    pub(crate) ringing: Arc<Ringing>,
+}
+
+/// An INVITE that waits for a final response.
+pub(crate) struct Ringing {
+    pub(crate) phone: Arc<Inner>,
+    pub(crate) invite: Message,
+    pub(crate) from: SocketAddr,
+    pub(crate) tag: String,
+    pub(crate) cancelled: watch::Sender<bool>,
+}
+
+impl fmt::Debug for CallState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallState").field("dialog", &self.dialog).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Ringing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ringing").field("invite", &self.invite).finish_non_exhaustive()
+    }
+}
+
+impl Call {
+    pub(crate) fn of(state: Arc<CallState>) -> Self {
+        Self { state }
+    }
+
+    /// From INVITE to its 2xx; zero for an incoming call.
+    pub fn setup(&self) -> Duration {
+        self.state.setup
+    }
+
+    /// Call-ID.
+    pub fn call_id(&self) -> String {
+        locked(&self.state.dialog).call_id.clone()
+    }
+
+    /// What is heard in this call.
+    pub fn ear(&self) -> Ear {
+        self.state.media.ear()
+    }
+
+    /// The media of this call.
+    pub fn media(&self) -> &Media {
+        &self.state.media
+    }
+
+    /// What the far end described last.
+    pub fn remote(&self) -> Option<Remote> {
+        locked(&self.state.dialog).remote_media.clone()
+    }
+
+    /// How the call ended, if it has.
+    pub fn ended(&self) -> Option<EndedBy> {
+        self.state.ended.borrow().clone()
+    }
+
+    /// Sends BYE and waits for its answer. A call that has ended is left alone.
+    pub async fn hang_up(&self) -> Result<(), PhoneError> {
+        if self.ended().is_some() {
+            return Ok(());
+        }
+        let (bye, to) = self.state.request("BYE");
+        self.state.end(EndedBy::Us);
+        let response = self.state.phone.transact(&bye, to, None).await?;
+        if response.status().is_some_and(|status| status < 300) { Ok(()) } else { Err(refused(&response)) }
+    }
+
+    /// Waits until somebody ended the call; `None` when nobody did in that time.
+    pub async fn wait_ended(&self, max: Duration) -> Option<EndedBy> {
+        let mut ended = self.state.ended.subscribe();
+        let found = tokio::time::timeout(max, ended.wait_for(Option::is_some)).await;
+        found.ok()?.ok()?.clone()
+    }
+
+    /// Offers a new direction: hold, and back.
+    pub async fn reinvite(&self, direction: Direction) -> Result<(), PhoneError> {
+        let state = &self.state;
+        let (request, to) = state.request("INVITE");
+        let (body, cseq, target) = {
+            let mut dialog = locked(&state.dialog);
+            dialog.direction = direction;
+            (state.describe(&mut dialog), dialog.cseq, dialog.target.clone())
+        };
+        let request = request
+            .with("Contact", format!("<{}>", state.phone.contact()))
+            .with_body("application/sdp", body);
+        let cancel = cancel_of(&request, &target, cseq);
+        let response = state.phone.transact(&request, to, Some(Ring { max: REINVITE_MAX, cancel })).await?;
+        if response.status().is_none_or(|status| status >= 300) {
+            state.phone.ack_refusal(&request, &response, to);
+            return Err(refused(&response));
+        }
+        state.acknowledge(&request, cseq);
+        let remote = Remote::parse(&response.body, &state.phone.config.codecs).ok_or(PhoneError::NoMedia)?;
+        state.agree(remote);
+        Ok(())
+    }
+
+    /// A request inside this call with an own body, for INFO, OPTIONS or MESSAGE.
+    pub async fn request(&self, method: &str, body: Option<(&str, &[u8])>) -> Result<Message, PhoneError> {
+        let (mut request, to) = self.state.request(method);
+        if let Some((kind, body)) = body {
+            request = request.with_body(kind, body);
+        }
+        self.state.phone.transact(&request, to, None).await
+    }
+}
+
+impl CallState {
+    /// The next request of the dialog and where it goes.
+    pub(crate) fn request(&self, method: &str) -> (Message, SocketAddr) {
+        let mut dialog = locked(&self.dialog);
+        dialog.cseq += 1;
+        let cseq = dialog.cseq;
+        (self.in_dialog(&dialog, method, cseq), dialog.next_hop)
+    }
+
+    fn in_dialog(&self, dialog: &Dialog, method: &str, cseq: u32) -> Message {
+        let mut message = self.phone.request(method, &dialog.target, &branch());
+        for route in &dialog.routes {
+            message = message.with("Route", route);
+        }
+        message
+            .with("From", &dialog.local)
+            .with("To", &dialog.remote)
+            .with("Call-ID", &dialog.call_id)
+            .with("CSeq", format!("{cseq} {method}"))
+    }
+
+    /// ACK of a 2xx, kept for when the 2xx comes again.
+    fn acknowledge(&self, invite: &Message, cseq: u32) {
+        let dialog = locked(&self.dialog);
+        let ack = self.in_dialog(&dialog, "ACK", cseq).to_bytes();
+        let to = dialog.next_hop;
+        drop(dialog);
+        self.phone.send(&ack, to);
+        locked(&self.phone.acks).insert(invite.branch().to_owned(), (ack, to));
+    }
+
+    pub(crate) fn describe(&self, dialog: &mut Dialog) -> String {
+        dialog.sdp_version += 1;
+        let codecs = &self.phone.config.codecs;
+        sdp::write(self.session, dialog.sdp_version, self.media.local_addr(), codecs, dialog.direction)
+    }
+
+    /// Sends media as both descriptions allow.
+    pub(crate) fn agree(&self, remote: Remote) {
+        let mut dialog = locked(&self.dialog);
+        let sends = matches!(dialog.direction, Direction::SendRecv | Direction::SendOnly);
+        let to = (sends && remote.direction.receives()).then_some((remote.audio, remote.law));
+        self.media.send_to(to, remote.event_payload_type);
+        dialog.remote_media = Some(remote);
+    }
+
+    pub(crate) fn end(&self, by: EndedBy) {
+        self.media.send_to(None, None);
+        self.ended.send_if_modified(|ended| {
+            let first = ended.is_none();
+            if first {
+                *ended = Some(by);
+            }
+            first
+        });
+        let call_id = locked(&self.dialog).call_id.clone();
+        locked(&self.phone.calls).remove(&call_id);
+    }
+}
+
+impl Incoming {
+    /// Who calls, as From says.
+    pub fn caller(&self) -> String {
+        uri_of(self.ringing.invite.header("From").unwrap_or("")).to_owned()
+    }
+
+    /// The INVITE.
+    pub fn invite(&self) -> &Message {
+        &self.ringing.invite
+    }
+
+    /// Answers.
+    pub fn answer(&self) -> Result<Call, PhoneError> {
+        self.ringing.answer().map(Call::of)
+    }
+
+    /// Rejects with that status.
+    pub fn reject(&self, status: u16, reason: &str) {
+        self.ringing.finish(status, reason);
+    }
+
+    /// Waits until the caller gave up; false when it did not in that time.
+    pub async fn wait_cancelled(&self, max: Duration) -> bool {
+        let mut cancelled = self.ringing.cancelled.subscribe();
+        matches!(tokio::time::timeout(max, cancelled.wait_for(|cancelled| *cancelled)).await, Ok(Ok(_)))
+    }
+}
+
+impl Ringing {
+    pub(crate) fn finish(&self, status: u16, reason: &str) {
+        locked(&self.phone.ringing).remove(self.call_id());
+        let response = self.invite.response(status, reason, &self.tag);
+        self.phone.reply(&self.invite, &response, self.from);
+    }
+
+    pub(crate) fn call_id(&self) -> &str {
+        self.invite.header("Call-ID").unwrap_or("")
+    }
+
+    pub(crate) fn answer(&self) -> Result<Arc<CallState>, PhoneError> {
+        if locked(&self.phone.ringing).remove(self.call_id()).is_none() {
+            return Err(PhoneError::Refused { status: 487, reason: "Request Terminated".to_owned() });
+        }
+        let config = &self.phone.config;
+        let offer = (!self.invite.body.is_empty()).then(|| Remote::parse(&self.invite.body, &config.codecs));
+        if let Some(None) = offer {
+            self.finish(488, "Not Acceptable Here");
+            return Err(PhoneError::NoMedia);
+        }
+        let remote = offer.flatten();
+        let header = |name: &str| self.invite.header(name).unwrap_or("").to_owned();
+        let media = Media::open(self.phone.local.ip(), config.tone_hz)?;
+        let target = uri_of(&header("Contact")).to_owned();
+        let routes: Vec<String> = self.invite.all("Record-Route").map(str::to_owned).collect();
+        let dialog = Dialog {
+            call_id: self.call_id().to_owned(),
+            local: format!("{};tag={}", header("To"), self.tag),
+            remote: header("From"),
+            next_hop: hop(routes.first().unwrap_or(&target)).unwrap_or(self.from),
+            target,
+            routes,
+            cseq: 0,
+            sdp_version: 0,
+            direction: remote.as_ref().map_or(Direction::SendRecv, |remote| remote.direction.answered()),
+            remote_media: None,
+        };
+        let state = Arc::new(CallState {
+            phone: Arc::clone(&self.phone),
+            media,
+            session: random() >> 16,
+            setup: Duration::ZERO,
+            dialog: Mutex::new(dialog),
+            ended: watch::Sender::new(None),
+        });
+        locked(&self.phone.calls).insert(self.call_id().to_owned(), Arc::clone(&state));
+        let body = state.describe(&mut locked(&state.dialog));
+        if let Some(remote) = remote {
+            state.agree(remote);
+        }
+        super::server::accept(&state, &self.invite, &self.tag, body, self.from);
+        Ok(state)
+    }
+}
+
+/// Calls a number as [`super::Phone::call_within`] says.
+pub(crate) async fn invite(phone: &Arc<Inner>, number: &str, ring_max: Duration) -> Result<Call, PhoneError> {
+    let config = &phone.config;
+    let started = Instant::now();
+    let media = Media::open(phone.local.ip(), config.tone_hz)?;
+    let session = random() >> 16;
+    let uri = format!("sip:{number}@{}", config.domain);
+    let from = format!("<{}>;tag={}", phone.own_uri(), token());
+    let call_id = token();
+    let body = sdp::write(session, 1, media.local_addr(), &config.codecs, Direction::SendRecv);
+    let mut challenge: Option<Challenge> = None;
+    let mut cseq = 0;
+    let (request, response) = loop {
+        cseq += 1;
+        let mut request = phone
+            .request("INVITE", &uri, &branch())
+            .with("From", &from)
+            .with("To", format!("<{uri}>"))
+            .with("Call-ID", &call_id)
+            .with("CSeq", format!("{cseq} INVITE"))
+            .with("Contact", format!("<{}>", phone.contact()))
+            .with("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO");
+        if let Some(challenge) = &challenge {
+            request = phone.authorized(request, challenge, "INVITE", &uri);
+        }
+        let request = request.with_body("application/sdp", body.as_bytes());
+        let ring = Ring { max: ring_max, cancel: cancel_of(&request, &uri, cseq) };
+        let response = phone.transact(&request, config.server, Some(ring)).await?;
+        match (response.status().unwrap_or(0), challenge.is_some()) {
+            (200..300, _) => break (request, response),
+            (status, answered) => {
+                phone.ack_refusal(&request, &response, config.server);
+                if !matches!(status, 401 | 407) || answered {
+                    return Err(refused(&response));
+                }
+                challenge = Some(Challenge::of(&response).ok_or_else(|| refused(&response))?);
+            }
+        }
+    };
+    let mut routes: Vec<String> = response.all("Record-Route").map(str::to_owned).collect();
+    routes.reverse();
+    let target = uri_of(response.header("Contact").unwrap_or(&uri)).to_owned();
+    let dialog = Dialog {
+        call_id: call_id.clone(),
+        local: from,
+        remote: response.header("To").unwrap_or("").to_owned(),
+        next_hop: hop(routes.first().unwrap_or(&target)).unwrap_or(config.server),
+        target,
+        routes,
+        cseq,
+        sdp_version: 1,
+        direction: Direction::SendRecv,
+        remote_media: None,
+    };
+    let state = Arc::new(CallState {
+        phone: Arc::clone(phone),
+        media,
+        session,
+        setup: started.elapsed(),
+        dialog: Mutex::new(dialog),
+        ended: watch::Sender::new(None),
+    });
+    state.acknowledge(&request, cseq);
+    let call = Call::of(Arc::clone(&state));
+    let Some(remote) = Remote::parse(&response.body, &config.codecs) else {
+        call.hang_up().await?;
+        return Err(PhoneError::NoMedia);
+    };
+    state.agree(remote);
+    locked(&phone.calls).insert(call_id, state);
+    Ok(call)
+}
+
+impl Inner {
+    /// ACK of a refusal: in the transaction of its INVITE (RFC 3261, section 17.1.1.3).
+    pub(crate) fn ack_refusal(&self, invite: &Message, response: &Message, to: SocketAddr) {
+        let uri = invite.start.split(' ').nth(1).unwrap_or("");
+        let mut ack = Message::new(format!("ACK {uri} SIP/2.0"));
+        for name in ["Via", "Max-Forwards", "Route", "From", "Call-ID"] {
+            for value in invite.all(name) {
+                ack = ack.with(name, value);
+            }
+        }
+        let ack = ack
+            .with("To", response.header("To").unwrap_or(""))
+            .with("CSeq", format!("{} ACK", invite.cseq()));
+        let bytes = ack.to_bytes();
+        self.send(&bytes, to);
+        locked(&self.acks).insert(invite.branch().to_owned(), (bytes, to));
+    }
+}
+
+/// CANCEL of an INVITE (RFC 3261, section 9.1).
+fn cancel_of(invite: &Message, uri: &str, cseq: u32) -> Message {
+    let mut cancel = Message::new(format!("CANCEL {uri} SIP/2.0"));
+    for name in ["Via", "Max-Forwards", "Route", "From", "To", "Call-ID"] {
+        for value in invite.all(name) {
+            cancel = cancel.with(name, value);
+        }
+    }
+    cancel.with("CSeq", format!("{cseq} CANCEL"))
+}
+
+/// The address in a URI, when it is one of IP.
+fn hop(uri: &str) -> Option<SocketAddr> {
+    let rest = uri_of(uri).strip_prefix("sip:")?;
+    let rest = rest.split([';', '?']).next()?;
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    host.parse().ok().or_else(|| host.parse().ok().map(|ip| SocketAddr::new(ip, 5060)))
+}
+
+const REINVITE_MAX: Duration = Duration::from_secs(32);

@@ -1,0 +1,448 @@
+//! The media of a generated call: a tone that goes out every 20 ms, and an ear for what comes in.
+//!
+//! Both directions run on threads of their own with absolute deadlines, so that a busy async runtime shows neither as
+//! jitter of what is sent nor as a gap in what is received.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sidetone_dsp::g711::{self, Law};
+use sidetone_dsp::goertzel::tone_level_dbov;
+use sidetone_dsp::tone::{Tone, ToneGenerator};
+
+/// Sender, receiver and their socket. Dropping it ends both threads.
+#[derive(Debug)]
+pub struct Media {
+    local: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+/// Listens to what a [`Media`] receives; outlives it.
+#[derive(Debug, Clone)]
+pub struct Ear {
+    shared: Arc<Shared>,
+}
+
+/// What came in.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Received {
+    /// RTP packets.
+    pub packets: u64,
+    /// Sequence numbers that never came.
+    pub lost: u64,
+    /// Packets that came after a later one, or twice.
+    pub late: u64,
+    /// Longest time between two packets, in ms.
+    pub max_gap_ms: f64,
+}
+
+impl Received {
+    /// Share of packets lost, 0 to 1.
+    pub fn loss(&self) -> f64 {
+        let expected = self.packets + self.lost;
+        if expected == 0 { 0.0 } else { self.lost as f64 / expected as f64 }
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    stop: AtomicBool,
+    out: Mutex<Outgoing>,
+    heard: Mutex<Heard>,
+}
+
+#[derive(Debug, Default)]
+struct Outgoing {
+    to: Option<(SocketAddr, Law)>,
+    event_payload_type: Option<u8>,
+    digits: VecDeque<u8>,
+    sent: u64,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    received: Received,
+    source: Option<Source>,
+    last_arrival: Option<Instant>,
+    pcm: VecDeque<i16>,
+    digits: String,
+    last_event: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Source {
+    ssrc: u32,
+    highest: u16,
+    next_timestamp: u32,
+}
+
+impl Media {
+    /// Binds a port on `ip` and starts both threads. Nothing is sent before [`Media::send_to`]. `tone_hz` sounds
+    /// continuously at [`TONE_DBM0`]; without one, silence is sent.
+    pub fn open(ip: IpAddr, tone_hz: Option<f32>) -> io::Result<Self> {
+        let socket = UdpSocket::bind((ip, 0))?;
+        socket.set_read_timeout(Some(STOP_POLL))?;
+        let local = socket.local_addr()?;
+        let shared =
+            Arc::new(Shared { stop: AtomicBool::new(false), out: Mutex::default(), heard: Mutex::default() });
+        let sender = Sender::new(socket.try_clone()?, Arc::clone(&shared), tone_hz);
+        std::thread::Builder::new().name("tone".into()).stack_size(STACK).spawn(move || sender.run())?;
+        let listener = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("ear".into())
+            .stack_size(STACK)
+            .spawn(move || listen(&socket, &listener))?;
+        Ok(Self { local, shared })
+    }
+
+    /// Where RTP is received.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Sends to `to` from the next frame on; `None` stops sending, for a call on hold.
+    pub fn send_to(&self, to: Option<(SocketAddr, Law)>, event_payload_type: Option<u8>) {
+        let mut out = self.shared.out();
+        out.to = to;
+        out.event_payload_type = event_payload_type;
+    }
+
+    /// Sends digits (0-9, *, #, A-D) one after the other as telephone events (RFC 4733). False when the far end did not
+    /// negotiate them, or for any other character.
+    pub fn dial(&self, digits: &str) -> bool {
+        let codes: Option<Vec<u8>> = digits.chars().map(event_code).collect();
+        let mut out = self.shared.out();
+        match codes {
+            Some(codes) if out.event_payload_type.is_some() => out.digits.extend(codes),
+            _ => return false,
+        }
+        true
+    }
+
+    /// RTP packets sent.
+    pub fn sent(&self) -> u64 {
+        self.shared.out().sent
+    }
+
+    /// What is heard.
+    pub fn ear(&self) -> Ear {
+        Ear { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl Drop for Media {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Ear {
+    /// Level of one frequency over the last second, in dBov; silence when less than a second came in.
+    pub fn level_of(&self, freq_hz: f32) -> f32 {
+        let heard = self.shared.heard();
+        let Some(start) = heard.pcm.len().checked_sub(RATE as usize) else { return SILENCE_DBOV };
+        let samples: Vec<i16> = heard.pcm.range(start..).copied().collect();
+        drop(heard);
+        tone_level_dbov(&samples, RATE, freq_hz).max(SILENCE_DBOV)
+    }
+
+    /// Whether that tone is there, at [`HEARD_DBOV`] or more.
+    pub fn hears(&self, freq_hz: f32) -> bool {
+        self.level_of(freq_hz) >= HEARD_DBOV
+    }
+
+    /// The last samples, at 8,000 Hz; at most [`KEPT_SECONDS`].
+    pub fn pcm(&self) -> Vec<i16> {
+        self.shared.heard().pcm.iter().copied().collect()
+    }
+
+    /// Forgets the samples, so that what is heard from now on stands alone.
+    pub fn forget(&self) {
+        self.shared.heard().pcm.clear();
+    }
+
+    /// Counts since the call began.
+    pub fn received(&self) -> Received {
+        self.shared.heard().received
+    }
+
+    /// Digits received as telephone events.
+    pub fn digits(&self) -> String {
+        self.shared.heard().digits.clone()
+    }
+}
+
+impl Shared {
+    fn out(&self) -> MutexGuard<'_, Outgoing> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Sender {
+    socket: UdpSocket,
+    shared: Arc<Shared>,
+    tone: ToneGenerator,
+    sequence: u16,
+    timestamp: u32,
+    ssrc: u32,
+    event: Option<Event>,
+}
+
+/// A digit on its way.
+struct Event {
+    code: u8,
+    start: u32,
+    frames: u16,
+}
+
+impl Sender {
+    fn new(socket: UdpSocket, shared: Arc<Shared>, tone_hz: Option<f32>) -> Self {
+        let tones: Vec<Tone> =
+            tone_hz.map(|freq_hz| Tone { freq_hz, level_dbm0: TONE_DBM0 }).into_iter().collect();
+        let seed = crate::phone::random();
+        Self {
+            socket,
+            shared,
+            tone: ToneGenerator::new(RATE, &tones),
+            sequence: seed as u16,
+            timestamp: (seed >> 16) as u32,
+            ssrc: (seed >> 32) as u32,
+            event: None,
+        }
+    }
+
+    fn run(mut self) {
+        let mut deadline = Instant::now();
+        let mut first = true;
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            let mut samples = [0i16; FRAME];
+            self.tone.fill(&mut samples);
+            let (to, event_type, digit) = {
+                let mut out = self.shared.out();
+                let digit = if self.event.is_none() { out.digits.pop_front() } else { None };
+                out.sent += u64::from(out.to.is_some());
+                (out.to, out.event_payload_type, digit)
+            };
+            if let Some(code) = digit {
+                self.event = Some(Event { code, start: self.timestamp, frames: 0 });
+            }
+            if let Some((to, law)) = to {
+                let packet = match (self.event.as_mut(), event_type) {
+                    (Some(event), Some(kind)) => {
+                        event.frames += 1;
+                        let (start, payload) = (event.start, event_payload(event));
+                        let marker = event.frames == 1;
+                        if event.frames >= EVENT_FRAMES + EVENT_ENDS {
+                            self.event = None;
+                        }
+                        self.packet(kind, marker, start, &payload)
+                    }
+                    _ => {
+                        let mut payload = [0u8; FRAME];
+                        g711::encode(law, &samples, &mut payload);
+                        self.packet(law.payload_type(), std::mem::take(&mut first), self.timestamp, &payload)
+                    }
+                };
+                // A far end that is gone shows in what is received, not here.
+                let _ = self.socket.send_to(&packet, to);
+            }
+            self.timestamp = self.timestamp.wrapping_add(FRAME as u32);
+            deadline += FRAME_TIME;
+            std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    fn packet(&mut self, payload_type: u8, marker: bool, timestamp: u32, payload: &[u8]) -> Vec<u8> {
+        let mut packet = Vec::with_capacity(12 + payload.len());
+        packet.extend_from_slice(&[0x80, payload_type | (u8::from(marker) << 7)]);
+        packet.extend_from_slice(&self.sequence.to_be_bytes());
+        packet.extend_from_slice(&timestamp.to_be_bytes());
+        packet.extend_from_slice(&self.ssrc.to_be_bytes());
+        packet.extend_from_slice(payload);
+        self.sequence = self.sequence.wrapping_add(1);
+        packet
+    }
+}
+
+/// Event, end bit and volume, duration (RFC 4733, section 2.3). The end goes out three times.
+fn event_payload(event: &Event) -> [u8; 4] {
+    let ended = event.frames > EVENT_FRAMES;
+    let duration = event.frames.min(EVENT_FRAMES) * FRAME as u16;
+    let [high, low] = duration.to_be_bytes();
+    [event.code, if ended { 0x80 | EVENT_VOLUME } else { EVENT_VOLUME }, high, low]
+}
+
+fn event_code(digit: char) -> Option<u8> {
+    EVENTS.find(digit.to_ascii_uppercase()).map(|at| at as u8)
+}
+
+fn listen(socket: &UdpSocket, shared: &Shared) {
+    let mut packet = [0u8; 2048];
+    while !shared.stop.load(Ordering::Relaxed) {
+        if let Ok((length, _)) = socket.recv_from(&mut packet) {
+            shared.heard().take(&packet[..length], Instant::now());
+        }
+    }
+}
+
+impl Heard {
+    fn take(&mut self, packet: &[u8], now: Instant) {
+        let Some((header, payload)) = split(packet) else { return };
+        let payload_type = header[1] & 0x7f;
+        let sequence = u16::from_be_bytes([header[2], header[3]]);
+        let timestamp = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        let ssrc = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+        self.received.packets += 1;
+        if let Some(last) = self.last_arrival.replace(now) {
+            let gap_ms = now.duration_since(last).as_secs_f64() * 1000.0;
+            self.received.max_gap_ms = self.received.max_gap_ms.max(gap_ms);
+        }
+        let law = Law::of_payload_type(payload_type);
+        if law.is_none() {
+            self.event(timestamp, payload);
+        }
+        if self.source.as_ref().is_none_or(|source| source.ssrc != ssrc) {
+            self.source = Some(Source { ssrc, highest: sequence.wrapping_sub(1), next_timestamp: timestamp });
+        }
+        let Some(source) = &mut self.source else { return };
+        let step = sequence.wrapping_sub(source.highest);
+        if step == 0 || step > u16::MAX / 2 {
+            self.received.late += 1;
+            self.received.lost = self.received.lost.saturating_sub(u64::from(step != 0));
+            return;
+        }
+        self.received.lost += u64::from(step - 1);
+        source.highest = sequence;
+        let Some(law) = law else { return };
+        // Samples stay where their timestamps put them, so that a gap does not shift the phase of a tone.
+        let missing = timestamp.wrapping_sub(source.next_timestamp);
+        source.next_timestamp = timestamp.wrapping_add(payload.len() as u32);
+        if missing <= RATE {
+            self.pcm.extend(std::iter::repeat_n(0, missing as usize));
+        }
+        let mut samples = vec![0i16; payload.len()];
+        g711::decode(law, payload, &mut samples);
+        self.pcm.extend(samples);
+        let excess = self.pcm.len().saturating_sub(KEPT_SECONDS * RATE as usize);
+        self.pcm.drain(..excess);
+    }
+
+    fn event(&mut self, timestamp: u32, payload: &[u8]) {
+        let Some(code) = payload.first() else { return };
+        if payload.len() < 4 || self.last_event == Some(timestamp) {
+            return;
+        }
+        if let Some(digit) = EVENTS.chars().nth(usize::from(*code)) {
+            self.last_event = Some(timestamp);
+            self.digits.push(digit);
+        }
+    }
+}
+
+/// Fixed header and payload of an RTP packet (RFC 3550, section 5.1); RTCP on the same port is left out (RFC 5761).
+fn split(packet: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (header, rest) = packet.split_at_checked(12)?;
+    if header[0] >> 6 != 2 || (192..=223).contains(&header[1]) {
+        return None;
+    }
+    let mut rest = rest.get(usize::from(header[0] & 0x0f) * 4..)?;
+    if header[0] & 0x10 != 0 {
+        let words = u16::from_be_bytes([*rest.get(2)?, *rest.get(3)?]);
+        rest = rest.get(4 + usize::from(words) * 4..)?;
+    }
+    if header[0] & 0x20 != 0 {
+        rest = rest.get(..rest.len().checked_sub(usize::from(*rest.last()?))?)?;
+    }
+    Some((header, rest))
+}
+
+/// Level of the tone that is sent, in dBm0.
+pub const TONE_DBM0: f32 = -16.0;
+
+/// A tone counts as heard from this level on: far below what was sent, far above what companding leaves of another.
+pub const HEARD_DBOV: f32 = -40.0;
+
+/// Nothing at all.
+pub const SILENCE_DBOV: f32 = -127.0;
+
+/// Seconds of samples that are kept.
+pub const KEPT_SECONDS: usize = 10;
+
+const RATE: u32 = 8_000;
+const FRAME: usize = 160;
+const FRAME_TIME: Duration = Duration::from_millis(20);
+const STOP_POLL: Duration = Duration::from_millis(200);
+const STACK: usize = 256 * 1024;
+const EVENTS: &str = "0123456789*#ABCD";
+const EVENT_FRAMES: u16 = 5;
+const EVENT_ENDS: u16 = 3;
+const EVENT_VOLUME: u8 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(sequence: u16, tone: &mut ToneGenerator) -> Vec<u8> {
+        let (mut samples, mut payload) = ([0i16; FRAME], [0u8; FRAME]);
+        tone.fill(&mut samples);
+        g711::encode(Law::A, &samples, &mut payload);
+        let timestamp = u32::from(sequence) * 160;
+        let mut packet = vec![0x80, 8];
+        packet.extend(sequence.to_be_bytes());
+        packet.extend(timestamp.to_be_bytes());
+        packet.extend([0, 0, 0, 1]);
+        packet.extend(payload);
+        packet
+    }
+
+    fn ear(lost: impl Fn(u16) -> bool) -> Ear {
+        let mut tone = ToneGenerator::new(RATE, &[Tone { freq_hz: 700.0, level_dbm0: TONE_DBM0 }]);
+        let mut heard = Heard::default();
+        for sequence in 1..=60 {
+            let packet = packet(sequence, &mut tone);
+            if !lost(sequence) {
+                heard.take(&packet, Instant::now());
+            }
+        }
+        Ear {
+            shared: Arc::new(Shared { stop: false.into(), out: Mutex::default(), heard: Mutex::new(heard) }),
+        }
+    }
+
+    #[test]
+    fn the_ear_hears_the_tone_and_no_other() {
+        let ear = ear(|_| false);
+        let level = ear.level_of(700.0);
+        assert!((level - (TONE_DBM0 - 6.15)).abs() < 0.5, "{level}");
+        assert!(ear.hears(700.0));
+        assert!(!ear.hears(650.0) && !ear.hears(1400.0));
+        assert_eq!(ear.received().lost, 0);
+    }
+
+    #[test]
+    fn losses_are_counted_and_do_not_hide_the_tone() {
+        let ear = ear(|sequence| sequence % 10 == 5);
+        assert_eq!((ear.received().packets, ear.received().lost), (54, 6));
+        assert!((ear.received().loss() - 0.1).abs() < 1e-9);
+        assert!(ear.hears(700.0));
+    }
+
+    #[test]
+    fn less_than_a_second_is_silence() {
+        assert!(!ear(|sequence| sequence > 40).hears(700.0));
+    }
+
+    #[test]
+    fn noise_and_rtcp_are_no_media() {
+        assert_eq!(split(b"hello"), None);
+        assert_eq!(split(&[0x80, 200, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0]), None);
+    }
+}
