@@ -1,1 +1,20 @@
 //! Call control: owns the shards, writes the log, speaks to signalling, media and push, and answers the API.
+//!
+//! One task, the owner, is the only writer ([`owner`]). Around it: the streams of signalling ([`streams`]), the media nodes
+//! ([`nodes`]), the look-ups ([`routing`]), the API ([`api`]) and the CDRs ([`cdr`]). A restart folds the log, lets replicas
+//! and nodes show what they hold, and goes on.
+#![forbid(unsafe_code)]
+
+mod api;
+mod cdr;
+mod clock;
+mod config;
+mod facts;
+mod handle;
+mod nodes;
+mod owner;
+mod routing;
+mod streams;
+
+pub use config::Config;
+pub use handle::{CallControl, Deps};

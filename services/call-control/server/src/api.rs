@@ -1,0 +1,418 @@
+//! The API of calls: parse, ask the owner, project.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use sidetone_call_core::Routing;
+use sidetone_model::classify::{Class, Classify};
+use sidetone_model::command::{CallCommand, CallCommandKind};
+use sidetone_model::fact::CommandSubject;
+use sidetone_model::fold::{
+    CallView, ConferenceView, Fold, LegPhase, LegView, RecordingPhase, RecordingView,
+};
+use sidetone_model::ids::{CallId, ShardId, TenantId};
+use sidetone_model::party::Destination;
+use sidetone_model::time::Timestamp;
+use sidetone_model::wire;
+use sidetone_proto::callcontrol::v1 as pb;
+use sidetone_proto::callcontrol::v1::call_control_server::CallControl as CallControlApi;
+use sidetone_runtime::{Caller, status};
+use tonic::{Request, Response, Status};
+
+use crate::{CallControl, cdr};
+
+/// A command is carried out within this, or not at all.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(5);
+/// Calls on one page at most.
+const PAGE_MAX: u32 = 1000;
+const PAGE_DEFAULT: u32 = 100;
+
+/// A request that the API refuses by itself.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("{0}")]
+    Invalid(String),
+    #[error("call_id: no call has this id, or it ended more than an hour ago")]
+    NoSuchCall,
+    #[error("call control is stopping")]
+    Stopping,
+    #[error("the command was not carried out in time; ask again with the same idempotency_key")]
+    TooLate,
+}
+
+impl Classify for Refusal {
+    fn class(&self) -> Class {
+        match self {
+            Self::Invalid(_) => Class::Invalid,
+            Self::NoSuchCall => Class::NotFound,
+            Self::Stopping => Class::Unavailable,
+            Self::TooLate => Class::DeadlineExceeded,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid",
+            Self::NoSuchCall => "no_such_call",
+            Self::Stopping => "stopping",
+            Self::TooLate => "too_late",
+        }
+    }
+}
+
+fn parsed<T: std::str::FromStr<Err = sidetone_model::ids::IdError>>(
+    field: &'static str,
+    text: &str,
+) -> Result<T, Status> {
+    wire::id(field, text).map_err(|error| status(&error))
+}
+
+/// The tenant of a request, if the caller may act for it.
+fn tenant(caller: &Caller, text: &str) -> Result<TenantId, Status> {
+    let tenant = parsed("tenant", text)?;
+    caller.may(&tenant)?;
+    Ok(tenant)
+}
+
+impl CallControl {
+    async fn routing(&self, tenant: &TenantId, number: &str) -> Result<Routing, Status> {
+        self.router().resolve(tenant, number).await.map_err(|error| status(&error))
+    }
+
+    /// Carries out a command. The digest of the request without its key tells whether a repeated key has the same body.
+    async fn command(
+        &self,
+        kind: &'static str,
+        command: CallCommand,
+        body: &impl prost::Message,
+        (from, to): (Routing, Routing),
+    ) -> Result<Response<pb::CommandResponse>, Status> {
+        let outcome = self.carry_out(command, body.encode_to_vec(), (from, to)).await;
+        let result =
+            outcome.as_ref().map_or_else(|status| format!("{:?}", status.code()), |_| "ok".to_owned());
+        self.shared().telemetry.call_control.commands.with_label_values(&[kind, result.as_str()]).inc();
+        outcome.map(|subject| Response::new(to_response(subject)))
+    }
+
+    async fn carry_out(
+        &self,
+        command: CallCommand,
+        body: Vec<u8>,
+        (from, to): (Routing, Routing),
+    ) -> Result<CommandSubject, Status> {
+        if !(1..=128).contains(&command.key.len()) {
+            let problem = "idempotency_key: expected 1 to 128 characters".to_owned();
+            return Err(status(&Refusal::Invalid(problem)));
+        }
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let fingerprint = fingerprint(&body);
+        let command = Box::new(command);
+        let input = crate::owner::Input::Command { command, fingerprint, from, to, reply };
+        let sent = tokio::time::timeout(COMMAND_DEADLINE, async {
+            self.inputs().send(input).await.map_err(|_| Refusal::Stopping)?;
+            answer.await.map_err(|_| Refusal::Stopping)
+        });
+        let answer = sent.await.map_err(|_| status(&Refusal::TooLate))?.map_err(|error| status(&error))?;
+        answer.map_err(|error| status(&error))
+    }
+
+    async fn fold<T: Send + 'static>(
+        &self,
+        tenant: &TenantId,
+        look: impl FnOnce(&Fold) -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        let index = usize::from(ShardId::of(tenant, self.shared().shards).0);
+        self.look(move |shards| look(shards[index].fold())).await.ok_or_else(|| status(&Refusal::Stopping))
+    }
+}
+
+fn fingerprint(body: &[u8]) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body);
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest.as_ref());
+    bytes
+}
+
+#[tonic::async_trait]
+impl CallControlApi for CallControl {
+    async fn place_call(
+        &self,
+        request: Request<pb::PlaceCallRequest>,
+    ) -> Result<Response<pb::CommandResponse>, Status> {
+        let caller = Caller::of(&request);
+        let mut request = request.into_inner();
+        let tenant = tenant(&caller, &request.tenant)?;
+        let from = self.routing(&tenant, &request.from).await?;
+        let to = self.routing(&tenant, &request.to).await?;
+        let kind = CallCommandKind::Place {
+            from: from.destination.clone().unwrap_or(Destination::Wait),
+            from_number: request.from.clone().into(),
+            to: to.destination.clone().unwrap_or(Destination::Wait),
+            to_number: request.to.clone().into(),
+        };
+        let key = std::mem::take(&mut request.idempotency_key).into();
+        self.command("place_call", CallCommand { tenant, key, kind }, &request, (from, to)).await
+    }
+
+    async fn answer_leg(
+        &self,
+        request: Request<pb::AnswerLegRequest>,
+    ) -> Result<Response<pb::CommandResponse>, Status> {
+        let caller = Caller::of(&request);
+        let mut request = request.into_inner();
+        let tenant = tenant(&caller, &request.tenant)?;
+        let to = self.routing(&tenant, &request.to).await?;
+        let kind = CallCommandKind::Answer {
+            leg: parsed("leg_id", &request.leg_id)?,
+            to: to.destination.clone().unwrap_or(Destination::Wait),
+            to_number: request.to.clone().into(),
+        };
+        let key = std::mem::take(&mut request.idempotency_key).into();
+        self.command("answer_leg", CallCommand { tenant, key, kind }, &request, (Routing::default(), to))
+            .await
+    }
+
+    async fn hang_up(
+        &self,
+        request: Request<pb::HangUpRequest>,
+    ) -> Result<Response<pb::CommandResponse>, Status> {
+        use pb::hang_up_request::Subject;
+        let caller = Caller::of(&request);
+        let mut request = request.into_inner();
+        let tenant = tenant(&caller, &request.tenant)?;
+        let kind = match &request.subject {
+            Some(Subject::CallId(call)) => CallCommandKind::HangUpCall { call: parsed("call_id", call)? },
+            Some(Subject::LegId(leg)) => CallCommandKind::HangUpLeg { leg: parsed("leg_id", leg)? },
+            None => {
+                let problem = "call_id or leg_id: one of them must be set".to_owned();
+                return Err(status(&Refusal::Invalid(problem)));
+            }
+        };
+        let key = std::mem::take(&mut request.idempotency_key).into();
+        self.command("hang_up", CallCommand { tenant, key, kind }, &request, Default::default()).await
+    }
+
+    async fn start_recording(
+        &self,
+        request: Request<pb::StartRecordingRequest>,
+    ) -> Result<Response<pb::CommandResponse>, Status> {
+        let caller = Caller::of(&request);
+        let mut request = request.into_inner();
+        let tenant = tenant(&caller, &request.tenant)?;
+        let call = parsed("call_id", &request.call_id)?;
+        let kind = CallCommandKind::StartRecording { call, stereo: request.stereo };
+        let key = std::mem::take(&mut request.idempotency_key).into();
+        self.command("start_recording", CallCommand { tenant, key, kind }, &request, Default::default()).await
+    }
+
+    async fn stop_recording(
+        &self,
+        request: Request<pb::StopRecordingRequest>,
+    ) -> Result<Response<pb::CommandResponse>, Status> {
+        let caller = Caller::of(&request);
+        let mut request = request.into_inner();
+        let tenant = tenant(&caller, &request.tenant)?;
+        let kind =
+            CallCommandKind::StopRecording { recording: parsed("recording_id", &request.recording_id)? };
+        let key = std::mem::take(&mut request.idempotency_key).into();
+        self.command("stop_recording", CallCommand { tenant, key, kind }, &request, Default::default()).await
+    }
+
+    async fn list_calls(
+        &self,
+        request: Request<pb::ListCallsRequest>,
+    ) -> Result<Response<pb::ListCallsResponse>, Status> {
+        let caller = Caller::of(&request);
+        let request = request.into_inner();
+        let tenant = tenant(&caller, &request.tenant)?;
+        let after = match request.after_call_id.as_str() {
+            "" => None,
+            id => Some(parsed::<CallId>("after_call_id", id)?),
+        };
+        let limit = match request.limit {
+            0 => PAGE_DEFAULT,
+            limit => limit.min(PAGE_MAX),
+        } as usize;
+        let of = tenant.clone();
+        let mut calls = self
+            .fold(&tenant, move |fold| {
+                let live = fold.calls().filter(|call| call.ended.is_none() && call.tenant == of);
+                let page = live.filter(|call| after.is_none_or(|after| call.call > after)).take(limit + 1);
+                page.map(|call| call_to_proto(call, fold)).collect::<Vec<_>>()
+            })
+            .await?;
+        let more = calls.len() > limit;
+        calls.truncate(limit);
+        Ok(Response::new(pb::ListCallsResponse { calls, more }))
+    }
+
+    async fn get_call(&self, request: Request<pb::GetCallRequest>) -> Result<Response<pb::Call>, Status> {
+        let caller = Caller::of(&request);
+        let request = request.into_inner();
+        let tenant = tenant(&caller, &request.tenant)?;
+        let call = parsed::<CallId>("call_id", &request.call_id)?;
+        let of = tenant.clone();
+        let found = self
+            .fold(&tenant, move |fold| {
+                fold.call(call).filter(|view| view.tenant == of).map(|view| call_to_proto(view, fold))
+            })
+            .await?;
+        found.map(Response::new).ok_or_else(|| status(&Refusal::NoSuchCall))
+    }
+
+    async fn list_conferences(
+        &self,
+        request: Request<pb::ListConferencesRequest>,
+    ) -> Result<Response<pb::ListConferencesResponse>, Status> {
+        let caller = Caller::of(&request);
+        let tenant = tenant(&caller, &request.get_ref().tenant)?;
+        let of = tenant.clone();
+        let conferences = self
+            .fold(&tenant, move |fold| {
+                let own = fold.conferences().filter(|meeting| meeting.tenant == of);
+                own.map(|meeting| conference_to_proto(meeting, fold)).collect()
+            })
+            .await?;
+        Ok(Response::new(pb::ListConferencesResponse { conferences }))
+    }
+
+    async fn list_nodes(
+        &self,
+        request: Request<pb::ListNodesRequest>,
+    ) -> Result<Response<pb::ListNodesResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let legs = self.look(|shards| {
+            let live = shards.iter().flat_map(|shard| shard.fold().legs()).filter(|leg| leg.is_live());
+            live.map(|leg| leg.replica.clone()).collect::<Vec<_>>()
+        });
+        let legs = legs.await.ok_or_else(|| status(&Refusal::Stopping))?;
+        let signalling = self.replica_infos().into_iter().map(|info| pb::SignallingNode {
+            legs: legs.iter().filter(|replica| **replica == info.replica).count() as u32,
+            replica_id: info.replica.to_string(),
+            boot_id: info.boot.to_string(),
+            draining: info.draining,
+        });
+        let mut signalling: Vec<_> = signalling.collect();
+        signalling.sort_by(|a, b| a.replica_id.cmp(&b.replica_id));
+        Ok(Response::new(pb::ListNodesResponse { media: self.router().nodes.list(), signalling }))
+    }
+
+    type QueryCdrsStream = BoxStream<'static, Result<pb::Cdr, Status>>;
+
+    async fn query_cdrs(
+        &self,
+        request: Request<pb::QueryCdrsRequest>,
+    ) -> Result<Response<Self::QueryCdrsStream>, Status> {
+        let caller = Caller::of(&request);
+        let request = request.into_inner();
+        let tenant = tenant(&caller, &request.tenant)?;
+        let shared = self.shared();
+        let shard = ShardId::of(&tenant, shared.shards);
+        let records = cdr::records(Arc::clone(&shared.store), shard, request.follow).await?;
+        let until = if request.until_unix_ms == 0 { u64::MAX } else { request.until_unix_ms };
+        let wanted = records.try_filter_map(move |(_, record)| {
+            let ended = record.ended_at.as_millis();
+            let call = request.call_id.is_empty() || record.call.to_string() == request.call_id;
+            let wanted = record.tenant == tenant && call && (request.from_unix_ms..until).contains(&ended);
+            std::future::ready(Ok(wanted.then(|| cdr::to_proto(&record))))
+        });
+        let stopping = shared.lifecycle.stopping();
+        Ok(Response::new(wanted.take_until(stopping.cancelled_owned()).boxed()))
+    }
+}
+
+fn to_response(subject: CommandSubject) -> pb::CommandResponse {
+    use pb::command_response::Subject;
+    let subject = match subject {
+        CommandSubject::Call(call) => Subject::CallId(call.to_string()),
+        CommandSubject::Leg(leg) => Subject::LegId(leg.to_string()),
+        CommandSubject::Recording(recording) => Subject::RecordingId(recording.to_string()),
+    };
+    pb::CommandResponse { subject: Some(subject) }
+}
+
+fn millis(at: Option<Timestamp>) -> u64 {
+    at.map_or(0, Timestamp::as_millis)
+}
+
+fn call_to_proto(call: &CallView, fold: &Fold) -> pb::Call {
+    pb::Call {
+        call_id: call.call.to_string(),
+        tenant: call.tenant.to_string(),
+        from: Some((&call.from).into()),
+        dialled: call.dialled.to_string(),
+        destination: call.destination.as_ref().map(Into::into),
+        created_unix_ms: call.created_at.as_millis(),
+        answered_unix_ms: millis(call.answered_at),
+        ended_unix_ms: millis(call.ended.as_ref().map(|(at, _)| *at)),
+        legs: call.legs.iter().filter_map(|leg| fold.leg(*leg)).map(leg_to_proto).collect(),
+        recordings: call
+            .recordings
+            .iter()
+            .filter_map(|id| fold.recording(*id))
+            .map(recording_to_proto)
+            .collect(),
+        termination: call.ended.as_ref().map(|(_, termination)| termination.into()),
+    }
+}
+
+fn leg_to_proto(leg: &LegView) -> pb::Leg {
+    let state = match leg.phase {
+        LegPhase::SettingUp => pb::LegState::SettingUp,
+        LegPhase::Waiting => pb::LegState::Waiting,
+        LegPhase::Ringing => pb::LegState::Ringing,
+        LegPhase::Answered => pb::LegState::Answered,
+        LegPhase::Ended => pb::LegState::Ended,
+    };
+    pb::Leg {
+        leg_id: leg.leg.to_string(),
+        party: Some((&leg.party).into()),
+        incoming: leg.incoming,
+        state: state.into(),
+        node_id: leg.node.as_ref().map(|(node, _)| node.to_string()).unwrap_or_default(),
+        replica_id: leg.replica.to_string(),
+        created_unix_ms: leg.created_at.as_millis(),
+        answered_unix_ms: millis(leg.answered_at),
+        ended_unix_ms: millis(leg.ended.as_ref().map(|(at, _)| *at)),
+        termination: leg.ended.as_ref().map(|(_, termination)| termination.into()),
+        conference_id: leg.conference.map(|id| id.to_string()).unwrap_or_default(),
+        sip_call_id: leg.sip_call_id.to_string(),
+    }
+}
+
+fn recording_to_proto(view: &RecordingView) -> pb::Recording {
+    let mut recording = pb::Recording {
+        recording_id: view.recording.to_string(),
+        node_id: view.node.to_string(),
+        stereo: view.stereo,
+        ..pb::Recording::default()
+    };
+    match &view.phase {
+        RecordingPhase::Running => recording.set_state(pb::RecordingState::Running),
+        RecordingPhase::Failed(_) => recording.set_state(pb::RecordingState::Failed),
+        RecordingPhase::Finished { file, duration_ms, size_bytes } => {
+            recording.set_state(pb::RecordingState::Finished);
+            recording.file = file.to_string();
+            recording.duration_ms = *duration_ms;
+            recording.size_bytes = *size_bytes;
+        }
+    }
+    recording
+}
+
+fn conference_to_proto(meeting: &ConferenceView, fold: &Fold) -> pb::Conference {
+    pb::Conference {
+        conference_id: meeting.conference.to_string(),
+        room: meeting.room.to_string(),
+        node_id: meeting.node.to_string(),
+        started_unix_ms: meeting.started_at.as_millis(),
+        participants: meeting
+            .participants
+            .iter()
+            .filter_map(|leg| fold.leg(*leg))
+            .map(leg_to_proto)
+            .collect(),
+    }
+}

@@ -1,0 +1,136 @@
+//! Call detail records: projected from the log, for queries and into files.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use sidetone_model::fold::{Cdr, CdrKind, Fold};
+use sidetone_model::ids::ShardId;
+use sidetone_model::time::Timestamp;
+use sidetone_proto::callcontrol::v1 as pb;
+use sidetone_store::{Expect, Store};
+use tonic::Status;
+
+use crate::CallControl;
+use crate::facts::{self, Cursor};
+
+/// How long ended calls are kept while folding; nothing looks at them after their last record.
+const ENDED_KEPT_MS: u64 = 60_000;
+
+/// Every record of a shard, from the oldest fact that is kept, and, with `follow`, those that come.
+pub(crate) async fn records(
+    store: Arc<dyn Store>,
+    shard: ShardId,
+    follow: bool,
+) -> Result<BoxStream<'static, Result<(Cursor, Cdr), Status>>, Status> {
+    let facts = facts::read(store, shard, Cursor::START, follow).await?;
+    let mut fold = Fold::default();
+    let mut seen = 0u32;
+    let records = facts.try_filter_map(move |(cursor, fact)| {
+        fold.apply(&fact);
+        let record = Cdr::project(&fact, &fold);
+        seen = seen.wrapping_add(1);
+        if seen.is_multiple_of(1024) {
+            let before = fact.at.as_millis().saturating_sub(ENDED_KEPT_MS);
+            fold.forget_ended(Timestamp::from_millis(before));
+        }
+        std::future::ready(Ok(record.map(|record| (cursor, record))))
+    });
+    Ok(records.boxed())
+}
+
+/// A record in the form of the contract.
+pub(crate) fn to_proto(cdr: &Cdr) -> pb::Cdr {
+    let kind = match cdr.kind {
+        CdrKind::Leg => pb::cdr::Kind::Leg,
+        CdrKind::Call => pb::cdr::Kind::Call,
+    };
+    let user = |party: &sidetone_model::party::Party| party.user.as_ref().map(ToString::to_string);
+    let far_end = if cdr.incoming { &cdr.from } else { &cdr.to };
+    pb::Cdr {
+        kind: kind.into(),
+        tenant: cdr.tenant.to_string(),
+        call_id: cdr.call.to_string(),
+        leg_id: cdr.leg.map(|leg| leg.to_string()).unwrap_or_default(),
+        direction: if cdr.incoming { "incoming" } else { "outgoing" }.to_owned(),
+        from_number: cdr.from.number.to_string(),
+        from_user: user(&cdr.from).unwrap_or_default(),
+        to_number: cdr.to.number.to_string(),
+        to_user: user(&cdr.to).unwrap_or_default(),
+        device: far_end.device.as_ref().map(ToString::to_string).unwrap_or_default(),
+        started_unix_ms: cdr.started_at.as_millis(),
+        answered_unix_ms: cdr.answered_at.map_or(0, Timestamp::as_millis),
+        ended_unix_ms: cdr.ended_at.as_millis(),
+        talk_ms: cdr.talk_ms(),
+        outcome: cdr.termination.cause.outcome().label().to_owned(),
+        cause: cdr.termination.cause.label().to_owned(),
+        sip_status: cdr.termination.sip_status.unwrap_or(0).into(),
+        text: cdr.termination.text.to_string(),
+        node_id: cdr.node.as_ref().map(ToString::to_string).unwrap_or_default(),
+        replica_id: cdr.replica.as_ref().map(ToString::to_string).unwrap_or_default(),
+        sip_call_id: cdr.sip_call_id.to_string(),
+    }
+}
+
+/// Writes every record into a file of its day, if a folder is given.
+pub(crate) fn start(control: &CallControl, folder: Option<&Path>) -> anyhow::Result<()> {
+    let Some(folder) = folder else { return Ok(()) };
+    std::fs::create_dir_all(folder).with_context(|| format!("call_control.cdr_dir {}", folder.display()))?;
+    for shard in (0..control.shared().shards).map(ShardId) {
+        let (control, folder) = (control.clone(), folder.to_owned());
+        tokio::spawn(async move {
+            let stopping = control.shared().lifecycle.stopping();
+            while !stopping.is_cancelled() {
+                let store = Arc::clone(&control.shared().store);
+                tokio::select! {
+                    Err(error) = export(store, shard, &folder) => {
+                        tracing::warn!(%shard, %error, "CDRs could not be written; trying again");
+                    }
+                    () = stopping.cancelled() => return,
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Writes what is behind the shard's cursor, and then what comes. A record is written before the cursor moves: after a crash
+/// one may be there twice, none is missing.
+async fn export(store: Arc<dyn Store>, shard: ShardId, folder: &Path) -> anyhow::Result<()> {
+    let key = format!("cdr-cursors/{shard}");
+    let kept = store.get(&key).await?;
+    let mut done = kept.and_then(|entry| parse_cursor(&entry.value)).unwrap_or(Cursor::START);
+    let mut records = records(Arc::clone(&store), shard, true).await?;
+    while let Some((cursor, record)) = records.next().await.transpose()? {
+        if cursor <= done && done != Cursor::START {
+            continue;
+        }
+        let line = serde_json::to_string(&to_proto(&record))?;
+        let path = file_of(folder, record.ended_at);
+        tokio::task::spawn_blocking(move || append_line(&path, &line)).await??;
+        done = cursor;
+        store.put(&key, Bytes::from(done.to_string()), None, Expect::Any).await?;
+    }
+    Ok(())
+}
+
+fn parse_cursor(value: &[u8]) -> Option<Cursor> {
+    Cursor::parse(std::str::from_utf8(value).ok()?)
+}
+
+/// `cdrs-2026-11-21.jsonl`, in UTC.
+fn file_of(folder: &Path, at: Timestamp) -> PathBuf {
+    let day = jiff::Timestamp::from_millisecond(at.as_millis() as i64).unwrap_or_default();
+    folder.join(format!("cdrs-{}.jsonl", day.strftime("%Y-%m-%d")))
+}
+
+fn append_line(path: &Path, line: &str) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+    writeln!(file, "{line}")
+}

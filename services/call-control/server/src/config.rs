@@ -1,0 +1,70 @@
+//! The `[call_control]` section of the configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use sidetone_call_core::Limits;
+use sidetone_runtime::config::ConfigError;
+
+/// How call control is set up.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Logs into which the tenants are spread, 1 to 1024. Fixed for the life of a store. Default 16.
+    pub shards: u16,
+    /// How long a called phone may ring, in seconds, 5 to 300. Default 60.
+    pub ring_timeout_s: u64,
+    /// How long something that is missing or unknown after a restart is waited for, in seconds, 1 to 300. Default 10.
+    pub grace_s: u64,
+    /// How often media nodes are told which legs are still wanted, in seconds, 1 to 3600. Default 15.
+    pub refresh_s: u64,
+    /// Steps after which a snapshot is made, at least 100. Default 10000.
+    pub snapshot_records: u64,
+    /// How long facts are kept for events and CDRs, in days, 1 to 3650. Default 30.
+    pub retention_days: u64,
+    /// Folder for CDRs as JSON lines, one file a day; none (default) writes no files.
+    pub cdr_dir: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            shards: 16,
+            ring_timeout_s: 60,
+            grace_s: 10,
+            refresh_s: 15,
+            snapshot_records: 10_000,
+            retention_days: 30,
+            cdr_dir: None,
+        }
+    }
+}
+
+impl Config {
+    /// Looks for mistakes that types cannot show.
+    pub fn check(&self, errors: &mut Vec<ConfigError>) {
+        let mut range = |key: &str, value: u64, min: u64, max: u64| {
+            if !(min..=max).contains(&value) {
+                errors.push(ConfigError::new(
+                    format!("call_control.{key}"),
+                    format!("expected {min} to {max}"),
+                ));
+            }
+        };
+        range("shards", self.shards.into(), 1, 1024);
+        range("ring_timeout_s", self.ring_timeout_s, 5, 300);
+        range("grace_s", self.grace_s, 1, 300);
+        range("refresh_s", self.refresh_s, 1, 3600);
+        range("snapshot_records", self.snapshot_records, 100, u64::MAX);
+        range("retention_days", self.retention_days, 1, 3650);
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            ring_timeout: Duration::from_secs(self.ring_timeout_s),
+            grace: Duration::from_secs(self.grace_s),
+            ..Limits::default()
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Starting and holding call control.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sidetone_call_core::Shard;
+use sidetone_directory::Directory;
+use sidetone_model::ids::{IdSource, ShardId};
+use sidetone_runtime::Lifecycle;
+use sidetone_runtime::link::{MediaConnector, PushService};
+use sidetone_store::Store;
+use sidetone_telemetry::Telemetry;
+use tokio::sync::{mpsc, watch};
+
+use crate::config::Config;
+use crate::nodes::Nodes;
+use crate::owner::log::Log;
+use crate::owner::{INPUTS_MAX, Input, Owner, OwnerParts, ReplicaInfo};
+use crate::routing::Router;
+use crate::{cdr, clock};
+
+/// What call control needs.
+pub struct Deps {
+    /// Where the logs are.
+    pub store: Arc<dyn Store>,
+    /// Who there is.
+    pub directory: Directory,
+    /// The way to media nodes.
+    pub media: Arc<dyn MediaConnector>,
+    /// The way to the push service. Waking devices begins with a later release; the place is kept.
+    pub push: Option<Arc<PushService>>,
+    /// Instruments.
+    pub telemetry: Arc<Telemetry>,
+    /// The process.
+    pub lifecycle: Lifecycle,
+}
+
+/// Call control, running. Clones are the same one.
+#[derive(Clone)]
+pub struct CallControl {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) router: Router,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) shards: u16,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) replica_infos: Arc<Mutex<Vec<ReplicaInfo>>>,
+    finished: watch::Receiver<bool>,
+}
+
+impl CallControl {
+    /// Folds the logs and starts. Returns when it can take calls, as far as it is concerned.
+    ///
+    /// # Errors
+    /// When a log cannot be read.
+    pub async fn start(config: Config, deps: Deps) -> anyhow::Result<Self> {
+        let component = deps.lifecycle.component("call-control");
+        let mut seed = [0; 32];
+        rand::fill(&mut seed);
+        let boot = IdSource::seeded(seed).make(clock::now());
+        let mut shards = Vec::new();
+        for shard in (0..config.shards).map(ShardId) {
+            rand::fill(&mut seed);
+            let mut state = Shard::new(config.limits(), seed);
+            let log = Log::open(Arc::clone(&deps.store), shard, boot, &mut state).await?;
+            state.begin(clock::now());
+            shards.push((state, log));
+        }
+        let (inputs, receiver) = mpsc::channel(INPUTS_MAX);
+        let refresh = Duration::from_secs(config.refresh_s);
+        let nodes = Nodes::new(deps.media, inputs.clone(), Arc::clone(&deps.telemetry), refresh);
+        let replica_infos = Arc::default();
+        let owner = Owner::new(OwnerParts {
+            boot,
+            shards,
+            inputs: receiver,
+            nodes: Arc::clone(&nodes),
+            telemetry: Arc::clone(&deps.telemetry),
+            snapshot_records: config.snapshot_records,
+            replica_infos: Arc::clone(&replica_infos),
+        });
+        let finished = run(owner, &deps.lifecycle);
+        tokio::spawn(Arc::clone(&nodes).follow(Arc::clone(&deps.store), deps.lifecycle.stopping()));
+        let shared = Shared {
+            inputs,
+            router: Router { directory: deps.directory, nodes },
+            store: deps.store,
+            shards: config.shards,
+            telemetry: deps.telemetry,
+            lifecycle: deps.lifecycle,
+            replica_infos,
+            finished,
+        };
+        let new = Self { shared: Arc::new(shared) };
+        cdr::start(&new, config.cdr_dir.as_deref())?;
+        crate::facts::start_trimming(&new, config.retention_days);
+        component.set_ready(true);
+        Ok(new)
+    }
+
+    /// Waits until the owner has stopped.
+    pub async fn finished(&self) {
+        let mut finished = self.shared.finished.clone();
+        // The owner's task drops the sender at the latest.
+        drop(finished.wait_for(|finished| *finished).await);
+    }
+
+    /// Waits until no call is live.
+    pub async fn idle(&self) {
+        loop {
+            let live = |shards: &[&Shard]| {
+                shards.iter().any(|shard| shard.fold().calls().any(|call| call.ended.is_none()))
+            };
+            match self.look(live).await {
+                Some(true) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Some(false) | None => return,
+            }
+        }
+    }
+
+    /// Looks at the shards between two steps; none when the owner has stopped.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&[&Shard]) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let look = Input::Look(Box::new(move |shards| drop(reply.send(look(shards)))));
+        self.shared.inputs.send(look).await.ok()?;
+        answer.await.ok()
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(crate) fn inputs(&self) -> mpsc::Sender<Input> {
+        self.shared.inputs.clone()
+    }
+
+    pub(crate) fn router(&self) -> Router {
+        self.shared.router.clone()
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.shared.lifecycle.stopping().is_cancelled() || *self.shared.finished.borrow()
+    }
+
+    pub(crate) fn replica_infos(&self) -> Vec<ReplicaInfo> {
+        self.shared.replica_infos.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Runs the owner. When it loses its log the process must not go on: somebody else owns the shards now.
+fn run(owner: Owner, lifecycle: &Lifecycle) -> watch::Receiver<bool> {
+    let (sender, finished) = watch::channel(false);
+    let lifecycle = lifecycle.clone();
+    tokio::spawn(async move {
+        let stopping = lifecycle.stopping();
+        tokio::select! {
+            outcome = owner.run() => if let Err(error) = outcome {
+                tracing::error!(%error, "call control stops");
+                lifecycle.stop();
+            },
+            () = stopping.cancelled() => {}
+        }
+        let _ = sender.send(true);
+    });
+    finished
+}

@@ -1,0 +1,203 @@
+//! Asking a node: lanes that keep the order of requests of one leg, deadlines, and repeated requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sidetone_call_core::{Connection, MediaFailure, MediaReply, MediaRequest};
+use sidetone_model::classify::Class;
+use sidetone_model::ids::BootId;
+use sidetone_model::wire;
+use sidetone_proto::media::v1::connect_leg_request as connect;
+use sidetone_proto::media::v1::*;
+use sidetone_runtime::grpc::status;
+use sidetone_runtime::link::MediaService;
+use tokio::sync::mpsc;
+use tonic::{Request, Status};
+
+use super::registry::{NodeLife, Nodes};
+use crate::owner::Input;
+
+/// Lanes of a node: so many requests are under way at once.
+pub(super) const LANES: usize = 16;
+/// Requests that may wait in one lane. More, and the node counts as unreachable for them.
+const LANE_MAX: usize = 1024;
+/// How often a request is repeated that got no answer.
+const TRIES: u32 = 3;
+const BETWEEN_TRIES: Duration = Duration::from_millis(150);
+/// Past this a node is as good as gone.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// One lane, as it is filled.
+pub(super) struct Lane(mpsc::Sender<(usize, MediaRequest)>);
+
+/// One lane, as it is emptied.
+pub(super) type LaneEnd = mpsc::Receiver<(usize, MediaRequest)>;
+
+impl Lane {
+    #[allow(clippy::new_ret_no_self, reason = "a lane has two ends")]
+    pub(super) fn new() -> (Self, LaneEnd) {
+        let (sender, receiver) = mpsc::channel(LANE_MAX);
+        (Self(sender), receiver)
+    }
+
+    /// Hands the request back when the lane is full or its node is gone.
+    pub(super) fn push(&self, shard: usize, request: MediaRequest) -> Option<MediaRequest> {
+        self.0.try_send((shard, request)).err().map(|error| error.into_inner().1)
+    }
+}
+
+/// Empties a lane for as long as the node lives; what is left then is refused.
+pub(super) async fn serve(
+    nodes: Arc<Nodes>,
+    life: Arc<NodeLife>,
+    service: Arc<MediaService>,
+    mut lane: LaneEnd,
+) {
+    loop {
+        let next = tokio::select! {
+            next = lane.recv() => next,
+            () = life.over.cancelled() => { lane.close(); lane.recv().await }
+        };
+        let Some((shard, request)) = next else { return };
+        let answer = if life.over.is_cancelled() {
+            Err(unreachable_node())
+        } else {
+            tokio::select! {
+                answer = ask_until_answered(&*service, &request) => answer,
+                () = life.over.cancelled() => Err(unreachable_node()),
+            }
+        };
+        let node = life.node.clone();
+        if nodes.inputs.send(Input::Media { shard, node, request, answer }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What is said of a node that is not there.
+pub(super) fn unreachable_node() -> MediaFailure {
+    MediaFailure { class: Class::Unavailable, text: "the media node cannot be reached".into() }
+}
+
+async fn ask_until_answered(
+    service: &MediaService,
+    request: &MediaRequest,
+) -> Result<MediaReply, MediaFailure> {
+    let mut failure = unreachable_node();
+    for _ in 0..TRIES {
+        let answer = tokio::time::timeout(DEADLINE, ask(service, request));
+        match answer.await.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time"))) {
+            Ok(reply) => return Ok(reply),
+            Err(problem) => {
+                let class = status::class(&problem);
+                failure = MediaFailure { class, text: problem.message().into() };
+                // A draining node says so, and will not change its mind.
+                let transport = matches!(class, Class::DeadlineExceeded) || problem.source_is_transport();
+                if !transport {
+                    return Err(failure);
+                }
+            }
+        }
+        tokio::time::sleep(BETWEEN_TRIES).await;
+    }
+    Err(failure)
+}
+
+trait SourceIsTransport {
+    fn source_is_transport(&self) -> bool;
+}
+
+impl SourceIsTransport for Status {
+    fn source_is_transport(&self) -> bool {
+        std::error::Error::source(self).is_some()
+    }
+}
+
+async fn ask(service: &MediaService, request: &MediaRequest) -> Result<MediaReply, Status> {
+    match request.clone() {
+        MediaRequest::CreateLeg { leg, call, tenant, remote, signalling_ip } => {
+            let policy = ReceivePolicy {
+                mode: receive_policy::Mode::Nat.into(),
+                signalling_ip: signalling_ip.map(|ip| ip.to_string()).unwrap_or_default(),
+            };
+            let request = CreateLegRequest {
+                leg_id: leg.to_string(),
+                call_id: call.to_string(),
+                tenant: tenant.to_string(),
+                realm: String::new(),
+                remote: remote.as_ref().map(Into::into),
+                policy: Some(policy),
+                encodings: Vec::new(),
+            };
+            let answer = service.create_leg(Request::new(request)).await?.into_inner();
+            let boot =
+                wire::id::<BootId>("CreateLegResponse.boot_id", &answer.boot_id).map_err(unreadable)?;
+            Ok(MediaReply::Created { local: described(answer.local)?, boot })
+        }
+        MediaRequest::UpdateLeg { leg, remote, is_answer } => {
+            let request =
+                UpdateLegRequest { leg_id: leg.to_string(), remote: Some((&remote).into()), is_answer };
+            let answer = service.update_leg(Request::new(request)).await?.into_inner();
+            Ok(MediaReply::Updated { local: described(answer.local)? })
+        }
+        MediaRequest::ConnectLeg { leg, to } => {
+            let to = Some(match to {
+                Connection::Nothing => connect::To::Nothing(connect::Nothing {}),
+                Connection::Peer(peer) => connect::To::PeerLegId(peer.to_string()),
+                Connection::Mix(mix) => connect::To::MixId(mix.to_string()),
+                Connection::Echo => connect::To::Echo(connect::Echo {}),
+            });
+            service.connect_leg(Request::new(ConnectLegRequest { leg_id: leg.to_string(), to })).await?;
+            Ok(MediaReply::Done)
+        }
+        other => ask_rest(service, other).await,
+    }
+}
+
+async fn ask_rest(service: &MediaService, request: MediaRequest) -> Result<MediaReply, Status> {
+    match request {
+        MediaRequest::ReleaseLeg { leg } => {
+            service.release_leg(Request::new(ReleaseLegRequest { leg_id: leg.to_string() })).await?;
+        }
+        MediaRequest::Play { leg, prompt, repeat } => {
+            let request = PlayRequest {
+                playback_id: leg.to_string(),
+                target: Some(play_request::Target::LegId(leg.to_string())),
+                prompt: prompt.into(),
+                repeat,
+            };
+            service.play(Request::new(request)).await?;
+        }
+        MediaRequest::StartRecording { recording, tenant, call, legs, stereo } => {
+            let request = StartRecordingRequest {
+                recording_id: recording.to_string(),
+                tenant: tenant.to_string(),
+                call_id: call.to_string(),
+                leg_ids: legs.iter().map(ToString::to_string).collect(),
+                stereo,
+            };
+            service.start_recording(Request::new(request)).await?;
+        }
+        MediaRequest::StopRecording { recording } => {
+            let request = StopRecordingRequest { recording_id: recording.to_string() };
+            service.stop_recording(Request::new(request)).await?;
+        }
+        MediaRequest::AckRecording { recording } => {
+            let request = AckRecordingRequest { recording_id: recording.to_string() };
+            service.ack_recording(Request::new(request)).await?;
+        }
+        MediaRequest::CreateLeg { .. } | MediaRequest::UpdateLeg { .. } | MediaRequest::ConnectLeg { .. } => {
+        }
+    }
+    Ok(MediaReply::Done)
+}
+
+fn described(
+    description: Option<sidetone_proto::types::v1::MediaDescription>,
+) -> Result<sidetone_model::media::MediaDescription, Status> {
+    wire::message::<_, sidetone_model::media::MediaDescription>("local", description).map_err(unreadable)
+}
+
+fn unreadable(error: wire::WireError) -> Status {
+    Status::internal(format!("the media node's answer cannot be read: {error}"))
+}

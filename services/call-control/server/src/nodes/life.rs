@@ -1,0 +1,170 @@
+//! One life of one node, from its registration to its loss.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use sidetone_call_core::{FinishedRecording, HeldMedia};
+use sidetone_model::termination::Termination;
+use sidetone_model::wire;
+use sidetone_proto::media::v1 as pb;
+use sidetone_proto::media::v1::media_event::Kind;
+use sidetone_runtime::link::MediaService;
+use tonic::{Request, Status};
+
+use super::ask::{self, LaneEnd};
+use super::registry::{NodeLife, Nodes};
+use crate::owner::Input;
+
+/// How often a lost node is looked for again before it counts as lost, and how long between.
+const RETURNS: u32 = 5;
+const BETWEEN: Duration = Duration::from_millis(200);
+
+/// Connects, serves the lanes, and watches until the node is gone.
+pub(super) async fn live(nodes: Arc<Nodes>, life: Arc<NodeLife>, lanes: Vec<LaneEnd>) {
+    let registration = life.registration.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    let service = match nodes.connector.connect(&registration).await {
+        Ok(service) => service,
+        Err(error) => {
+            tracing::warn!(node = %life.node, %error, "a media node has registered that cannot be reached");
+            nodes.end(&life);
+            return;
+        }
+    };
+    for lane in lanes {
+        tokio::spawn(ask::serve(Arc::clone(&nodes), Arc::clone(&life), Arc::clone(&service), lane));
+    }
+    tokio::spawn(refresh(Arc::clone(&nodes), Arc::clone(&life), Arc::clone(&service)));
+    let mut failures = 0;
+    while failures < RETURNS && !life.over.is_cancelled() {
+        let watched = tokio::select! {
+            watched = watch(&nodes, &life, &service) => watched,
+            () = life.over.cancelled() => return,
+        };
+        life.reachable.store(false, Ordering::Relaxed);
+        // A watch that stood for a while starts the count anew.
+        failures = if watched { 1 } else { failures + 1 };
+        tokio::time::sleep(BETWEEN).await;
+    }
+    tracing::warn!(node = %life.node, "a media node is gone");
+    nodes.end(&life);
+}
+
+/// Follows a node's events until the stream breaks. Whether it stood at all.
+async fn watch(nodes: &Nodes, life: &NodeLife, service: &Arc<MediaService>) -> bool {
+    let opened =
+        tokio::time::timeout(Duration::from_secs(1), service.watch(Request::new(pb::WatchRequest {})));
+    let Ok(Ok(events)) = opened.await else { return false };
+    let mut events = events.into_inner();
+    let mut attached = false;
+    while let Some(Ok(event)) = events.next().await {
+        let Some(kind) = event.kind else { continue };
+        let inputs = match kind {
+            Kind::Attached(hello) => {
+                if hello.boot_id != life.boot.to_string() {
+                    return false;
+                }
+                attached = true;
+                if list(nodes, life, service).await.is_err() {
+                    return false;
+                }
+                life.reachable.store(true, Ordering::Relaxed);
+                hello.unacknowledged.into_iter().filter_map(|one| finished(life, one)).collect()
+            }
+            other => Vec::from_iter(input(life, other)),
+        };
+        for input in inputs {
+            if nodes.inputs.send(input).await.is_err() {
+                return attached;
+            }
+        }
+    }
+    attached
+}
+
+/// Tells the owner everything that a node holds.
+async fn list(nodes: &Nodes, life: &NodeLife, service: &Arc<MediaService>) -> Result<(), Status> {
+    let legs = service.list_legs(Request::new(pb::ListLegsRequest {})).await?.into_inner().legs;
+    let held: Vec<HeldMedia> = legs.into_iter().filter_map(held).collect();
+    let input = Input::NodeLegs { node: life.node.clone(), boot: life.boot, held: Arc::new(held) };
+    nodes.inputs.send(input).await.map_err(|_| Status::cancelled("stopping"))
+}
+
+fn held(leg: pb::HeldLeg) -> Option<HeldMedia> {
+    Some(HeldMedia {
+        leg: leg.leg_id.parse().ok()?,
+        local: leg.local.and_then(|local| local.try_into().ok()),
+        mix: leg.mix_id.parse().ok(),
+        peer: leg.peer_leg_id.parse().ok(),
+    })
+}
+
+fn input(life: &NodeLife, kind: Kind) -> Option<Input> {
+    match kind {
+        Kind::LegTimedOut(event) => Some(Input::LegTimedOut { leg: event.leg_id.parse().ok()? }),
+        Kind::Digit(event) => Some(Input::Digit {
+            leg: event.leg_id.parse().ok()?,
+            digit: event.digit.chars().next()?,
+            duration_ms: event.duration_ms,
+        }),
+        Kind::PlaybackFinished(event) if !event.stopped => {
+            Some(Input::PlaybackFinished { leg: event.playback_id.parse().ok()? })
+        }
+        Kind::RecordingFinished(recording) => finished(life, recording),
+        Kind::PlaybackFinished(_) | Kind::Attached(_) => None,
+    }
+}
+
+fn finished(life: &NodeLife, recording: pb::FinishedRecording) -> Option<Input> {
+    let failure = recording.failure.and_then(|failure| Termination::try_from(failure).ok());
+    let finished = FinishedRecording {
+        recording: recording.recording_id.parse().ok()?,
+        file: recording.file.into(),
+        duration_ms: recording.duration_ms,
+        size_bytes: recording.size_bytes,
+        failure,
+    };
+    Some(Input::RecordingFinished { node: life.node.clone(), finished })
+}
+
+/// Tells a node which of its legs are still wanted, again and again.
+async fn refresh(nodes: Arc<Nodes>, life: Arc<NodeLife>, service: Arc<MediaService>) {
+    let mut every = tokio::time::interval(nodes.refresh);
+    loop {
+        tokio::select! {
+            _ = every.tick() => {}
+            () = life.over.cancelled() => return,
+        }
+        let Some(leg_ids) = wanted(&nodes, &life).await else { return };
+        if leg_ids.is_empty() {
+            continue;
+        }
+        let answer = service.refresh(Request::new(pb::RefreshRequest { leg_ids })).await;
+        for leg in answer.map(|answer| answer.into_inner().unknown_leg_ids).unwrap_or_default() {
+            if let Ok(leg) = wire::id("RefreshResponse.unknown_leg_ids", &leg)
+                && nodes.inputs.send(Input::LegTimedOut { leg }).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+}
+
+/// The legs that the log has on this node.
+async fn wanted(nodes: &Nodes, life: &NodeLife) -> Option<Vec<String>> {
+    let (reply, legs) = tokio::sync::oneshot::channel();
+    let (node, boot) = (life.node.clone(), life.boot);
+    let look = Input::Look(Box::new(move |shards| {
+        let on_node = |leg: &&sidetone_model::fold::LegView| {
+            leg.is_live() && leg.node.as_ref().is_some_and(|(of, life)| *of == node && *life == boot)
+        };
+        let ids = shards
+            .iter()
+            .flat_map(|shard| shard.fold().legs().filter(on_node))
+            .map(|leg| leg.leg.to_string());
+        drop(reply.send(ids.collect()));
+    }));
+    nodes.inputs.send(look).await.ok()?;
+    legs.await.ok()
+}

@@ -1,0 +1,7 @@
+//! The media nodes: who there is, how full they are, and asking them.
+
+mod ask;
+mod life;
+mod registry;
+
+pub(crate) use registry::Nodes;

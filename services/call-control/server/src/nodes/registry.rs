@@ -1,0 +1,243 @@
+//! Who there is: the registrations in the store, watched.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use prost::Message as _;
+use sidetone_call_core::{MediaRequest, NodeCandidate};
+use sidetone_model::ids::{BootId, NodeId};
+use sidetone_model::wire;
+use sidetone_proto::callcontrol::v1::MediaNode;
+use sidetone_proto::media::v1::NodeRegistration;
+use sidetone_runtime::link::MediaConnector;
+use sidetone_store::{Store, WatchEvent};
+use sidetone_telemetry::Telemetry;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::ask::{LANES, Lane};
+use super::life;
+use crate::clock;
+use crate::owner::Input;
+
+/// Where nodes stand in the store.
+const PREFIX: &str = "media-nodes/";
+/// How often expired registrations are looked for.
+const SWEEP: Duration = Duration::from_millis(500);
+
+/// One life of one node.
+pub(super) struct NodeLife {
+    pub(super) node: NodeId,
+    pub(super) boot: BootId,
+    pub(super) registration: Mutex<NodeRegistration>,
+    /// Legs given to it since it last told how many it has.
+    assigned: AtomicU32,
+    pub(super) lanes: Vec<Lane>,
+    /// It answers.
+    pub(super) reachable: std::sync::atomic::AtomicBool,
+    /// Cancelled when this life is over.
+    pub(super) over: CancellationToken,
+}
+
+/// Every node that is known.
+pub(crate) struct Nodes {
+    pub(super) connector: Arc<dyn MediaConnector>,
+    pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) refresh: Duration,
+    lives: Mutex<HashMap<NodeId, Arc<NodeLife>>>,
+}
+
+impl Nodes {
+    pub(crate) fn new(
+        connector: Arc<dyn MediaConnector>,
+        inputs: mpsc::Sender<Input>,
+        telemetry: Arc<Telemetry>,
+        refresh: Duration,
+    ) -> Arc<Self> {
+        Arc::new(Self { connector, inputs, telemetry, refresh, lives: Mutex::default() })
+    }
+
+    /// Follows the registrations until `stopping`.
+    pub(crate) async fn follow(self: Arc<Self>, store: Arc<dyn Store>, stopping: CancellationToken) {
+        let mut sweep = tokio::time::interval(SWEEP);
+        while !stopping.is_cancelled() {
+            let Ok(mut watch) = store.watch(PREFIX).await else {
+                tokio::time::sleep(SWEEP).await;
+                continue;
+            };
+            loop {
+                tokio::select! {
+                    event = watch.next() => match event {
+                        Some(Ok(WatchEvent::Put(entry))) => self.on_registered(&entry.value),
+                        Some(Ok(WatchEvent::Deleted(key))) => self.on_deleted(&key),
+                        Some(Ok(WatchEvent::Current)) => {}
+                        Some(Err(_)) | None => break,
+                    },
+                    _ = sweep.tick() => self.drop_expired(),
+                    () = stopping.cancelled() => return,
+                }
+            }
+        }
+    }
+
+    fn on_registered(self: &Arc<Self>, value: &[u8]) {
+        let Ok(registration) = NodeRegistration::decode(value) else { return };
+        let ids = wire::id::<NodeId>("NodeRegistration.node_id", &registration.node_id).and_then(|node| {
+            Ok((node, wire::id::<BootId>("NodeRegistration.boot_id", &registration.boot_id)?))
+        });
+        let Ok((node, boot)) = ids else {
+            tracing::warn!("a media node has registered under an unusable name");
+            return;
+        };
+        if registration.expires_unix_ms <= clock::now().as_millis() {
+            return;
+        }
+        let present = self.lives().get(&node).cloned();
+        match present {
+            Some(life) if life.boot == boot => {
+                life.assigned.store(0, Ordering::Relaxed);
+                *life.registration.lock().unwrap_or_else(PoisonError::into_inner) = registration;
+            }
+            older => {
+                if let Some(older) = older {
+                    self.end(&older);
+                }
+                self.begin(node, boot, registration);
+            }
+        }
+    }
+
+    fn begin(self: &Arc<Self>, node: NodeId, boot: BootId, registration: NodeRegistration) {
+        tracing::info!(%node, %boot, "a media node has registered");
+        let over = CancellationToken::new();
+        let lanes: Vec<_> = (0..LANES).map(|_| Lane::new()).collect();
+        let (senders, receivers): (Vec<_>, Vec<_>) = lanes.into_iter().unzip();
+        let life = Arc::new(NodeLife {
+            node: node.clone(),
+            boot,
+            registration: Mutex::new(registration),
+            assigned: AtomicU32::new(0),
+            lanes: senders,
+            reachable: false.into(),
+            over,
+        });
+        self.lives().insert(node, Arc::clone(&life));
+        tokio::spawn(life::live(Arc::clone(self), life, receivers));
+    }
+
+    fn on_deleted(&self, key: &str) {
+        let node = key.strip_prefix(PREFIX).and_then(|name| NodeId::new(name).ok());
+        let life = node.and_then(|node| self.lives().get(&node).cloned());
+        if let Some(life) = life {
+            self.end(&life);
+        }
+    }
+
+    fn drop_expired(&self) {
+        let now = clock::now().as_millis();
+        let expired: Vec<_> = self.lives().values().filter(|life| life.expires() <= now).cloned().collect();
+        for life in expired {
+            tracing::warn!(node = %life.node, "a media node has not renewed its registration");
+            self.end(&life);
+        }
+        let reachable = self.lives().values().filter(|life| life.is_reachable()).count();
+        self.telemetry.call_control.media_nodes.set(reachable as i64);
+    }
+
+    /// A life is over: what it held is lost.
+    pub(super) fn end(&self, life: &Arc<NodeLife>) {
+        let mut lives = self.lives();
+        if lives.get(&life.node).is_some_and(|present| present.boot == life.boot) {
+            lives.remove(&life.node);
+        }
+        drop(lives);
+        if !life.over.is_cancelled() {
+            life.over.cancel();
+            let input = Input::NodeLost { node: life.node.clone(), boot: life.boot };
+            let inputs = self.inputs.clone();
+            tokio::spawn(async move { drop(inputs.send(input).await) });
+        }
+    }
+
+    /// Nodes that take new legs, the emptiest first. The first is counted as a little fuller from now on.
+    pub(crate) fn candidates(&self) -> Vec<NodeCandidate> {
+        let lives = self.lives();
+        let mut open: Vec<(u64, &Arc<NodeLife>)> =
+            lives.values().filter_map(|life| Some((life.load_ppm()?, life))).collect();
+        open.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.node.cmp(&b.1.node)));
+        if let Some((_, first)) = open.first() {
+            first.assigned.fetch_add(1, Ordering::Relaxed);
+        }
+        open.iter().map(|(_, life)| NodeCandidate { node: life.node.clone(), boot: life.boot }).collect()
+    }
+
+    /// Every node, for people.
+    pub(crate) fn list(&self) -> Vec<MediaNode> {
+        let mut nodes: Vec<MediaNode> = self.lives().values().map(|life| life.describe()).collect();
+        nodes.sort_by(|a, b| a.node_id.cmp(&b.node_id));
+        nodes
+    }
+
+    /// Asks a node; the answer becomes an input of the owner. Requests of one leg keep their order.
+    pub(crate) fn ask(&self, shard: usize, node: NodeId, request: MediaRequest) {
+        let life = self.lives().get(&node).cloned();
+        let mut hasher = DefaultHasher::new();
+        match &request {
+            MediaRequest::StartRecording { recording, .. }
+            | MediaRequest::StopRecording { recording }
+            | MediaRequest::AckRecording { recording } => recording.hash(&mut hasher),
+            other => other.leg().hash(&mut hasher),
+        }
+        let refused = match life {
+            Some(life) => life.lanes[hasher.finish() as usize % LANES].push(shard, request),
+            None => Some(request),
+        };
+        if let Some(request) = refused {
+            let answer = Err(super::ask::unreachable_node());
+            let inputs = self.inputs.clone();
+            tokio::spawn(
+                async move { drop(inputs.send(Input::Media { shard, node, request, answer }).await) },
+            );
+        }
+    }
+
+    fn lives(&self) -> MutexGuard<'_, HashMap<NodeId, Arc<NodeLife>>> {
+        self.lives.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl NodeLife {
+    fn expires(&self) -> u64 {
+        self.registration.lock().unwrap_or_else(PoisonError::into_inner).expires_unix_ms
+    }
+
+    pub(super) fn is_reachable(&self) -> bool {
+        self.reachable.load(Ordering::Relaxed)
+    }
+
+    /// How full it is, in millionths; none when it takes nothing.
+    fn load_ppm(&self) -> Option<u64> {
+        let registration = self.registration.lock().unwrap_or_else(PoisonError::into_inner);
+        let legs = u64::from(registration.legs) + u64::from(self.assigned.load(Ordering::Relaxed));
+        let max = u64::from(registration.legs_max);
+        (!registration.draining && legs < max && self.is_reachable()).then(|| legs * 1_000_000 / max)
+    }
+
+    fn describe(&self) -> MediaNode {
+        let registration = self.registration.lock().unwrap_or_else(PoisonError::into_inner);
+        MediaNode {
+            node_id: self.node.to_string(),
+            boot_id: self.boot.to_string(),
+            address: registration.grpc_address.clone(),
+            legs: registration.legs,
+            legs_max: registration.legs_max,
+            draining: registration.draining,
+            reachable: self.is_reachable(),
+        }
+    }
+}

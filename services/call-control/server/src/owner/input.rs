@@ -1,0 +1,64 @@
+//! What the owner's task is told.
+
+use std::sync::Arc;
+
+use sidetone_call_core::{
+    CommandError, FinishedRecording, HeldMedia, MediaFailure, MediaReply, MediaRequest, Routing, Shard,
+};
+use sidetone_model::command::CallCommand;
+use sidetone_model::fact::CommandSubject;
+use sidetone_model::ids::{BootId, LegId, NodeId, ReplicaId};
+use sidetone_model::signal::{Hello, LegSignal, OwnerMessage};
+use tokio::sync::{mpsc, oneshot};
+
+/// How many inputs may wait before whoever brings more has to wait too.
+pub(crate) const INPUTS_MAX: usize = 4096;
+
+/// One stream of a replica, as the owner writes to it.
+#[derive(Debug, Clone)]
+pub(crate) struct ReplicaStream {
+    /// Tells one stream of a replica from the next.
+    pub(crate) id: u64,
+    pub(crate) to_replica: mpsc::Sender<OwnerMessage>,
+}
+
+/// A look at the shards between two steps.
+pub(crate) type Look = Box<dyn FnOnce(&[&Shard]) + Send>;
+
+/// Something for the owner.
+pub(crate) enum Input {
+    /// A replica has attached.
+    Hello { hello: Hello, stream: ReplicaStream },
+    /// Something happened on a leg.
+    Signal { replica: ReplicaId, signal: LegSignal, routing: Option<Routing> },
+    /// A replica has acted on a command.
+    Applied { leg: LegId, n: u64 },
+    /// A replica takes no new legs.
+    ReplicaDraining { replica: ReplicaId },
+    /// A stream has ended.
+    ReplicaGone { replica: ReplicaId, stream: u64 },
+    /// An application asks.
+    Command {
+        command: Box<CallCommand>,
+        fingerprint: [u8; 32],
+        from: Routing,
+        to: Routing,
+        reply: oneshot::Sender<Result<CommandSubject, CommandError>>,
+    },
+    /// A node has answered.
+    Media { shard: usize, node: NodeId, request: MediaRequest, answer: Result<MediaReply, MediaFailure> },
+    /// A node tells what it holds.
+    NodeLegs { node: NodeId, boot: BootId, held: Arc<Vec<HeldMedia>> },
+    /// A node is gone.
+    NodeLost { node: NodeId, boot: BootId },
+    /// A leg's idle time is over.
+    LegTimedOut { leg: LegId },
+    /// A digit came as RFC 4733 events.
+    Digit { leg: LegId, digit: char, duration_ms: u32 },
+    /// A prompt is over.
+    PlaybackFinished { leg: LegId },
+    /// A recording is over.
+    RecordingFinished { node: NodeId, finished: FinishedRecording },
+    /// Somebody wants to look.
+    Look(Look),
+}

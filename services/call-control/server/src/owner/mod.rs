@@ -1,0 +1,14 @@
+//! The owner: one task that is the only writer of every shard it owns.
+//!
+//! It takes what has gathered in its queue, makes a step of each, appends the steps of each shard as one entry, and only
+//! then does what follows from them. While an append is under way the queue grows, and the next entry holds more steps:
+//! that is the group commit.
+
+mod input;
+pub(crate) mod log;
+mod replicas;
+mod task;
+
+pub(crate) use input::{INPUTS_MAX, Input, ReplicaStream};
+pub(crate) use replicas::ReplicaInfo;
+pub(crate) use task::{Owner, OwnerParts};

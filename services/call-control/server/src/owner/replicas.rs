@@ -1,0 +1,68 @@
+//! The signalling replicas that are attached.
+
+use std::collections::HashMap;
+
+use sidetone_model::ids::{BootId, ReplicaId};
+use sidetone_model::signal::OwnerMessage;
+
+use super::input::ReplicaStream;
+
+/// What can be told of a replica.
+#[derive(Debug, Clone)]
+pub(crate) struct ReplicaInfo {
+    pub(crate) replica: ReplicaId,
+    pub(crate) boot: BootId,
+    pub(crate) draining: bool,
+}
+
+struct Attached {
+    stream: ReplicaStream,
+    info: ReplicaInfo,
+}
+
+/// Everybody who is attached.
+#[derive(Default)]
+pub(crate) struct Replicas {
+    attached: HashMap<ReplicaId, Attached>,
+}
+
+impl Replicas {
+    /// A new stream replaces an older one of the same replica.
+    pub(crate) fn attach(&mut self, replica: ReplicaId, boot: BootId, stream: ReplicaStream) {
+        let info = ReplicaInfo { replica: replica.clone(), boot, draining: false };
+        self.attached.insert(replica, Attached { stream, info });
+    }
+
+    /// A stream has ended. Whether it was the replica's present one.
+    pub(crate) fn detach(&mut self, replica: &ReplicaId, stream: u64) -> bool {
+        let present = self.attached.get(replica).is_some_and(|attached| attached.stream.id == stream);
+        if present {
+            self.attached.remove(replica);
+        }
+        present
+    }
+
+    pub(crate) fn set_draining(&mut self, replica: &ReplicaId) {
+        if let Some(attached) = self.attached.get_mut(replica) {
+            attached.info.draining = true;
+        }
+    }
+
+    /// Sends without waiting. A replica that does not read is detached: it comes back, says what it has, and is sent
+    /// everything again.
+    pub(crate) fn send(&mut self, replica: &ReplicaId, message: OwnerMessage) {
+        let Some(attached) = self.attached.get(replica) else { return };
+        if attached.stream.to_replica.try_send(message).is_err() {
+            tracing::warn!(%replica, "a replica does not read its stream; it is detached");
+            self.attached.remove(replica);
+        }
+    }
+
+    pub(crate) fn infos(&self) -> Vec<ReplicaInfo> {
+        self.attached.values().map(|attached| attached.info.clone()).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.attached.len()
+    }
+}

@@ -1,0 +1,328 @@
+//! The loop.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sidetone_call_core::{CommandError, Effect, Shard, Step};
+use sidetone_model::command::CallCommand;
+use sidetone_model::fact::{CommandSubject, FactKind, FactRecord};
+use sidetone_model::ids::{BootId, LegId, ReplicaId, ShardId, TenantId};
+use sidetone_model::signal::{LegSignal, OwnerMessage};
+use sidetone_model::time::Timestamp;
+use sidetone_telemetry::Telemetry;
+use tokio::sync::{mpsc, oneshot};
+
+use super::input::Input;
+use super::log::{Log, LogError};
+use super::replicas::{ReplicaInfo, Replicas};
+use crate::clock;
+use crate::nodes::Nodes;
+
+/// Inputs taken into one round at most, so that nobody waits long for an append.
+const ROUND_MAX: usize = 256;
+/// How often time itself is an input, at most this late.
+const TICK: Duration = Duration::from_millis(250);
+
+/// What an owner is made of.
+pub(crate) struct OwnerParts {
+    pub(crate) boot: BootId,
+    pub(crate) shards: Vec<(Shard, Log)>,
+    pub(crate) inputs: mpsc::Receiver<Input>,
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) snapshot_records: u64,
+    pub(crate) replica_infos: Arc<Mutex<Vec<ReplicaInfo>>>,
+}
+
+/// What follows from a step once it is durable.
+enum Then {
+    Effects(usize, Vec<Effect>),
+    Commands(Vec<sidetone_model::command::LegCommand>),
+    Ack { replica: ReplicaId, leg: LegId, n: u64 },
+    Reply(oneshot::Sender<Result<CommandSubject, CommandError>>, Result<CommandSubject, CommandError>),
+}
+
+/// The only writer.
+pub(crate) struct Owner {
+    parts: OwnerParts,
+    replicas: Replicas,
+    records: Vec<Vec<FactRecord>>,
+    then: Vec<Then>,
+}
+
+impl Owner {
+    pub(crate) fn new(parts: OwnerParts) -> Self {
+        let records = parts.shards.iter().map(|_| Vec::new()).collect();
+        Self { parts, replicas: Replicas::default(), records, then: Vec::new() }
+    }
+
+    /// Runs until the inputs end, or until the log is lost.
+    pub(crate) async fn run(mut self) -> Result<(), LogError> {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                input = self.parts.inputs.recv() => {
+                    let Some(input) = input else { return Ok(()) };
+                    self.take(input, clock::now());
+                    for _ in 1..ROUND_MAX {
+                        let Ok(input) = self.parts.inputs.try_recv() else { break };
+                        self.take(input, clock::now());
+                    }
+                }
+                _ = tick.tick() => self.pass_time(clock::now()),
+            }
+            self.commit().await?;
+            self.carry_out();
+        }
+    }
+
+    fn pass_time(&mut self, now: Timestamp) {
+        for index in 0..self.parts.shards.len() {
+            let step = self.parts.shards[index].0.handle_timeout(now);
+            self.keep(index, step);
+        }
+        self.show_gauges();
+    }
+
+    fn shard_of(&self, tenant: &TenantId) -> usize {
+        usize::from(ShardId::of(tenant, self.parts.shards.len() as u16).0)
+    }
+
+    fn shard_of_leg(&self, leg: LegId) -> Option<usize> {
+        self.parts.shards.iter().position(|(shard, _)| shard.fold().leg(leg).is_some())
+    }
+
+    /// Makes a step of an input.
+    fn take(&mut self, input: Input, now: Timestamp) {
+        match input {
+            Input::Signal { replica, signal, routing } => self.on_signal(replica, signal, routing, now),
+            Input::Command { command, fingerprint, from, to, reply } => {
+                self.on_command(&command, fingerprint, (from, to), reply, now);
+            }
+            Input::Media { shard, node, request, answer } => {
+                let step = self.parts.shards[shard].0.handle_media(&node, request, answer, now);
+                self.keep(shard, step);
+            }
+            Input::Look(look) => {
+                let shards: Vec<&Shard> = self.parts.shards.iter().map(|(shard, _)| shard).collect();
+                look(&shards);
+            }
+            Input::Hello { .. }
+            | Input::Applied { .. }
+            | Input::ReplicaDraining { .. }
+            | Input::ReplicaGone { .. } => self.on_replica(input, now),
+            other => self.on_node(other, now),
+        }
+    }
+
+    fn on_signal(
+        &mut self,
+        replica: ReplicaId,
+        signal: LegSignal,
+        routing: Option<sidetone_call_core::Routing>,
+        now: Timestamp,
+    ) {
+        let index = self.shard_of(&signal.tenant);
+        let (leg, n) = (signal.leg, signal.n);
+        let step = self.parts.shards[index].0.handle_signal(&replica, signal, routing, now);
+        self.keep(index, step);
+        self.then.push(Then::Ack { replica, leg, n });
+    }
+
+    fn on_command(
+        &mut self,
+        command: &CallCommand,
+        fingerprint: [u8; 32],
+        (from, to): (sidetone_call_core::Routing, sidetone_call_core::Routing),
+        reply: oneshot::Sender<Result<CommandSubject, CommandError>>,
+        now: Timestamp,
+    ) {
+        let index = self.shard_of(&command.tenant);
+        match self.parts.shards[index].0.handle_command(command, fingerprint, from, to, now) {
+            Ok((subject, step)) => {
+                self.keep(index, step);
+                self.then.push(Then::Reply(reply, Ok(subject)));
+            }
+            Err(error) => self.then.push(Then::Reply(reply, Err(error))),
+        }
+    }
+
+    fn on_replica(&mut self, input: Input, now: Timestamp) {
+        match input {
+            Input::Hello { hello, stream } => {
+                self.replicas.attach(hello.replica.clone(), hello.boot, stream);
+                self.replicas.send(&hello.replica, OwnerMessage::Welcome { boot: self.parts.boot });
+                for index in 0..self.parts.shards.len() {
+                    // A shard hears of its own tenants' legs only: the others would be unknown to it.
+                    let mut own = hello.clone();
+                    own.legs.retain(|leg| self.shard_of(&leg.tenant) == index);
+                    let step = self.parts.shards[index].0.handle_hello(&own, now);
+                    self.keep(index, step);
+                }
+            }
+            Input::Applied { leg, n } => {
+                if let Some(index) = self.shard_of_leg(leg) {
+                    self.parts.shards[index].0.handle_applied(leg, n);
+                }
+            }
+            Input::ReplicaDraining { replica } => self.replicas.set_draining(&replica),
+            Input::ReplicaGone { replica, stream } if self.replicas.detach(&replica, stream) => {
+                for (shard, _) in &mut self.parts.shards {
+                    shard.handle_replica_gone(&replica, now);
+                }
+            }
+            _ => {}
+        }
+        self.show_replicas();
+    }
+
+    fn on_node(&mut self, input: Input, now: Timestamp) {
+        match input {
+            Input::NodeLegs { node, boot, held } => {
+                for index in 0..self.parts.shards.len() {
+                    let own: Vec<_> =
+                        held.iter().filter(|leg| self.is_for(index, leg.leg)).cloned().collect();
+                    let step = self.parts.shards[index].0.handle_node_legs(&node, boot, &own, now);
+                    self.keep(index, step);
+                }
+            }
+            Input::NodeLost { node, boot } => {
+                for index in 0..self.parts.shards.len() {
+                    let step = self.parts.shards[index].0.handle_node_lost(&node, boot, now);
+                    self.keep(index, step);
+                }
+            }
+            Input::LegTimedOut { leg } => self.with_leg(leg, |shard| shard.handle_leg_timed_out(leg)),
+            Input::Digit { leg, digit, duration_ms } => {
+                self.with_leg(leg, |shard| shard.handle_digit(leg, digit, duration_ms, now));
+            }
+            Input::PlaybackFinished { leg } => {
+                self.with_leg(leg, |shard| shard.handle_playback_finished(leg))
+            }
+            Input::RecordingFinished { node, finished } => {
+                let id = finished.recording;
+                let mut shards = self.parts.shards.iter();
+                if let Some(index) = shards.position(|(shard, _)| shard.fold().recording(id).is_some()) {
+                    let step = self.parts.shards[index].0.handle_recording_finished(&node, finished, now);
+                    self.keep(index, step);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a leg that a node holds is a shard's affair; what nobody knows is the first one's.
+    fn is_for(&self, index: usize, leg: LegId) -> bool {
+        self.shard_of_leg(leg).unwrap_or(0) == index
+    }
+
+    fn with_leg(&mut self, leg: LegId, handle: impl FnOnce(&mut Shard) -> Step) {
+        if let Some(index) = self.shard_of_leg(leg) {
+            let step = handle(&mut self.parts.shards[index].0);
+            self.keep(index, step);
+        }
+    }
+
+    /// Puts a step with those that are to be appended.
+    fn keep(&mut self, index: usize, step: Step) {
+        let Step { record, effects } = step;
+        if !record.commands.is_empty() {
+            self.then.push(Then::Commands(record.commands.clone()));
+        }
+        if !effects.is_empty() {
+            self.then.push(Then::Effects(index, effects));
+        }
+        if record != FactRecord::default() {
+            self.count(index, &record);
+            self.records[index].push(record);
+        }
+    }
+
+    async fn commit(&mut self) -> Result<(), LogError> {
+        let began = std::time::Instant::now();
+        let mut appended = false;
+        let appends = self.parts.shards.iter_mut().zip(&mut self.records).map(|((_, log), records)| {
+            let records = std::mem::take(records);
+            appended |= !records.is_empty();
+            async move { if records.is_empty() { Ok(()) } else { log.append(&records).await } }
+        });
+        let appends: Vec<_> = appends.collect();
+        for outcome in futures_util::future::join_all(appends).await {
+            if let Err(error) = &outcome {
+                self.parts
+                    .telemetry
+                    .call_control
+                    .fenced
+                    .inc_by(u64::from(matches!(error, LogError::Fenced { .. })));
+            }
+            outcome?;
+        }
+        if appended {
+            self.parts.telemetry.call_control.append.observe(began.elapsed().as_secs_f64());
+            let every = self.parts.snapshot_records;
+            for (shard, log) in &mut self.parts.shards {
+                log.snapshot_if_due(every, shard).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what follows, in the order in which it was decided.
+    fn carry_out(&mut self) {
+        for then in std::mem::take(&mut self.then) {
+            match then {
+                Then::Commands(commands) => self.send_commands(commands),
+                Then::Ack { replica, leg, n } => self.replicas.send(&replica, OwnerMessage::Ack { leg, n }),
+                Then::Reply(reply, answer) => drop(reply.send(answer)),
+                Then::Effects(index, effects) => {
+                    effects.into_iter().for_each(|effect| self.carry_out_effect(index, effect));
+                }
+            }
+        }
+    }
+
+    fn carry_out_effect(&mut self, shard: usize, effect: Effect) {
+        match effect {
+            Effect::Media { node, request } => self.parts.nodes.ask(shard, node, request),
+            Effect::Release { replica, leg } => self.replicas.send(&replica, OwnerMessage::Release { leg }),
+            Effect::Resend { commands, .. } => self.send_commands(commands),
+        }
+    }
+
+    fn send_commands(&mut self, commands: Vec<sidetone_model::command::LegCommand>) {
+        for command in commands {
+            let replica = command.replica.clone();
+            self.replicas.send(&replica, OwnerMessage::Command(command));
+        }
+    }
+
+    fn count(&self, index: usize, record: &FactRecord) {
+        let metrics = &self.parts.telemetry.call_control;
+        metrics.facts.inc_by(record.facts.len() as u64);
+        for fact in &record.facts {
+            let (family, termination) = match &fact.kind {
+                FactKind::CallEnded { termination, .. } => (&metrics.calls_ended, termination),
+                FactKind::LegEnded { termination, .. } => (&metrics.legs_ended, termination),
+                _ => continue,
+            };
+            let cause = termination.cause;
+            family.with_label_values(&[cause.outcome().label(), cause.label()]).inc();
+        }
+        tracing::debug!(shard = index, facts = record.facts.len(), "step");
+    }
+
+    fn show_gauges(&self) {
+        let metrics = &self.parts.telemetry.call_control;
+        let folds = || self.parts.shards.iter().map(|(shard, _)| shard.fold());
+        let calls: usize = folds().map(|fold| fold.calls().filter(|call| call.ended.is_none()).count()).sum();
+        let legs: usize = folds().map(|fold| fold.legs().filter(|leg| leg.is_live()).count()).sum();
+        metrics.calls.set(calls as i64);
+        metrics.legs.set(legs as i64);
+    }
+
+    fn show_replicas(&self) {
+        self.parts.telemetry.call_control.replicas.set(self.replicas.len() as i64);
+        *self.parts.replica_infos.lock().unwrap_or_else(PoisonError::into_inner) = self.replicas.infos();
+    }
+}

@@ -1,0 +1,42 @@
+//! Where a number leads, looked up before it becomes an input.
+
+use std::sync::Arc;
+
+use sidetone_call_core::{RoomSettings, Routing};
+use sidetone_directory::{Directory, DirectoryError};
+use sidetone_model::ids::TenantId;
+use sidetone_model::party::Destination;
+
+use crate::nodes::Nodes;
+
+/// The look-ups of the owner.
+#[derive(Clone)]
+pub(crate) struct Router {
+    pub(crate) directory: Directory,
+    pub(crate) nodes: Arc<Nodes>,
+}
+
+impl Router {
+    /// Everything a shard needs to know of a number.
+    pub(crate) async fn resolve(&self, tenant: &TenantId, number: &str) -> Result<Routing, DirectoryError> {
+        let resolved = self.directory.resolve(tenant, number).await?;
+        let destination = resolved.map(|resolved| resolved.destination);
+        let mut routing = Routing { nodes: self.nodes.candidates(), ..Routing::default() };
+        match &destination {
+            Some(Destination::User(user)) => {
+                let registrations = self.directory.bindings(tenant, user).await?;
+                routing.bindings =
+                    registrations.into_iter().map(|registration| registration.binding).collect();
+            }
+            Some(Destination::Room(room)) => {
+                if let Some(room) = self.directory.room(tenant, room).await? {
+                    routing.room =
+                        RoomSettings { participants_max: room.participants_max, record: room.record };
+                }
+            }
+            _ => {}
+        }
+        routing.destination = destination;
+        Ok(routing)
+    }
+}

@@ -1,0 +1,122 @@
+//! The ordered streams of signalling: in this process, and over gRPC.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use sidetone_model::ids::ReplicaId;
+use sidetone_model::signal::{LegSignalKind, OwnerMessage, ReplicaMessage};
+use sidetone_proto::signalling::v1 as pb;
+use sidetone_proto::signalling::v1::leg_streams_server::LegStreams;
+use sidetone_runtime::Caller;
+use sidetone_runtime::link::{LINK_MESSAGES_MAX, LinkError, OwnerConnector, ReplicaLink};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::CallControl;
+use crate::owner::{Input, ReplicaStream};
+use crate::routing::Router;
+
+static STREAMS: AtomicU64 = AtomicU64::new(1);
+
+/// Brings the messages of one stream to the owner, in their order, until it ends.
+async fn follow(
+    inputs: mpsc::Sender<Input>,
+    router: Router,
+    mut messages: mpsc::Receiver<ReplicaMessage>,
+    to_replica: mpsc::Sender<OwnerMessage>,
+) {
+    let Some(ReplicaMessage::Hello(hello)) = messages.recv().await else { return };
+    let replica = hello.replica.clone();
+    let id = STREAMS.fetch_add(1, Ordering::Relaxed);
+    tracing::info!(%replica, legs = hello.legs.len(), "a signalling replica has attached");
+    let stream = ReplicaStream { id, to_replica };
+    if inputs.send(Input::Hello { hello, stream }).await.is_err() {
+        return;
+    }
+    while let Some(message) = messages.recv().await {
+        let Some(input) = input(&router, &replica, message).await else { continue };
+        if inputs.send(input).await.is_err() {
+            return;
+        }
+    }
+    tracing::info!(%replica, "a signalling replica has detached");
+    drop(inputs.send(Input::ReplicaGone { replica, stream: id }).await);
+}
+
+async fn input(router: &Router, replica: &ReplicaId, message: ReplicaMessage) -> Option<Input> {
+    match message {
+        ReplicaMessage::Signal(signal) => {
+            let routing = match &signal.kind {
+                LegSignalKind::Offered(offered) => {
+                    match router.resolve(&signal.tenant, &offered.dialled).await {
+                        Ok(routing) => Some(routing),
+                        Err(error) => {
+                            // The store is away: not acknowledged, the signal comes again.
+                            tracing::warn!(leg = %signal.leg, %error, "a number could not be looked up");
+                            return None;
+                        }
+                    }
+                }
+                _ => None,
+            };
+            Some(Input::Signal { replica: replica.clone(), signal, routing })
+        }
+        ReplicaMessage::Applied { leg, n } => Some(Input::Applied { leg, n }),
+        ReplicaMessage::Draining => Some(Input::ReplicaDraining { replica: replica.clone() }),
+        ReplicaMessage::Hello(_) => None,
+    }
+}
+
+impl CallControl {
+    fn open_stream(&self) -> ReplicaLink {
+        let (to_owner, messages) = mpsc::channel(LINK_MESSAGES_MAX);
+        let (to_replica, from_owner) = mpsc::channel(LINK_MESSAGES_MAX);
+        tokio::spawn(follow(self.inputs(), self.router(), messages, to_replica));
+        ReplicaLink { to_owner, from_owner }
+    }
+}
+
+#[async_trait::async_trait]
+impl OwnerConnector for CallControl {
+    async fn attach(&self) -> Result<ReplicaLink, LinkError> {
+        if self.is_stopped() {
+            return Err(LinkError { service: "call control", problem: "it is stopping".to_owned() });
+        }
+        Ok(self.open_stream())
+    }
+}
+
+#[tonic::async_trait]
+impl LegStreams for CallControl {
+    type AttachStream = BoxStream<'static, Result<pb::OwnerMessage, Status>>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<pb::ReplicaMessage>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let link = self.open_stream();
+        let mut incoming = request.into_inner();
+        let to_owner = link.to_owner;
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = incoming.next().await {
+                match ReplicaMessage::try_from(message) {
+                    Ok(message) => {
+                        if to_owner.send(message).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "a replica sent what cannot be read; its stream is closed");
+                        return;
+                    }
+                }
+            }
+        });
+        let outgoing =
+            ReceiverStream::new(link.from_owner).map(|message| Ok(pb::OwnerMessage::from(&message)));
+        Ok(Response::new(outgoing.boxed()))
+    }
+}
