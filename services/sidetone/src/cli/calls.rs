@@ -1,0 +1,146 @@
+//! `sidetone calls`.
+
+use clap::Subcommand;
+use sidetone_proto::callcontrol::v1::{
+    AnswerLegRequest, Call, GetCallRequest, HangUpRequest, LegState, ListCallsRequest, StartRecordingRequest,
+    StopRecordingRequest, hang_up_request::Subject,
+};
+
+use super::ClientArgs;
+use super::call::done;
+use super::client::{explain, idempotency_key};
+use super::output::{one, rows, time};
+
+/// Live calls.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+EXAMPLES
+  sidetone calls                            the live ones
+  sidetone calls show 019a...               one, with its legs
+  sidetone calls hang-up 019a...            end it
+  sidetone calls record 019a... --stereo    record it, caller left, the others right
+  sidetone calls --output json | jq '.[].call_id'")]
+pub(crate) struct CallsArgs {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// The live calls, oldest first.
+    List {
+        /// At most so many.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// One call with its legs.
+    Show {
+        /// The call.
+        call: String,
+    },
+    /// End a call.
+    HangUp {
+        /// The call.
+        call: String,
+    },
+    /// End one leg of a call.
+    HangUpLeg {
+        /// The leg.
+        leg: String,
+    },
+    /// Answer a leg that waits, and connect it.
+    Answer {
+        /// The leg.
+        leg: String,
+        /// The number to connect it to.
+        to: String,
+    },
+    /// Record a call.
+    Record {
+        /// The call.
+        call: String,
+        /// Caller left, everybody else right.
+        #[arg(long)]
+        stereo: bool,
+    },
+    /// End a recording.
+    StopRecording {
+        /// The recording.
+        recording: String,
+    },
+}
+
+pub(crate) async fn run(args: CallsArgs) -> anyhow::Result<()> {
+    let client = args.client;
+    let mut calls = client.calls()?;
+    let tenant = client.tenant.clone();
+    let idempotency_key = idempotency_key();
+    let response = match args.action.unwrap_or(Action::List { limit: 100 }) {
+        Action::List { limit } => return list(&client, limit).await,
+        Action::Show { call } => return show(&client, call).await,
+        Action::HangUp { call } => {
+            let subject = Some(Subject::CallId(call));
+            calls.hang_up(HangUpRequest { tenant, idempotency_key, subject }).await
+        }
+        Action::HangUpLeg { leg } => {
+            let subject = Some(Subject::LegId(leg));
+            calls.hang_up(HangUpRequest { tenant, idempotency_key, subject }).await
+        }
+        Action::Answer { leg, to } => {
+            calls.answer_leg(AnswerLegRequest { tenant, idempotency_key, leg_id: leg, to }).await
+        }
+        Action::Record { call, stereo } => {
+            let request = StartRecordingRequest { tenant, idempotency_key, call_id: call, stereo };
+            calls.start_recording(request).await
+        }
+        Action::StopRecording { recording } => {
+            let request = StopRecordingRequest { tenant, idempotency_key, recording_id: recording };
+            calls.stop_recording(request).await
+        }
+    };
+    one(client.output, &response.map_err(|s| explain(&s))?.into_inner(), done)
+}
+
+async fn list(client: &ClientArgs, limit: u32) -> anyhow::Result<()> {
+    let request = ListCallsRequest { tenant: client.tenant.clone(), limit, after_call_id: String::new() };
+    let page = client.calls()?.list_calls(request).await.map_err(|s| explain(&s))?.into_inner();
+    rows(client.output, &["call_id", "from", "dialled", "legs", "created", "answered"], &page.calls, |call| {
+        vec![
+            call.call_id.clone(),
+            call.from.as_ref().map(|party| party.number.clone()).unwrap_or_default(),
+            call.dialled.clone(),
+            call.legs.iter().filter(|leg| leg.state() != LegState::Ended).count().to_string(),
+            time(call.created_unix_ms),
+            time(call.answered_unix_ms),
+        ]
+    })
+}
+
+async fn show(client: &ClientArgs, call_id: String) -> anyhow::Result<()> {
+    let request = GetCallRequest { tenant: client.tenant.clone(), call_id };
+    let call = client.calls()?.get_call(request).await.map_err(|s| explain(&s))?.into_inner();
+    one(client.output, &call, describe)
+}
+
+fn describe(call: &Call) -> String {
+    use std::fmt::Write as _;
+    let mut text = format!("call {} to {}, {}", call.call_id, call.dialled, time(call.created_unix_ms));
+    for leg in &call.legs {
+        let number = leg.party.as_ref().map_or("", |party| &party.number);
+        let direction = if leg.incoming { "in " } else { "out" };
+        let state = leg.state().as_str_name().trim_start_matches("LEG_STATE_").to_lowercase();
+        let _ =
+            write!(text, "\n  leg {} {direction} {number:<16} {state:<10} media {}", leg.leg_id, leg.node_id);
+    }
+    for recording in &call.recordings {
+        let state = recording.state().as_str_name().trim_start_matches("RECORDING_STATE_").to_lowercase();
+        let _ = write!(text, "\n  recording {} {state} {}", recording.recording_id, recording.file);
+    }
+    if let Some(end) = &call.termination {
+        let cause = end.cause().as_str_name().trim_start_matches("CAUSE_").to_lowercase();
+        let _ = write!(text, "\n  ended {}: {cause} {}", time(call.ended_unix_ms), end.text);
+    }
+    text
+}

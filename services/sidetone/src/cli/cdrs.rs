@@ -1,0 +1,129 @@
+//! `sidetone cdrs`.
+
+use sidetone_proto::callcontrol::v1::{Cdr, QueryCdrsRequest, cdr::Kind};
+use tokio_stream::StreamExt as _;
+
+use super::client::explain;
+use super::output::{duration, line, rows, time};
+use super::{ClientArgs, Output};
+
+/// Call detail records: one per leg and one per call.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+EXAMPLES
+  sidetone cdrs                              what is kept
+  sidetone cdrs --output csv > cdrs.csv
+  sidetone cdrs --follow --output json       one JSON line each, as calls end
+Columns of CSV and keys of JSON are the fields of callcontrol.v1.Cdr.")]
+pub(crate) struct CdrsArgs {
+    /// Only of this call.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    call: String,
+    /// Ended at or after, for example 2026-11-21T00:00:00Z.
+    #[arg(long)]
+    from: Option<jiff::Timestamp>,
+    /// Ended before.
+    #[arg(long)]
+    until: Option<jiff::Timestamp>,
+    /// Wait for new ones.
+    #[arg(long)]
+    follow: bool,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+const COLUMNS: [&str; 21] = [
+    "kind",
+    "tenant",
+    "call_id",
+    "leg_id",
+    "direction",
+    "from_number",
+    "from_user",
+    "to_number",
+    "to_user",
+    "device",
+    "started_unix_ms",
+    "answered_unix_ms",
+    "ended_unix_ms",
+    "talk_ms",
+    "outcome",
+    "cause",
+    "sip_status",
+    "text",
+    "node_id",
+    "replica_id",
+    "sip_call_id",
+];
+
+pub(crate) async fn run(args: CdrsArgs) -> anyhow::Result<()> {
+    let millis =
+        |time: Option<jiff::Timestamp>| time.map_or(0, |t| u64::try_from(t.as_millisecond()).unwrap_or(0));
+    let request = QueryCdrsRequest {
+        tenant: args.client.tenant.clone(),
+        from_unix_ms: millis(args.from),
+        until_unix_ms: millis(args.until),
+        call_id: args.call,
+        follow: args.follow,
+    };
+    let mut stream = args.client.calls()?.query_cdrs(request).await.map_err(|s| explain(&s))?.into_inner();
+    if args.follow {
+        while let Some(cdr) = stream.next().await {
+            line(&serde_json::to_string(&cdr.map_err(|s| explain(&s))?)?)?;
+        }
+        return Ok(());
+    }
+    let mut cdrs = Vec::new();
+    while let Some(cdr) = stream.next().await {
+        cdrs.push(cdr.map_err(|s| explain(&s))?);
+    }
+    match args.client.output {
+        Output::Csv => rows(Output::Csv, &COLUMNS, &cdrs, full_row),
+        output => rows(
+            output,
+            &["kind", "from", "to", "ended", "talk", "outcome", "cause", "call_id"],
+            &cdrs,
+            short_row,
+        ),
+    }
+}
+
+fn short_row(cdr: &Cdr) -> Vec<String> {
+    let kind = if cdr.kind() == Kind::Leg { format!("leg {}", cdr.direction) } else { "call".to_owned() };
+    vec![
+        kind,
+        cdr.from_number.clone(),
+        cdr.to_number.clone(),
+        time(cdr.ended_unix_ms),
+        duration(cdr.talk_ms),
+        cdr.outcome.clone(),
+        cdr.cause.clone(),
+        cdr.call_id.clone(),
+    ]
+}
+
+fn full_row(cdr: &Cdr) -> Vec<String> {
+    vec![
+        cdr.kind().as_str_name().trim_start_matches("KIND_").to_lowercase(),
+        cdr.tenant.clone(),
+        cdr.call_id.clone(),
+        cdr.leg_id.clone(),
+        cdr.direction.clone(),
+        cdr.from_number.clone(),
+        cdr.from_user.clone(),
+        cdr.to_number.clone(),
+        cdr.to_user.clone(),
+        cdr.device.clone(),
+        cdr.started_unix_ms.to_string(),
+        cdr.answered_unix_ms.to_string(),
+        cdr.ended_unix_ms.to_string(),
+        cdr.talk_ms.to_string(),
+        cdr.outcome.clone(),
+        cdr.cause.clone(),
+        cdr.sip_status.to_string(),
+        cdr.text.clone(),
+        cdr.node_id.clone(),
+        cdr.replica_id.clone(),
+        cdr.sip_call_id.clone(),
+    ]
+}

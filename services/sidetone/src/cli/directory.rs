@@ -1,0 +1,341 @@
+//! `sidetone directory`.
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use sidetone_proto::directory::v1::*;
+use sidetone_proto::types::v1::{Destination, destination};
+use tonic::Response;
+
+use super::ClientArgs;
+use super::client::explain;
+use super::output::{one, rows, time};
+
+/// Tenants, users, devices, numbers, rooms, registrations and access tokens.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+EXAMPLES
+  sidetone directory put-tenant acme --domain acme.example
+  sidetone directory put-user alice --display-name 'Alice' --tenant acme
+  sidetone directory put-device alice desk --auth-username alice --password-stdin --tenant acme < secret.txt
+  sidetone directory put-number 1001 --user alice --tenant acme
+  sidetone directory put-number 9196 --echo --tenant acme
+  sidetone directory registrations --tenant acme")]
+pub(crate) struct DirectoryArgs {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List the tenants.
+    Tenants,
+    /// Make or change a tenant.
+    PutTenant {
+        /// Its name.
+        name: String,
+        /// A SIP domain: the host part of its users' addresses. May be given again.
+        #[arg(long)]
+        domain: Vec<String>,
+        /// Calls at once; 0 for no limit.
+        #[arg(long, default_value_t = 0)]
+        calls_max: u32,
+    },
+    /// Remove a tenant without users, numbers and rooms.
+    DeleteTenant {
+        /// Its name.
+        name: String,
+    },
+    /// List the users.
+    Users,
+    /// Make or change a user.
+    PutUser {
+        /// Its name.
+        user: String,
+        /// How it is shown.
+        #[arg(long, default_value = "")]
+        display_name: String,
+    },
+    /// Remove a user without devices and numbers.
+    DeleteUser {
+        /// Its name.
+        user: String,
+    },
+    /// List the devices.
+    Devices {
+        /// Only of this user.
+        #[arg(long, default_value = "")]
+        user: String,
+    },
+    /// Make or change a device.
+    PutDevice {
+        /// Its user.
+        user: String,
+        /// Its name.
+        device: String,
+        /// The digest user name that the phone gives. Default: the user's name.
+        #[arg(long)]
+        auth_username: Option<String>,
+        /// Read the password from standard input (one line). Without it the present one stays.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Remove a device.
+    DeleteDevice {
+        /// Its user.
+        user: String,
+        /// Its name.
+        device: String,
+    },
+    /// List the numbers.
+    Numbers,
+    /// Make or change a number.
+    PutNumber {
+        /// The number.
+        number: String,
+        #[command(flatten)]
+        leads_to: LeadsTo,
+        /// Whoever reaches the tenant's domain may call it without credentials.
+        #[arg(long)]
+        open: bool,
+    },
+    /// Remove a number.
+    DeleteNumber {
+        /// The number.
+        number: String,
+    },
+    /// List the rooms.
+    Rooms,
+    /// Make or change a room.
+    PutRoom {
+        /// Its name.
+        room: String,
+        /// Participants at once; 0 for no limit of its own.
+        #[arg(long, default_value_t = 0)]
+        participants_max: u32,
+        /// Record every meeting.
+        #[arg(long)]
+        record: bool,
+    },
+    /// Remove a room without numbers.
+    DeleteRoom {
+        /// Its name.
+        room: String,
+    },
+    /// Where devices are registered now.
+    Registrations,
+    /// List the access tokens.
+    Tokens,
+    /// Make an access token; its secret is printed once.
+    CreateToken {
+        /// What it is for.
+        name: String,
+    },
+    /// Make an access token worthless.
+    DeleteToken {
+        /// Its id.
+        token: String,
+    },
+}
+
+/// Where a number leads. One of these.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct LeadsTo {
+    /// To a user's devices.
+    #[arg(long)]
+    user: Option<String>,
+    /// Into a room.
+    #[arg(long)]
+    room: Option<String>,
+    /// One hears oneself.
+    #[arg(long)]
+    echo: bool,
+    /// A prompt is played, then the caller is hung up.
+    #[arg(long, value_name = "PROMPT")]
+    announcement: Option<String>,
+    /// Unanswered until an application answers it.
+    #[arg(long)]
+    wait: bool,
+}
+
+impl LeadsTo {
+    fn destination(self) -> Destination {
+        use destination::{Announcement, Echo, Kind, Wait};
+        let kind = match self {
+            Self { user: Some(user), .. } => Kind::User(user),
+            Self { room: Some(room), .. } => Kind::Room(room),
+            Self { announcement: Some(prompt), .. } => Kind::Announcement(Announcement { prompt, repeat: 1 }),
+            Self { echo: true, .. } => Kind::Echo(Echo {}),
+            Self { .. } => Kind::Wait(Wait {}),
+        };
+        Destination { kind: Some(kind) }
+    }
+}
+
+pub(crate) async fn run(args: DirectoryArgs) -> anyhow::Result<()> {
+    use Action as A;
+    match args.action {
+        A::Tenants | A::Users | A::Devices { .. } | A::Numbers | A::Rooms | A::Registrations | A::Tokens => {
+            list(args.action, &args.client).await
+        }
+        A::PutTenant { .. }
+        | A::PutUser { .. }
+        | A::PutDevice { .. }
+        | A::PutNumber { .. }
+        | A::PutRoom { .. }
+        | A::CreateToken { .. } => put(args.action, &args.client).await,
+        A::DeleteTenant { .. }
+        | A::DeleteUser { .. }
+        | A::DeleteDevice { .. }
+        | A::DeleteNumber { .. }
+        | A::DeleteRoom { .. }
+        | A::DeleteToken { .. } => delete(args.action, &args.client).await,
+    }
+}
+
+type Answer<T> = Result<Response<T>, tonic::Status>;
+
+fn taken<T>(answer: Answer<T>) -> anyhow::Result<T> {
+    answer.map(Response::into_inner).map_err(|status| explain(&status))
+}
+
+async fn list(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
+    let mut directory = client.directory()?;
+    let output = client.output;
+    let of = |user: String| ListRequest { tenant: client.tenant.clone(), user };
+    match action {
+        Action::Tenants => {
+            let found = taken(directory.list_tenants(ListTenantsRequest {}).await)?.tenants;
+            rows(output, &["tenant", "domains", "calls_max"], &found, |t| {
+                vec![t.tenant.clone(), t.domains.join(" "), t.calls_max.to_string()]
+            })
+        }
+        Action::Users => {
+            let found = taken(directory.list_users(of(String::new())).await)?.users;
+            rows(output, &["user", "display_name"], &found, |u| vec![u.user.clone(), u.display_name.clone()])
+        }
+        Action::Devices { user } => {
+            let found = taken(directory.list_devices(of(user)).await)?.devices;
+            rows(output, &["user", "device", "auth_username", "algorithms"], &found, |d| {
+                vec![d.user.clone(), d.device.clone(), d.auth_username.clone(), d.algorithms.join(" ")]
+            })
+        }
+        Action::Numbers => {
+            let found = taken(directory.list_numbers(of(String::new())).await)?.numbers;
+            rows(output, &["number", "leads_to", "open"], &found, |n| {
+                vec![n.number.clone(), leads_to(n.destination.as_ref()), n.open.to_string()]
+            })
+        }
+        Action::Rooms => {
+            let found = taken(directory.list_rooms(of(String::new())).await)?.rooms;
+            rows(output, &["room", "participants_max", "record"], &found, |r| {
+                vec![r.room.clone(), r.participants_max.to_string(), r.record.to_string()]
+            })
+        }
+        Action::Registrations => {
+            let found = taken(directory.list_registrations(of(String::new())).await)?.registrations;
+            rows(output, &["user", "device", "contact", "replica", "until", "user_agent"], &found, |r| {
+                let binding = r.binding.clone().unwrap_or_default();
+                let until = time(r.expires_unix_ms);
+                vec![
+                    binding.user,
+                    binding.device,
+                    binding.contact_uri,
+                    binding.replica,
+                    until,
+                    r.user_agent.clone(),
+                ]
+            })
+        }
+        _ => {
+            let found = taken(directory.list_tokens(of(String::new())).await)?.tokens;
+            rows(output, &["token_id", "name", "created"], &found, |t| {
+                vec![t.token_id.clone(), t.name.clone(), time(t.created_unix_ms)]
+            })
+        }
+    }
+}
+
+fn leads_to(destination: Option<&Destination>) -> String {
+    use destination::Kind;
+    match destination.and_then(|d| d.kind.as_ref()) {
+        Some(Kind::User(user)) => format!("user {user}"),
+        Some(Kind::Room(room)) => format!("room {room}"),
+        Some(Kind::Echo(_)) => "echo".to_owned(),
+        Some(Kind::Announcement(announcement)) => format!("announcement {}", announcement.prompt),
+        Some(Kind::Wait(_)) => "wait".to_owned(),
+        None => "nowhere".to_owned(),
+    }
+}
+
+async fn put(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
+    let mut directory = client.directory()?;
+    let output = client.output;
+    let tenant = client.tenant.clone();
+    match action {
+        Action::PutTenant { name, domain, calls_max } => {
+            let record = Tenant { tenant: name, domains: domain, calls_max, revision: 0 };
+            let put = taken(directory.put_tenant(PutTenantRequest { tenant: Some(record) }).await)?;
+            one(output, &put, |t| format!("tenant {}", t.tenant))
+        }
+        Action::PutUser { user, display_name } => {
+            let record = User { tenant, user, display_name, revision: 0 };
+            let put = taken(directory.put_user(PutUserRequest { user: Some(record) }).await)?;
+            one(output, &put, |u| format!("user {}", u.user))
+        }
+        Action::PutDevice { user, device, auth_username, password_stdin } => {
+            let password = password_stdin.then(read_password).transpose()?;
+            let auth_username = auth_username.unwrap_or_else(|| user.clone());
+            let record = Device { tenant, user, device, auth_username, algorithms: Vec::new(), revision: 0 };
+            let put = taken(directory.put_device(PutDeviceRequest { device: Some(record), password }).await)?;
+            one(output, &put, |d| format!("device {} of {}", d.device, d.user))
+        }
+        Action::PutNumber { number, leads_to, open } => {
+            let destination = Some(leads_to.destination());
+            let record = Number { tenant, number, destination, open, revision: 0 };
+            let put = taken(directory.put_number(PutNumberRequest { number: Some(record) }).await)?;
+            one(output, &put, |n| format!("number {}", n.number))
+        }
+        Action::PutRoom { room, participants_max, record } => {
+            let record = Room { tenant, room, participants_max, record, revision: 0 };
+            let put = taken(directory.put_room(PutRoomRequest { room: Some(record) }).await)?;
+            one(output, &put, |r| format!("room {}", r.room))
+        }
+        Action::CreateToken { name } => {
+            let made = taken(directory.create_token(CreateTokenRequest { tenant, name }).await)?;
+            one(output, &made, |t| t.secret.clone())
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn delete(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
+    let mut directory = client.directory()?;
+    let tenant = client.tenant.clone();
+    let answer = match action {
+        Action::DeleteTenant { name } => directory.delete_tenant(DeleteTenantRequest { tenant: name }).await,
+        Action::DeleteUser { user } => directory.delete_user(DeleteUserRequest { tenant, user }).await,
+        Action::DeleteDevice { user, device } => {
+            directory.delete_device(DeleteDeviceRequest { tenant, user, device }).await
+        }
+        Action::DeleteNumber { number } => {
+            directory.delete_number(DeleteNumberRequest { tenant, number }).await
+        }
+        Action::DeleteRoom { room } => directory.delete_room(DeleteRoomRequest { tenant, room }).await,
+        Action::DeleteToken { token } => {
+            directory.delete_token(DeleteTokenRequest { tenant, token_id: token }).await
+        }
+        _ => return Ok(()),
+    };
+    one(client.output, &taken(answer)?, |_| "deleted".to_owned())
+}
+
+fn read_password() -> anyhow::Result<String> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).context("cannot read the password from standard input")?;
+    let password = line.trim_end_matches(['\r', '\n']);
+    anyhow::ensure!(!password.is_empty(), "the password on standard input is empty");
+    Ok(password.to_owned())
+}

@@ -1,0 +1,107 @@
+//! The command line.
+
+mod call;
+mod calls;
+mod cdrs;
+mod certs;
+mod client;
+mod conferences;
+mod directory;
+mod events;
+mod nodes;
+mod output;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use client::ClientArgs;
+pub(crate) use output::{Output, line};
+
+/// A media-processing cluster for telephony.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    max_term_width = 110,
+    after_help = "\
+EXAMPLES
+  sidetone demo                             start everything, call each other, print who heard whom
+  sidetone serve                            everything in one process, on loopback, with a demonstration tenant
+  sidetone serve --config sidetone.toml     the same, configured
+  sidetone call 9196 --from 1001            ring 1001's phones; whoever answers hears the echo
+  sidetone calls --output json | jq         what is going on"
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run all four services in this process.
+    Serve(ServeArgs),
+    /// Run the SIP edge alone.
+    Signalling(ServeArgs),
+    /// Run call control alone.
+    CallControl(ServeArgs),
+    /// Run a media node alone.
+    Media(ServeArgs),
+    /// Run the push service alone.
+    Push(ServeArgs),
+    /// Start everything on free ports, let generated callers meet in a room, and print what each of them heard.
+    Demo(crate::demo::DemoArgs),
+    /// Read a configuration and report every mistake in it.
+    CheckConfig {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Make a private authority and a certificate for mutual TLS between the services.
+    Certs(certs::CertsArgs),
+    /// Ring a user's phones and connect whoever answers to a number.
+    Call(call::CallArgs),
+    /// Live calls: list, show, hang up, answer, record.
+    Calls(calls::CallsArgs),
+    /// Rooms in which somebody is.
+    Conferences(conferences::ConferencesArgs),
+    /// Media nodes and signalling replicas.
+    Nodes(nodes::NodesArgs),
+    /// What happens, as it happens.
+    Events(events::EventsArgs),
+    /// Call detail records.
+    Cdrs(cdrs::CdrsArgs),
+    /// Tenants, users, devices, numbers, rooms and access tokens.
+    Directory(directory::DirectoryArgs),
+}
+
+/// How a service is run.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+SIGTERM drains: readiness drops, no new call is taken, running ones go on for at most `drain_max_s`.
+SIGINT stops at once. Without a configuration everything listens on loopback only.")]
+pub(crate) struct ServeArgs {
+    /// The configuration file (TOML). deploy/sidetone.toml documents every key.
+    #[arg(long, env = "SIDETONE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Carries out what is not a service.
+pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Certs(args) => certs::run(&args),
+        Command::Call(args) => call::run(args).await,
+        Command::Calls(args) => calls::run(args).await,
+        Command::Conferences(args) => conferences::run(args).await,
+        Command::Nodes(args) => nodes::run(args).await,
+        Command::Events(args) => events::run(args).await,
+        Command::Cdrs(args) => cdrs::run(args).await,
+        Command::Directory(args) => directory::run(args).await,
+        Command::Demo(args) => crate::demo::run(args).await,
+        Command::CheckConfig { file } => crate::settings::check(&file),
+        Command::Serve(_)
+        | Command::Signalling(_)
+        | Command::CallControl(_)
+        | Command::Media(_)
+        | Command::Push(_) => anyhow::bail!("a service is not a client command"),
+    }
+}

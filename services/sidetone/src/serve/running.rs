@@ -1,0 +1,87 @@
+//! Services that run.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sidetone_call_control::CallControl;
+use sidetone_media::MediaNode;
+use sidetone_push::Push;
+use sidetone_runtime::Lifecycle;
+use sidetone_signalling::Signalling;
+use sidetone_store::embedded::EmbeddedStore;
+use tokio::task::JoinHandle;
+
+/// How long services may take to put everything away after they were told to stop.
+const STOP_MAX: Duration = Duration::from_secs(5);
+
+/// What runs in this process.
+pub(crate) struct Running {
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) sip: Vec<SocketAddr>,
+    pub(super) signalling: Option<Signalling>,
+    pub(super) call_control: Option<CallControl>,
+    pub(super) media: Option<MediaNode>,
+    pub(super) push: Option<Push>,
+    pub(super) store: Option<Arc<EmbeddedStore>>,
+    pub(super) serving: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    pub(super) fn new(lifecycle: Lifecycle, grpc: SocketAddr, admin: SocketAddr) -> Self {
+        Self {
+            lifecycle,
+            grpc,
+            admin,
+            sip: Vec::new(),
+            signalling: None,
+            call_control: None,
+            media: None,
+            push: None,
+            store: None,
+            serving: None,
+        }
+    }
+
+    /// Resolves when what a drain waits for is over: no call runs here any more.
+    pub(crate) async fn drained(&self) {
+        if let Some(signalling) = &self.signalling {
+            signalling.drained().await;
+        }
+        match (&self.media, &self.call_control, &self.signalling) {
+            // With signalling in the same process, no leg is left; media follows.
+            (Some(media), _, None) => media.drained().await,
+            // Alone, call control waits for nobody: calls go on without it, and its successor folds the log.
+            _ => {}
+        }
+    }
+
+    /// Waits until everything has been put away, in the order in which one needs the other.
+    pub(crate) async fn stopped(self) {
+        let all = async {
+            if let Some(signalling) = self.signalling {
+                signalling.finished().await;
+            }
+            if let Some(media) = self.media {
+                media.finished().await;
+            }
+            if let Some(push) = self.push {
+                push.finished().await;
+            }
+            if let Some(call_control) = self.call_control {
+                call_control.finished().await;
+            }
+            if let Some(serving) = self.serving {
+                drop(serving.await);
+            }
+            if let Some(store) = self.store {
+                store.close().await;
+            }
+        };
+        if tokio::time::timeout(STOP_MAX, all).await.is_err() {
+            tracing::warn!("something did not end in time");
+        }
+    }
+}

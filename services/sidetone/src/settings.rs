@@ -1,0 +1,150 @@
+//! The configuration of a process: one file for all services, of which each reads what concerns it.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sidetone_directory::SeedConfig;
+use sidetone_runtime::admin::AdminConfig;
+use sidetone_runtime::config::{ConfigError, ConfigErrors, ConfigFile};
+use sidetone_runtime::grpc::{GrpcConfig, TlsConfig};
+use sidetone_telemetry::log::LogConfig;
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) process: ProcessConfig,
+    pub(crate) log: LogConfig,
+    pub(crate) admin: AdminConfig,
+    pub(crate) tls: TlsConfig,
+    pub(crate) grpc: GrpcConfig,
+    pub(crate) store: StoreConfig,
+    pub(crate) peers: PeersConfig,
+    pub(crate) call_control: sidetone_call_control::Config,
+    pub(crate) signalling: sidetone_signalling::Config,
+    pub(crate) media: sidetone_media::Config,
+    pub(crate) push: sidetone_push::Config,
+    pub(crate) seed: SeedConfig,
+}
+
+/// The process itself.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ProcessConfig {
+    /// Longest time for which running calls go on after SIGTERM, in seconds. Default 60.
+    pub(crate) drain_max_s: u64,
+}
+
+impl Default for ProcessConfig {
+    fn default() -> Self {
+        Self { drain_max_s: 60 }
+    }
+}
+
+/// Where state and events are kept.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StoreConfig {
+    /// `embedded` (default): in this process. `remote`: call control's, at `peers.call_control`.
+    pub(crate) kind: StoreKind,
+    /// File of the embedded store. Without one, state is kept in memory and lost with the process.
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// Which store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StoreKind {
+    /// In this process.
+    #[default]
+    Embedded,
+    /// Call control's.
+    Remote,
+}
+
+/// Where the other services are, when they are not in this process.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PeersConfig {
+    /// Call control's gRPC address, host:port.
+    pub(crate) call_control: Option<String>,
+    /// The push service's gRPC address, host:port.
+    pub(crate) push: Option<String>,
+}
+
+/// Reads a configuration; none is the demonstration on loopback.
+pub(crate) fn load(path: Option<&Path>) -> Result<Settings, ConfigErrors> {
+    match path {
+        Some(path) => from_file(ConfigFile::read(path)),
+        None => from_file(ConfigFile::parse(DEMONSTRATION)),
+    }
+}
+
+/// What runs without a configuration: `serve` on loopback with the demonstration tenant.
+pub(crate) const DEMONSTRATION: &str = include_str!("demonstration.toml");
+
+/// Reads a configuration from a text.
+pub(crate) fn parse(text: &str) -> Result<Settings, ConfigErrors> {
+    from_file(ConfigFile::parse(text))
+}
+
+/// Reports on a file.
+pub(crate) fn check(path: &Path) -> anyhow::Result<()> {
+    from_file(ConfigFile::read(path))?;
+    crate::cli::line(&format!("{} is a good configuration", path.display()))
+}
+
+fn from_file(mut file: ConfigFile) -> Result<Settings, ConfigErrors> {
+    let tls: TlsConfig = file.section("tls", TlsConfig::check);
+    let store: StoreConfig = file.section("store", |_, _| {});
+    let settings = Settings {
+        process: file.section("process", |_, _| {}),
+        log: file.section("log", |log: &LogConfig, errors| {
+            if let Err(error) = log.check() {
+                errors.push(ConfigError::new("log.filter", error.to_string()));
+            }
+        }),
+        admin: file.section("admin", AdminConfig::check),
+        grpc: file.section("grpc", |grpc: &GrpcConfig, errors| grpc.check(&tls, errors)),
+        peers: file.section("peers", |peers: &PeersConfig, errors| check_peers(peers, &store, errors)),
+        call_control: file.section("call_control", sidetone_call_control::Config::check),
+        signalling: file.section("signalling", sidetone_signalling::Config::check),
+        media: file.section("media", sidetone_media::Config::check),
+        push: file.section("push", sidetone_push::Config::check),
+        seed: file.section("seed", SeedConfig::check),
+        tls,
+        store,
+    };
+    file.finish()?;
+    Ok(settings)
+}
+
+fn check_peers(peers: &PeersConfig, store: &StoreConfig, errors: &mut Vec<ConfigError>) {
+    if store.kind == StoreKind::Remote && peers.call_control.is_none() {
+        errors.push(ConfigError::new("peers.call_control", "must be set when store.kind is \"remote\""));
+    }
+    if store.kind == StoreKind::Remote && store.path.is_some() {
+        errors.push(ConfigError::new("store.path", "has no meaning when store.kind is \"remote\""));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_without_a_configuration_is_a_good_one() {
+        load(None).unwrap();
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let text = "[store]\nkind = 'remote'\npath = '/x'\n[grpc]\nbind = '0.0.0.0:1'\n[nonsense]\n[log]\nfilter = '=='\n";
+        let errors = parse(text).unwrap_err();
+        let keys: Vec<_> = errors.0.iter().map(|error| error.key.as_str()).collect();
+        for key in
+            ["peers.call_control", "store.path", "grpc.bind", "grpc.advertised", "nonsense", "log.filter"]
+        {
+            assert!(keys.contains(&key), "{key} is missing in {errors}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Real telephones from Debian's packages: baresip and sipp. Skipped, with the reason printed, where they are not installed.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says why it is skipped")]
+
+mod support;
+
+use std::process::Command;
+use support::baresip::{self, Baresip, Setup};
+use support::process::Installation;
+
+fn phone(installation: &Installation, number: &str, codec: &str, transport: &str, tone_hz: u32) -> Baresip {
+    let phone = Baresip::start(&Setup {
+        number,
+        password: &format!("secret-{number}"),
+        transport,
+        server: &installation.sip.to_string(),
+        codec,
+        tone_hz,
+    });
+    phone.wait_until_registered();
+    phone
+}
+
+fn skipped() -> bool {
+    let missing = !baresip::is_installed();
+    if missing {
+        eprintln!("SKIPPED: baresip is not installed (apt install baresip-core)");
+    }
+    missing
+}
+
+#[test]
+fn two_phones_with_different_codecs_hear_each_other() {
+    if skipped() {
+        return;
+    }
+    let installation = Installation::one_process();
+    let ada = phone(&installation, "1001", "PCMU", "udp", 440);
+    let ben = phone(&installation, "1002", "PCMA", "tcp", 700);
+    ada.dial(&format!("sip:1002@{}", installation.sip));
+    ada.wait_until_it_hears(700);
+    ben.wait_until_it_hears(440);
+    assert!(ada.level_of(440) < -50.0, "the caller hears itself");
+    assert_eq!(installation.calls().len(), 1);
+    ben.hang_up();
+    ada.wait_for_log("terminate");
+    installation.wait_until("the call is over", || installation.calls().is_empty());
+}
+
+#[test]
+fn three_phones_meet_in_a_room() {
+    if skipped() {
+        return;
+    }
+    let installation = Installation::one_process();
+    let tones = [440, 700, 1150];
+    let phones: Vec<Baresip> = [("1001", "PCMU", "udp"), ("1002", "PCMA", "tcp"), ("1003", "PCMU", "tcp")]
+        .into_iter()
+        .zip(tones)
+        .map(|((number, codec, transport), tone)| phone(&installation, number, codec, transport, tone))
+        .collect();
+    for phone in &phones {
+        phone.dial(&format!("sip:3000@{}", installation.sip));
+    }
+    for (listener, phone) in phones.iter().enumerate() {
+        for (speaker, tone) in tones.into_iter().enumerate() {
+            if speaker != listener {
+                phone.wait_until_it_hears(tone);
+            }
+        }
+        assert!(phone.level_of(tones[listener]) < -45.0, "phone {listener} hears itself");
+    }
+    let conferences = installation.json(&["conferences"]);
+    assert_eq!(conferences[0]["participants"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn two_hundred_sipp_calls_to_the_echo_number() {
+    if Command::new("sipp").arg("-v").output().is_err() {
+        eprintln!("SKIPPED: sipp is not installed (apt install sip-tester)");
+        return;
+    }
+    let installation = Installation::one_process();
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new("sipp")
+        .args([
+            "-sn",
+            "uac",
+            "-s",
+            "9196",
+            "-m",
+            "200",
+            "-r",
+            "50",
+            "-d",
+            "500",
+            "-i",
+            "127.0.0.1",
+            "-timeout",
+            "60s",
+        ])
+        .args(["-nostdin", "-trace_err", "-trace_stat", "-stf", "stat.csv", "-fd", "1"])
+        .arg(installation.sip.to_string())
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "sipp: {:?}\n{text}\n{}", output.status, installation.logs());
+    let stat = std::fs::read_to_string(folder.path().join("stat.csv")).unwrap();
+    let head: Vec<&str> = stat.lines().next().unwrap().split(';').collect();
+    let last: Vec<&str> = stat.lines().last().unwrap().split(';').collect();
+    let value = |name: &str| last[head.iter().position(|column| *column == name).unwrap()].to_owned();
+    assert_eq!((value("SuccessfulCall(C)"), value("FailedCall(C)")), ("200".to_owned(), "0".to_owned()));
+    installation.wait_until("every call is over", || installation.calls().is_empty());
+}

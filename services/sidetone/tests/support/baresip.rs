@@ -1,0 +1,192 @@
+//! A real telephone: baresip as a child process, with a tone for a voice and a file for an ear.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sidetone_dsp::goertzel::tone_level_dbov;
+
+/// What a phone is given.
+pub struct Setup<'a> {
+    /// Digest user name and number.
+    pub number: &'a str,
+    pub password: &'a str,
+    /// `udp` or `tcp`.
+    pub transport: &'a str,
+    /// The registrar, host:port.
+    pub server: &'a str,
+    /// `PCMU` or `PCMA`.
+    pub codec: &'a str,
+    /// Its voice.
+    pub tone_hz: u32,
+}
+
+/// One phone. It is ended when dropped.
+pub struct Baresip {
+    child: Child,
+    control: u16,
+    folder: tempfile::TempDir,
+}
+
+/// Whether the package is there.
+pub fn is_installed() -> bool {
+    Command::new("baresip").arg("-h").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+impl Baresip {
+    /// Starts a phone; it registers and answers every call.
+    pub fn start(setup: &Setup<'_>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let sip_port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let control = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        write_voice(&folder.path().join("voice.wav"), setup.tone_hz);
+        std::fs::write(folder.path().join("config"), config(folder.path(), sip_port, control)).unwrap();
+        std::fs::write(folder.path().join("accounts"), account(setup)).unwrap();
+        std::fs::write(folder.path().join("contacts"), "").unwrap();
+        std::fs::create_dir(folder.path().join("heard")).unwrap();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let child = Command::new("baresip")
+            .arg("-f")
+            .arg(folder.path())
+            .arg("-v")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .expect("baresip is installed");
+        Self { child, control, folder }
+    }
+
+    /// Waits until a line of its log holds a text.
+    pub fn wait_for_log(&self, text: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.log().contains(text) {
+            assert!(Instant::now() < deadline, "no {text:?} in baresip's log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until it is registered.
+    pub fn wait_until_registered(&self) {
+        self.wait_for_log("200 OK");
+    }
+
+    /// Calls a SIP URI.
+    pub fn dial(&self, uri: &str) {
+        self.command("dial", uri);
+    }
+
+    /// Ends the present call.
+    pub fn hang_up(&self) {
+        self.command("hangup", "");
+    }
+
+    /// Waits until it has heard a tone for a second, at the level of one voice.
+    pub fn wait_until_it_hears(&self, tone_hz: u32) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let level = self.level_of(tone_hz);
+            if level > -25.0 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no tone of {tone_hz} Hz, only {level} dBov\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// The level of a tone in the last second of what it heard, in dBov.
+    pub fn level_of(&self, tone_hz: u32) -> f32 {
+        let heard = self.heard();
+        let last = &heard[heard.len().saturating_sub(8000)..];
+        if last.len() < 8000 { -127.0 } else { tone_level_dbov(last, 8000, tone_hz as f32) }
+    }
+
+    /// Everything it heard in its last call, 8 kHz.
+    pub fn heard(&self) -> Vec<i16> {
+        let files = std::fs::read_dir(self.folder.path().join("heard")).unwrap();
+        let newest = files
+            .map(|file| file.unwrap().path())
+            .filter(|path| path.to_string_lossy().contains("-dec"))
+            .max();
+        // The header is only finished when the call ends: the samples are read behind its 44 bytes.
+        newest.map_or_else(Vec::new, |path| samples(&path))
+    }
+
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.folder.path().join("log")).unwrap()).into_owned()
+    }
+
+    /// The control port speaks JSON in netstrings.
+    fn command(&self, command: &str, params: &str) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut control = loop {
+            match TcpStream::connect(("127.0.0.1", self.control)) {
+                Ok(control) => break control,
+                Err(error) => assert!(Instant::now() < deadline, "no control port: {error}\n{}", self.log()),
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        let request = format!(r#"{{"command":"{command}","params":"{params}","token":"t"}}"#);
+        control.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        write!(control, "{}:{request},", request.len()).unwrap();
+        let mut answer = Vec::new();
+        let mut buffer = [0; 4096];
+        while !String::from_utf8_lossy(&answer).contains(r#""response":true"#) {
+            let read = control.read(&mut buffer).expect("baresip answers a command");
+            assert!(read > 0, "baresip closed its control port\n{}", self.log());
+            answer.extend_from_slice(&buffer[..read]);
+        }
+    }
+}
+
+impl Drop for Baresip {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn samples(path: &PathBuf) -> Vec<i16> {
+    let bytes = std::fs::read(path).unwrap();
+    bytes.get(44..).unwrap_or_default().chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect()
+}
+
+fn write_voice(path: &Path, tone_hz: u32) {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 8000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer = hound::WavWriter::create(path, spec).unwrap();
+    for at in 0..8000 * 120 {
+        let angle = std::f64::consts::TAU * f64::from(tone_hz) / 8000.0 * f64::from(at);
+        writer.write_sample((8000.0 * angle.sin()) as i16).unwrap();
+    }
+    writer.finalize().unwrap();
+}
+
+fn account(setup: &Setup<'_>) -> String {
+    let Setup { number, password, transport, server, codec, .. } = setup;
+    let host = server.rsplit_once(':').map_or(*server, |(host, _)| host);
+    format!(
+        "<sip:{number}@{host};transport={transport}>;auth_user={number};auth_pass={password};\
+         outbound=\"sip:{server};transport={transport}\";regint=60;answermode=auto;audio_codecs={codec}/8000/1\n"
+    )
+}
+
+fn config(folder: &Path, sip_port: u16, control: u16) -> String {
+    let folder = folder.display();
+    let rtp = 40_000 + (sip_port % 500) * 20;
+    format!(
+        "poll_method epoll\nsip_listen 127.0.0.1:{sip_port}\nnet_interface 127.0.0.1\n\
+         audio_source aufile,{folder}/voice.wav\naudio_player aubridge,null\naudio_alert aubridge,alert\n\
+         ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\naudio_txmode thread\n\
+         rtp_ports {rtp}-{}\nsnd_path {folder}/heard\nctrl_tcp_listen 127.0.0.1:{control}\n\
+         module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aufile.so\nmodule aubridge.so\n\
+         module sndfile.so\nmodule_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n",
+        rtp + 18
+    )
+}

@@ -1,0 +1,278 @@
+//! Sidetone as child processes: one, or the four apart.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The tenant of the tests: users 1001 to 1009 with the passwords `secret-1001` and so on, an echo number that is open, an
+/// announcement, a room, a recorded room, and a number that waits.
+pub fn seed() -> String {
+    let mut text =
+        String::from("[[seed.tenants]]\ntenant = \"acme\"\ndomains = [\"127.0.0.1\", \"acme.example\"]\n");
+    for n in 1001..=1009 {
+        text.push_str(&format!(
+            "[[seed.tenants.users]]\nuser = \"user{n}\"\nnumbers = [\"{n}\"]\n\
+             devices = [{{ device = \"desk{n}\", auth_username = \"{n}\", password = \"secret-{n}\" }}]\n"
+        ));
+    }
+    text.push_str(
+        "[[seed.tenants.rooms]]\nroom = \"lobby\"\n[[seed.tenants.rooms]]\nroom = \"taped\"\nrecord = true\n\
+         [[seed.tenants.numbers]]\nnumber = \"9196\"\necho = true\nopen = true\n\
+         [[seed.tenants.numbers]]\nnumber = \"9197\"\nannouncement = \"welcome\"\n\
+         [[seed.tenants.numbers]]\nnumber = \"9198\"\nwait = true\n\
+         [[seed.tenants.numbers]]\nnumber = \"3000\"\nroom = \"lobby\"\n\
+         [[seed.tenants.numbers]]\nnumber = \"3001\"\nroom = \"taped\"\n",
+    );
+    text
+}
+
+/// One process. It is killed when dropped.
+pub struct Process {
+    child: Option<Child>,
+    role: &'static str,
+    config: PathBuf,
+    admin: SocketAddr,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a process with a configuration, and waits until it is ready.
+    pub fn start(role: &'static str, folder: &Path, admin: SocketAddr, config: &str) -> Self {
+        let path = folder.join(format!("{role}.toml"));
+        std::fs::write(&path, format!("[admin]\nbind = \"{admin}\"\n{config}")).unwrap();
+        let log = folder.join(format!("{role}.log"));
+        let mut process = Self { child: None, role, config: path, admin, log };
+        process.restart();
+        process.wait_until_ready();
+        process
+    }
+
+    /// Starts it, or starts it again after [`Process::kill`]; does not wait.
+    pub fn restart(&mut self) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_sidetone"))
+            .arg(self.role)
+            .arg("--config")
+            .arg(&self.config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.child = Some(child);
+    }
+
+    /// SIGKILL: as if the power went.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// SIGTERM; returns how it ended, or panics when it takes longer than `within`.
+    pub fn terminate(&mut self, within: Duration) -> std::process::ExitStatus {
+        let mut child = self.child.take().expect("it runs");
+        Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().unwrap();
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "{} did not end in {within:?}\n{}", self.role, self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until `/readyz` says so.
+    pub fn wait_until_ready(&self) {
+        self.wait_for_readiness(200, Duration::from_secs(30));
+    }
+
+    /// Waits until `/readyz` answers with a status.
+    pub fn wait_for_readiness(&self, status: u16, within: Duration) {
+        let deadline = Instant::now() + within;
+        while self.get("/readyz").map(|(found, _)| found) != Some(status) {
+            assert!(Instant::now() < deadline, "{} is not {status}\n{}", self.role, self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// One metric's value, added up over its labels.
+    pub fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.get("/metrics").expect("the admin port answers");
+        text.lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect_timeout(&self.admin, Duration::from_secs(1)).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        Some((status, body.to_owned()))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A whole installation in a folder of its own.
+pub struct Installation {
+    pub folder: tempfile::TempDir,
+    /// Where phones reach it.
+    pub sip: SocketAddr,
+    /// Call control's gRPC address.
+    pub grpc: SocketAddr,
+    pub serve: Option<Process>,
+    pub signalling: Option<Process>,
+    pub call_control: Option<Process>,
+    pub media: Option<Process>,
+    pub push: Option<Process>,
+}
+
+impl Installation {
+    /// All four in one process.
+    pub fn one_process() -> Self {
+        let mut new = Self::empty();
+        let (sip, grpc) = (new.sip, new.grpc);
+        let folder = new.folder.path().to_owned();
+        let config = format!(
+            "[grpc]\nbind = \"{grpc}\"\n[store]\npath = \"{store}\"\n{signalling}{media}{seed}",
+            store = folder.join("store").display(),
+            signalling = signalling_section(sip),
+            media = media_section(&folder),
+            seed = seed(),
+        );
+        new.serve = Some(Process::start("serve", &folder, free_tcp(), &config));
+        new
+    }
+
+    /// The four apart, over gRPC.
+    pub fn four_processes() -> Self {
+        let mut new = Self::empty();
+        let (sip, grpc) = (new.sip, new.grpc);
+        let folder = new.folder.path().to_owned();
+        let push_grpc = free_tcp();
+        let control = format!(
+            "[grpc]\nbind = \"{grpc}\"\n[store]\npath = \"{}\"\n[peers]\npush = \"{push_grpc}\"\n{}",
+            folder.join("store").display(),
+            seed()
+        );
+        let peers = format!("[store]\nkind = \"remote\"\n[peers]\ncall_control = \"{grpc}\"\n");
+        let own = |address: SocketAddr| format!("[grpc]\nbind = \"{address}\"\n");
+        let media = format!("{}{peers}{}", own(free_tcp()), media_section(&folder));
+        let signalling = format!("{}{peers}{}", own(free_tcp()), signalling_section(sip));
+        let push = format!("{}{peers}", own(push_grpc));
+        new.call_control = Some(Process::start("call-control", &folder, free_tcp(), &control));
+        new.push = Some(Process::start("push", &folder, free_tcp(), &push));
+        new.media = Some(Process::start("media", &folder, free_tcp(), &media));
+        new.signalling = Some(Process::start("signalling", &folder, free_tcp(), &signalling));
+        new
+    }
+
+    fn empty() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            sip: free_sip(),
+            grpc: free_tcp(),
+            serve: None,
+            signalling: None,
+            call_control: None,
+            media: None,
+            push: None,
+        }
+    }
+
+    /// Runs a client command of the same program and returns what it printed.
+    pub fn command(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = Command::new(env!("CARGO_BIN_EXE_sidetone"))
+            .args(arguments)
+            .args(["--server", &self.grpc.to_string(), "--tenant", "acme"])
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    }
+
+    /// The same, read as JSON.
+    pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["--output", "json"]);
+        let text = self
+            .command(&arguments)
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}\n{}", self.logs()));
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error} in {text}"))
+    }
+
+    /// Waits until a condition holds; tells the logs when it does not.
+    pub fn wait_until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !holds() {
+            assert!(Instant::now() < deadline, "never: {what}\n{}", self.logs());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Ids of the live calls.
+    pub fn calls(&self) -> Vec<String> {
+        let calls = self.json(&["calls"]);
+        let ids = calls.as_array().unwrap().iter().map(|call| call["call_id"].as_str().unwrap().to_owned());
+        let mut ids: Vec<String> = ids.collect();
+        ids.sort();
+        ids
+    }
+
+    /// What every process has logged.
+    pub fn logs(&self) -> String {
+        [&self.serve, &self.signalling, &self.call_control, &self.media, &self.push]
+            .into_iter()
+            .flatten()
+            .map(|process| format!("--- {}\n{}", process.role, process.log()))
+            .collect()
+    }
+}
+
+fn signalling_section(sip: SocketAddr) -> String {
+    format!(
+        "[signalling]\nreplica_id = \"sip-1\"\n[[signalling.listeners]]\ntransport = \"udp\"\nbind = \"{sip}\"\n\
+         [[signalling.listeners]]\ntransport = \"tcp\"\nbind = \"{sip}\"\n"
+    )
+}
+
+fn media_section(folder: &Path) -> String {
+    format!(
+        "[media]\nnode_id = \"media-1\"\nrecordings_dir = \"{}\"\n[[media.realms]]\nport_min = 0\n",
+        folder.join("recordings").display()
+    )
+}
+
+/// A free TCP port on loopback.
+pub fn free_tcp() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A port that is free for both UDP and TCP.
+fn free_sip() -> SocketAddr {
+    loop {
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = udp.local_addr().unwrap();
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
