@@ -121,7 +121,6 @@ impl MediaNode {
             registration.run(stopping).await;
             component.set_ready(false);
             supervised.stop_workers().await;
-            threads.pumps.cancel();
             let joined = tokio::task::spawn_blocking(move || {
                 for join in threads.joins {
                     if join.join().is_err() {
@@ -130,6 +129,8 @@ impl MediaNode {
                 }
             });
             let _ = joined.await;
+            threads.pumps.cancel();
+            supervised.close_replies();
             for task in tasks {
                 let _ = task.await;
             }

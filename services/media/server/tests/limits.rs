@@ -126,3 +126,22 @@ async fn a_draining_node_takes_no_legs_and_says_so_in_its_registration() {
     node.node.finished().await;
     assert!(node.store.get("media-nodes/media-1").await.unwrap().is_none());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_house_full_of_idle_legs_is_emptied_and_the_node_stops() {
+    let node = node_with(|config| {
+        config.idle_timeout_s = 1;
+        config.legs_max = 1500;
+    })
+    .await;
+    for n in 0..1500 {
+        node.media.create_leg(Request::new(create(n, None))).await.unwrap();
+    }
+    let empty = async || {
+        let now = node.media.get_node(Request::new(pb::GetNodeRequest {})).await.unwrap().into_inner();
+        (now.legs == 0).then_some(())
+    };
+    until("an empty node", empty).await;
+    node.lifecycle.stop();
+    tokio::time::timeout(PATIENCE, node.node.finished()).await.unwrap();
+}

@@ -13,8 +13,9 @@ use super::Engine;
 use super::link::Reply;
 use crate::worker::rings::Event;
 
-/// Changes that wait for the engine's lock. The events themselves wait in the ring when this is full.
-const CHANGES_MAX: usize = 1024;
+/// Changes of one worker that may wait for the engine's lock, besides four for each leg. Each leg, playback and tap is told of
+/// once, so there is always room; waiting for it could keep an answer from whoever holds the lock.
+const CHANGES_MAX: usize = 16_384;
 
 /// What has to be written into the books.
 #[derive(Debug)]
@@ -32,21 +33,27 @@ pub(crate) async fn pump(
     told: pipe::Receiver,
     stopping: tokio_util::sync::CancellationToken,
 ) -> std::io::Result<()> {
-    let (changes, waiting) = mpsc::channel(CHANGES_MAX);
+    let (changes, waiting) = mpsc::channel(CHANGES_MAX + 4 * engine.config.legs_max);
     let writer = tokio::spawn(write_changes(Arc::clone(&engine), waiting));
+    let mut worker_ended = false;
     loop {
         while let Ok(event) = events.pop() {
             for change in engine.handle_event(event) {
-                if changes.send(change).await.is_err() {
-                    return Ok(());
+                if changes.try_send(change).is_err() {
+                    engine.telemetry.media.ring_full.inc();
+                    tracing::error!("a change that a worker told of is lost: too many wait");
                 }
             }
+        }
+        if worker_ended {
+            break;
         }
         tokio::select! {
             ready = told.readable() => {
                 ready?;
-                // What the bytes are does not matter, nor how many: the ring is emptied in any case.
-                let _ = told.try_read(&mut [0; 64]);
+                // What the bytes are does not matter, nor how many: the ring is emptied in any case. Its end means that
+                // the worker has ended, and that what is in the ring now is the last of it.
+                worker_ended = matches!(told.try_read(&mut [0; 64]), Ok(0));
             }
             () = stopping.cancelled() => break,
         }

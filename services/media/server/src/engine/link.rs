@@ -108,6 +108,11 @@ impl Replies {
         (token, receiver)
     }
 
+    /// No answer comes any more: whoever waits is told so.
+    pub(crate) fn close(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).by_token.clear();
+    }
+
     pub(crate) fn complete(&self, token: u64, reply: Reply) {
         let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).by_token.remove(&token);
         if let Some(sender) = sender {

@@ -191,6 +191,11 @@ impl Engine {
         self.recorder.stop();
     }
 
+    /// The threads have ended: what they did not answer will not be answered.
+    pub(crate) fn close_replies(&self) {
+        self.replies.close();
+    }
+
     /// The node's monotonic clock, in ms.
     fn now_ms(&self) -> u64 {
         self.epoch.elapsed().as_millis() as u64
