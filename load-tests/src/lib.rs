@@ -1,1 +1,33 @@
 //! Generated SIP and RTP traffic with pass lines, heard by ear.
+//!
+//! A call counts only when the right tones come back out of it: a server that answers everything and plays silence fails.
+
+#![forbid(unsafe_code)]
+
+pub mod echo;
+mod html;
+pub mod pair;
+pub mod report;
+pub mod room;
+pub mod scenario;
+pub mod traffic;
+
+pub use report::{CallReport, Report};
+pub use scenario::{Kind, Pass, Scenario, ScenarioError};
+pub use traffic::{Credential, Progress, Quiet, Step, Target};
+
+/// Runs a scenario of any kind.
+pub async fn run(
+    scenario: &Scenario,
+    target: &Target,
+    credentials: &[Credential],
+    progress: &dyn Progress,
+) -> Result<Report, ScenarioError> {
+    scenario.check()?;
+    scenario.check_credentials(credentials)?;
+    Ok(match scenario.kind {
+        Kind::Room => room::run(scenario, target, credentials, progress).await,
+        Kind::Echo => echo::run(scenario, target, credentials, progress).await,
+        Kind::Pair => pair::run(scenario, target, credentials, progress).await,
+    })
+}

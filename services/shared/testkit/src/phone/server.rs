@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -118,7 +119,7 @@ pub(crate) fn accept(call: &Arc<CallState>, invite: &Message, tag: &str, body: S
     locked(&phone.waiting).insert(key.clone(), acked);
     let (call, bytes) = (Arc::clone(call), response.to_bytes());
     tokio::spawn(async move {
-        let (mut interval, mut waited) = (T1, T1 * 0);
+        let (mut interval, mut waited) = (T1, Duration::ZERO);
         loop {
             match tokio::time::timeout(interval, wait.recv()).await {
                 Ok(ack) => {

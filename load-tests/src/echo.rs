@@ -1,0 +1,27 @@
+//! Calls to an echo: everybody hears themselves.
+
+use crate::report::Report;
+use crate::scenario::Scenario;
+use crate::traffic::{Credential, Progress, Target, hang_up, hold, judge, phone_config, set_up, tone};
+
+/// Runs the scenario. Callers take the credentials in turn.
+pub async fn run(
+    scenario: &Scenario,
+    target: &Target,
+    credentials: &[Credential],
+    progress: &dyn Progress,
+) -> Report {
+    let configs = (0..scenario.calls)
+        .zip(credentials.iter().cycle())
+        .map(|(n, credential)| phone_config(target, credential, tone(n, scenario.calls)))
+        .collect();
+    let callers = set_up(scenario, configs, |_| scenario.number.clone(), progress).await;
+    let calls = || callers.iter().filter_map(|caller| caller.call.as_ref().ok());
+    hold(scenario, calls()).await;
+    let reports = callers
+        .iter()
+        .map(|caller| judge(caller, caller.call.as_ref().is_ok_and(|call| call.ear().hears(caller.tone_hz))))
+        .collect();
+    hang_up(calls(), progress).await;
+    Report::new(scenario, reports, Vec::new())
+}

@@ -1,0 +1,183 @@
+//! What came out of a run.
+
+use serde::Serialize;
+
+use crate::scenario::Scenario;
+
+/// Everything measured in a run, and whether it passed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// What was run.
+    pub scenario: Scenario,
+    /// No pass line was missed.
+    pub passed: bool,
+    /// The pass lines that were missed, in words.
+    pub failures: Vec<String>,
+    /// Set-up times of answered calls.
+    pub setup: SetUp,
+    /// Share of RTP packets lost over all calls.
+    pub loss: f64,
+    /// Longest time without a packet in any call, in ms.
+    pub max_gap_ms: f64,
+    /// Share of calls that heard what they should.
+    pub heard: f64,
+    /// The calls, in the order in which they began.
+    pub calls: Vec<CallReport>,
+    /// Of a room: level in dBov at which the row's caller hears the column's. Empty otherwise.
+    pub levels_dbov: Vec<Vec<f32>>,
+}
+
+/// Set-up times, in ms; 0 without an answered call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct SetUp {
+    /// Median.
+    pub p50_ms: f64,
+    /// 99th percentile.
+    pub p99_ms: f64,
+    /// Longest.
+    pub max_ms: f64,
+}
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CallReport {
+    /// The caller's tone, in Hz.
+    pub tone_hz: f32,
+    /// It heard what it should and nothing that it should not.
+    pub heard: bool,
+    /// `us`, `far_end`, or `failed` for a call that was never answered.
+    pub ended_by: &'static str,
+    /// From INVITE to 2xx, in ms.
+    pub setup_ms: Option<f64>,
+    /// RTP packets received.
+    pub packets: u64,
+    /// RTP packets lost.
+    pub lost: u64,
+    /// Share lost.
+    pub loss: f64,
+    /// Longest time between two packets, in ms.
+    pub max_gap_ms: f64,
+    /// Why the call was not answered.
+    pub error: Option<String>,
+}
+
+impl CallReport {
+    pub(crate) fn failed(tone_hz: f32) -> Self {
+        Self {
+            tone_hz,
+            heard: false,
+            ended_by: "failed",
+            setup_ms: None,
+            packets: 0,
+            lost: 0,
+            loss: 0.0,
+            max_gap_ms: 0.0,
+            error: None,
+        }
+    }
+}
+
+impl Report {
+    pub(crate) fn new(scenario: &Scenario, calls: Vec<CallReport>, levels_dbov: Vec<Vec<f32>>) -> Self {
+        let mut setups: Vec<f64> = calls.iter().filter_map(|call| call.setup_ms).collect();
+        setups.sort_by(f64::total_cmp);
+        let (packets, lost) =
+            calls.iter().fold((0, 0), |sum, call| (sum.0 + call.packets, sum.1 + call.lost));
+        let heard = calls.iter().filter(|call| call.heard).count();
+        let mut report = Self {
+            scenario: scenario.clone(),
+            passed: false,
+            failures: Vec::new(),
+            setup: SetUp {
+                p50_ms: percentile(&setups, 0.50),
+                p99_ms: percentile(&setups, 0.99),
+                max_ms: percentile(&setups, 1.0),
+            },
+            loss: share(lost, packets + lost),
+            max_gap_ms: calls.iter().map(|call| call.max_gap_ms).fold(0.0, f64::max),
+            heard: share(heard as u64, calls.len() as u64),
+            calls,
+            levels_dbov,
+        };
+        report.failures = report.missed();
+        report.passed = report.failures.is_empty();
+        report
+    }
+
+    fn missed(&self) -> Vec<String> {
+        let pass = &self.scenario.pass;
+        let early = self.calls.iter().filter(|call| call.ended_by == "far_end").count();
+        let mut missed = Vec::new();
+        let mut rule = |good: bool, text: String| {
+            if !good {
+                missed.push(text);
+            }
+        };
+        rule(
+            self.heard >= pass.heard_min,
+            format!("heard {:.4}, at least {} expected", self.heard, pass.heard_min),
+        );
+        rule(self.loss <= pass.loss_max, format!("loss {:.5}, at most {} allowed", self.loss, pass.loss_max));
+        rule(
+            self.max_gap_ms <= pass.max_gap_ms,
+            format!("longest gap {:.0} ms, at most {} allowed", self.max_gap_ms, pass.max_gap_ms),
+        );
+        rule(
+            self.setup.p99_ms <= pass.setup_p99_ms,
+            format!("set-up p99 {:.0} ms, at most {} allowed", self.setup.p99_ms, pass.setup_p99_ms),
+        );
+        rule(early == 0, format!("{early} calls were ended by the far end"));
+        missed
+    }
+
+    /// The report as JSON.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string_pretty(self)
+    }
+
+    /// The report as one HTML page that needs nothing else.
+    pub fn to_html(&self) -> String {
+        crate::html::page(self)
+    }
+}
+
+/// Nearest-rank percentile of sorted values; 0 for none.
+pub(crate) fn percentile(sorted: &[f64], share: f64) -> f64 {
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
+}
+
+fn share(part: u64, all: u64) -> f64 {
+    if all == 0 { 0.0 } else { part as f64 / all as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_occurred() {
+        let values: Vec<f64> = (1..=200).map(f64::from).collect();
+        assert_eq!(
+            (percentile(&values, 0.5), percentile(&values, 0.99), percentile(&values, 1.0)),
+            (100.0, 198.0, 200.0)
+        );
+        assert_eq!(percentile(&[], 0.5), 0.0);
+    }
+
+    #[test]
+    fn a_missed_line_fails_the_run_and_is_named() {
+        let scenario = Scenario::load("echo-200").unwrap();
+        let good = CallReport {
+            heard: true,
+            ended_by: "us",
+            setup_ms: Some(9.0),
+            packets: 99,
+            ..CallReport::failed(440.0)
+        };
+        assert!(Report::new(&scenario, vec![good.clone()], Vec::new()).passed);
+        let report = Report::new(&scenario, vec![good, CallReport::failed(441.0)], Vec::new());
+        assert!(!report.passed && report.failures[0].starts_with("heard 0.5"), "{:?}", report.failures);
+        assert!(report.to_html().contains("<svg") && report.to_json().unwrap().contains("\"setup_ms\""));
+    }
+}

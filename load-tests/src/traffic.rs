@@ -1,0 +1,160 @@
+//! Callers, at a rate.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sidetone_testkit::phone::{Call, EndedBy, Phone, PhoneConfig, PhoneError, Transport};
+
+use crate::report::CallReport;
+use crate::scenario::Scenario;
+
+/// What is called.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Where SIP goes.
+    pub server: SocketAddr,
+    /// How.
+    pub transport: Transport,
+    /// Host part of addresses.
+    pub domain: String,
+}
+
+/// Who calls.
+#[derive(Clone)]
+pub struct Credential {
+    /// Number and digest user name.
+    pub number: String,
+    /// Digest password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credential").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A call was answered.
+    Answered,
+    /// A call was not.
+    Failed,
+    /// All calls are set up or failed; now they are held.
+    Holding,
+    /// The calls are being hung up.
+    HangingUp,
+}
+
+/// Is told how far a run is.
+pub trait Progress: Sync {
+    /// Called at each step, from several tasks.
+    fn step(&self, step: Step);
+}
+
+/// Tells nobody.
+#[derive(Debug, Clone, Copy)]
+pub struct Quiet;
+
+impl Progress for Quiet {
+    fn step(&self, _: Step) {}
+}
+
+/// One caller: its phone, and its call or why there is none.
+pub(crate) struct Caller {
+    pub(crate) tone_hz: f32,
+    pub(crate) call: Result<Call, PhoneError>,
+    /// Keeps the sockets open.
+    _phone: Option<Phone>,
+}
+
+/// The tone of one of `all` callers: whole Hz, so that a second of one has nothing of the others.
+pub(crate) fn tone(caller: usize, all: usize) -> f32 {
+    let step = (SPAN_HZ / all.max(1)).clamp(1, 150);
+    (LOWEST_HZ + caller * step % SPAN_HZ) as f32
+}
+
+pub(crate) fn phone_config(target: &Target, credential: &Credential, tone_hz: f32) -> PhoneConfig {
+    let mut config =
+        PhoneConfig::new(target.server, &target.domain, &credential.number, &credential.password);
+    config.transport = target.transport;
+    config.tone_hz = Some(tone_hz);
+    config
+}
+
+/// Sets up all calls at the scenario's rate; `number` says whom a caller calls.
+pub(crate) async fn set_up(
+    scenario: &Scenario,
+    configs: Vec<PhoneConfig>,
+    number: impl Fn(usize) -> String,
+    progress: &dyn Progress,
+) -> Vec<Caller> {
+    let start = tokio::time::Instant::now();
+    let calls = configs.into_iter().enumerate().map(|(n, config)| {
+        let number = number(n);
+        async move {
+            tokio::time::sleep_until(start + Duration::from_secs_f64(n as f64 / scenario.calls_per_second))
+                .await;
+            let tone_hz = config.tone_hz.unwrap_or_default();
+            let (phone, call) = match Phone::start(config).await {
+                Ok(phone) => {
+                    let call = phone.call_within(&number, RING_MAX).await;
+                    (Some(phone), call)
+                }
+                Err(error) => (None, Err(error)),
+            };
+            progress.step(if call.is_ok() { Step::Answered } else { Step::Failed });
+            Caller { tone_hz, call, _phone: phone }
+        }
+    });
+    let callers = join_all(calls).await;
+    progress.step(Step::Holding);
+    callers
+}
+
+/// Holds for the scenario's time; what is heard then is of this time alone.
+pub(crate) async fn hold(scenario: &Scenario, calls: impl Iterator<Item = &Call>) {
+    calls.for_each(|call| call.ear().forget());
+    tokio::time::sleep(Duration::from_secs(scenario.seconds)).await;
+}
+
+/// Reports on a caller; `heard` is judged before anybody hangs up.
+pub(crate) fn judge(caller: &Caller, heard: bool) -> CallReport {
+    let mut report = CallReport::failed(caller.tone_hz);
+    match &caller.call {
+        Ok(call) => {
+            let received = call.ear().received();
+            report.heard = heard;
+            report.ended_by = match call.ended() {
+                Some(EndedBy::FarEnd { .. }) => "far_end",
+                Some(EndedBy::Us) | None => "us",
+            };
+            report.setup_ms = Some(call.setup().as_secs_f64() * 1000.0);
+            report.packets = received.packets;
+            report.lost = received.lost;
+            report.loss = received.loss();
+            report.max_gap_ms = received.max_gap_ms;
+        }
+        Err(error) => report.error = Some(error.to_string()),
+    }
+    report
+}
+
+/// Hangs all up, at once.
+pub(crate) async fn hang_up(calls: impl Iterator<Item = &Call>, progress: &dyn Progress) {
+    progress.step(Step::HangingUp);
+    // A far end that does not answer BYE is nothing the caller can do more about.
+    join_all(calls.map(|call| async { drop(within(call.hang_up()).await) })).await;
+}
+
+async fn within<T>(work: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(HANG_UP_MAX, work).await.ok()
+}
+
+const LOWEST_HZ: usize = 400;
+const SPAN_HZ: usize = 2_900;
+const RING_MAX: Duration = Duration::from_secs(60);
+const HANG_UP_MAX: Duration = Duration::from_secs(5);
