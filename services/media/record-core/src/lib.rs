@@ -1,27 +1,14 @@
-//! Recording containers as bytes out.
+//! Recording containers as bytes out: WAV that plays after a crash.
 //!
 //! # Contract
-//! - [`wav::WavWriter`] places sound on the recording's own timeline: every block comes with the position of its first
-//!   frame. A gap becomes silence, an overlap is dropped and counted; the file never runs ahead of or behind the call.
-//! - It writes nothing itself. It appends to the caller's buffer, and hands out [`Patch`]es for the sizes in the header.
-//!   A caller that carries out the patches at least every second has a file that plays, whenever it is killed.
-//! - [`wav::repair`] makes the sizes of a file that was left behind match its length, so that no byte of it is lost.
-//! - Positions and lengths are frames: one sample of each channel, at the file's rate.
+//! [`WavWriter`] takes samples by their place on the recording's timeline (0 is the first sample, 8,000 a second) and gives out
+//! bytes to append and, now and then, a [`Patch`] to write over the start of the file. A file whose writer died at any moment
+//! plays up to the last patch; [`repaired_header`] makes all that lies behind it count, too.
 //!
 //! # What it does not do
-//! It opens no file, mixes nothing and knows no codec other than G.711's two laws, which a WAV file holds as they are.
+//! It opens no file, knows no clock, mixes nothing and encodes nothing: samples come in the format of the file.
 #![forbid(unsafe_code)]
 
-mod error;
-pub mod wav;
+mod wav;
 
-pub use error::RecordError;
-
-/// Bytes that belong at a place of the file that has been written before.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Patch {
-    /// From the start of the file.
-    pub offset: u64,
-    /// What to put there.
-    pub bytes: [u8; 4],
-}
+pub use wav::{HEADER_LEN, Patch, SampleFormat, WavError, WavFormat, WavWriter, repaired_header};

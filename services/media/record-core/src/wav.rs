@@ -1,257 +1,224 @@
-//! WAV (RIFF) with 16-bit linear PCM or G.711.
+//! Streaming WAV (RIFF/WAVE): header, timeline, periodic size patches and repair.
 
-use crate::{Patch, RecordError};
+use std::time::Duration;
+use thiserror::Error;
 
-/// The longest gap that is filled with silence: one hour at 8 kHz.
-pub const GAP_FRAMES_MAX: u64 = 3600 * 8000;
-
-/// Bytes before the first frame. The same for every encoding: the `fact` chunk that G.711 needs is always there.
-pub const HEADER_BYTES: usize = 58;
-
-const RIFF_SIZE_AT: u64 = 4;
-const FACT_FRAMES_AT: u64 = 46;
-const DATA_SIZE_AT: u64 = 54;
-
-/// How a sample is kept.
+/// How one sample is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// 16-bit linear, little endian.
+pub enum SampleFormat {
+    /// 16-bit linear, little endian: `WAVE_FORMAT_PCM`.
     Pcm16,
-    /// G.711 mu-law (`WAVE_FORMAT_MULAW`).
-    Mulaw,
-    /// G.711 A-law (`WAVE_FORMAT_ALAW`).
-    Alaw,
+    /// G.711 mu-law: `WAVE_FORMAT_MULAW`.
+    MuLaw,
+    /// G.711 A-law: `WAVE_FORMAT_ALAW`.
+    ALaw,
 }
 
-impl Encoding {
-    fn tag(self) -> u16 {
-        match self {
-            Self::Pcm16 => 1,
-            Self::Alaw => 6,
-            Self::Mulaw => 7,
-        }
-    }
-
-    fn from_tag(tag: u16) -> Option<Self> {
-        [Self::Pcm16, Self::Alaw, Self::Mulaw].into_iter().find(|encoding| encoding.tag() == tag)
-    }
-
-    fn bytes(self) -> u16 {
-        match self {
-            Self::Pcm16 => 2,
-            Self::Mulaw | Self::Alaw => 1,
-        }
-    }
-
-    /// Silence as one sample: the code of the smallest positive value for G.711.
-    fn silence(self) -> &'static [u8] {
-        match self {
-            Self::Pcm16 => &[0, 0],
-            Self::Mulaw => &[0xff],
-            Self::Alaw => &[0xd5],
-        }
-    }
-}
-
-/// The form of a file.
+/// What the file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WavSpec {
-    /// Frames in a second.
-    pub rate_hz: u32,
-    /// 1 or 2. Left comes first.
+pub struct WavFormat {
+    /// How samples are stored.
+    pub samples: SampleFormat,
+    /// 1, or 2 with one party a side.
     pub channels: u16,
-    /// How a sample is kept.
-    pub encoding: Encoding,
+    /// Sample rate in Hz.
+    pub rate_hz: u32,
 }
 
-impl WavSpec {
-    fn frame_bytes(self) -> u16 {
-        self.channels * self.encoding.bytes()
-    }
-
-    /// The header of a file with that many bytes of sound.
-    pub fn header(self, data_bytes: u32) -> [u8; HEADER_BYTES] {
-        let mut header = [0; HEADER_BYTES];
-        let frame = self.frame_bytes();
-        let fields: [(usize, &[u8]); 17] = [
-            (0, b"RIFF"),
-            (4, &riff_size(data_bytes).to_le_bytes()),
-            (8, b"WAVE"),
-            (12, b"fmt "),
-            // 18: with the size of an extension, which is 0. Readers want that of everything but PCM.
-            (16, &18u32.to_le_bytes()),
-            (20, &self.encoding.tag().to_le_bytes()),
-            (22, &self.channels.to_le_bytes()),
-            (24, &self.rate_hz.to_le_bytes()),
-            (28, &(self.rate_hz * u32::from(frame)).to_le_bytes()),
-            (32, &frame.to_le_bytes()),
-            (34, &(self.encoding.bytes() * 8).to_le_bytes()),
-            (36, &0u16.to_le_bytes()),
-            (38, b"fact"),
-            (42, &4u32.to_le_bytes()),
-            (46, &(data_bytes / u32::from(frame)).to_le_bytes()),
-            (50, b"data"),
-            (54, &data_bytes.to_le_bytes()),
-        ];
-        for (at, bytes) in fields {
-            header[at..at + bytes.len()].copy_from_slice(bytes);
-        }
-        header
-    }
+/// Bytes to be written over those at `offset`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// From the start of the file.
+    pub offset: u64,
+    /// The new bytes.
+    pub bytes: Vec<u8>,
 }
 
-/// The size field of the RIFF chunk: all but its own first 8 bytes, and an odd data chunk is padded.
-fn riff_size(data_bytes: u32) -> u32 {
-    data_bytes.saturating_add(HEADER_BYTES as u32 - 8).saturating_add(data_bytes & 1)
+/// Why a spool cannot be adopted or written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum WavError {
+    /// The file is shorter than a header.
+    #[error("the file ends inside its header")]
+    TooShort,
+    /// It does not begin with a header that this writer wrote.
+    #[error("not a recording of ours")]
+    Foreign,
+    /// The input is not a whole number of sample frames.
+    #[error("not a whole number of sample frames")]
+    Ragged,
+    /// RIFF sizes are 32 bits: the next part belongs in a new file.
+    #[error("the file is full")]
+    Full,
 }
 
-fn size_patches(data_bytes: u32, frame_bytes: u16) -> [Patch; 3] {
-    [
-        Patch { offset: RIFF_SIZE_AT, bytes: riff_size(data_bytes).to_le_bytes() },
-        Patch { offset: FACT_FRAMES_AT, bytes: (data_bytes / u32::from(frame_bytes)).to_le_bytes() },
-        Patch { offset: DATA_SIZE_AT, bytes: data_bytes.to_le_bytes() },
-    ]
-}
-
-/// One file in the making.
-#[derive(Debug, Clone)]
+/// One file being written.
+#[derive(Debug)]
 pub struct WavWriter {
-    spec: WavSpec,
-    frames: u64,
-    overlapped_frames: u64,
-    silent_frames: u64,
+    format: WavFormat,
+    /// Sample frames given out.
+    position: u64,
+    /// Sample frames covered by the last patch.
+    patched: u64,
+    overlapped: u64,
+    filled: u64,
+}
+
+impl WavFormat {
+    /// Bytes of one sample of all channels.
+    pub fn frame_bytes(&self) -> usize {
+        self.sample_bytes() * usize::from(self.channels)
+    }
+
+    fn sample_bytes(&self) -> usize {
+        if self.samples == SampleFormat::Pcm16 { 2 } else { 1 }
+    }
+
+    fn silence(&self) -> u8 {
+        match self.samples {
+            SampleFormat::Pcm16 => 0,
+            SampleFormat::MuLaw => 0xFF,
+            SampleFormat::ALaw => 0xD5,
+        }
+    }
+
+    fn tag(&self) -> u16 {
+        match self.samples {
+            SampleFormat::Pcm16 => 1,
+            SampleFormat::ALaw => 6,
+            SampleFormat::MuLaw => 7,
+        }
+    }
+
+    /// The whole header for so many bytes of audio.
+    fn header(&self, data_len: u32) -> [u8; HEADER_LEN] {
+        let mut h = [0; HEADER_LEN];
+        let frame = self.frame_bytes() as u32;
+        let mut put = |at: usize, bytes: &[u8]| h[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, b"RIFF");
+        put(4, &(data_len + RIFF_OVERHEAD).to_le_bytes());
+        put(8, b"WAVEfmt ");
+        put(16, &18u32.to_le_bytes());
+        put(20, &self.tag().to_le_bytes());
+        put(22, &self.channels.to_le_bytes());
+        put(24, &self.rate_hz.to_le_bytes());
+        put(28, &(self.rate_hz * frame).to_le_bytes());
+        put(32, &(frame as u16).to_le_bytes());
+        put(34, &(self.sample_bytes() as u16 * 8).to_le_bytes());
+        put(38, b"fact");
+        put(42, &4u32.to_le_bytes());
+        put(46, &(data_len / frame.max(1)).to_le_bytes());
+        put(50, b"data");
+        put(54, &data_len.to_le_bytes());
+        h
+    }
+
+    fn of_header(h: &[u8; HEADER_LEN]) -> Option<Self> {
+        let word = |at: usize| u16::from_le_bytes([h[at], h[at + 1]]);
+        let samples = match word(20) {
+            1 => SampleFormat::Pcm16,
+            6 => SampleFormat::ALaw,
+            7 => SampleFormat::MuLaw,
+            _ => return None,
+        };
+        let rate_hz = u32::from_le_bytes([h[24], h[25], h[26], h[27]]);
+        let format = Self { samples, channels: word(22), rate_hz };
+        let sane = (1..=2).contains(&format.channels) && (1..=192_000).contains(&rate_hz);
+        let sizes = |h: &[u8; HEADER_LEN]| {
+            let mut fixed = *h;
+            fixed[4..8].fill(0);
+            fixed[46..50].fill(0);
+            fixed[54..58].fill(0);
+            fixed
+        };
+        (sane && sizes(&format.header(0)) == sizes(h)).then_some(format)
+    }
 }
 
 impl WavWriter {
-    /// A new file. The first bytes of it are [`WavSpec::header`] of 0.
-    pub fn new(spec: WavSpec) -> Self {
-        Self { spec, frames: 0, overlapped_frames: 0, silent_frames: 0 }
+    /// A file with nothing in it. Append the header to the file before anything else.
+    pub fn new(format: WavFormat) -> (Self, Vec<u8>) {
+        let header = format.header(0).to_vec();
+        (Self { format, position: 0, patched: 0, overlapped: 0, filled: 0 }, header)
     }
 
-    /// Goes on with a file that holds `frames` frames already.
-    pub fn resumed(spec: WavSpec, frames: u64) -> Self {
-        Self { frames, ..Self::new(spec) }
-    }
-
-    /// Places linear samples, interleaved, at frame `at`, appending what the file needs to `out`.
-    ///
-    /// # Errors
-    /// See [`RecordError`]; nothing has been appended then. The file must be linear (`Pcm16`): with G.711 use
-    /// [`WavWriter::write_coded`].
-    pub fn write(&mut self, at: u64, samples: &[i16], out: &mut Vec<u8>) -> Result<(), RecordError> {
-        let whole = samples.len().is_multiple_of(usize::from(self.spec.channels));
-        if !whole || self.spec.encoding != Encoding::Pcm16 {
-            return Err(RecordError::PartialFrame { samples: samples.len(), channels: self.spec.channels });
+    /// Appends to `out` what belongs in the file when `samples` (bytes in the file's format, channels interleaved) start at
+    /// sample frame `at`: silence for a gap before them, and only what is new where they overlap what was written.
+    pub fn write(&mut self, at: u64, samples: &[u8], out: &mut Vec<u8>) -> Result<(), WavError> {
+        let frame = self.format.frame_bytes();
+        if frame == 0 || !samples.len().is_multiple_of(frame) {
+            return Err(WavError::Ragged);
         }
-        let frames = (samples.len() / usize::from(self.spec.channels)) as u64;
-        let skipped = self.make_room(at, frames, out)?;
-        let first = (skipped as usize) * usize::from(self.spec.channels);
-        out.extend(samples[first..].iter().flat_map(|sample| sample.to_le_bytes()));
-        self.frames += frames - skipped;
+        let frames = (samples.len() / frame) as u64;
+        let end = at.checked_add(frames).ok_or(WavError::Full)?.max(self.position);
+        if end.checked_mul(frame as u64).is_none_or(|bytes| bytes > MAX_DATA) {
+            return Err(WavError::Full);
+        }
+        self.fill_until(at, out);
+        let skip = (self.position - at).min(frames);
+        self.overlapped += skip;
+        out.extend_from_slice(&samples[skip as usize * frame..]);
+        self.position += frames - skip;
         Ok(())
     }
 
-    /// Places bytes that are encoded as the file is, interleaved, at frame `at`.
-    ///
-    /// # Errors
-    /// See [`RecordError`]; nothing has been appended then.
-    pub fn write_coded(&mut self, at: u64, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), RecordError> {
-        let frame = usize::from(self.spec.frame_bytes());
-        if !bytes.len().is_multiple_of(frame) {
-            return Err(RecordError::PartialFrame { samples: bytes.len(), channels: self.spec.channels });
-        }
-        let frames = (bytes.len() / frame) as u64;
-        let skipped = self.make_room(at, frames, out)?;
-        out.extend_from_slice(&bytes[skipped as usize * frame..]);
-        self.frames += frames - skipped;
-        Ok(())
+    /// Appends silence up to sample frame `at`, if the file is not as long yet; for the end of a recording.
+    pub fn pad_to(&mut self, at: u64, out: &mut Vec<u8>) -> Result<(), WavError> {
+        self.write(at, &[], out)
     }
 
-    /// Fills the gap before `at`, or tells how many of `frames` lie before the file's end and are to be dropped.
-    fn make_room(&mut self, at: u64, frames: u64, out: &mut Vec<u8>) -> Result<u64, RecordError> {
-        let gap = at.saturating_sub(self.frames);
-        if gap > GAP_FRAMES_MAX {
-            return Err(RecordError::GapTooLong { frames: gap });
-        }
-        let skipped = self.frames.saturating_sub(at).min(frames);
-        let bytes_after = (self.frames + gap + frames - skipped) * u64::from(self.spec.frame_bytes());
-        if bytes_after > u64::from(u32::MAX) - HEADER_BYTES as u64 {
-            return Err(RecordError::Full);
-        }
-        for _ in 0..gap * u64::from(self.spec.channels) {
-            out.extend_from_slice(self.spec.encoding.silence());
-        }
-        self.frames += gap;
-        self.silent_frames += gap;
-        self.overlapped_frames += skipped;
-        Ok(skipped)
+    /// The new sizes, once a second of audio was given out since the last ones. Write it after the appended bytes.
+    pub fn due_patch(&mut self) -> Option<Patch> {
+        (self.position - self.patched >= u64::from(self.format.rate_hz)).then(|| self.patch())
     }
 
-    /// What makes the header true for everything written so far.
-    pub fn patches(&self) -> [Patch; 3] {
-        // `make_room` keeps the size below 4 GiB.
-        let bytes = (self.frames * u64::from(self.spec.frame_bytes())) as u32;
-        size_patches(bytes, self.spec.frame_bytes())
+    /// The sizes as they are now; the last patch of a recording that ends.
+    pub fn patch(&mut self) -> Patch {
+        self.patched = self.position;
+        let data_len = self.position * self.format.frame_bytes() as u64;
+        Patch { offset: 0, bytes: self.format.header(data_len as u32).to_vec() }
     }
 
-    /// Frames in the file: where the next block fits without a gap.
-    pub fn frames(&self) -> u64 {
-        self.frames
+    /// Length of the recording.
+    pub fn duration(&self) -> Duration {
+        Duration::from_millis(self.position * 1_000 / u64::from(self.format.rate_hz.max(1)))
     }
 
-    /// Length in milliseconds.
-    pub fn duration_ms(&self) -> u64 {
-        self.frames * 1000 / u64::from(self.spec.rate_hz)
+    /// Sample frames given out.
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
-    /// Frames dropped because something was there already.
-    pub fn overlapped_frames(&self) -> u64 {
-        self.overlapped_frames
+    /// Sample frames that came twice and were dropped.
+    pub fn overlapped(&self) -> u64 {
+        self.overlapped
     }
 
-    /// Frames of silence put in because nothing came.
-    pub fn silent_frames(&self) -> u64 {
-        self.silent_frames
+    /// Sample frames of silence put into gaps.
+    pub fn filled(&self) -> u64 {
+        self.filled
+    }
+
+    fn fill_until(&mut self, at: u64, out: &mut Vec<u8>) {
+        let gap = at.saturating_sub(self.position);
+        out.resize(out.len() + gap as usize * self.format.frame_bytes(), self.format.silence());
+        self.filled += gap;
+        self.position += gap;
     }
 }
 
-/// A file that was left behind, made whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Repaired {
-    /// What to write into the header.
-    pub patches: [Patch; 3],
-    /// How long the file must be: a half-written last frame is cut off.
-    pub file_bytes: u64,
-    /// Its form.
-    pub spec: WavSpec,
-    /// Frames in it.
-    pub frames: u64,
+/// The header that makes every whole sample frame of a left-behind file count. `first_bytes` are at least [`HEADER_LEN`] bytes
+/// from its start, `file_len` its length. Bytes of a frame that was cut are left behind the data.
+pub fn repaired_header(first_bytes: &[u8], file_len: u64) -> Result<Patch, WavError> {
+    let header = first_bytes.first_chunk::<HEADER_LEN>().ok_or(WavError::TooShort)?;
+    let format = WavFormat::of_header(header).ok_or(WavError::Foreign)?;
+    let data = file_len.checked_sub(HEADER_LEN as u64).ok_or(WavError::TooShort)?.min(MAX_DATA);
+    let whole = data - data % format.frame_bytes() as u64;
+    Ok(Patch { offset: 0, bytes: format.header(whole as u32).to_vec() })
 }
 
-/// Makes the sizes in a header match the file's real length. `start` is the file's first [`HEADER_BYTES`] bytes.
-///
-/// # Errors
-/// [`RecordError::NotOurs`] when the header is not one of ours, or not complete.
-pub fn repair(start: &[u8], file_bytes: u64) -> Result<Repaired, RecordError> {
-    let spec = parse(start).ok_or(RecordError::NotOurs)?;
-    let frame = u64::from(spec.frame_bytes());
-    let sound = file_bytes.saturating_sub(HEADER_BYTES as u64).min(u64::from(u32::MAX) - HEADER_BYTES as u64);
-    let frames = sound / frame;
-    let patches = size_patches((frames * frame) as u32, spec.frame_bytes());
-    Ok(Repaired { patches, file_bytes: HEADER_BYTES as u64 + frames * frame, spec, frames })
-}
+/// Bytes before the audio: RIFF, `fmt ` with 18 bytes, `fact`, `data`.
+pub const HEADER_LEN: usize = 58;
 
-fn parse(start: &[u8]) -> Option<WavSpec> {
-    let half = |at: usize| Some(u16::from_le_bytes(start.get(at..at + 2)?.try_into().ok()?));
-    let spec = WavSpec {
-        encoding: Encoding::from_tag(half(20)?)?,
-        channels: half(22)?,
-        rate_hz: u32::from_le_bytes(start.get(24..28)?.try_into().ok()?),
-    };
-    let sizes = [RIFF_SIZE_AT as usize, FACT_FRAMES_AT as usize, DATA_SIZE_AT as usize];
-    let same = spec.header(0).iter().zip(start).enumerate().all(|(at, (ours, theirs))| {
-        ours == theirs || sizes.iter().any(|size| (*size..size + 4).contains(&at))
-    });
-    let plausible = matches!(spec.channels, 1 | 2) && spec.rate_hz > 0 && start.len() >= HEADER_BYTES;
-    (same && plausible).then_some(spec)
-}
+const RIFF_OVERHEAD: u32 = HEADER_LEN as u32 - 8;
+/// So that the sizes fit 32 bits and stay even.
+const MAX_DATA: u64 = u32::MAX as u64 - 63;

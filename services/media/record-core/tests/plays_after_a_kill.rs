@@ -1,96 +1,68 @@
-//! A recording is read by an independent reader, whole and killed at every byte.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+//! `hound` reads what is left of a recording, wherever it was cut.
 
-use std::io::Cursor;
+use sidetone_record_core::{HEADER_LEN, SampleFormat, WavFormat, WavWriter, repaired_header};
 
-use sidetone_record_core::wav::{Encoding, GAP_FRAMES_MAX, HEADER_BYTES, WavSpec, WavWriter, repair};
-use sidetone_record_core::{Patch, RecordError};
+const MONO: WavFormat = WavFormat { samples: SampleFormat::Pcm16, channels: 1, rate_hz: 8_000 };
 
-const MONO: WavSpec = WavSpec { rate_hz: 8000, channels: 1, encoding: Encoding::Pcm16 };
-
-fn patched(mut file: Vec<u8>, patches: &[Patch]) -> Vec<u8> {
-    for patch in patches {
-        let at = patch.offset as usize;
-        file[at..at + 4].copy_from_slice(&patch.bytes);
-    }
-    file
-}
-
-fn samples(file: Vec<u8>) -> Vec<i16> {
-    let mut reader = hound::WavReader::new(Cursor::new(file)).unwrap();
-    assert_eq!(reader.spec().sample_rate, 8000);
-    reader.samples::<i16>().map(Result::unwrap).collect()
+fn bytes(range: std::ops::Range<i16>) -> Vec<u8> {
+    range.flat_map(i16::to_le_bytes).collect()
 }
 
 #[test]
-fn blocks_land_where_they_belong() {
-    let mut writer = WavWriter::new(MONO);
-    let mut file = MONO.header(0).to_vec();
-    writer.write(0, &[1, 2, 3], &mut file).unwrap();
-    writer.write(5, &[6, 7], &mut file).unwrap();
-    writer.write(6, &[99, 8], &mut file).unwrap();
-    assert_eq!(samples(patched(file, &writer.patches())), [1, 2, 3, 0, 0, 6, 7, 8]);
-    assert_eq!((writer.silent_frames(), writer.overlapped_frames()), (2, 1));
-}
-
-#[test]
-fn two_sides_stay_on_their_sides() {
-    let spec = WavSpec { channels: 2, ..MONO };
-    let mut writer = WavWriter::new(spec);
-    let mut file = spec.header(0).to_vec();
-    writer.write(1, &[10, -10, 11, -11], &mut file).unwrap();
-    assert_eq!(samples(patched(file, &writer.patches())), [0, 0, 10, -10, 11, -11]);
-    assert_eq!(
-        writer.write(3, &[1], &mut Vec::new()),
-        Err(RecordError::PartialFrame { samples: 1, channels: 2 })
-    );
-}
-
-#[test]
-fn a_jump_of_the_clock_does_not_fill_the_disk() {
-    let mut writer = WavWriter::new(MONO);
-    let mut out = Vec::new();
-    let refused = writer.write(GAP_FRAMES_MAX + 1, &[1], &mut out);
-    assert_eq!(refused, Err(RecordError::GapTooLong { frames: GAP_FRAMES_MAX + 1 }));
-    assert!(out.is_empty());
-}
-
-#[test]
-fn a_file_cut_at_any_byte_plays_up_to_there() {
-    let spec = WavSpec { channels: 2, ..MONO };
-    let mut writer = WavWriter::new(spec);
-    let mut file = spec.header(0).to_vec();
-    let sound: Vec<i16> = (0..40).collect();
-    writer.write(0, &sound, &mut file).unwrap();
+fn a_spool_cut_at_every_byte_is_repaired_to_all_its_whole_samples() {
+    let (mut writer, mut file) = WavWriter::new(MONO);
+    writer.write(0, &bytes(0..200), &mut file).unwrap();
     for cut in 0..=file.len() {
-        let left = &file[..cut];
-        let Ok(repaired) = repair(&left[..cut.min(HEADER_BYTES)], cut as u64) else {
-            assert!(cut < HEADER_BYTES, "cut at {cut} was given up");
+        let mut left = file[..cut].to_vec();
+        let Ok(patch) = repaired_header(&left, cut as u64) else {
+            assert!(cut < HEADER_LEN);
             continue;
         };
-        let whole = patched(left[..repaired.file_bytes as usize].to_vec(), &repaired.patches);
-        assert_eq!(samples(whole), sound[..(cut - HEADER_BYTES) / 4 * 2], "cut at {cut}");
-        assert_eq!(repaired.frames as usize, (cut - HEADER_BYTES) / 4);
+        left[..patch.bytes.len()].copy_from_slice(&patch.bytes);
+        let samples: Vec<i16> =
+            hound::WavReader::new(&left[..]).unwrap().into_samples().map(Result::unwrap).collect();
+        assert_eq!(samples, (0..((cut - HEADER_LEN) / 2) as i16).collect::<Vec<_>>(), "cut at {cut}");
     }
 }
 
 #[test]
-fn g711_is_kept_as_it_is_and_announced_as_such() {
-    let spec = WavSpec { encoding: Encoding::Alaw, ..MONO };
-    let mut writer = WavWriter::new(spec);
-    let mut file = spec.header(0).to_vec();
-    writer.write_coded(1, &[0x12, 0x34], &mut file).unwrap();
-    let file = patched(file, &writer.patches());
-    assert_eq!(file[HEADER_BYTES..], [0xd5, 0x12, 0x34]);
-    assert_eq!(u16::from_le_bytes([file[20], file[21]]), 6);
-    assert_eq!(u32::from_le_bytes(file[46..50].try_into().unwrap()), 3);
-    assert_eq!(repair(&file[..HEADER_BYTES], file.len() as u64).unwrap().spec, spec);
+fn without_repair_it_plays_up_to_the_last_patch_which_is_a_second_old_at_most() {
+    let (mut writer, mut file) = WavWriter::new(MONO);
+    let mut patched = 0;
+    for frame in 0..260u64 {
+        writer.write(frame * 160, &[1; 320], &mut file).unwrap();
+        if let Some(patch) = writer.due_patch() {
+            file[..patch.bytes.len()].copy_from_slice(&patch.bytes);
+            patched = writer.position();
+        }
+        let reader = hound::WavReader::new(&file[..]).unwrap();
+        assert_eq!(u64::from(reader.len()), patched);
+        assert!(writer.position() - patched < 8_000);
+    }
 }
 
 #[test]
-fn somebody_elses_file_is_left_alone() {
-    assert_eq!(repair(b"RIFFxxxxWAVEfmt ", 100), Err(RecordError::NotOurs));
-    let mut other = MONO.header(0);
-    other[38] = b'L';
-    assert_eq!(repair(&other, 100), Err(RecordError::NotOurs));
+fn gaps_become_silence_and_overlaps_are_dropped() {
+    let (mut writer, mut file) = WavWriter::new(MONO);
+    writer.write(2, &bytes(1..5), &mut file).unwrap();
+    writer.write(4, &bytes(90..94), &mut file).unwrap();
+    writer.write(0, &bytes(0..3), &mut file).unwrap();
+    writer.pad_to(10, &mut file).unwrap();
+    let patch = writer.patch();
+    file[..patch.bytes.len()].copy_from_slice(&patch.bytes);
+    let samples: Vec<i16> =
+        hound::WavReader::new(&file[..]).unwrap().into_samples().map(Result::unwrap).collect();
+    assert_eq!(samples, [0, 0, 1, 2, 3, 4, 92, 93, 0, 0]);
+    assert_eq!((writer.filled(), writer.overlapped()), (4, 5));
+    assert!(writer.write(10, &[1], &mut file).is_err(), "half a sample");
+    assert!(writer.write(u64::MAX, &[1, 1], &mut file).is_err());
+}
+
+#[test]
+fn foreign_files_are_not_repaired() {
+    assert!(repaired_header(&[0; 100], 100).is_err());
+    let g711 = WavFormat { samples: SampleFormat::ALaw, channels: 2, rate_hz: 8_000 };
+    let (_, header) = WavWriter::new(g711);
+    let patch = repaired_header(&header, HEADER_LEN as u64 + 5).unwrap();
+    assert_eq!(patch.bytes[54..58], [4, 0, 0, 0], "stereo G.711 frames are 2 bytes");
 }
