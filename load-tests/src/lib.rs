@@ -14,6 +14,7 @@ pub mod traffic;
 
 pub use report::{CallReport, Report};
 pub use scenario::{Kind, Pass, Scenario, ScenarioError};
+pub use sidetone_testkit::phone::Transport;
 pub use traffic::{Credential, Progress, Quiet, Step, Target};
 
 /// Runs a scenario of any kind.

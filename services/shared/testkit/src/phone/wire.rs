@@ -59,6 +59,8 @@ pub(crate) async fn open(
     match transport {
         Transport::Udp => {
             let socket = Arc::new(UdpSocket::bind((ip, 0)).await?);
+            // Until the runtime has seen the socket once, sending without waiting would fail.
+            socket.writable().await?;
             let local = socket.local_addr()?;
             tokio::spawn(read_datagrams(Arc::clone(&socket), received));
             Ok((Wire::Udp(socket), local, queue))

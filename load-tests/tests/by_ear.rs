@@ -1,0 +1,54 @@
+//! Traffic against phones instead of a server: what counts is what is heard, not that somebody answers.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sidetone_load_tests::{Credential, Progress, Scenario, Step, Target, Transport};
+use sidetone_testkit::phone::{Phone, PhoneConfig};
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Progress for Count {
+    fn step(&self, step: Step) {
+        self.0.fetch_add(usize::from(step == Step::Answered), Ordering::Relaxed);
+    }
+}
+
+/// Somebody who answers every call with that tone.
+async fn answering(tone_hz: f32) -> (Phone, Target) {
+    let mut config = PhoneConfig::new("127.0.0.1:9".parse().unwrap(), "test", "9196", "").with_tone(tone_hz);
+    config.auto_answer = true;
+    let phone = Phone::start(config).await.unwrap();
+    let target = Target { server: phone.local_addr(), transport: Transport::Udp, domain: "test".into() };
+    (phone, target)
+}
+
+fn callers() -> Vec<Credential> {
+    vec![Credential { number: "1001".into(), password: "secret".into() }]
+}
+
+#[tokio::test]
+async fn a_server_that_answers_with_something_else_fails() {
+    let (_phone, target) = answering(3_100.0).await;
+    let text = "kind = 'echo'\nnumber = '9196'\ncalls = 2\nseconds = 2\n[pass]\nmax_gap_ms = 1e9\nsetup_p99_ms = 1e9";
+    let scenario = Scenario::parse("test", text).unwrap();
+    let count = Count::default();
+    let report = sidetone_load_tests::run(&scenario, &target, &callers(), &count).await.unwrap();
+    assert_eq!(count.0.into_inner(), 2);
+    assert!(!report.passed && report.calls.iter().all(|call| !call.heard && call.ended_by == "us"));
+    assert_eq!(report.failures.len(), 1, "{:?}", report.failures);
+    assert!(report.calls.iter().all(|call| call.packets > 0 && call.setup_ms.is_some()));
+}
+
+#[tokio::test]
+async fn whose_own_tone_comes_back_has_heard_itself() {
+    // The first of one caller's tones is 400 Hz.
+    let (_phone, target) = answering(400.0).await;
+    let text = "kind = 'echo'\nnumber = '9196'\ncalls = 1\nseconds = 2\n[pass]\nmax_gap_ms = 1e9\nsetup_p99_ms = 1e9";
+    let report =
+        sidetone_load_tests::run(&Scenario::parse("test", text).unwrap(), &target, &callers(), &Count::default())
+            .await
+            .unwrap();
+    assert!(report.passed, "{:?}", report.failures);
+}
