@@ -1,5 +1,5 @@
 //! What the tests of the whole program share.
-#![allow(dead_code, clippy::unwrap_used, reason = "each test uses its part, and may panic")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test uses its part, and may panic")]
 
 pub mod baresip;
 pub mod process;

@@ -249,7 +249,7 @@ impl Installation {
 
 fn signalling_section(sip: SocketAddr) -> String {
     format!(
-        "[signalling]\nreplica_id = \"sip-1\"\n[[signalling.listeners]]\ntransport = \"udp\"\nbind = \"{sip}\"\n\
+        "[signalling]\nreplica_id = \"sip-1\"\ndigest_algorithms = [\"MD5\"]\n[[signalling.listeners]]\ntransport = \"udp\"\nbind = \"{sip}\"\n\
          [[signalling.listeners]]\ntransport = \"tcp\"\nbind = \"{sip}\"\n"
     )
 }

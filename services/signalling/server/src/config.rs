@@ -7,6 +7,7 @@ use serde::Deserialize;
 use sidetone_model::ids::ReplicaId;
 use sidetone_model::party::Transport;
 use sidetone_runtime::config::ConfigError;
+use sidetone_sip_core::auth::Algorithm;
 use sidetone_sip_core::registrar::RegistrarPolicy;
 
 /// How a signalling replica works.
@@ -37,6 +38,10 @@ pub struct Config {
     pub contacts_max: usize,
     /// Lifetime of a digest nonce in seconds, 10 to 86400. Default 300.
     pub nonce_lifetime_s: u64,
+    /// Digest algorithms that phones are offered, best first: `SHA-256`, `MD5`. Phones take the first they know (RFC 8760);
+    /// some old ones (Debian 12's baresip among them) give up when any of the challenges names one they do not know:
+    /// for those offer `MD5` alone. Default both, `SHA-256` first.
+    pub digest_algorithms: Vec<String>,
     /// Timer T1 of RFC 3261 in milliseconds, 10 to 10000: the estimate of a round trip. Default 500.
     pub t1_ms: u64,
 }
@@ -89,6 +94,7 @@ impl Default for Config {
             register_expires_max_s: 3600,
             contacts_max: 10,
             nonce_lifetime_s: 300,
+            digest_algorithms: vec!["SHA-256".to_owned(), "MD5".to_owned()],
             t1_ms: 500,
         }
     }
@@ -133,6 +139,10 @@ impl Config {
         }
         if self.contacts_max == 0 {
             wrong("contacts_max", "must be at least 1");
+        }
+        let unknown = self.digest_algorithms.iter().any(|name| Algorithm::from_token(name).is_none());
+        if unknown || self.digest_algorithms.is_empty() {
+            wrong("digest_algorithms", "must name at least one of SHA-256 and MD5");
         }
         if !(10..=86_400).contains(&self.nonce_lifetime_s) {
             wrong("nonce_lifetime_s", "must be 10 to 86400");

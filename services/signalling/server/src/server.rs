@@ -6,7 +6,7 @@ use sidetone_directory::Directory;
 use sidetone_model::ids::{BootId, IdSource, ReplicaId};
 use sidetone_runtime::Lifecycle;
 use sidetone_runtime::link::OwnerConnector;
-use sidetone_sip_core::auth::{AuthConfig, Authenticator};
+use sidetone_sip_core::auth::{Algorithm, AuthConfig, Authenticator};
 use sidetone_sip_core::tokens::Tokens;
 use sidetone_sip_core::transaction::{Timers, Transactions, TransactionsConfig};
 use sidetone_store::{Store, StoreError};
@@ -106,6 +106,11 @@ impl Signalling {
         let timers = Timers { t1: std::time::Duration::from_millis(config.t1_ms), ..Timers::default() };
         let auth = AuthConfig {
             nonce_lifetime: std::time::Duration::from_secs(config.nonce_lifetime_s),
+            algorithms: config
+                .digest_algorithms
+                .iter()
+                .filter_map(|name| Algorithm::from_token(name))
+                .collect(),
             ..AuthConfig::default()
         };
         let transactions =

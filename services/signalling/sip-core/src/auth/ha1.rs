@@ -23,7 +23,8 @@ impl Algorithm {
         }
     }
 
-    pub(super) fn from_token(token: &str) -> Option<Self> {
+    /// The algorithm of that name; names are compared without case (RFC 7616, section 3.3).
+    pub fn from_token(token: &str) -> Option<Self> {
         [Self::Sha256, Self::Md5].into_iter().find(|known| token.eq_ignore_ascii_case(known.token()))
     }
 

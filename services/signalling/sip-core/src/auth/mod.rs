@@ -22,17 +22,24 @@ pub use credentials::Credentials;
 pub use ha1::{Algorithm, Ha1, HashError, ha1};
 
 /// How nonces live.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct AuthConfig {
     /// How long a nonce is good; then the phone is told `stale` and tries again without asking its user.
     pub nonce_lifetime: Duration,
     /// For how many nonces the counts are remembered.
     pub nonces_max: usize,
+    /// What is offered, best first (RFC 8760, section 2.4). Phones take the first they know; some old ones
+    /// give up when any of them is one that they do not.
+    pub algorithms: Vec<Algorithm>,
 }
 
 impl Default for AuthConfig {
     fn default() -> Self {
-        Self { nonce_lifetime: Duration::from_secs(300), nonces_max: 65_536 }
+        Self {
+            nonce_lifetime: Duration::from_secs(300),
+            nonces_max: 65_536,
+            algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
+        }
     }
 }
 
@@ -75,26 +82,32 @@ impl Verdict {
 pub struct Authenticator {
     nonces: Nonces,
     table: NonceTable,
+    algorithms: Vec<Algorithm>,
 }
 
 impl Authenticator {
     /// `secret` is shared by all replicas whose challenges are to be good at each other.
     pub fn new(config: AuthConfig, secret: &[u8; 32]) -> Self {
-        Self { nonces: Nonces::new(secret, config.nonce_lifetime), table: NonceTable::new(config.nonces_max) }
+        Self {
+            nonces: Nonces::new(secret, config.nonce_lifetime),
+            table: NonceTable::new(config.nonces_max),
+            algorithms: config.algorithms,
+        }
     }
 
     /// The values of one `WWW-Authenticate` (or `Proxy-Authenticate`) header each, in order of preference
     /// (RFC 8760 section 2.4).
-    pub fn challenge(&self, realm: &str, stale: bool, tokens: &mut Tokens, now: Timestamp) -> [String; 2] {
+    pub fn challenge(&self, realm: &str, stale: bool, tokens: &mut Tokens, now: Timestamp) -> Vec<String> {
         let nonce = self.nonces.make(realm, tokens, now);
         let realm = realm.replace(['"', '\\'], "");
         let stale = if stale { ", stale=true" } else { "" };
-        [Algorithm::Sha256, Algorithm::Md5].map(|algorithm| {
+        let challenge = |algorithm: &Algorithm| {
             format!(
                 "Digest realm=\"{realm}\", nonce=\"{nonce}\", algorithm={}, qop=\"auth\"{stale}",
                 algorithm.token()
             )
-        })
+        };
+        self.algorithms.iter().map(challenge).collect()
     }
 
     /// Judges credentials. `stored` is what the directory holds for their user in `realm`; none when there is no
@@ -108,7 +121,8 @@ impl Authenticator {
         stored: Option<&StoredHashes>,
         now: Timestamp,
     ) -> Verdict {
-        if credentials.realm() != realm {
+        let offered = self.algorithms.contains(&credentials.algorithm());
+        if credentials.realm() != realm || !offered {
             return Verdict::Wrong;
         }
         if !same_target(&credentials.uri, request_uri) {

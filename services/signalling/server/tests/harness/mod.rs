@@ -1,0 +1,197 @@
+//! A replica on loopback with a store in memory, an owner on channels, and phones that speak by raw text.
+#![allow(clippy::unwrap_used, dead_code, reason = "a test stops where something is not as it must be")]
+
+pub mod phone;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sidetone_directory::{Directory, SeedConfig};
+use sidetone_model::command::{LegCommand, LegCommandKind};
+use sidetone_model::ids::{BootId, IdSource, LegId, ReplicaId, TenantId};
+use sidetone_model::media::{Direction, Encoding, Format, Holder, MediaDescription};
+use sidetone_model::party::Transport;
+use sidetone_model::signal::{Hello, LegSignal, LegSignalKind, OwnerMessage, ReplicaMessage};
+use sidetone_model::time::Timestamp;
+use sidetone_runtime::Lifecycle;
+use sidetone_runtime::link::{LinkError, OwnerConnector, ReplicaLink};
+use sidetone_signalling::{Config, Deps, ListenerConfig, Signalling, TransportKind};
+use sidetone_store::Store;
+use sidetone_store::embedded::EmbeddedStore;
+use sidetone_telemetry::Telemetry;
+use tokio::sync::{Mutex, mpsc};
+
+/// What a test waits for at most; it fails then.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+const SEED: &str = r#"
+[[tenants]]
+tenant = "alpha"
+domains = ["alpha.test"]
+users = [
+  { user = "ada", numbers = ["1001"], devices = [
+    { device = "desk", auth_username = "1001", password = "pw-ada" },
+    { device = "mobile", auth_username = "1001m", password = "pw-mobile" } ] },
+  { user = "ben", numbers = ["1002"], devices = [{ device = "desk", auth_username = "1002", password = "pw-ben" }] },
+]
+numbers = [{ number = "9196", echo = true, open = true }, { number = "9198", wait = true }]
+
+[[tenants]]
+tenant = "beta"
+domains = ["beta.test"]
+users = [
+  { user = "ada", numbers = ["1001"], devices = [{ device = "desk", auth_username = "1001", password = "pw-beta" }] },
+]
+"#;
+
+pub struct Rig {
+    pub signalling: Signalling,
+    pub directory: Directory,
+    pub telemetry: Arc<Telemetry>,
+    pub lifecycle: Lifecycle,
+    owner: Arc<FakeOwner>,
+}
+
+struct FakeOwner {
+    present: AtomicBool,
+    opened: mpsc::Sender<OwnerEnd>,
+    ends: Mutex<mpsc::Receiver<OwnerEnd>>,
+}
+
+/// The owner's end of a stream.
+pub struct OwnerEnd {
+    pub hello: Option<Hello>,
+    from_replica: mpsc::Receiver<ReplicaMessage>,
+    to_replica: mpsc::Sender<OwnerMessage>,
+}
+
+#[async_trait::async_trait]
+impl OwnerConnector for FakeOwner {
+    async fn attach(&self) -> Result<ReplicaLink, LinkError> {
+        if !self.present.load(Ordering::SeqCst) {
+            return Err(LinkError { service: "call control", problem: "away".to_owned() });
+        }
+        let (to_owner, from_replica) = mpsc::channel(16);
+        let (to_replica, from_owner) = mpsc::channel(16);
+        self.opened.send(OwnerEnd { hello: None, from_replica, to_replica }).await.unwrap();
+        Ok(ReplicaLink { to_owner, from_owner })
+    }
+}
+
+impl Rig {
+    pub async fn start() -> Self {
+        Self::with(Config::default()).await
+    }
+
+    /// Listens on free ports whatever the configuration says.
+    pub async fn with(config: Config) -> Self {
+        let bind = "127.0.0.1:0".parse().unwrap();
+        let listeners = [TransportKind::Udp, TransportKind::Tcp]
+            .map(|transport| ListenerConfig { transport, bind, advertised: None })
+            .to_vec();
+        let store: Arc<dyn Store> = EmbeddedStore::in_memory().unwrap();
+        let directory = Directory::new(Arc::clone(&store));
+        directory.seed(&toml::from_str::<SeedConfig>(SEED).unwrap()).await.unwrap();
+        let (opened, ends) = mpsc::channel(4);
+        let owner = Arc::new(FakeOwner { present: AtomicBool::new(true), opened, ends: Mutex::new(ends) });
+        let telemetry = Telemetry::new().unwrap();
+        let lifecycle = Lifecycle::new();
+        let deps = Deps {
+            store,
+            directory: directory.clone(),
+            owner: owner.clone(),
+            telemetry: Arc::clone(&telemetry),
+            lifecycle: lifecycle.clone(),
+            grpc_address: "127.0.0.1:1".to_owned(),
+        };
+        let signalling = Signalling::start(Config { listeners, ..config }, deps).await.unwrap();
+        Self { signalling, directory, telemetry, lifecycle, owner }
+    }
+
+    pub fn address(&self, transport: Transport) -> std::net::SocketAddr {
+        self.signalling.listeners().iter().find(|l| l.transport == transport).unwrap().local
+    }
+
+    pub fn set_owner_present(&self, present: bool) {
+        self.owner.present.store(present, Ordering::SeqCst);
+    }
+
+    /// Takes the replica's next stream, hears Hello and says Welcome.
+    pub async fn attach(&self) -> OwnerEnd {
+        let mut ends = self.owner.ends.lock().await;
+        let mut end = within(ends.recv()).await.unwrap();
+        let ReplicaMessage::Hello(hello) = end.next().await else { panic!("Hello is first") };
+        end.hello = Some(hello);
+        let boot: BootId = IdSource::seeded([5; 32]).make(Timestamp::from_millis(1));
+        end.say(OwnerMessage::Welcome { boot }).await;
+        self.until("attached", || self.telemetry.signalling.owner_attached.get() == 1).await;
+        end
+    }
+
+    pub async fn until(&self, what: &str, condition: impl Fn() -> bool) {
+        let waiting = async {
+            while !condition() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "not in time: {what}");
+    }
+
+    pub async fn bindings(&self, tenant: &str, user: &str) -> Vec<sidetone_directory::Registration> {
+        let (tenant, user) = (TenantId::new(tenant).unwrap(), user.parse().unwrap());
+        self.directory.bindings(&tenant, &user).await.unwrap()
+    }
+}
+
+impl OwnerEnd {
+    pub async fn next(&mut self) -> ReplicaMessage {
+        within(self.from_replica.recv()).await.expect("the stream stands")
+    }
+
+    /// The next signal; acknowledgements of commands are passed over.
+    pub async fn signal(&mut self) -> LegSignal {
+        loop {
+            if let ReplicaMessage::Signal(signal) = self.next().await {
+                return signal;
+            }
+        }
+    }
+
+    pub async fn ended(&mut self) -> (LegSignal, sidetone_model::termination::Termination) {
+        let signal = self.signal().await;
+        match signal.kind.clone() {
+            LegSignalKind::Ended(termination) => (signal, termination),
+            other => panic!("expected Ended, got {other:?}"),
+        }
+    }
+
+    pub async fn say(&self, message: OwnerMessage) {
+        self.to_replica.send(message).await.unwrap();
+    }
+
+    pub async fn ack(&self, signal: &LegSignal) {
+        self.say(OwnerMessage::Ack { leg: signal.leg, n: signal.n }).await;
+    }
+
+    pub async fn command(&self, tenant: &str, leg: LegId, n: u64, kind: LegCommandKind) {
+        let (replica, tenant) = (ReplicaId::new("signalling-0").unwrap(), TenantId::new(tenant).unwrap());
+        self.say(OwnerMessage::Command(LegCommand { replica, tenant, leg, n, kind })).await;
+    }
+}
+
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("in time")
+}
+
+pub fn media() -> MediaDescription {
+    MediaDescription {
+        holder: Holder::Node,
+        rtp: "127.0.0.1:20000".parse().unwrap(),
+        rtcp: None,
+        rtcp_mux: false,
+        formats: vec![Format::new(8, Encoding::Pcma, 8000), Format::new(101, Encoding::TelephoneEvent, 8000)],
+        direction: Direction::SendRecv,
+        ptime_ms: 20,
+    }
+}

@@ -1,0 +1,256 @@
+//! A phone that speaks by raw text.
+
+use std::net::SocketAddr;
+
+use sidetone_model::party::Transport;
+use sidetone_sip_core::auth::{Algorithm, ha1};
+use sidetone_sip_core::message::{Framed, Framer, Limits, Message, Request, Response, parse_datagram};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+
+use super::{Rig, within};
+
+pub enum Wire {
+    Udp(UdpSocket),
+    Tcp(TcpStream, Box<Framer>),
+}
+
+pub struct Phone {
+    wire: Wire,
+    pub local: SocketAddr,
+    server: SocketAddr,
+    pub domain: &'static str,
+    pub user: &'static str,
+    pub password: &'static str,
+    cseq: u32,
+    nonce_count: u32,
+    pub algorithm: Algorithm,
+}
+
+impl Phone {
+    pub async fn new(
+        rig: &Rig,
+        transport: Transport,
+        domain: &'static str,
+        user: &'static str,
+        password: &'static str,
+    ) -> Self {
+        let server = rig.address(transport);
+        let (wire, local) = match transport {
+            Transport::Udp => {
+                let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+                let local = socket.local_addr().unwrap();
+                (Wire::Udp(socket), local)
+            }
+            Transport::Tcp => {
+                let stream = TcpStream::connect(server).await.unwrap();
+                let local = stream.local_addr().unwrap();
+                (Wire::Tcp(stream, Box::new(Framer::new(Limits::default()))), local)
+            }
+        };
+        let algorithm = Algorithm::Sha256;
+        Self { wire, local, server, domain, user, password, cseq: 0, nonce_count: 0, algorithm }
+    }
+
+    pub async fn udp(rig: &Rig, user: &'static str, password: &'static str) -> Self {
+        Self::new(rig, Transport::Udp, "alpha.test", user, password).await
+    }
+
+    pub async fn send(&mut self, text: impl AsRef<[u8]>) {
+        match &mut self.wire {
+            Wire::Udp(socket) => drop(socket.send_to(text.as_ref(), self.server).await.unwrap()),
+            Wire::Tcp(stream, _) => stream.write_all(text.as_ref()).await.unwrap(),
+        }
+    }
+
+    pub async fn next(&mut self) -> Message {
+        within(self.read()).await
+    }
+
+    async fn read(&mut self) -> Message {
+        let mut buffer = vec![0; 65_536];
+        match &mut self.wire {
+            Wire::Udp(socket) => {
+                let (length, _) = socket.recv_from(&mut buffer).await.unwrap();
+                parse_datagram(buffer[..length].to_vec().into(), &Limits::default()).unwrap()
+            }
+            Wire::Tcp(stream, framer) => loop {
+                match framer.poll_framed().unwrap() {
+                    Some(Framed::Message(message)) => return message,
+                    Some(_) => {}
+                    None => {
+                        let length = stream.read(&mut buffer).await.unwrap();
+                        assert!(length > 0, "the server closed the connection");
+                        framer.push(&buffer[..length]);
+                    }
+                }
+            },
+        }
+    }
+
+    /// Raw bytes as they come (keep-alives).
+    pub async fn raw(&mut self, length: usize) -> Vec<u8> {
+        let Wire::Tcp(stream, _) = &mut self.wire else { panic!("on connections only") };
+        let mut bytes = vec![0; length];
+        within(stream.read_exact(&mut bytes)).await.unwrap();
+        bytes
+    }
+
+    /// The next response that is not 100; retransmitted requests are passed over.
+    pub async fn response(&mut self) -> Response {
+        loop {
+            match self.next().await {
+                Message::Response(response) if response.status().code() != 100 => return response,
+                _ => {}
+            }
+        }
+    }
+
+    /// The next final response.
+    pub async fn last(&mut self) -> Response {
+        loop {
+            let response = self.response().await;
+            if response.status().is_final() {
+                return response;
+            }
+        }
+    }
+
+    pub async fn request(&mut self) -> Request {
+        loop {
+            if let Message::Request(request) = self.next().await {
+                return request;
+            }
+        }
+    }
+
+    /// A request with a CSeq of its own. `uri` without scheme, `to` with its tag if any.
+    pub fn compose(
+        &mut self,
+        method: &str,
+        uri: &str,
+        to: &str,
+        call_id: &str,
+        extra: &str,
+        body: &str,
+    ) -> String {
+        if method != "ACK" && method != "CANCEL" {
+            self.cseq += 1;
+        }
+        let cseq = self.cseq;
+        let (user, domain, local) = (self.user, self.domain, self.local);
+        let transport = match self.wire {
+            Wire::Udp(_) => "UDP",
+            Wire::Tcp(..) => "TCP",
+        };
+        let content = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        let branch = if method == "ACK" { format!("ack{cseq}") } else { cseq.to_string() };
+        format!(
+            "{method} sip:{uri} SIP/2.0\r\nVia: SIP/2.0/{transport} {local};branch=z9hG4bK{call_id}{branch};rport\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:{user}@{domain}>;tag=t{call_id}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n\
+             CSeq: {cseq} {method}\r\nContact: <sip:{user}@{local}>\r\n{extra}{content}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    /// The Authorization line that answers a 401.
+    pub fn authorization(&mut self, challenge: &Response, method: &str, uri: &str) -> String {
+        let lines = challenge.headers_named("WWW-Authenticate");
+        let line =
+            lines.iter().find(|l| l.contains(&format!("algorithm={}", self.algorithm.token()))).unwrap();
+        let get = |name: &str| {
+            let from = line.find(&format!("{name}=\"")).unwrap() + name.len() + 2;
+            line[from..].split('"').next().unwrap().to_owned()
+        };
+        let (realm, nonce) = (get("realm"), get("nonce"));
+        self.nonce_count += 1;
+        let count = self.nonce_count;
+        // H(a:b:c) is what the core's helper computes.
+        let hash = |a: &str, b: &str, c: &str| ha1(self.algorithm, a, b, c).as_hex().to_owned();
+        let a1 = hash(self.user, &realm, self.password);
+        let a2 = hash(method, "sip", uri);
+        let response = hash(&a1, &nonce, &format!("{count:08x}:cn:auth:{a2}"));
+        format!(
+            "Authorization: Digest username=\"{}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"sip:{uri}\", \
+             response=\"{response}\", algorithm={}, cnonce=\"cn\", qop=auth, nc={count:08x}\r\n",
+            self.user,
+            self.algorithm.token()
+        )
+    }
+
+    /// Registers by two REGISTERs; gives back challenge and answer.
+    pub async fn register(&mut self, expires_s: u32) -> (Response, Response) {
+        let (uri, to) = (self.domain.to_owned(), format!("<sip:{}@{}>", self.user, self.domain));
+        let call_id = format!("reg{}", self.local.port());
+        let expires = format!("Expires: {expires_s}\r\n");
+        let first = self.compose("REGISTER", &uri, &to, &call_id, &expires, "");
+        self.send(first).await;
+        let challenge = self.last().await;
+        let authorization = self.authorization(&challenge, "REGISTER", &uri);
+        let second = self.compose("REGISTER", &uri, &to, &call_id, &(expires + &authorization), "");
+        self.send(second).await;
+        let answer = self.last().await;
+        (challenge, answer)
+    }
+
+    /// Sends an INVITE with credentials; the answer is for the caller to read.
+    pub async fn invite(&mut self, number: &str, call_id: &str) {
+        let (uri, to) = (format!("{number}@{}", self.domain), format!("<sip:{number}@{}>", self.domain));
+        let first = self.compose("INVITE", &uri, &to, call_id, "", SDP);
+        self.send(first).await;
+        let challenge = self.last().await;
+        assert_eq!(challenge.status().code(), 401);
+        let ack = self.ack_of_refusal(&challenge, &uri);
+        self.send(ack).await;
+        let authorization = self.authorization(&challenge, "INVITE", &uri);
+        let second = self.compose("INVITE", &uri, &to, call_id, &authorization, SDP);
+        self.send(second).await;
+    }
+
+    /// An INVITE to an open number.
+    pub async fn invite_open(&mut self, number: &str, call_id: &str) {
+        let (uri, to) = (format!("{number}@{}", self.domain), format!("<sip:{number}@{}>", self.domain));
+        let invite = self.compose("INVITE", &uri, &to, call_id, "", SDP);
+        self.send(invite).await;
+    }
+
+    pub fn ack_of_refusal(&mut self, refusal: &Response, uri: &str) -> String {
+        let to = refusal.header("To").unwrap();
+        let ack = self.compose("ACK", uri, &to, refusal.call_id(), "", "");
+        ack.replace("ack", "")
+    }
+
+    /// A request inside the dialog that a response of the server belongs to.
+    pub async fn within_dialog(&mut self, method: &str, response: &Response, extra: &str, body: &str) {
+        let to = response.header("To").unwrap();
+        let target = response.contact_target().unwrap().to_string();
+        let uri = target.strip_prefix("sip:").unwrap().to_owned();
+        let call_id = response.call_id().to_owned();
+        let request = self.compose(method, &uri, &to, &call_id, extra, body);
+        self.send(request).await;
+    }
+
+    /// Answers a request of the server.
+    pub async fn answer(&mut self, request: &Request, status: &str, body: &str) {
+        let line = |name: &str| format!("{name}: {}\r\n", request.header(name).unwrap());
+        let to = match request.to().tag() {
+            Some(_) => line("To"),
+            None => format!("To: {};tag=callee\r\n", request.header("To").unwrap()),
+        };
+        let content = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        let text = format!(
+            "SIP/2.0 {status}\r\n{}{}{to}{}{}Contact: <sip:{}@{}>\r\n{content}Content-Length: {}\r\n\r\n{body}",
+            line("Via"),
+            line("From"),
+            line("Call-ID"),
+            line("CSeq"),
+            self.user,
+            self.local,
+            body.len()
+        );
+        self.send(text).await;
+    }
+}
+
+pub const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+                       m=audio 30000 RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\n";

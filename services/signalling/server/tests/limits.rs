@@ -1,0 +1,170 @@
+//! Refusals: limits, drain, malformed input, and nothing personal in the log.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+
+mod harness;
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use harness::phone::{Phone, SDP};
+use harness::{Rig, media, within};
+use sidetone_model::command::LegCommandKind;
+use sidetone_model::signal::{LegSignalKind, ReplicaMessage};
+use sidetone_model::termination::Cause;
+use sidetone_signalling::Config;
+
+#[tokio::test]
+async fn the_protocol_is_kept_outside_of_dialogs() {
+    let rig = Rig::start().await;
+    let _owner = rig.attach().await;
+    let mut phone = Phone::udp(&rig, "guest", "").await;
+    let (uri, to) = ("9196@alpha.test", "<sip:9196@alpha.test>");
+    let ask = async |phone: &mut Phone, text: String| {
+        phone.send(text).await;
+        phone.last().await
+    };
+    let text = phone.compose("OPTIONS", uri, to, "a", "", "");
+    let options = ask(&mut phone, text).await;
+    assert_eq!(options.status().code(), 200);
+    assert!(options.lists("Allow", "INVITE") && options.lists("Allow", "REGISTER"));
+    let text = phone.compose("SUBSCRIBE", uri, to, "b", "", "");
+    assert_eq!(ask(&mut phone, text).await.status().code(), 405);
+    let text = phone.compose("BYE", uri, "<sip:9196@alpha.test>;tag=gone", "c", "", "");
+    assert_eq!(ask(&mut phone, text).await.status().code(), 481);
+    let text = phone.compose("INVITE", uri, to, "d", "", SDP).replace("Max-Forwards: 70", "Max-Forwards: 0");
+    assert_eq!(ask(&mut phone, text).await.status().code(), 483);
+    let text = phone.compose("INVITE", uri, to, "e", "", "nonsense");
+    assert_eq!(ask(&mut phone, text).await.status().code(), 400);
+    let text = phone.compose("INVITE", uri, to, "f", "", &SDP.replace("m=audio", "m=video"));
+    assert_eq!(ask(&mut phone, text).await.status().code(), 488);
+    let text = phone.compose("INVITE", "9196@gamma.test", to, "g", "", SDP);
+    assert_eq!(ask(&mut phone, text).await.status().code(), 404);
+    // The same INVITE over another way.
+    let first = phone.compose("INVITE", uri, to, "h", "", SDP);
+    phone.send(&first).await;
+    rig.until("offered", || rig.telemetry.signalling.legs.get() == 1).await;
+    let merged = first.replace("branch=z9hG4bK", "branch=z9hG4bKother");
+    assert_eq!(ask(&mut phone, merged).await.status().code(), 482);
+}
+
+#[tokio::test]
+async fn legs_and_sources_are_limited() {
+    let rig = Rig::with(Config { legs_max: 1, source_requests_per_s: 2, ..Config::default() }).await;
+    let _owner = rig.attach().await;
+    let mut phone = Phone::udp(&rig, "guest", "").await;
+    phone.invite_open("9196", "a").await;
+    rig.until("offered", || rig.telemetry.signalling.legs.get() == 1).await;
+    phone.invite_open("9196", "b").await;
+    let full = phone.last().await;
+    assert_eq!(full.status().code(), 503);
+    assert!(full.header("Retry-After").is_some());
+    assert_eq!(rig.telemetry.signalling.refused.with_label_values(&["legs"]).get(), 1);
+    for call_id in ["c", "d", "e", "f"] {
+        phone.invite_open("9196", call_id).await;
+        assert_eq!(phone.last().await.status().code(), 503);
+    }
+    assert!(rig.telemetry.signalling.refused.with_label_values(&["source_rate"]).get() >= 1);
+}
+
+#[tokio::test]
+async fn a_drain_refuses_new_calls_and_is_done_with_the_last_leg() {
+    let rig = Rig::start().await;
+    let mut owner = rig.attach().await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    phone.invite_open("9196", "a").await;
+    let offered = owner.signal().await;
+    owner.command("alpha", offered.leg, 1, LegCommandKind::Answer { media: media() }).await;
+    let ok = phone.last().await;
+    phone.within_dialog("ACK", &ok, "", "").await;
+    owner.signal().await;
+    rig.lifecycle.drain();
+    while owner.next().await != ReplicaMessage::Draining {}
+    let drained = rig.signalling.drained();
+    let mut other = Phone::udp(&rig, "1002", "pw-ben").await;
+    other.invite_open("9196", "b").await;
+    assert_eq!(other.last().await.status().code(), 503);
+    assert_eq!(other.register(600).await.1.status().code(), 200, "registrations go on");
+    phone.within_dialog("BYE", &ok, "", "").await;
+    let (ended, _) = owner.ended().await;
+    owner.ack(&ended).await;
+    within(drained).await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_what_still_runs_with_a_reason() {
+    let rig = Rig::start().await;
+    let mut owner = rig.attach().await;
+    let mut phone = Phone::udp(&rig, "guest", "").await;
+    phone.invite_open("9196", "a").await;
+    owner.signal().await;
+    rig.lifecycle.stop();
+    assert_eq!(phone.last().await.status().code(), 503);
+    let (ended, termination) = owner.ended().await;
+    assert_eq!(termination.cause, Cause::Shutdown);
+    owner.ack(&ended).await;
+    within(rig.signalling.finished()).await;
+}
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Single-threaded, so that the captured log is that of all tasks.
+#[tokio::test(flavor = "current_thread")]
+async fn rubbish_disturbs_no_call_and_the_log_names_nobody() {
+    let captured = Captured::default();
+    let writer = captured.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let rig = Rig::start().await;
+    let mut owner = rig.attach().await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    assert_eq!(phone.register(600).await.1.status().code(), 200);
+    phone.invite("9198", "call").await;
+    let offered = owner.signal().await;
+    owner.command("alpha", offered.leg, 1, LegCommandKind::Answer { media: media() }).await;
+    let ok = phone.last().await;
+    phone.within_dialog("ACK", &ok, "", "").await;
+    assert!(matches!(owner.signal().await.kind, LegSignalKind::Confirmed { .. }));
+
+    let mut sprayer = Phone::udp(&rig, "+4930123456789", "x").await;
+    let whole =
+        sprayer.compose("INVITE", "4930123456789@alpha.test", "<sip:4930123456789@alpha.test>", "s", "", SDP);
+    for cut in 0..whole.len() {
+        sprayer.send(&whole.as_bytes()[..cut]).await;
+    }
+    for byte in 0..=255u8 {
+        let at = usize::from(byte) % whole.len();
+        let mut broken = whole.clone().into_bytes();
+        broken[at] = byte;
+        sprayer.send(&broken).await;
+    }
+    phone.within_dialog("BYE", &ok, "", "").await;
+    assert_eq!(phone.last().await.status().code(), 200);
+    loop {
+        let signal = owner.signal().await;
+        if signal.leg == offered.leg {
+            assert!(matches!(signal.kind, LegSignalKind::Ended(_)));
+            break;
+        }
+    }
+    let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("leg ended"), "the log was captured");
+    for line in log.lines() {
+        assert!(!sidetone_telemetry::redact::looks_personal(line), "{line}");
+        assert!(!line.contains("4930123") && !line.contains("pw-ada"), "{line}");
+    }
+}

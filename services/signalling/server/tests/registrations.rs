@@ -1,0 +1,104 @@
+//! REGISTER on real sockets.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+
+mod harness;
+
+use harness::Rig;
+use harness::phone::Phone;
+use sidetone_model::party::Transport;
+use sidetone_sip_core::auth::Algorithm;
+
+#[tokio::test]
+async fn both_algorithms_prove_a_phone_and_expires_0_unregisters() {
+    let rig = Rig::start().await;
+    for algorithm in [Algorithm::Sha256, Algorithm::Md5] {
+        let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+        phone.algorithm = algorithm;
+        let (challenge, answer) = phone.register(600).await;
+        assert_eq!((challenge.status().code(), answer.status().code()), (401, 200));
+        assert!(answer.header("Contact").unwrap().contains("expires="));
+        let bindings = rig.bindings("alpha", "ada").await;
+        assert_eq!(bindings.len(), 1, "a phone without instance id that moved is one contact");
+        assert_eq!(bindings[0].binding.flow.remote, phone.local);
+        assert_eq!(phone.register(0).await.1.status().code(), 200);
+        assert!(rig.bindings("alpha", "ada").await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_an_unknown_user_and_an_unknown_domain_get_nowhere() {
+    let rig = Rig::start().await;
+    for (user, password) in [("1001", "guessed"), ("nobody", "pw-ada"), ("1002", "pw-ada")] {
+        let (_, answer) = Phone::udp(&rig, user, password).await.register(600).await;
+        assert_eq!(answer.status().code(), 401);
+        assert!(!answer.header("WWW-Authenticate").unwrap().contains("stale"));
+    }
+    let mut lost = Phone::new(&rig, Transport::Udp, "gamma.test", "1001", "pw-ada").await;
+    let register = lost.compose("REGISTER", "gamma.test", "<sip:1001@gamma.test>", "x", "", "");
+    lost.send(register).await;
+    assert_eq!(lost.last().await.status().code(), 404);
+    assert!(rig.bindings("alpha", "ada").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_nonce_used_again_is_stale_and_says_so() {
+    let rig = Rig::start().await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let (uri, to) = ("alpha.test", "<sip:1001@alpha.test>");
+    let register = phone.compose("REGISTER", uri, to, "c", "", "");
+    phone.send(register).await;
+    let challenge = phone.last().await;
+    let authorization = phone.authorization(&challenge, "REGISTER", uri);
+    for expected in [200, 401] {
+        let register = phone.compose("REGISTER", uri, to, "c", &authorization, "");
+        phone.send(register).await;
+        let answer = phone.last().await;
+        assert_eq!(answer.status().code(), expected);
+        if expected == 401 {
+            assert!(answer.header("WWW-Authenticate").unwrap().contains("stale=true"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_devices_of_a_user_and_two_tenants_with_equal_names_stand_beside_each_other() {
+    let rig = Rig::start().await;
+    let mut desk = Phone::udp(&rig, "1001", "pw-ada").await;
+    assert_eq!(desk.register(600).await.1.status().code(), 200);
+    // The second device registers the same address of record under its own digest name.
+    let mut mobile = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001m", "pw-mobile").await;
+    let (_, answer) = mobile.register(600).await;
+    assert_eq!(answer.status().code(), 200);
+    assert_eq!(answer.headers_named("Contact").len(), 2, "the answer lists the contacts of all devices");
+    assert_eq!(rig.bindings("alpha", "ada").await.len(), 2);
+    assert!(rig.bindings("beta", "ada").await.is_empty());
+
+    let wrong = Phone::new(&rig, Transport::Udp, "beta.test", "1001", "pw-ada").await.register(600).await.1;
+    assert_eq!(wrong.status().code(), 401, "the other tenant's password");
+    let mut beta = Phone::new(&rig, Transport::Udp, "beta.test", "1001", "pw-beta").await;
+    assert_eq!(beta.register(600).await.1.status().code(), 200);
+    assert_eq!(rig.bindings("beta", "ada").await.len(), 1);
+    assert_eq!(rig.bindings("alpha", "ada").await.len(), 2);
+}
+
+#[tokio::test]
+async fn another_users_address_of_record_is_forbidden() {
+    let rig = Rig::start().await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let (uri, to) = ("alpha.test", "<sip:1002@alpha.test>");
+    let register = phone.compose("REGISTER", uri, to, "c", "", "");
+    phone.send(register).await;
+    let challenge = phone.last().await;
+    let authorization = phone.authorization(&challenge, "REGISTER", uri);
+    let register = phone.compose("REGISTER", uri, to, "c", &authorization, "");
+    phone.send(register).await;
+    assert_eq!(phone.last().await.status().code(), 403);
+}
+
+#[tokio::test]
+async fn keep_alives_are_answered_on_connections() {
+    let rig = Rig::start().await;
+    let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-ada").await;
+    phone.send("\r\n\r\n").await;
+    assert_eq!(phone.raw(2).await, b"\r\n");
+}
