@@ -126,7 +126,7 @@ const READY_POLL: Duration = Duration::from_millis(20);
 
 const FIXED: &str = r#"
 [log]
-filter = "warn"
+filter = "error"
 [admin]
 bind = "127.0.0.1:0"
 [grpc]

@@ -2,6 +2,8 @@
 
 mod cli;
 mod demo;
+mod load;
+mod probe;
 mod serve;
 mod settings;
 

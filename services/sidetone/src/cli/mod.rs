@@ -51,6 +51,10 @@ pub(crate) enum Command {
     Push(ServeArgs),
     /// Start everything on free ports, let generated callers meet in a room, and print what each of them heard.
     Demo(crate::demo::DemoArgs),
+    /// Call an echo number and listen: is it up, and does it sound right?
+    Probe(crate::probe::ProbeArgs),
+    /// Generated SIP and RTP traffic with pass lines.
+    Load(crate::load::LoadArgs),
     /// Read a configuration and report every mistake in it.
     CheckConfig {
         /// The file.
@@ -97,6 +101,8 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         Command::Cdrs(args) => cdrs::run(args).await,
         Command::Directory(args) => directory::run(args).await,
         Command::Demo(args) => crate::demo::run(args).await,
+        Command::Probe(args) => crate::probe::run(args).await,
+        Command::Load(args) => crate::load::run(args).await,
         Command::CheckConfig { file } => crate::settings::check(&file),
         Command::Serve(_)
         | Command::Signalling(_)
