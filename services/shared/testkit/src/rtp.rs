@@ -68,6 +68,8 @@ struct Heard {
     received: Received,
     source: Option<Source>,
     last_arrival: Option<Instant>,
+    /// When the call ended; what comes later is not of it.
+    closed: Option<Instant>,
     pcm: VecDeque<i16>,
     digits: String,
     last_event: Option<u32>,
@@ -111,6 +113,12 @@ impl Media {
         out.event_payload_type = event_payload_type;
     }
 
+    /// The call has ended: nothing is sent any more, and the ear keeps what it has.
+    pub fn close(&self) {
+        self.send_to(None, None);
+        self.shared.heard().closed.get_or_insert_with(Instant::now);
+    }
+
     /// Sends digits (0-9, *, #, A-D) one after the other as telephone events (RFC 4733). False when the far end did not
     /// negotiate them, or for any other character.
     pub fn dial(&self, digits: &str) -> bool {
@@ -141,10 +149,14 @@ impl Drop for Media {
 }
 
 impl Ear {
-    /// Level of one frequency over the last second, in dBov; silence when less than a second came in.
+    /// Level of one frequency over the last second of the call, in dBov; silence when less than a second came in, or
+    /// nothing for [`STALE`].
     pub fn level_of(&self, freq_hz: f32) -> f32 {
         let heard = self.shared.heard();
         let Some(start) = heard.pcm.len().checked_sub(RATE as usize) else { return SILENCE_DBOV };
+        if heard.quiet_for() > STALE {
+            return SILENCE_DBOV;
+        }
         let samples: Vec<i16> = heard.pcm.range(start..).copied().collect();
         drop(heard);
         tone_level_dbov(&samples, RATE, freq_hz).max(SILENCE_DBOV)
@@ -165,9 +177,12 @@ impl Ear {
         self.shared.heard().pcm.clear();
     }
 
-    /// Counts since the call began.
+    /// Counts since the call began. A pause that lasts still is a gap too.
     pub fn received(&self) -> Received {
-        self.shared.heard().received
+        let heard = self.shared.heard();
+        let mut received = heard.received;
+        received.max_gap_ms = received.max_gap_ms.max(heard.quiet_for().as_secs_f64() * 1000.0);
+        received
     }
 
     /// Digits received as telephone events.
@@ -294,7 +309,16 @@ fn listen(socket: &UdpSocket, shared: &Shared) {
 }
 
 impl Heard {
+    /// Time since the last packet, up to the end of the call. Zero when none came at all.
+    fn quiet_for(&self) -> Duration {
+        let now = self.closed.unwrap_or_else(Instant::now);
+        self.last_arrival.map_or(Duration::ZERO, |last| now.saturating_duration_since(last))
+    }
+
     fn take(&mut self, packet: &[u8], now: Instant) {
+        if self.closed.is_some() {
+            return;
+        }
         let Some((header, payload)) = split(packet) else { return };
         let payload_type = header[1] & 0x7f;
         let sequence = u16::from_be_bytes([header[2], header[3]]);
@@ -373,6 +397,9 @@ pub const HEARD_DBOV: f32 = -40.0;
 /// Nothing at all.
 pub const SILENCE_DBOV: f32 = -127.0;
 
+/// Without a packet for that long, nothing is heard.
+pub const STALE: Duration = Duration::from_millis(500);
+
 /// Seconds of samples that are kept.
 pub const KEPT_SECONDS: usize = 10;
 
@@ -438,6 +465,17 @@ mod tests {
     #[test]
     fn less_than_a_second_is_silence() {
         assert!(!ear(|sequence| sequence > 40).hears(700.0));
+    }
+
+    #[test]
+    fn media_that_stopped_without_a_word_is_not_heard_and_a_call_that_ended_was() {
+        let silent = ear(|_| false);
+        let long_ago = Instant::now().checked_sub(STALE * 4).unwrap();
+        silent.shared.heard().last_arrival = Some(long_ago);
+        assert!(!silent.hears(700.0));
+        assert!(silent.received().max_gap_ms >= 2_000.0);
+        silent.shared.heard().closed = Some(long_ago);
+        assert!(silent.hears(700.0));
     }
 
     #[test]

@@ -220,7 +220,7 @@ impl CallState {
     }
 
     pub(crate) fn end(&self, by: EndedBy) {
-        self.media.send_to(None, None);
+        self.media.close();
         self.ended.send_if_modified(|ended| {
             let first = ended.is_none();
             if first {
