@@ -46,9 +46,13 @@ async fn whose_own_tone_comes_back_has_heard_itself() {
     // The first of one caller's tones is 400 Hz.
     let (_phone, target) = answering(400.0).await;
     let text = "kind = 'echo'\nnumber = '9196'\ncalls = 1\nseconds = 2\n[pass]\nmax_gap_ms = 1e9\nsetup_p99_ms = 1e9";
-    let report =
-        sidetone_load_tests::run(&Scenario::parse("test", text).unwrap(), &target, &callers(), &Count::default())
-            .await
-            .unwrap();
+    let report = sidetone_load_tests::run(
+        &Scenario::parse("test", text).unwrap(),
+        &target,
+        &callers(),
+        &Count::default(),
+    )
+    .await
+    .unwrap();
     assert!(report.passed, "{:?}", report.failures);
 }

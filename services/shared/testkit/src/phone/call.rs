@@ -323,50 +323,21 @@ pub(crate) async fn invite(phone: &Arc<Inner>, number: &str, ring_max: Duration)
     let started = Instant::now();
     let media = Media::open(phone.local.ip(), config.tone_hz)?;
     let session = random() >> 16;
-    let uri = format!("sip:{number}@{}", config.domain);
-    let from = format!("<{}>;tag={}", phone.own_uri(), token());
-    let call_id = token();
     let body = sdp::write(session, 1, media.local_addr(), &config.codecs, Direction::SendRecv);
-    let mut challenge: Option<Challenge> = None;
-    let mut cseq = 0;
-    let (request, response) = loop {
-        cseq += 1;
-        let mut request = phone
-            .request("INVITE", &uri, &branch())
-            .with("From", &from)
-            .with("To", format!("<{uri}>"))
-            .with("Call-ID", &call_id)
-            .with("CSeq", format!("{cseq} INVITE"))
-            .with("Contact", format!("<{}>", phone.contact()))
-            .with("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO");
-        if let Some(challenge) = &challenge {
-            request = phone.authorized(request, challenge, "INVITE", &uri);
-        }
-        let request = request.with_body("application/sdp", body.as_bytes());
-        let ring = Ring { max: ring_max, cancel: cancel_of(&request, &uri, cseq) };
-        let response = phone.transact(&request, config.server, Some(ring)).await?;
-        match (response.status().unwrap_or(0), challenge.is_some()) {
-            (200..300, _) => break (request, response),
-            (status, answered) => {
-                phone.ack_refusal(&request, &response, config.server);
-                if !matches!(status, 401 | 407) || answered {
-                    return Err(refused(&response));
-                }
-                challenge = Some(Challenge::of(&response).ok_or_else(|| refused(&response))?);
-            }
-        }
-    };
+    let (request, response) = offer(phone, number, body.as_bytes(), ring_max).await?;
     let mut routes: Vec<String> = response.all("Record-Route").map(str::to_owned).collect();
     routes.reverse();
-    let target = uri_of(response.header("Contact").unwrap_or(&uri)).to_owned();
+    let header = |message: &Message, name: &str| message.header(name).unwrap_or("").to_owned();
+    let target = uri_of(&header(&response, "Contact")).to_owned();
+    let call_id = header(&request, "Call-ID");
     let dialog = Dialog {
         call_id: call_id.clone(),
-        local: from,
-        remote: response.header("To").unwrap_or("").to_owned(),
+        local: header(&request, "From"),
+        remote: header(&response, "To"),
         next_hop: hop(routes.first().unwrap_or(&target)).unwrap_or(config.server),
         target,
         routes,
-        cseq,
+        cseq: request.cseq(),
         sdp_version: 1,
         direction: Direction::SendRecv,
         remote_media: None,
@@ -379,15 +350,59 @@ pub(crate) async fn invite(phone: &Arc<Inner>, number: &str, ring_max: Duration)
         dialog: Mutex::new(dialog),
         ended: watch::Sender::new(None),
     });
-    state.acknowledge(&request, cseq);
+    // Known before it is acknowledged: the far end may hang up at once.
+    locked(&phone.calls).insert(call_id, Arc::clone(&state));
+    state.acknowledge(&request, request.cseq());
     let call = Call::of(Arc::clone(&state));
-    let Some(remote) = Remote::parse(&response.body, &config.codecs) else {
-        call.hang_up().await?;
-        return Err(PhoneError::NoMedia);
-    };
-    state.agree(remote);
-    locked(&phone.calls).insert(call_id, state);
+    match Remote::parse(&response.body, &config.codecs) {
+        Some(remote) => state.agree(remote),
+        None => {
+            call.hang_up().await?;
+            return Err(PhoneError::NoMedia);
+        }
+    }
     Ok(call)
+}
+
+/// Sends INVITE, answering one challenge, until there is a 2xx; gives the INVITE that it answers too.
+async fn offer(
+    phone: &Inner,
+    number: &str,
+    body: &[u8],
+    ring_max: Duration,
+) -> Result<(Message, Message), PhoneError> {
+    let config = &phone.config;
+    let uri = format!("sip:{number}@{}", config.domain);
+    let from = format!("<{}>;tag={}", phone.own_uri(), token());
+    let call_id = token();
+    let mut challenge: Option<Challenge> = None;
+    let mut cseq = 0;
+    loop {
+        cseq += 1;
+        let mut request = phone
+            .request("INVITE", &uri, &branch())
+            .with("From", &from)
+            .with("To", format!("<{uri}>"))
+            .with("Call-ID", &call_id)
+            .with("CSeq", format!("{cseq} INVITE"))
+            .with("Contact", format!("<{}>", phone.contact()))
+            .with("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO");
+        if let Some(challenge) = &challenge {
+            request = phone.authorized(request, challenge, "INVITE", &uri);
+        }
+        let request = request.with_body("application/sdp", body);
+        let ring = Ring { max: ring_max, cancel: cancel_of(&request, &uri, cseq) };
+        let response = phone.transact(&request, config.server, Some(ring)).await?;
+        let status = response.status().unwrap_or(0);
+        if (200..300).contains(&status) {
+            return Ok((request, response));
+        }
+        phone.ack_refusal(&request, &response, config.server);
+        if !matches!(status, 401 | 407) || challenge.is_some() {
+            return Err(refused(&response));
+        }
+        challenge = Some(Challenge::of(&response).ok_or_else(|| refused(&response))?);
+    }
 }
 
 impl Inner {
