@@ -54,6 +54,8 @@ pub struct JitterCounters {
     pub played: u64,
     /// Frames of which some or all was lost.
     pub lost: u64,
+    /// Frames held back because the delay grew.
+    pub held: u64,
     /// Times that the delay grew.
     pub grown: u64,
     /// Times that the delay shrank by a frame.
@@ -137,6 +139,8 @@ struct Stream {
     /// The number after a packet that jumped.
     candidate: Option<(SequenceNumber, RtpTimestamp)>,
     last_played: Option<SequenceNumber>,
+    /// Bit n: the packet n before the newest one was accepted.
+    seen: u128,
 }
 
 impl JitterBuffer {
@@ -188,6 +192,12 @@ impl JitterBuffer {
             }
         }
         stream.candidate = None;
+        if stream.has_seen(header.sequence) {
+            // Also one whose original was played: a copy says nothing of the delay.
+            self.counters.duplicates += 1;
+            self.stream = Some(stream);
+            return Inserted::Duplicate;
+        }
         let mut position =
             stream.newest_position + i64::from(header.timestamp.distance(stream.newest_timestamp));
         if stream.idle(&self.config) && position > stream.next {
@@ -212,6 +222,9 @@ impl JitterBuffer {
             self.adapt(&mut stream, margin, arrival_ms);
         }
         let result = self.store(header, payload, position);
+        if result == Inserted::Accepted {
+            stream.note_seen(header.sequence);
+        }
         if result == Inserted::Accepted && header.sequence.is_after(stream.newest_sequence) {
             stream.newest_sequence = header.sequence;
             stream.newest_timestamp = header.timestamp;
@@ -229,6 +242,7 @@ impl JitterBuffer {
         let n = out.len() as i64;
         if stream.hold >= n {
             stream.hold -= n;
+            self.counters.held += u64::from(stream.started);
             self.stream = Some(stream);
             return if stream.started { Playout::Lost } else { Playout::NotYet };
         }
@@ -295,6 +309,7 @@ impl JitterBuffer {
             late_in_row: 0,
             candidate: None,
             last_played: None,
+            seen: 0,
         }
     }
 
@@ -339,12 +354,6 @@ impl JitterBuffer {
     }
 
     fn store(&mut self, header: &Header, payload: &[u8], position: i64) -> Inserted {
-        let known = |s: &Slot| s.len > 0 && s.sequence == header.sequence;
-        let played = self.stream.and_then(|s| s.last_played);
-        if self.slots.iter().any(known) || played == Some(header.sequence) {
-            self.counters.duplicates += 1;
-            return Inserted::Duplicate;
-        }
         let Some(index) = self.slots.iter().position(|s| s.len == 0) else {
             self.counters.overflow += 1;
             return Inserted::Overflow;
@@ -403,6 +412,20 @@ impl JitterBuffer {
 }
 
 impl Stream {
+    fn has_seen(&self, sequence: SequenceNumber) -> bool {
+        let behind = -i32::from(sequence.distance(self.newest_sequence));
+        (0..128).contains(&behind) && self.seen >> behind & 1 == 1
+    }
+
+    /// To be called before the newest sequence number moves on.
+    fn note_seen(&mut self, sequence: SequenceNumber) {
+        match i32::from(sequence.distance(self.newest_sequence)) {
+            ahead @ 1..128 => self.seen = self.seen << ahead | 1,
+            behind @ -127..=0 => self.seen |= 1 << -behind,
+            _ => self.seen = 1,
+        }
+    }
+
     fn idle(&self, config: &JitterConfig) -> bool {
         self.dry >= i64::from(IDLE_MS * config.samples_per_ms)
     }

@@ -4,7 +4,7 @@
 
 use crate::packet::Ssrc;
 use crate::report::ReportBlock;
-use rtcp_types::{Compound, Packet, RtcpParseError};
+use rtcp_types::{Bye, ReceiverReport, RtcpPacketParser, RtcpParseError, SenderReport};
 use thiserror::Error;
 
 /// What a sender report says of our own stream.
@@ -133,9 +133,12 @@ pub enum Incoming {
 
 /// Reads a compound packet and hands every statement to `sink`. Statements before a fault are handed on.
 pub fn read(datagram: &[u8], mut sink: impl FnMut(Incoming)) -> Result<(), RtcpParseError> {
-    for packet in Compound::parse(datagram)? {
-        match packet? {
-            Packet::Sr(sr) => {
+    let mut rest = datagram;
+    while !rest.is_empty() {
+        let (kind, packet) = split_first(&mut rest)?;
+        match kind {
+            SR => {
+                let sr = SenderReport::parse(packet)?;
                 let info = SenderInfo {
                     ntp: sr.ntp_timestamp(),
                     rtp_timestamp: sr.rtp_timestamp(),
@@ -145,12 +148,30 @@ pub fn read(datagram: &[u8], mut sink: impl FnMut(Incoming)) -> Result<(), RtcpP
                 sink(Incoming::SenderReport { ssrc: Ssrc(sr.ssrc()), info });
                 sr.report_blocks().for_each(|b| sink(Incoming::Report(block_of(&b))));
             }
-            Packet::Rr(rr) => rr.report_blocks().for_each(|b| sink(Incoming::Report(block_of(&b)))),
-            Packet::Bye(bye) => bye.ssrcs().for_each(|s| sink(Incoming::Bye(Ssrc(s)))),
+            RR => {
+                let rr = ReceiverReport::parse(packet)?;
+                rr.report_blocks().for_each(|b| sink(Incoming::Report(block_of(&b))));
+            }
+            BYE => Bye::parse(packet)?.ssrcs().for_each(|s| sink(Incoming::Bye(Ssrc(s)))),
+            // Descriptions say nothing that media needs, and reading them would allocate.
             _ => {}
         }
     }
     Ok(())
+}
+
+/// The type and the bytes of the next packet of a compound.
+fn split_first<'a>(rest: &mut &'a [u8]) -> Result<(u8, &'a [u8]), RtcpParseError> {
+    let actual = rest.len();
+    let truncated = |expected| RtcpParseError::Truncated { expected, actual };
+    let head = rest.first_chunk::<4>().ok_or(truncated(4))?;
+    if head[0] >> 6 != 2 {
+        return Err(RtcpParseError::UnsupportedVersion(head[0] >> 6));
+    }
+    let length = (usize::from(u16::from_be_bytes([head[2], head[3]])) + 1) * 4;
+    let (packet, after) = rest.split_at_checked(length).ok_or(truncated(length))?;
+    *rest = after;
+    Ok((head[1], packet))
 }
 
 fn block_of(b: &rtcp_types::ReportBlock<'_>) -> ReportBlock {
