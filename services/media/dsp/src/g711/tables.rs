@@ -109,6 +109,9 @@ const fn a_to_mu() -> [u8; 256] {
 const MU_BIAS: i16 = 0x84;
 
 /// G.711, table 3: the A-law decoder output number (from 1) for each mu-law decoder output number (from 0).
+///
+/// Not decode followed by encode: for 18 numbers (48, 49, 64 and 81 to 95) the table takes the value next to the nearest one.
+/// Compared with public implementations that cite the Recommendation, in their corrected form (number 80 gives 80).
 const MU_TO_A_DECISION: [u8; 128] = [
     1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, //
     9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, //
@@ -121,6 +124,8 @@ const MU_TO_A_DECISION: [u8; 128] = [
 ];
 
 /// G.711, table 4: the mu-law decoder output number (from 0) for each A-law decoder output number (from 0 here).
+///
+/// Not decode followed by encode either, for the numbers 80 to 94. Compared in the same way (79 gives 80).
 const A_TO_MU_DECISION: [u8; 128] = [
     1, 3, 5, 7, 9, 11, 13, 15, 16, 17, 18, 19, 20, 21, 22, 23, //
     24, 25, 26, 27, 28, 29, 30, 31, 32, 32, 33, 33, 34, 34, 35, 35, //
