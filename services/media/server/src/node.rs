@@ -62,8 +62,8 @@ pub struct MediaNode {
 }
 
 /// How often the registration is renewed, and for how long it is good.
-const RENEWAL: Duration = Duration::from_secs(1);
-const GOOD_FOR: Duration = Duration::from_secs(3);
+const RENEWAL: Duration = Duration::from_millis(500);
+const GOOD_FOR: Duration = Duration::from_secs(2);
 
 impl MediaNode {
     /// Starts the threads and registers. The configuration must have passed [`Config::check`].

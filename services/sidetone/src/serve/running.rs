@@ -50,11 +50,10 @@ impl Running {
         if let Some(signalling) = &self.signalling {
             signalling.drained().await;
         }
-        match (&self.media, &self.call_control, &self.signalling) {
-            // With signalling in the same process, no leg is left; media follows.
-            (Some(media), _, None) => media.drained().await,
-            // Alone, call control waits for nobody: calls go on without it, and its successor folds the log.
-            _ => {}
+        // With signalling in the same process no leg is left by now. Call control alone waits for nobody: calls go on
+        // without it, and its successor folds the log.
+        if let (Some(media), None) = (&self.media, &self.signalling) {
+            media.drained().await;
         }
     }
 

@@ -18,7 +18,7 @@ use super::registry::{NodeLife, Nodes};
 use crate::owner::Input;
 
 /// How often a lost node is looked for again before it counts as lost, and how long between.
-const RETURNS: u32 = 5;
+const RETURNS: u32 = 3;
 const BETWEEN: Duration = Duration::from_millis(200);
 
 /// Connects, serves the lanes, and watches until the node is gone.
@@ -32,6 +32,7 @@ pub(super) async fn live(nodes: Arc<Nodes>, life: Arc<NodeLife>, lanes: Vec<Lane
             return;
         }
     };
+    let _ = life.service.set(Arc::clone(&service));
     for lane in lanes {
         tokio::spawn(ask::serve(Arc::clone(&nodes), Arc::clone(&life), Arc::clone(&service), lane));
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -12,8 +12,8 @@ use sidetone_call_core::{MediaRequest, NodeCandidate};
 use sidetone_model::ids::{BootId, NodeId};
 use sidetone_model::wire;
 use sidetone_proto::callcontrol::v1::MediaNode;
-use sidetone_proto::media::v1::NodeRegistration;
-use sidetone_runtime::link::MediaConnector;
+use sidetone_proto::media::v1::{GetNodeRequest, NodeRegistration};
+use sidetone_runtime::link::{MediaConnector, MediaService};
 use sidetone_store::{Store, WatchEvent};
 use sidetone_telemetry::Telemetry;
 use tokio::sync::mpsc;
@@ -27,7 +27,9 @@ use crate::owner::Input;
 /// Where nodes stand in the store.
 const PREFIX: &str = "media-nodes/";
 /// How often expired registrations are looked for.
-const SWEEP: Duration = Duration::from_millis(500);
+const SWEEP: Duration = Duration::from_millis(250);
+/// Within which a node that may be gone must answer.
+const ANSWER_MAX: Duration = Duration::from_millis(400);
 
 /// One life of one node.
 pub(super) struct NodeLife {
@@ -41,6 +43,8 @@ pub(super) struct NodeLife {
     pub(super) reachable: std::sync::atomic::AtomicBool,
     /// Cancelled when this life is over.
     pub(super) over: CancellationToken,
+    /// The way to it, once there is one.
+    pub(super) service: OnceLock<Arc<MediaService>>,
 }
 
 /// Every node that is known.
@@ -125,6 +129,7 @@ impl Nodes {
             lanes: senders,
             reachable: false.into(),
             over,
+            service: OnceLock::new(),
         });
         self.lives().insert(node, Arc::clone(&life));
         tokio::spawn(life::live(Arc::clone(self), life, receivers));
@@ -138,12 +143,18 @@ impl Nodes {
         }
     }
 
-    fn drop_expired(&self) {
+    /// A node that has not renewed its registration is asked once more, quickly: it may only have been slow.
+    fn drop_expired(self: &Arc<Self>) {
         let now = clock::now().as_millis();
         let expired: Vec<_> = self.lives().values().filter(|life| life.expires() <= now).cloned().collect();
         for life in expired {
-            tracing::warn!(node = %life.node, "a media node has not renewed its registration");
-            self.end(&life);
+            let nodes = Arc::clone(self);
+            tokio::spawn(async move {
+                if !life.answers().await {
+                    tracing::warn!(node = %life.node, "a media node has not renewed its registration");
+                    nodes.end(&life);
+                }
+            });
         }
         let reachable = self.lives().values().filter(|life| life.is_reachable()).count();
         self.telemetry.call_control.media_nodes.set(reachable as i64);
@@ -214,6 +225,13 @@ impl Nodes {
 impl NodeLife {
     fn expires(&self) -> u64 {
         self.registration.lock().unwrap_or_else(PoisonError::into_inner).expires_unix_ms
+    }
+
+    /// Whether it answers now.
+    pub(super) async fn answers(&self) -> bool {
+        let Some(service) = self.service.get() else { return false };
+        let asked = service.get_node(tonic::Request::new(GetNodeRequest {}));
+        matches!(tokio::time::timeout(ANSWER_MAX, asked).await, Ok(Ok(node)) if node.get_ref().boot_id == self.boot.to_string())
     }
 
     pub(super) fn is_reachable(&self) -> bool {
