@@ -65,4 +65,6 @@ pub(crate) struct Passing {
     pub(crate) rung: bool,
     /// The replica still has to show that it holds the leg.
     pub(crate) missing_since: Option<sidetone_model::time::Timestamp>,
+    /// It was there when the log was folded, and its node has not told yet what it holds of it.
+    pub(crate) resumed: bool,
 }

@@ -40,6 +40,7 @@ mod media;
 mod place;
 mod reconcile;
 mod recording;
+mod resume;
 mod ringing;
 mod shard;
 mod signal;

@@ -33,7 +33,7 @@ impl Shard {
                 self.on_created(&leg, node, boot, local, now);
             }
             (request @ MediaRequest::CreateLeg { .. }, Err(failure), Some(leg)) => {
-                self.on_not_created(&leg, request, &failure, now);
+                self.on_not_created(&leg, node, request, &failure, now);
             }
             (MediaRequest::UpdateLeg { is_answer, .. }, answer, Some(leg)) => {
                 self.on_updated(&leg, is_answer, answer, now);
@@ -113,6 +113,7 @@ impl Shard {
     fn on_not_created(
         &mut self,
         leg: &LegView,
+        node: &NodeId,
         request: MediaRequest,
         failure: &MediaFailure,
         now: Timestamp,
@@ -121,7 +122,11 @@ impl Shard {
             matches!(failure.class, Class::Exhausted | Class::Unavailable | Class::DeadlineExceeded);
         let next = self.control(leg.leg).passing.other_nodes.pop_front();
         match next {
-            Some(next) if elsewhere => self.ask_node(next.node, request),
+            Some(next) if elsewhere => {
+                // It may have done it and could not say so.
+                self.ask_node(node.clone(), MediaRequest::ReleaseLeg { leg: leg.leg });
+                self.ask_node(next.node, request);
+            }
             _ if self.is_unopened(leg) => self.drop_unopened(leg, failed(failure), now),
             _ => self.end(leg, failed(failure)),
         }

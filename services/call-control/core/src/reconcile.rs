@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use sidetone_model::fold::LegView;
-use sidetone_model::ids::{BootId, LegId, NodeId, ReplicaId};
+use sidetone_model::ids::{BootId, LegId, NodeId, RecordingId, ReplicaId};
 use sidetone_model::signal::Hello;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
@@ -30,10 +30,10 @@ impl Shard {
             }
         }
         for leg in &hello.legs {
-            let known = self.fold.leg(leg.leg).is_some();
-            if known {
+            if self.live(leg.leg).is_some() {
                 self.acknowledge_commands(leg.leg, leg.last_command_n);
             } else {
+                // Its end is on its way, or it was given up here while the replica could not be heard.
                 self.unknown.insert((hello.replica.clone(), leg.leg), now);
             }
         }
@@ -57,6 +57,9 @@ impl Shard {
 
     /// A replica has acted on the commands of a leg up to `n`.
     pub fn handle_applied(&mut self, leg: LegId, n: u64) {
+        if let Some(control) = self.legs.get_mut(&leg) {
+            control.passing.missing_since = None;
+        }
         self.acknowledge_commands(leg, n);
     }
 
@@ -68,51 +71,61 @@ impl Shard {
         held: &[HeldMedia],
         now: Timestamp,
     ) -> Step {
+        self.missing_nodes.remove(node);
         let held_ids: BTreeSet<LegId> = held.iter().map(|leg| leg.leg).collect();
-        for leg in held {
-            match self.live(leg.leg) {
-                Some(_) => {
-                    let passing = &mut self.control(leg.leg).passing;
-                    if passing.local.is_none() {
-                        passing.local = leg.local.clone();
-                    }
-                }
-                None => {
-                    self.unknown_media.entry((node.clone(), leg.leg)).or_insert(now);
-                }
-            }
-        }
-        self.unknown_media.retain(|(of, leg), _| of != node || held_ids.contains(leg));
         for leg in self.legs_on(node) {
             let other_life = leg.node.as_ref().is_some_and(|(_, of)| *of != boot);
             if other_life || !held_ids.contains(&leg.leg) {
                 self.end_lost_media(&leg);
             }
         }
+        self.unknown_media.retain(|(of, leg), _| of != node || held_ids.contains(leg));
+        for held in held {
+            match self.live(held.leg).filter(|leg| is_on(leg, node)) {
+                Some(leg) => self.resume_leg(&leg, held, now),
+                // Its port may just be on its way into the log.
+                None => drop(self.unknown_media.entry((node.clone(), held.leg)).or_insert(now)),
+            }
+        }
+        self.resume_recordings(node, boot, now);
         self.finish()
     }
 
     /// A node is gone: nothing that it held is left.
     pub fn handle_node_lost(&mut self, node: &NodeId, boot: BootId, now: Timestamp) -> Step {
-        for leg in self.legs_on(node) {
-            if leg.node.as_ref().is_some_and(|(_, of)| *of == boot) {
-                self.end_lost_media(&leg);
-            }
-        }
-        let recordings: Vec<_> =
-            self.fold.recordings().filter(|view| view.node == *node).map(|view| view.recording).collect();
-        for recording in recordings {
-            let lost =
-                Termination::new(Cause::MediaNodeLost).with_text("what there is of it is on the lost node");
-            self.recording_failed(recording, lost, now);
-        }
-        self.unknown_media.retain(|(of, _), _| of != node);
+        self.lose_node(node, Some(boot), now);
         self.finish()
     }
 
+    /// What a node held is lost: all of it, or what it held in one life.
+    pub(crate) fn lose_node(&mut self, node: &NodeId, life: Option<BootId>, now: Timestamp) {
+        self.missing_nodes.remove(node);
+        let in_life = |of: BootId| life.is_none_or(|life| life == of);
+        for leg in self.legs_on(node) {
+            if leg.node.as_ref().is_some_and(|(_, of)| in_life(*of)) {
+                self.end_lost_media(&leg);
+            }
+        }
+        let recordings: Vec<_> = self
+            .fold
+            .recordings()
+            .filter(|view| view.node == *node && self.recording_life(view).is_none_or(in_life))
+            .map(|view| view.recording)
+            .collect();
+        for recording in recordings {
+            self.recording_lost(recording, now);
+        }
+        self.unknown_media.retain(|(of, _), _| of != node);
+    }
+
+    pub(crate) fn recording_lost(&mut self, recording: RecordingId, now: Timestamp) {
+        let lost =
+            Termination::new(Cause::MediaNodeLost).with_text("what there is of it is on the lost node");
+        self.recording_failed(recording, lost, now);
+    }
+
     fn legs_on(&self, node: &NodeId) -> Vec<LegView> {
-        let on = |leg: &&LegView| leg.is_live() && leg.node.as_ref().is_some_and(|(of, _)| of == node);
-        self.fold.legs().filter(on).cloned().collect()
+        self.fold.legs().filter(|leg| leg.is_live() && is_on(leg, node)).cloned().collect()
     }
 
     fn end_lost_media(&mut self, leg: &LegView) {
@@ -122,13 +135,23 @@ impl Shard {
     /// The replica does not hold a leg of the log.
     fn on_not_held(&mut self, leg: &LegView, boot: BootId, now: Timestamp) {
         let same_life = self.boot_of(leg.leg).is_none_or(|of| of == boot);
-        let invited =
-            self.legs.get(&leg.leg).is_some_and(|control| !control.passing.unacknowledged.is_empty());
-        if same_life && invited {
-            // Its Invite is still on the way.
+        let control = self.control(leg.leg);
+        if control.passing.call_device.is_some() {
+            // Its port is being taken; the replica has not heard of it yet.
+            control.passing.missing_since = None;
             return;
         }
-        let lost = Termination::new(Cause::SignallingLost).with_text("the signalling replica was restarted");
+        if same_life && !control.passing.unacknowledged.is_empty() {
+            // Its Invite is sent again with this Hello.
+            control.passing.missing_since.get_or_insert(now);
+            return;
+        }
+        let lost = if self.is_unopened(leg) {
+            let text = "call control was restarted while the call was being set up";
+            Termination::new(Cause::Shutdown).with_text(text)
+        } else {
+            Termination::new(Cause::SignallingLost).with_text("the signalling replica was restarted")
+        };
         self.drop_unopened(leg, lost, now);
     }
 
@@ -197,9 +220,13 @@ impl Shard {
         for key in media {
             self.unknown_media.remove(&key);
             let (node, leg) = key;
-            if self.live(leg).is_none() {
+            if self.live(leg).is_none_or(|leg| !is_on(&leg, &node)) {
                 self.ask_node(node, MediaRequest::ReleaseLeg { leg });
             }
         }
     }
+}
+
+fn is_on(leg: &LegView, node: &NodeId) -> bool {
+    leg.node.as_ref().is_some_and(|(of, _)| of == node)
 }

@@ -99,6 +99,7 @@ impl Shard {
             return;
         };
         self.fact(&leg.tenant, now, FactKind::LegAnswered { leg: leg.leg });
+        self.control(leg.leg).passing.resumed = false;
         let others: Vec<LegView> = self
             .fold
             .live_legs(leg.call)

@@ -22,6 +22,8 @@ pub struct Shard {
     pub(crate) unknown: BTreeMap<(ReplicaId, LegId), Timestamp>,
     /// Legs that media nodes hold and that are not known here, since when.
     pub(crate) unknown_media: BTreeMap<(NodeId, LegId), Timestamp>,
+    /// Nodes that hold something according to the folded log, and have not shown themselves since when.
+    pub(crate) missing_nodes: BTreeMap<NodeId, Timestamp>,
     pub(crate) limits: Limits,
     pub(crate) ids: IdSource,
     last_fact_at: Timestamp,
@@ -37,6 +39,7 @@ impl Shard {
             completed: BTreeMap::new(),
             unknown: BTreeMap::new(),
             unknown_media: BTreeMap::new(),
+            missing_nodes: BTreeMap::new(),
             limits,
             ids: IdSource::seeded(seed),
             last_fact_at: Timestamp::default(),
@@ -58,14 +61,6 @@ impl Shard {
         }
         if let Some(completed) = &record.completed {
             self.take_in_completed(completed.clone());
-        }
-    }
-
-    /// The log has been folded: from now on legs that nobody shows to hold are missing.
-    pub fn begin(&mut self, now: Timestamp) {
-        let live: Vec<LegId> = self.fold.legs().filter(|leg| leg.is_live()).map(|leg| leg.leg).collect();
-        for leg in live {
-            self.legs.entry(leg).or_default().passing.missing_since = Some(now);
         }
     }
 

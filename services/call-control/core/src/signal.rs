@@ -26,15 +26,21 @@ impl Shard {
     ) -> Step {
         let durable = self.legs.get(&signal.leg).map(|control| &control.durable);
         // Ended is the last signal of a leg: whatever comes of it after that has come before.
-        if durable.is_some_and(|durable| signal.n <= durable.consumed) || self.is_over(signal.leg) {
+        if durable.is_some_and(|durable| signal.n <= durable.consumed) {
+            return self.finish();
+        }
+        let offered = matches!(signal.kind, LegSignalKind::Offered(_));
+        if self.is_over(signal.leg) || (self.fold.leg(signal.leg).is_none() && !offered) {
+            // There is nothing to decide. Unless its end follows, the replica still holds what is over here.
+            let key = (replica.clone(), signal.leg);
+            if matches!(signal.kind, LegSignalKind::Ended(_)) {
+                self.unknown.remove(&key);
+            } else {
+                self.unknown.entry(key).or_insert(now);
+            }
             return self.finish();
         }
         self.unknown.remove(&(replica.clone(), signal.leg));
-        let offered = matches!(signal.kind, LegSignalKind::Offered(_));
-        if self.fold.leg(signal.leg).is_none() && !offered {
-            // The leg has been forgotten: there is nothing to decide, and nothing to remember.
-            return self.finish();
-        }
         self.control(signal.leg).passing.missing_since = None;
         self.consumed(SignalCursor { boot: signal.boot, leg: signal.leg, n: signal.n });
         if let LegSignalKind::Offered(offered) = signal.kind.clone() {

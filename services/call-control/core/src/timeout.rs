@@ -28,12 +28,15 @@ impl Shard {
         let grace = missing
             .chain(self.unknown.values().copied())
             .chain(self.unknown_media.values().copied())
+            .chain(self.missing_nodes.values().copied())
             .map(|since| (since + self.limits.grace, Reason::Grace));
         ringing.chain(grace).min_by_key(|(at, _)| *at)
     }
 
     /// Does what is due. Called too early it does nothing.
     pub fn handle_timeout(&mut self, now: Timestamp) -> Step {
+        // First: who is missing is not told to end.
+        self.end_missing(now);
         let overdue: Vec<LegView> = self
             .fold
             .legs()
@@ -48,7 +51,7 @@ impl Shard {
                 self.end(&leg, termination)
             }
         }
-        self.end_missing(now);
+        self.give_up_missing_nodes(now);
         self.release_unknown(now);
         self.forget_commands(now);
         self.forget_old_calls(now);

@@ -12,13 +12,13 @@ use std::net::SocketAddr;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use sidetone_call_core::{
-    Effect, FinishedRecording, HeldMedia, Limits, MediaFailure, MediaReply, MediaRequest, NodeCandidate,
-    RoomSettings, Routing, Shard, Step,
+    Connection, Effect, FinishedRecording, HeldMedia, Limits, MediaFailure, MediaReply, MediaRequest,
+    NodeCandidate, RoomSettings, Routing, Shard, Step,
 };
 use sidetone_model::classify::Class;
 use sidetone_model::command::{CallCommand, CallCommandKind, LegCommand, LegCommandKind};
 use sidetone_model::fact::{FactKind, FactRecord};
-use sidetone_model::fold::{LegPhase, RecordingPhase};
+use sidetone_model::fold::{LegPhase, LegView, RecordingPhase};
 use sidetone_model::ids::{
     BootId, IdSource, LegId, NodeId, RecordingId, ReplicaId, RoomId, TenantId, UserId,
 };
@@ -53,7 +53,7 @@ struct World {
     down: VecDeque<LegCommand>,
     /// Requests on their way to media.
     requests: Vec<(NodeId, MediaRequest)>,
-    held: BTreeMap<(NodeId, LegId), ()>,
+    held: BTreeMap<(NodeId, LegId), Connection>,
     recording: BTreeSet<(NodeId, RecordingId)>,
     keys: u64,
 }
@@ -263,12 +263,13 @@ impl World {
         }
         let reply = match &request {
             MediaRequest::CreateLeg { leg, .. } => {
-                self.held.insert((node.clone(), *leg), ());
+                self.held.entry((node.clone(), *leg)).or_insert(Connection::Nothing);
                 MediaReply::Created { local: media(), boot }
             }
             MediaRequest::UpdateLeg { .. } => MediaReply::Updated { local: media() },
             MediaRequest::ReleaseLeg { leg } => {
                 self.held.remove(&(node.clone(), *leg));
+                self.unbridge(&node, *leg);
                 MediaReply::Done
             }
             MediaRequest::StartRecording { recording, .. } => {
@@ -283,10 +284,31 @@ impl World {
                 self.recording.remove(&(node.clone(), *recording));
                 MediaReply::Done
             }
-            MediaRequest::ConnectLeg { .. } | MediaRequest::Play { .. } => MediaReply::Done,
+            MediaRequest::ConnectLeg { leg, to } => {
+                self.connect(&node, *leg, *to);
+                MediaReply::Done
+            }
+            MediaRequest::Play { .. } => MediaReply::Done,
         };
         let step = self.shard.handle_media(&node, request, Ok(reply), self.now);
         self.take(step);
+    }
+
+    fn connect(&mut self, node: &NodeId, leg: LegId, to: Connection) {
+        self.unbridge(node, leg);
+        if let Connection::Peer(peer) = to {
+            self.unbridge(node, peer);
+            self.held.entry((node.clone(), peer)).and_modify(|there| *there = Connection::Peer(leg));
+        }
+        self.held.entry((node.clone(), leg)).and_modify(|here| *here = to);
+    }
+
+    fn unbridge(&mut self, node: &NodeId, leg: LegId) {
+        for ((of, _), to) in &mut self.held {
+            if of == node && *to == Connection::Peer(leg) {
+                *to = Connection::Nothing;
+            }
+        }
     }
 
     fn finish_recording(&mut self, node: &NodeId, recording: RecordingId) {
@@ -367,9 +389,14 @@ impl World {
         for (node, boot) in self.node_boots.clone() {
             let held: Vec<HeldMedia> = self
                 .held
-                .keys()
-                .filter(|(of, _)| *of == node)
-                .map(|(_, leg)| HeldMedia { leg: *leg, local: Some(media()), mix: None, peer: None })
+                .iter()
+                .filter(|((of, _), _)| *of == node)
+                .map(|((_, leg), to)| HeldMedia {
+                    leg: *leg,
+                    local: Some(media()),
+                    mix: if let Connection::Mix(mix) = to { Some(*mix) } else { None },
+                    peer: if let Connection::Peer(peer) = to { Some(*peer) } else { None },
+                })
                 .collect();
             let step = self.shard.handle_node_legs(&node, boot, &held, self.now);
             self.take(step);
@@ -379,7 +406,7 @@ impl World {
     fn lose_node(&mut self) {
         let node = self.node_boots.keys().next().cloned().expect("there are nodes");
         let old = self.node_boots[&node];
-        self.held.retain(|(of, _), ()| *of != node);
+        self.held.retain(|(of, _), _| *of != node);
         self.recording.retain(|(of, _)| *of != node);
         let unanswered: Vec<_> = std::mem::take(&mut self.requests);
         let (gone, kept): (Vec<_>, Vec<_>) = unanswered.into_iter().partition(|(of, _)| *of == node);
@@ -476,7 +503,26 @@ impl World {
                 _ => false,
             };
             assert!(!hangs, "nothing moves this leg any more: {leg:?}");
+            self.check_media(leg);
         }
+        for view in self.shard.fold().recordings().filter(|view| view.phase == RecordingPhase::Running) {
+            let runs = self.recording.contains(&(view.node.clone(), view.recording));
+            assert!(runs, "a recording that the log has and the node has not: {view:?}");
+        }
+    }
+
+    /// What a leg hears is what the log says, whatever was lost on the way.
+    fn check_media(&self, leg: &LegView) {
+        let Some((node, _)) = leg.node.clone().filter(|_| leg.is_answered()) else { return };
+        let Some(hears) = self.held.get(&(node, leg.leg)) else { panic!("answered, and no media: {leg:?}") };
+        let call = self.shard.fold().call(leg.call).expect("a leg has its call");
+        let wanted = match (leg.conference, leg.peer, &call.destination) {
+            (Some(conference), _, _) => Connection::Mix(conference),
+            (None, Some(peer), _) => Connection::Peer(peer),
+            (None, None, Some(Destination::Echo)) => Connection::Echo,
+            _ => return,
+        };
+        assert_eq!(*hears, wanted, "media is not what the log says: {leg:?}");
     }
 }
 

@@ -67,11 +67,17 @@ async fn watch(nodes: &Nodes, life: &NodeLife, service: &Arc<MediaService>) -> b
                     return false;
                 }
                 attached = true;
+                // Ends first: what has ended is not to be started again by what the list shows to be missing.
+                for one in hello.unacknowledged.into_iter().filter_map(|one| finished(life, one)) {
+                    if nodes.inputs.send(one).await.is_err() {
+                        return attached;
+                    }
+                }
                 if list(nodes, life, service).await.is_err() {
                     return false;
                 }
                 life.reachable.store(true, Ordering::Relaxed);
-                hello.unacknowledged.into_iter().filter_map(|one| finished(life, one)).collect()
+                Vec::new()
             }
             other => Vec::from_iter(input(life, other)),
         };
