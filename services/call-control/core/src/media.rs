@@ -90,7 +90,9 @@ impl Shard {
         }
         let passing = &mut self.control(leg.leg).passing;
         passing.local = Some(local.clone());
-        let (device, then) = (passing.call_device.take(), passing.then.take());
+        let device = passing.call_device.take();
+        // Where a phone that we call goes is decided when it has answered.
+        let then = if device.is_none() { passing.then.take() } else { None };
         let Some(leg) = self.live(leg.leg) else { return };
         if self.is_ending(leg.leg) {
             return;

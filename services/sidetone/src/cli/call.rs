@@ -21,7 +21,7 @@ pub(crate) struct CallArgs {
     from: String,
     /// Idempotency key: the same key never makes a second call within 24 h. Made up when absent.
     #[arg(long)]
-    key: Option<String>,
+    idempotency_key: Option<String>,
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -29,7 +29,7 @@ pub(crate) struct CallArgs {
 pub(crate) async fn run(args: CallArgs) -> anyhow::Result<()> {
     let request = PlaceCallRequest {
         tenant: args.client.tenant.clone(),
-        idempotency_key: args.key.unwrap_or_else(idempotency_key),
+        idempotency_key: args.idempotency_key.unwrap_or_else(idempotency_key),
         from: args.from,
         to: args.to,
     };

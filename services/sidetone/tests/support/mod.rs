@@ -2,4 +2,5 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test uses its part, and may panic")]
 
 pub mod baresip;
+pub mod phones;
 pub mod process;

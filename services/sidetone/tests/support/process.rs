@@ -72,10 +72,15 @@ impl Process {
         }
     }
 
-    /// SIGTERM; returns how it ended, or panics when it takes longer than `within`.
-    pub fn terminate(&mut self, within: Duration) -> std::process::ExitStatus {
+    /// Sends a signal.
+    pub fn signal(&self, signal: &str) {
+        let child = self.child.as_ref().expect("it runs");
+        Command::new("kill").arg(signal).arg(child.id().to_string()).status().unwrap();
+    }
+
+    /// Returns how it ended; panics when that takes longer than `within`.
+    pub fn wait(&mut self, within: Duration) -> std::process::ExitStatus {
         let mut child = self.child.take().expect("it runs");
-        Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().unwrap();
         let deadline = Instant::now() + within;
         loop {
             if let Some(status) = child.try_wait().unwrap() {
@@ -148,6 +153,20 @@ pub struct Installation {
 impl Installation {
     /// All four in one process.
     pub fn one_process() -> Self {
+        Self::one_process_with("", "")
+    }
+
+    /// The same with more in its `[media]` section.
+    pub fn with_media(more: &str) -> Self {
+        Self::one_process_with(more, "")
+    }
+
+    /// The same with more tenants.
+    pub fn with_seed(more: &str) -> Self {
+        Self::one_process_with("", more)
+    }
+
+    fn one_process_with(more_media: &str, more_seed: &str) -> Self {
         let mut new = Self::empty();
         let (sip, grpc) = (new.sip, new.grpc);
         let folder = new.folder.path().to_owned();
@@ -155,8 +174,8 @@ impl Installation {
             "[grpc]\nbind = \"{grpc}\"\n[store]\npath = \"{store}\"\n{signalling}{media}{seed}",
             store = folder.join("store").display(),
             signalling = signalling_section(sip),
-            media = media_section(&folder),
-            seed = seed(),
+            media = media_section(&folder, more_media),
+            seed = seed() + more_seed,
         );
         new.serve = Some(Process::start("serve", &folder, free_tcp(), &config));
         new
@@ -175,7 +194,7 @@ impl Installation {
         );
         let peers = format!("[store]\nkind = \"remote\"\n[peers]\ncall_control = \"{grpc}\"\n");
         let own = |address: SocketAddr| format!("[grpc]\nbind = \"{address}\"\n");
-        let media = format!("{}{peers}{}", own(free_tcp()), media_section(&folder));
+        let media = format!("{}{peers}{}", own(free_tcp()), media_section(&folder, ""));
         let signalling = format!("{}{peers}{}", own(free_tcp()), signalling_section(sip));
         let push = format!("{}{peers}", own(push_grpc));
         new.call_control = Some(Process::start("call-control", &folder, free_tcp(), &control));
@@ -198,11 +217,16 @@ impl Installation {
         }
     }
 
-    /// Runs a client command of the same program and returns what it printed.
+    /// Runs a client command of the same program for the tests' tenant and returns what it printed.
     pub fn command(&self, arguments: &[&str]) -> Result<String, String> {
+        self.command_as(&[arguments, &["--tenant", "acme"]].concat())
+    }
+
+    /// The same for whatever tenant the arguments name.
+    pub fn command_as(&self, arguments: &[&str]) -> Result<String, String> {
         let output = Command::new(env!("CARGO_BIN_EXE_sidetone"))
             .args(arguments)
-            .args(["--server", &self.grpc.to_string(), "--tenant", "acme"])
+            .args(["--server", &self.grpc.to_string()])
             .output()
             .unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -254,9 +278,9 @@ fn signalling_section(sip: SocketAddr) -> String {
     )
 }
 
-fn media_section(folder: &Path) -> String {
+fn media_section(folder: &Path, more: &str) -> String {
     format!(
-        "[media]\nnode_id = \"media-1\"\nrecordings_dir = \"{}\"\n[[media.realms]]\nport_min = 0\n",
+        "[media]\nnode_id = \"media-1\"\npin_workers = false\nworkers = 1\nrecordings_dir = \"{}\"\n{more}[[media.realms]]\nport_min = 0\n",
         folder.join("recordings").display()
     )
 }

@@ -1,0 +1,47 @@
+//! The test kit's phones against an installation.
+
+use std::time::{Duration, Instant};
+
+use sidetone_testkit::phone::{Call, Phone, PhoneConfig};
+
+use super::process::Installation;
+
+/// A phone of the tenant, registered, that answers by itself.
+pub async fn registered(installation: &Installation, number: &str, tone_hz: f32) -> Phone {
+    let phone = unregistered(installation, number, tone_hz).await;
+    phone.register().await.unwrap_or_else(|error| panic!("{number}: {error}\n{}", installation.logs()));
+    phone
+}
+
+/// A phone of the tenant that has not registered.
+pub async fn unregistered(installation: &Installation, number: &str, tone_hz: f32) -> Phone {
+    let password = format!("secret-{number}");
+    let config = PhoneConfig::new(installation.sip, "127.0.0.1", number, &password).with_tone(tone_hz);
+    Phone::start(PhoneConfig { auto_answer: true, ..config }).await.unwrap()
+}
+
+/// Calls, and tells everything when that fails.
+pub async fn call(installation: &Installation, phone: &Phone, number: &str) -> Call {
+    match phone.call(number).await {
+        Ok(call) => call,
+        Err(error) => panic!("{number}: {error}\n{}\n{}", phone.trace().join("\n"), installation.logs()),
+    }
+}
+
+/// Waits until a call hears a tone.
+pub async fn hears(installation: &Installation, call: &Call, tone_hz: f32) {
+    eventually(installation, &format!("a tone of {tone_hz} Hz"), || call.ear().hears(tone_hz)).await;
+}
+
+/// Waits until something holds.
+pub async fn eventually(installation: &Installation, what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        if Instant::now() > deadline {
+            let calls = installation.command(&["calls", "--output", "json"]).unwrap_or_default();
+            let cdrs = installation.command(&["cdrs", "--output", "csv"]).unwrap_or_default();
+            panic!("never: {what}\n{calls}\n{cdrs}\n{}", installation.logs());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
