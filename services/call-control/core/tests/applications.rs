@@ -1,0 +1,139 @@
+//! What applications ask for, and calls that need nobody else.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+
+mod kit;
+
+use kit::{Office, connects, ended, media};
+use sidetone_call_core::{CommandError, Connection, MediaRequest, Routing};
+use sidetone_model::command::CallCommandKind;
+use sidetone_model::fact::FactKind;
+use sidetone_model::fold::{LegPhase, RecordingPhase};
+use sidetone_model::party::Destination;
+use sidetone_model::signal::LegSignalKind;
+use sidetone_model::termination::Cause;
+
+#[test]
+fn an_announcement_is_played_and_then_the_call_is_over() {
+    let mut office = Office::new();
+    let caller = office.offer(
+        office.to(Destination::Announcement { prompt: "welcome".into(), repeat: 2 }, 0),
+        Some(media()),
+    );
+    let served = office.serve();
+    assert!(served.contains(&MediaRequest::Play { leg: caller, prompt: "welcome".into(), repeat: 2 }));
+    let step = office.shard.handle_playback_finished(caller);
+    office.take(step);
+    office.hang_up_as_told();
+    assert_eq!(office.call_cause(caller), Some(Cause::Normal));
+}
+
+#[test]
+fn a_waiting_caller_is_answered_by_an_application() {
+    let mut office = Office::new();
+    let caller = office.call(office.to(Destination::Wait, 0));
+    assert_eq!((office.phase(caller), office.kinds(caller)), (LegPhase::Waiting, vec!["ring"]));
+    let kind = CallCommandKind::Answer { leg: caller, to: Destination::Echo, to_number: "9".into() };
+    let to = office.to(Destination::Echo, 0);
+    office.ask("answer", kind.clone(), Routing::default(), to.clone()).unwrap();
+    assert_eq!(connects(&office.serve()), [(caller, Connection::Echo)]);
+    assert_eq!(office.phase(caller), LegPhase::Answered);
+    assert_eq!(office.ask("another", kind, Routing::default(), to), Err(CommandError::NotWaiting));
+}
+
+#[test]
+fn a_waiting_caller_may_give_up() {
+    let mut office = Office::new();
+    let caller = office.call(office.to(Destination::Wait, 0));
+    office.signal(caller, ended(Cause::Cancelled, 487));
+    assert_eq!(office.call_cause(caller), Some(Cause::Cancelled));
+    let kind = CallCommandKind::Answer { leg: caller, to: Destination::Echo, to_number: "9".into() };
+    let refused = office.ask("answer", kind, Routing::default(), office.to(Destination::Echo, 0));
+    assert_eq!(refused, Err(CommandError::NoSuchLeg));
+}
+
+#[test]
+fn a_placed_call_goes_where_it_is_to_go() {
+    for destination in ["echo", "room", "user"] {
+        let mut office = Office::new();
+        let to = match destination {
+            "echo" => office.to(Destination::Echo, 0),
+            "room" => office.to_room(),
+            _ => office.to_user(1),
+        };
+        let call = office.place(to);
+        let first = office.shard.fold().call(call).unwrap().legs[0];
+        assert_eq!(office.kinds(first), ["invite"]);
+        office.signal(first, LegSignalKind::Answered { media: Some(media()) });
+        let served = office.serve();
+        match destination {
+            "echo" => assert_eq!(connects(&served), [(first, Connection::Echo)]),
+            "room" => assert!(office.leg(first).conference.is_some()),
+            _ => {
+                let second = office.others(first)[0];
+                office.signal(second, LegSignalKind::Answered { media: Some(media()) });
+                office.serve();
+                assert_eq!(office.leg(first).peer, Some(second));
+            }
+        }
+        let hang_up = CallCommandKind::HangUpCall { call };
+        office.ask("hang up", hang_up, Routing::default(), Routing::default()).unwrap();
+        office.hang_up_as_told();
+        assert_eq!(office.call_cause(first), Some(Cause::Application), "{destination}");
+    }
+}
+
+#[test]
+fn a_recording_has_one_start_and_one_end() {
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    let recording = office.start_recording(caller);
+    let served = office.serve();
+    let started = served.iter().any(
+        |request| matches!(request, MediaRequest::StartRecording { legs, .. } if *legs == [caller, callee]),
+    );
+    assert!(started, "{served:?}");
+    let again = CallCommandKind::StartRecording { call: office.leg(caller).call, stereo: true };
+    let again = office.ask("again", again, Routing::default(), Routing::default());
+    assert_eq!(again, Err(CommandError::AlreadyRecording));
+    let stop = CallCommandKind::StopRecording { recording };
+    office.ask("stop", stop.clone(), Routing::default(), Routing::default()).unwrap();
+    office.serve();
+    office.finish_recording(recording);
+    office.finish_recording(recording);
+    office.lose_node();
+    assert!(matches!(office.recording(recording), RecordingPhase::Finished { duration_ms: 10, .. }));
+    assert_eq!(
+        office.facts(|kind| matches!(
+            kind,
+            FactKind::RecordingFinished { .. } | FactKind::RecordingFailed { .. }
+        )),
+        1
+    );
+    assert_eq!(
+        office.ask("stop it", stop, Routing::default(), Routing::default()),
+        Err(CommandError::NotRecording)
+    );
+}
+
+#[test]
+fn a_key_stands_for_one_body() {
+    let mut office = Office::new();
+    let call = office.place(office.to(Destination::Echo, 0));
+    let log = office.log.len();
+    assert_eq!(office.place(office.to(Destination::Echo, 0)), call, "answered as the first time");
+    assert_eq!(office.log.len(), log, "and nothing was done");
+    let command = sidetone_model::command::CallCommand {
+        tenant: office.tenant.clone(),
+        key: "place".into(),
+        kind: CallCommandKind::HangUpCall { call },
+    };
+    let reused =
+        office.shard.handle_command(&command, [9; 32], Routing::default(), Routing::default(), office.now);
+    assert_eq!(reused.unwrap_err(), CommandError::KeyReused);
+    office.pass(60);
+    office.hang_up_as_told();
+    office.pass(24 * 3600);
+    let free =
+        office.shard.handle_command(&command, [9; 32], Routing::default(), Routing::default(), office.now);
+    assert_eq!(free.unwrap_err(), CommandError::NoSuchCall, "a day later the key is free");
+}

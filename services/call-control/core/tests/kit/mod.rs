@@ -1,0 +1,362 @@
+//! A shard with everybody around it played: phones behind one replica, and two media nodes.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "every test file uses a part; a test stops where something is wrong"
+)]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use sidetone_call_core::{
+    CommandError, Connection, Effect, FinishedRecording, HeldMedia, Limits, MediaFailure, MediaReply,
+    MediaRequest, NodeCandidate, RoomSettings, Routing, Shard, Step,
+};
+use sidetone_model::classify::Class;
+use sidetone_model::command::{CallCommand, CallCommandKind, LegCommand, LegCommandKind};
+use sidetone_model::fact::{CommandSubject, FactKind, FactRecord};
+use sidetone_model::fold::{LegPhase, LegView, RecordingPhase};
+use sidetone_model::ids::{
+    BootId, CallId, IdSource, LegId, NodeId, RecordingId, ReplicaId, RoomId, TenantId, UserId,
+};
+use sidetone_model::media::{Direction, Encoding, Format, Holder, MediaDescription};
+use sidetone_model::party::{Binding, Destination, Flow, Party, Transport};
+use sidetone_model::signal::{HeldLeg, Hello, LegSignal, LegSignalKind, Offered};
+use sidetone_model::termination::{Cause, Termination};
+use sidetone_model::time::Timestamp;
+
+pub struct Office {
+    pub shard: Shard,
+    pub log: Vec<FactRecord>,
+    pub now: Timestamp,
+    pub ids: IdSource,
+    pub tenant: TenantId,
+    pub replica: ReplicaId,
+    pub boot: BootId,
+    pub nodes: Vec<NodeCandidate>,
+    pub commands: Vec<LegCommand>,
+    pub requests: Vec<(NodeId, MediaRequest)>,
+    pub released: Vec<LegId>,
+    sent: BTreeMap<LegId, u64>,
+}
+
+pub fn media() -> MediaDescription {
+    MediaDescription {
+        holder: Holder::External,
+        rtp: SocketAddr::from(([192, 0, 2, 7], 4000)),
+        rtcp: None,
+        rtcp_mux: false,
+        formats: vec![Format::new(8, Encoding::Pcma, 8000)],
+        direction: Direction::SendRecv,
+        ptime_ms: 20,
+    }
+}
+
+pub fn held(leg: LegId) -> HeldMedia {
+    HeldMedia { leg, local: Some(media()), mix: None, peer: None }
+}
+
+pub fn ended(cause: Cause, status: u16) -> LegSignalKind {
+    LegSignalKind::Ended(Termination::new(cause).with_sip_status(status))
+}
+
+impl Office {
+    pub fn new() -> Self {
+        let mut ids = IdSource::seeded([3; 32]);
+        let now = Timestamp::from_millis(1_000_000);
+        let nodes =
+            ["m1", "m2"].map(|name| NodeCandidate { node: NodeId::new(name).unwrap(), boot: ids.make(now) });
+        Self {
+            shard: Shard::new(Limits::default(), [4; 32]),
+            log: Vec::new(),
+            now,
+            tenant: TenantId::new("demo").unwrap(),
+            replica: ReplicaId::new("s1").unwrap(),
+            boot: ids.make(now),
+            nodes: nodes.into(),
+            ids,
+            commands: Vec::new(),
+            requests: Vec::new(),
+            released: Vec::new(),
+            sent: BTreeMap::new(),
+        }
+    }
+
+    pub fn take(&mut self, step: Step) {
+        self.commands.extend(step.record.commands.iter().cloned());
+        if step.record != FactRecord::default() {
+            self.log.push(step.record);
+        }
+        for effect in step.effects {
+            match effect {
+                Effect::Media { node, request } => self.requests.push((node, request)),
+                Effect::Release { leg, .. } => self.released.push(leg),
+                Effect::Resend { commands, .. } => self.commands.extend(commands),
+            }
+        }
+    }
+
+    pub fn to(&self, destination: Destination, devices: u8) -> Routing {
+        Routing {
+            destination: Some(destination),
+            bindings: (0..devices).map(|n| self.binding(n)).collect(),
+            room: RoomSettings { participants_max: 2, record: false },
+            nodes: self.nodes.clone(),
+        }
+    }
+
+    pub fn to_user(&self, devices: u8) -> Routing {
+        self.to(Destination::User(UserId::new("bob").unwrap()), devices)
+    }
+
+    pub fn to_room(&self) -> Routing {
+        self.to(Destination::Room(RoomId::new("r1").unwrap()), 0)
+    }
+
+    fn binding(&self, n: u8) -> Binding {
+        let remote = SocketAddr::from(([192, 0, 2, 9], 5060));
+        Binding {
+            user: UserId::new("bob").unwrap(),
+            device: format!("d{n}").parse().unwrap(),
+            contact_uri: "sip:bob@192.0.2.9".into(),
+            replica: self.replica.clone(),
+            flow: Flow { transport: Transport::Udp, local: remote, remote },
+        }
+    }
+
+    pub fn signal(&mut self, leg: LegId, kind: LegSignalKind) {
+        self.routed_signal(leg, kind, None);
+    }
+
+    fn routed_signal(&mut self, leg: LegId, kind: LegSignalKind, routing: Option<Routing>) {
+        let n = self.sent.entry(leg).or_default();
+        *n += 1;
+        let signal =
+            LegSignal { boot: self.boot, leg, tenant: self.tenant.clone(), n: *n, at: self.now, kind };
+        let step = self.shard.handle_signal(&self.replica, signal, routing, self.now);
+        self.take(step);
+    }
+
+    /// A phone calls; its port is being asked for.
+    pub fn offer(&mut self, routing: Routing, media: Option<MediaDescription>) -> LegId {
+        let leg = self.ids.make(self.now);
+        let offered = Offered {
+            from: Party { number: "100".into(), ..Party::default() },
+            dialled: "200".into(),
+            source: SocketAddr::from(([192, 0, 2, 7], 5060)),
+            media,
+            sip_call_id: "c".into(),
+        };
+        self.routed_signal(leg, LegSignalKind::Offered(Box::new(offered)), Some(routing));
+        leg
+    }
+
+    /// A phone calls, and media does whatever follows.
+    pub fn call(&mut self, routing: Routing) -> LegId {
+        let leg = self.offer(routing, Some(media()));
+        self.serve();
+        leg
+    }
+
+    pub fn boot_of(&self, node: &NodeId) -> BootId {
+        self.nodes.iter().find(|candidate| candidate.node == *node).unwrap().boot
+    }
+
+    /// Media answers everything well; what it was asked is returned.
+    pub fn serve(&mut self) -> Vec<MediaRequest> {
+        let mut served = Vec::new();
+        while !self.requests.is_empty() {
+            let (node, request) = self.requests.remove(0);
+            let reply = match &request {
+                MediaRequest::CreateLeg { .. } => {
+                    MediaReply::Created { local: media(), boot: self.boot_of(&node) }
+                }
+                MediaRequest::UpdateLeg { .. } => MediaReply::Updated { local: media() },
+                _ => MediaReply::Done,
+            };
+            served.push(request.clone());
+            let step = self.shard.handle_media(&node, request, Ok(reply), self.now);
+            self.take(step);
+        }
+        served
+    }
+
+    /// Media refuses the oldest request.
+    pub fn refuse(&mut self, class: Class) {
+        let (node, request) = self.requests.remove(0);
+        let failure = MediaFailure { class, text: "no".into() };
+        let step = self.shard.handle_media(&node, request, Err(failure), self.now);
+        self.take(step);
+    }
+
+    pub fn pass(&mut self, seconds: u64) {
+        self.now = Timestamp::from_millis(self.now.as_millis() + seconds * 1000);
+        let step = self.shard.handle_timeout(self.now);
+        self.take(step);
+    }
+
+    pub fn ask(
+        &mut self,
+        key: &str,
+        kind: CallCommandKind,
+        from: Routing,
+        to: Routing,
+    ) -> Result<CommandSubject, CommandError> {
+        let command = CallCommand { tenant: self.tenant.clone(), key: key.into(), kind };
+        let fingerprint = [key.len() as u8; 32];
+        let (subject, step) = self.shard.handle_command(&command, fingerprint, from, to, self.now)?;
+        self.take(step);
+        Ok(subject)
+    }
+
+    pub fn place(&mut self, to: Routing) -> CallId {
+        let (user, target) = (self.to_user(1), to.destination.clone().unwrap());
+        let kind = CallCommandKind::Place {
+            from: user.destination.clone().unwrap(),
+            from_number: "bob".into(),
+            to: target,
+            to_number: "200".into(),
+        };
+        let Ok(CommandSubject::Call(call)) = self.ask("place", kind, user, to) else { panic!("not placed") };
+        self.serve();
+        call
+    }
+
+    pub fn leg(&self, leg: LegId) -> &LegView {
+        self.shard.fold().leg(leg).unwrap()
+    }
+
+    pub fn phase(&self, leg: LegId) -> LegPhase {
+        self.leg(leg).phase
+    }
+
+    /// The legs of a call but its first.
+    pub fn others(&self, first: LegId) -> Vec<LegId> {
+        let call = self.shard.fold().call(self.leg(first).call).unwrap();
+        call.legs.iter().copied().filter(|leg| *leg != first).collect()
+    }
+
+    /// Why we commanded a leg to end.
+    pub fn end_of(&self, leg: LegId) -> Option<Cause> {
+        self.commands.iter().filter(|command| command.leg == leg).find_map(|command| match &command.kind {
+            LegCommandKind::End(termination) => Some(termination.cause),
+            _ => None,
+        })
+    }
+
+    /// The replica does what it was told: every leg commanded to end has ended.
+    pub fn hang_up_as_told(&mut self) {
+        let told: Vec<LegId> = self
+            .commands
+            .iter()
+            .filter(|command| matches!(command.kind, LegCommandKind::End(_)))
+            .map(|command| command.leg)
+            .collect();
+        for leg in told {
+            if self.shard.fold().leg(leg).is_some_and(LegView::is_live) {
+                self.signal(leg, ended(Cause::Normal, 200));
+            }
+        }
+    }
+
+    pub fn cause(&self, leg: LegId) -> Option<Cause> {
+        self.leg(leg).ended.as_ref().map(|(_, end)| end.cause)
+    }
+
+    pub fn call_cause(&self, leg: LegId) -> Option<Cause> {
+        let call = self.shard.fold().call(self.leg(leg).call).unwrap();
+        call.ended.as_ref().map(|(_, end)| end.cause)
+    }
+
+    pub fn kinds(&self, leg: LegId) -> Vec<&'static str> {
+        let of = self.commands.iter().filter(|command| command.leg == leg);
+        of.map(|command| match command.kind {
+            LegCommandKind::Invite(_) => "invite",
+            LegCommandKind::Ring { .. } => "ring",
+            LegCommandKind::Answer { .. } => "answer",
+            LegCommandKind::AnswerReoffer { media: Some(_) } => "reoffer taken",
+            LegCommandKind::AnswerReoffer { media: None } => "reoffer refused",
+            LegCommandKind::End(_) => "end",
+        })
+        .collect()
+    }
+
+    pub fn facts(&self, wanted: impl Fn(&FactKind) -> bool) -> usize {
+        self.log.iter().flat_map(|record| &record.facts).filter(|fact| wanted(&fact.kind)).count()
+    }
+
+    /// A two-party call, talking: caller and called.
+    pub fn talk(&mut self) -> (LegId, LegId) {
+        let caller = self.call(self.to_user(1));
+        let callee = self.others(caller)[0];
+        self.signal(callee, LegSignalKind::Progress { media: None });
+        self.signal(callee, LegSignalKind::Answered { media: Some(media()) });
+        self.serve();
+        assert_eq!(self.leg(caller).peer, Some(callee));
+        (caller, callee)
+    }
+
+    pub fn start_recording(&mut self, leg: LegId) -> RecordingId {
+        let call = self.leg(leg).call;
+        let kind = CallCommandKind::StartRecording { call, stereo: true };
+        let subject = self.ask("record", kind, Routing::default(), Routing::default());
+        let Ok(CommandSubject::Recording(recording)) = subject else { panic!("{subject:?}") };
+        recording
+    }
+
+    pub fn finish_recording(&mut self, recording: RecordingId) {
+        let finished = FinishedRecording {
+            recording,
+            file: "f.wav".into(),
+            duration_ms: 10,
+            size_bytes: 20,
+            failure: None,
+        };
+        let node = self.nodes[0].node.clone();
+        let step = self.shard.handle_recording_finished(&node, finished, self.now);
+        self.take(step);
+    }
+
+    pub fn recording(&self, recording: RecordingId) -> &RecordingPhase {
+        &self.shard.fold().recording(recording).unwrap().phase
+    }
+
+    /// Call control is started again from its log; whatever had not been carried out is lost.
+    pub fn restart(&mut self) {
+        let mut fresh = Shard::new(Limits::default(), [5; 32]);
+        self.log.iter().for_each(|record| fresh.replay(record));
+        fresh.begin(self.now);
+        self.shard = fresh;
+        self.requests.clear();
+        self.commands.clear();
+    }
+
+    pub fn hello(&mut self, boot: BootId, legs: &[LegId]) {
+        let held = |leg: &LegId| HeldLeg { leg: *leg, tenant: self.tenant.clone(), last_command_n: 99 };
+        let legs = legs.iter().map(held).collect();
+        let hello = Hello { replica: self.replica.clone(), boot, legs };
+        let step = self.shard.handle_hello(&hello, self.now);
+        self.take(step);
+    }
+
+    pub fn node_holds(&mut self, held: &[HeldMedia]) {
+        let NodeCandidate { node, boot } = self.nodes[0].clone();
+        let step = self.shard.handle_node_legs(&node, boot, held, self.now);
+        self.take(step);
+    }
+
+    pub fn lose_node(&mut self) {
+        let NodeCandidate { node, boot } = self.nodes[0].clone();
+        let step = self.shard.handle_node_lost(&node, boot, self.now);
+        self.take(step);
+    }
+}
+
+pub fn connects(requests: &[MediaRequest]) -> Vec<(LegId, Connection)> {
+    let one = |request: &MediaRequest| match request {
+        MediaRequest::ConnectLeg { leg, to } => Some((*leg, *to)),
+        _ => None,
+    };
+    requests.iter().filter_map(one).collect()
+}

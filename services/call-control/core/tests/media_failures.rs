@@ -1,0 +1,89 @@
+//! Media that is full, refuses, or goes away.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+
+mod kit;
+
+use kit::{Office, media};
+use sidetone_call_core::MediaRequest;
+use sidetone_model::classify::Class;
+use sidetone_model::fold::LegPhase;
+use sidetone_model::party::Destination;
+use sidetone_model::termination::Cause;
+
+#[test]
+fn a_full_node_passes_the_call_on_until_there_is_none() {
+    let mut office = Office::new();
+    let caller = office.offer(office.to(Destination::Echo, 0), Some(media()));
+    office.refuse(Class::Exhausted);
+    let next = office.requests.iter().find(|(_, request)| matches!(request, MediaRequest::CreateLeg { .. }));
+    assert_eq!(next.unwrap().0, office.nodes[1].node);
+    office.requests.retain(|(_, request)| matches!(request, MediaRequest::CreateLeg { .. }));
+    office.refuse(Class::Exhausted);
+    assert_eq!(office.end_of(caller), Some(Cause::NoCapacity));
+}
+
+#[test]
+fn without_nodes_there_is_no_capacity() {
+    let mut office = Office::new();
+    office.nodes.clear();
+    let caller = office.call(office.to(Destination::Echo, 0));
+    assert_eq!(office.end_of(caller), Some(Cause::NoCapacity));
+}
+
+#[test]
+fn a_refusal_has_the_cause_of_its_class() {
+    for (class, cause) in [
+        (Class::FailedPrecondition, Cause::NoCommonCodec),
+        (Class::NotFound, Cause::MediaNodeLost),
+        (Class::Invalid, Class::Invalid.cause()),
+        (Class::Internal, Cause::Internal),
+    ] {
+        let mut office = Office::new();
+        let caller = office.offer(office.to(Destination::Echo, 0), Some(media()));
+        office.refuse(class);
+        assert_eq!(office.end_of(caller), Some(cause), "{class:?}");
+    }
+}
+
+#[test]
+fn a_lost_node_ends_both_sides_for_that_reason() {
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    office.lose_node();
+    assert_eq!(
+        (office.end_of(caller), office.end_of(callee)),
+        (Some(Cause::MediaNodeLost), Some(Cause::MediaNodeLost))
+    );
+    office.hang_up_as_told();
+    for leg in [caller, callee] {
+        assert_eq!(office.cause(leg), Some(Cause::MediaNodeLost));
+    }
+    assert_eq!(office.call_cause(caller), Some(Cause::MediaNodeLost));
+}
+
+#[test]
+fn another_life_of_the_node_is_not_the_one_that_was_lost() {
+    let mut office = Office::new();
+    let (caller, _) = office.talk();
+    let recording = office.start_recording(caller);
+    office.serve();
+    let (node, other) = (office.nodes[0].node.clone(), office.ids.make(office.now));
+    let step = office.shard.handle_node_lost(&node, other, office.now);
+    office.take(step);
+    assert_eq!((office.end_of(caller), office.phase(caller)), (None, LegPhase::Answered));
+    assert_eq!(office.recording(recording), &sidetone_model::fold::RecordingPhase::Running);
+}
+
+#[test]
+fn silence_ends_a_leg() {
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    let step = office.shard.handle_leg_timed_out(caller);
+    office.take(step);
+    office.hang_up_as_told();
+    office.hang_up_as_told();
+    assert_eq!(
+        (office.cause(caller), office.cause(callee)),
+        (Some(Cause::MediaTimeout), Some(Cause::MediaTimeout))
+    );
+}

@@ -1,0 +1,179 @@
+//! Call control, a replica or a node is started again in the middle of calls.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+
+mod kit;
+
+use kit::{Office, connects, ended, held, media};
+use sidetone_call_core::{Connection, HeldMedia, MediaRequest};
+use sidetone_model::classify::Class;
+use sidetone_model::fold::{LegPhase, RecordingPhase};
+use sidetone_model::party::Destination;
+use sidetone_model::signal::LegSignalKind;
+use sidetone_model::termination::Cause;
+
+#[test]
+fn what_was_not_yet_asked_of_media_is_asked_after_a_restart() {
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    let echo = office.call(office.to(Destination::Echo, 0));
+    let guest = office.call(office.to_room());
+    let mix = office.leg(guest).conference.unwrap();
+    office.restart();
+    office.hello(office.boot, &[caller, callee, echo, guest]);
+    office.node_holds(&[held(caller), held(callee), held(echo), held(guest)]);
+    let mut asked = connects(&office.serve());
+    asked.sort_by_key(|(leg, _)| *leg);
+    let mut wanted = vec![
+        (caller, Connection::Peer(callee)),
+        (callee, Connection::Peer(caller)),
+        (echo, Connection::Echo),
+        (guest, Connection::Mix(mix)),
+    ];
+    wanted.sort_by_key(|(leg, _)| *leg);
+    assert_eq!(asked, wanted);
+    office.pass(30);
+    for leg in [caller, callee, echo, guest] {
+        assert_eq!((office.phase(leg), office.end_of(leg)), (LegPhase::Answered, None));
+    }
+}
+
+#[test]
+fn what_media_has_done_is_not_asked_again() {
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    office.restart();
+    office.hello(office.boot, &[caller, callee]);
+    let bridged = |leg, peer| HeldMedia { peer: Some(peer), ..held(leg) };
+    office.node_holds(&[bridged(caller, callee), bridged(callee, caller)]);
+    assert_eq!(office.requests, []);
+}
+
+#[test]
+fn an_answer_that_was_being_connected_ends_both() {
+    let mut office = Office::new();
+    let caller = office.call(office.to_user(1));
+    let callee = office.others(caller)[0];
+    office.signal(callee, LegSignalKind::Answered { media: Some(media()) });
+    office.restart();
+    office.hello(office.boot, &[caller, callee]);
+    office.node_holds(&[held(caller), held(callee)]);
+    assert_eq!(office.end_of(callee), Some(Cause::Shutdown));
+    office.hang_up_as_told();
+    office.hang_up_as_told();
+    assert!(office.call_cause(caller).is_some());
+}
+
+#[test]
+fn a_running_recording_is_started_again_and_a_stopped_one_stopped() {
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    let recording = office.start_recording(caller);
+    office.restart();
+    office.hello(office.boot, &[caller, callee]);
+    office.node_holds(&[held(caller), held(callee)]);
+    let again = office.serve();
+    assert!(
+        again
+            .iter()
+            .any(|request| matches!(request, MediaRequest::StartRecording { legs, .. } if legs.len() == 2))
+    );
+    let stop = sidetone_model::command::CallCommandKind::StopRecording { recording };
+    office.ask("stop", stop, Default::default(), Default::default()).unwrap();
+    office.restart();
+    office.node_holds(&[held(caller), held(callee)]);
+    assert!(office.serve().contains(&MediaRequest::StopRecording { recording }));
+}
+
+#[test]
+fn a_node_that_went_away_meanwhile_is_lost_after_the_grace() {
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    let recording = office.start_recording(caller);
+    office.restart();
+    office.hello(office.boot, &[caller, callee]);
+    office.pass(9);
+    assert_eq!(office.end_of(caller), None);
+    office.pass(1);
+    assert_eq!(office.end_of(caller), Some(Cause::MediaNodeLost));
+    assert!(matches!(office.recording(recording), RecordingPhase::Failed(_)));
+}
+
+#[test]
+fn a_replica_that_was_started_again_has_lost_its_legs() {
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    let other = office.ids.make(office.now);
+    office.hello(other, &[]);
+    for leg in [caller, callee] {
+        assert_eq!(office.cause(leg), Some(Cause::SignallingLost));
+    }
+    assert_eq!(office.call_cause(caller), Some(Cause::SignallingLost));
+}
+
+#[test]
+fn legs_that_nobody_holds_are_lost_after_the_grace() {
+    let mut office = Office::new();
+    let (caller, _) = office.talk();
+    office.restart();
+    office.pass(9);
+    assert_eq!(office.cause(caller), None);
+    office.pass(1);
+    assert_eq!(office.cause(caller), Some(Cause::SignallingLost));
+}
+
+#[test]
+fn a_replica_that_comes_back_too_late_is_told_to_let_go() {
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    let replica = office.replica.clone();
+    office.shard.handle_replica_gone(&replica, office.now);
+    office.pass(10);
+    assert_eq!(office.cause(caller), Some(Cause::SignallingLost));
+    office.hello(office.boot, &[caller, callee]);
+    office.pass(10);
+    office.released.sort();
+    let mut both = vec![caller, callee];
+    both.sort();
+    assert_eq!(office.released, both);
+}
+
+#[test]
+fn what_nobody_knows_is_released_after_the_grace() {
+    let mut office = Office::new();
+    let (stranger, port) = (office.ids.make(office.now), office.ids.make(office.now));
+    office.hello(office.boot, &[stranger]);
+    office.node_holds(&[held(port)]);
+    office.pass(9);
+    assert_eq!((office.released.len(), office.requests.len()), (0, 0));
+    office.pass(1);
+    assert_eq!(office.released, [stranger]);
+    assert_eq!(office.requests[0].1, MediaRequest::ReleaseLeg { leg: port });
+}
+
+#[test]
+fn a_hello_does_not_end_a_leg_whose_port_is_being_taken() {
+    let mut office = Office::new();
+    let caller = office.offer(office.to_user(1), Some(media()));
+    let (node, request) = office.requests.remove(0);
+    let boot = office.boot_of(&node);
+    let created = sidetone_call_core::MediaReply::Created { local: media(), boot };
+    let step = office.shard.handle_media(&node, request, Ok(created), office.now);
+    office.take(step);
+    office.hello(office.boot, &[caller]);
+    office.serve();
+    let callee = office.others(caller)[0];
+    assert_eq!((office.kinds(callee), office.cause(callee)), (vec!["invite"], None));
+    office.signal(callee, ended(Cause::Busy, 486));
+    assert_eq!(office.end_of(caller), Some(Cause::Busy));
+}
+
+#[test]
+fn a_port_that_a_slow_node_may_have_taken_is_given_back() {
+    let mut office = Office::new();
+    let caller = office.offer(office.to(Destination::Echo, 0), Some(media()));
+    let slow = office.nodes[0].node.clone();
+    office.refuse(Class::DeadlineExceeded);
+    assert!(office.requests.contains(&(slow, MediaRequest::ReleaseLeg { leg: caller })));
+    office.serve();
+    assert_eq!(office.phase(caller), LegPhase::Answered);
+}

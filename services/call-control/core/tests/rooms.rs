@@ -1,0 +1,83 @@
+//! Meetings, and their recordings.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+
+mod kit;
+
+use kit::{Office, connects, ended};
+use sidetone_call_core::{Connection, MediaRequest};
+use sidetone_model::fact::FactKind;
+use sidetone_model::fold::RecordingPhase;
+use sidetone_model::ids::LegId;
+use sidetone_model::termination::Cause;
+
+fn enter(office: &mut Office, record: bool) -> (LegId, Vec<MediaRequest>) {
+    let mut routing = office.to_room();
+    routing.room.record = record;
+    let leg = office.offer(routing, Some(kit::media()));
+    let served = office.serve();
+    (leg, served)
+}
+
+#[test]
+fn a_meeting_begins_with_the_first_and_ends_with_the_last() {
+    let mut office = Office::new();
+    let (first, _) = enter(&mut office, false);
+    let conference = office.leg(first).conference.unwrap();
+    // The second has the nodes in another order, and still meets the first.
+    office.nodes.reverse();
+    let (second, served) = enter(&mut office, false);
+    assert_eq!(connects(&served), [(second, Connection::Mix(conference))]);
+    assert_eq!(office.leg(second).node, office.leg(first).node);
+    let (third, _) = enter(&mut office, false);
+    assert_eq!(office.end_of(third), Some(Cause::NoCapacity), "the room is for two");
+    office.signal(first, ended(Cause::Normal, 200));
+    assert_eq!(office.end_of(second), None, "the others go on");
+    office.signal(second, ended(Cause::Normal, 200));
+    assert_eq!(office.shard.fold().conferences().count(), 0);
+    assert_eq!(office.facts(|kind| matches!(kind, FactKind::ConferenceEnded { .. })), 1);
+    assert_eq!(office.call_cause(second), Some(Cause::Normal));
+}
+
+#[test]
+fn a_recorded_room_is_recorded_once_from_first_to_last() {
+    let mut office = Office::new();
+    let (first, served) = enter(&mut office, true);
+    let recorded = |served: &[MediaRequest]| -> Vec<Vec<LegId>> {
+        let legs = |request: &MediaRequest| match request {
+            MediaRequest::StartRecording { legs, .. } => Some(legs.clone()),
+            _ => None,
+        };
+        served.iter().filter_map(legs).collect()
+    };
+    assert_eq!(recorded(&served), [vec![first]]);
+    let (second, served) = enter(&mut office, true);
+    assert_eq!(recorded(&served), [vec![first, second]]);
+    let recording = office.shard.fold().recordings().next().unwrap().recording;
+    office.signal(first, ended(Cause::Normal, 200));
+    assert!(!office.serve().contains(&MediaRequest::StopRecording { recording }), "somebody is there");
+    office.signal(second, ended(Cause::Normal, 200));
+    assert!(office.serve().contains(&MediaRequest::StopRecording { recording }));
+    office.finish_recording(recording);
+    office.finish_recording(recording);
+    assert_eq!(office.facts(|kind| matches!(kind, FactKind::RecordingFinished { .. })), 1);
+}
+
+#[test]
+fn a_lost_node_ends_the_meeting_and_its_recording_for_that_reason() {
+    let mut office = Office::new();
+    let (first, _) = enter(&mut office, true);
+    let (second, _) = enter(&mut office, true);
+    let recording = office.shard.fold().recordings().next().unwrap().recording;
+    office.lose_node();
+    office.hang_up_as_told();
+    for leg in [first, second] {
+        assert_eq!(
+            (office.cause(leg), office.call_cause(leg)),
+            (Some(Cause::MediaNodeLost), Some(Cause::MediaNodeLost))
+        );
+    }
+    assert!(
+        matches!(office.recording(recording), RecordingPhase::Failed(end) if end.cause == Cause::MediaNodeLost)
+    );
+    assert_eq!(office.shard.fold().conferences().count(), 0);
+}
