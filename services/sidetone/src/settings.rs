@@ -71,12 +71,22 @@ pub(crate) struct PeersConfig {
     pub(crate) push: Option<String>,
 }
 
+/// Names a file that holds more of the `[seed]` section: for passwords, which do not belong into a configuration.
+const SEED_VARIABLE: &str = "SIDETONE_SEED";
+
 /// Reads a configuration; none is the demonstration on loopback.
 pub(crate) fn load(path: Option<&Path>) -> Result<Settings, ConfigErrors> {
-    match path {
+    let mut settings = match path {
         Some(path) => from_file(ConfigFile::read(path)),
         None => from_file(ConfigFile::parse(DEMONSTRATION)),
+    }?;
+    if let Some(path) = std::env::var_os(SEED_VARIABLE) {
+        let mut file = ConfigFile::read(Path::new(&path));
+        let more: SeedConfig = file.section("seed", SeedConfig::check);
+        file.finish()?;
+        settings.seed.tenants.extend(more.tenants);
     }
+    Ok(settings)
 }
 
 /// What runs without a configuration: `serve` on loopback with the demonstration tenant.
@@ -134,6 +144,21 @@ mod tests {
     #[test]
     fn what_runs_without_a_configuration_is_a_good_one() {
         load(None).unwrap();
+    }
+
+    #[test]
+    fn the_documented_file_holds_every_key_with_its_default() {
+        const FILE: &str = include_str!("../../../deploy/sidetone.toml");
+        let documented = parse(FILE).unwrap();
+        assert_eq!(format!("{documented:?}"), format!("{:?}", Settings::default()));
+        let shown = format!("{:?}", Settings::default());
+        for word in shown.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')) {
+            if let Some(key) = word.strip_suffix(':')
+                && key.chars().next().is_some_and(|c| c.is_ascii_lowercase())
+            {
+                assert!(FILE.contains(key), "{key} is not documented");
+            }
+        }
     }
 
     #[test]
