@@ -38,6 +38,8 @@ enum Refusal {
     NoSuchCall,
     #[error("call control is stopping")]
     Stopping,
+    #[error("the process is draining and begins no new calls")]
+    Draining,
     #[error("the command was not carried out in time; ask again with the same idempotency_key")]
     TooLate,
 }
@@ -47,7 +49,7 @@ impl Classify for Refusal {
         match self {
             Self::Invalid(_) => Class::Invalid,
             Self::NoSuchCall => Class::NotFound,
-            Self::Stopping => Class::Unavailable,
+            Self::Stopping | Self::Draining => Class::Unavailable,
             Self::TooLate => Class::DeadlineExceeded,
         }
     }
@@ -57,6 +59,7 @@ impl Classify for Refusal {
             Self::Invalid(_) => "invalid",
             Self::NoSuchCall => "no_such_call",
             Self::Stopping => "stopping",
+            Self::Draining => "draining",
             Self::TooLate => "too_late",
         }
     }
@@ -144,6 +147,9 @@ impl CallControlApi for CallControl {
         let caller = Caller::of(&request);
         let mut request = request.into_inner();
         let tenant = tenant(&caller, &request.tenant)?;
+        if self.shared().lifecycle.draining().is_cancelled() {
+            return Err(status(&Refusal::Draining));
+        }
         let from = self.routing(&tenant, &request.from).await?;
         let to = self.routing(&tenant, &request.to).await?;
         let kind = CallCommandKind::Place {

@@ -19,6 +19,9 @@ use crate::owner::{INPUTS_MAX, Input, Owner, OwnerParts, ReplicaInfo};
 use crate::routing::Router;
 use crate::{cdr, clock};
 
+/// How long the last round may take when the process stops.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
 /// What call control needs.
 pub struct Deps {
     /// Where the logs are.
@@ -161,11 +164,12 @@ fn run(owner: Owner, lifecycle: &Lifecycle) -> watch::Receiver<bool> {
     tokio::spawn(async move {
         let stopping = lifecycle.stopping();
         tokio::select! {
-            outcome = owner.run() => if let Err(error) = outcome {
+            outcome = owner.run(stopping.clone()) => if let Err(error) = outcome {
                 tracing::error!(%error, "call control stops");
                 lifecycle.stop();
             },
-            () = stopping.cancelled() => {}
+            // An append under way is waited for, unless the store is away.
+            () = async { stopping.cancelled().await; tokio::time::sleep(STOP_GRACE).await } => {}
         }
         let _ = sender.send(true);
     });

@@ -3,6 +3,11 @@
 //! One task, the owner, is the only writer ([`owner`]). Around it: the streams of signalling ([`streams`]), the media nodes
 //! ([`nodes`]), the look-ups ([`routing`]), the API ([`api`]) and the CDRs ([`cdr`]). A restart folds the log, lets replicas
 //! and nodes show what they hold, and goes on.
+//!
+//! A drain is signalling's and media's to carry out: they take no new calls. Call control refuses to place new ones for
+//! applications, and serves everything else (also calls that come in, which only a replica that is not draining lets
+//! through) until it is stopped. A stop ends between two rounds: what was decided is in the log, and the next life of
+//! call control goes on with it.
 #![forbid(unsafe_code)]
 
 mod api;

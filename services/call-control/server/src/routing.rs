@@ -21,7 +21,7 @@ impl Router {
     pub(crate) async fn resolve(&self, tenant: &TenantId, number: &str) -> Result<Routing, DirectoryError> {
         let resolved = self.directory.resolve(tenant, number).await?;
         let destination = resolved.map(|resolved| resolved.destination);
-        let mut routing = Routing { nodes: self.nodes.candidates(), ..Routing::default() };
+        let mut routing = Routing::default();
         match &destination {
             Some(Destination::User(user)) => {
                 let registrations = self.directory.bindings(tenant, user).await?;
@@ -36,6 +36,8 @@ impl Router {
             }
             _ => {}
         }
+        // The caller's leg and, on the same node, one for every device that rings.
+        routing.nodes = self.nodes.candidates(1 + routing.bindings.len() as u32);
         routing.destination = destination;
         Ok(routing)
     }

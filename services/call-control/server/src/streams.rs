@@ -1,10 +1,13 @@
 //! The ordered streams of signalling: in this process, and over gRPC.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use sidetone_model::ids::ReplicaId;
+use sidetone_call_core::Routing;
+use sidetone_model::classify::{Class, Classify as _};
+use sidetone_model::ids::{ReplicaId, TenantId};
 use sidetone_model::signal::{LegSignalKind, OwnerMessage, ReplicaMessage};
 use sidetone_proto::signalling::v1 as pb;
 use sidetone_proto::signalling::v1::leg_streams_server::LegStreams;
@@ -17,6 +20,9 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::CallControl;
 use crate::owner::{Input, ReplicaStream};
 use crate::routing::Router;
+
+/// How long to wait before a store that is away is asked again.
+const RETRY: Duration = Duration::from_millis(200);
 
 static STREAMS: AtomicU64 = AtomicU64::new(1);
 
@@ -50,14 +56,7 @@ async fn input(router: &Router, replica: &ReplicaId, message: ReplicaMessage) ->
         ReplicaMessage::Signal(signal) => {
             let routing = match &signal.kind {
                 LegSignalKind::Offered(offered) => {
-                    match router.resolve(&signal.tenant, &offered.dialled).await {
-                        Ok(routing) => Some(routing),
-                        Err(error) => {
-                            // The store is away: not acknowledged, the signal comes again.
-                            tracing::warn!(leg = %signal.leg, %error, "a number could not be looked up");
-                            return None;
-                        }
-                    }
+                    Some(resolved(router, &signal.tenant, &offered.dialled).await?)
                 }
                 _ => None,
             };
@@ -66,6 +65,27 @@ async fn input(router: &Router, replica: &ReplicaId, message: ReplicaMessage) ->
         ReplicaMessage::Applied { leg, n } => Some(Input::Applied { leg, n }),
         ReplicaMessage::Draining => Some(Input::ReplicaDraining { replica: replica.clone() }),
         ReplicaMessage::Hello(_) => None,
+    }
+}
+
+/// Where a dialled number leads. While the store is away nothing could be decided anyway, so it is waited for; none when
+/// the owner has stopped meanwhile.
+async fn resolved(router: &Router, tenant: &TenantId, dialled: &str) -> Option<Routing> {
+    loop {
+        match router.resolve(tenant, dialled).await {
+            Ok(routing) => return Some(routing),
+            Err(error) if error.class() == Class::Unavailable => {
+                tracing::warn!(%error, "a number cannot be looked up; waiting for the store");
+                tokio::time::sleep(RETRY).await;
+                if router.nodes.is_stopped() {
+                    return None;
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "a number cannot be looked up; its call is refused");
+                return Some(Routing::default());
+            }
+        }
     }
 }
 

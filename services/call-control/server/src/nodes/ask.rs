@@ -67,6 +67,11 @@ pub(super) async fn serve(
                 () = life.over.cancelled() => Err(unreachable_node()),
             }
         };
+        if answer.is_err()
+            && let MediaRequest::CreateLeg { leg, .. } = &request
+        {
+            life.has_not(*leg);
+        }
         let node = life.node.clone();
         if nodes.inputs.send(Input::Media { shard, node, request, answer }).await.is_err() {
             return;

@@ -94,6 +94,7 @@ async fn watch(nodes: &Nodes, life: &NodeLife, service: &Arc<MediaService>) -> b
 async fn list(nodes: &Nodes, life: &NodeLife, service: &Arc<MediaService>) -> Result<(), Status> {
     let legs = service.list_legs(Request::new(pb::ListLegsRequest {})).await?.into_inner().legs;
     let held: Vec<HeldMedia> = legs.into_iter().filter_map(held).collect();
+    life.holds(held.iter().map(|held| held.leg));
     let input = Input::NodeLegs { node: life.node.clone(), boot: life.boot, held: Arc::new(held) };
     nodes.inputs.send(input).await.map_err(|_| Status::cancelled("stopping"))
 }

@@ -1,6 +1,6 @@
 //! Who there is: the registrations in the store, watched.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use prost::Message as _;
 use sidetone_call_core::{MediaRequest, NodeCandidate};
-use sidetone_model::ids::{BootId, NodeId};
+use sidetone_model::ids::{BootId, LegId, NodeId};
 use sidetone_model::wire;
 use sidetone_proto::callcontrol::v1::MediaNode;
 use sidetone_proto::media::v1::{GetNodeRequest, NodeRegistration};
@@ -36,8 +36,10 @@ pub(super) struct NodeLife {
     pub(super) node: NodeId,
     pub(super) boot: BootId,
     pub(super) registration: Mutex<NodeRegistration>,
-    /// Legs given to it since it last told how many it has.
-    assigned: AtomicU32,
+    /// Legs that it holds or was asked for, as far as this process knows.
+    legs: Mutex<HashSet<LegId>>,
+    /// Legs for which it was chosen and not asked yet. Who never asks is forgotten with the next registration.
+    promised: AtomicU32,
     pub(super) lanes: Vec<Lane>,
     /// It answers.
     pub(super) reachable: std::sync::atomic::AtomicBool,
@@ -104,7 +106,7 @@ impl Nodes {
         let present = self.lives().get(&node).cloned();
         match present {
             Some(life) if life.boot == boot => {
-                life.assigned.store(0, Ordering::Relaxed);
+                life.promised.store(0, Ordering::Relaxed);
                 *life.registration.lock().unwrap_or_else(PoisonError::into_inner) = registration;
             }
             older => {
@@ -125,7 +127,8 @@ impl Nodes {
             node: node.clone(),
             boot,
             registration: Mutex::new(registration),
-            assigned: AtomicU32::new(0),
+            legs: Mutex::default(),
+            promised: AtomicU32::new(0),
             lanes: senders,
             reachable: false.into(),
             over,
@@ -175,16 +178,21 @@ impl Nodes {
         }
     }
 
-    /// Nodes that take new legs, the emptiest first. The first is counted as a little fuller from now on.
-    pub(crate) fn candidates(&self) -> Vec<NodeCandidate> {
+    /// Nodes that take new legs, the emptiest first. The first is counted as fuller by `legs` from now on.
+    pub(crate) fn candidates(&self, legs: u32) -> Vec<NodeCandidate> {
         let lives = self.lives();
         let mut open: Vec<(u64, &Arc<NodeLife>)> =
             lives.values().filter_map(|life| Some((life.load_ppm()?, life))).collect();
         open.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.node.cmp(&b.1.node)));
         if let Some((_, first)) = open.first() {
-            first.assigned.fetch_add(1, Ordering::Relaxed);
+            first.promised.fetch_add(legs, Ordering::Relaxed);
         }
         open.iter().map(|(_, life)| NodeCandidate { node: life.node.clone(), boot: life.boot }).collect()
+    }
+
+    /// Whether the owner has stopped.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.inputs.is_closed()
     }
 
     /// Every node, for people.
@@ -203,6 +211,9 @@ impl Nodes {
             | MediaRequest::StopRecording { recording }
             | MediaRequest::AckRecording { recording } => recording.hash(&mut hasher),
             other => other.leg().hash(&mut hasher),
+        }
+        if let Some(life) = &life {
+            life.count(&request);
         }
         let refused = match life {
             Some(life) => life.lanes[hasher.finish() as usize % LANES].push(shard, request),
@@ -241,9 +252,38 @@ impl NodeLife {
     /// How full it is, in millionths; none when it takes nothing.
     fn load_ppm(&self) -> Option<u64> {
         let registration = self.registration.lock().unwrap_or_else(PoisonError::into_inner);
-        let legs = u64::from(registration.legs) + u64::from(self.assigned.load(Ordering::Relaxed));
+        // It tells once a second how many it has, others' included; this process knows its own at once.
+        let known = u64::from(registration.legs).max(self.known_legs().len() as u64);
+        let legs = known + u64::from(self.promised.load(Ordering::Relaxed));
         let max = u64::from(registration.legs_max);
         (!registration.draining && legs < max && self.is_reachable()).then(|| legs * 1_000_000 / max)
+    }
+
+    fn known_legs(&self) -> MutexGuard<'_, HashSet<LegId>> {
+        self.legs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps count of what is asked of it.
+    fn count(&self, request: &MediaRequest) {
+        match request {
+            MediaRequest::CreateLeg { leg, .. } => {
+                self.known_legs().insert(*leg);
+                let less = |promised: u32| promised.checked_sub(1);
+                let _ = self.promised.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            }
+            MediaRequest::ReleaseLeg { leg } => drop(self.known_legs().remove(leg)),
+            _ => {}
+        }
+    }
+
+    /// It has refused a leg.
+    pub(super) fn has_not(&self, leg: LegId) {
+        self.known_legs().remove(&leg);
+    }
+
+    /// It tells what it holds.
+    pub(super) fn holds(&self, legs: impl Iterator<Item = LegId>) {
+        self.known_legs().extend(legs);
     }
 
     fn describe(&self) -> MediaNode {

@@ -33,9 +33,10 @@ impl Replicas {
         self.attached.insert(replica, Attached { stream, info });
     }
 
-    /// A stream has ended. Whether it was the replica's present one.
+    /// A stream has ended. Whether the replica is without one now.
     pub(crate) fn detach(&mut self, replica: &ReplicaId, stream: u64) -> bool {
-        let present = self.attached.get(replica).is_some_and(|attached| attached.stream.id == stream);
+        // One that did not read its stream was detached before.
+        let present = self.attached.get(replica).is_none_or(|attached| attached.stream.id == stream);
         if present {
             self.attached.remove(replica);
         }

@@ -11,6 +11,7 @@ use sidetone_model::signal::{LegSignal, OwnerMessage};
 use sidetone_model::time::Timestamp;
 use sidetone_telemetry::Telemetry;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::input::Input;
 use super::log::{Log, LogError};
@@ -56,8 +57,8 @@ impl Owner {
         Self { parts, replicas: Replicas::default(), records, then: Vec::new() }
     }
 
-    /// Runs until the inputs end, or until the log is lost.
-    pub(crate) async fn run(mut self) -> Result<(), LogError> {
+    /// Runs until it is to stop, between two rounds, or until the log is lost.
+    pub(crate) async fn run(mut self, stopping: CancellationToken) -> Result<(), LogError> {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -71,6 +72,7 @@ impl Owner {
                     }
                 }
                 _ = tick.tick() => self.pass_time(clock::now()),
+                () = stopping.cancelled() => return Ok(()),
             }
             self.commit().await?;
             self.carry_out();
