@@ -12,7 +12,7 @@ use support::process::Installation;
 #[tokio::test(flavor = "multi_thread")]
 async fn two_tenants_with_equal_names_and_numbers_do_not_see_each_other() {
     let installation = Installation::with_seed(
-        "[[seed.tenants]]\ntenant = \"other\"\ndomains = [\"other.example\"]\n\
+        "[[seed.tenants]]\ntenant = \"other\"\ndomains = [\"other.example\"]\ncalls_max = 1\n\
          [[seed.tenants.users]]\nuser = \"user1001\"\nnumbers = [\"1001\"]\n\
          devices = [{ device = \"desk1001\", auth_username = \"1001\", password = \"other-1001\" }]\n\
          [[seed.tenants.rooms]]\nroom = \"lobby\"\n[[seed.tenants.numbers]]\nnumber = \"3000\"\nroom = \"lobby\"\n",
@@ -33,7 +33,18 @@ async fn two_tenants_with_equal_names_and_numbers_do_not_see_each_other() {
     assert!(!in_ours.ear().hears(700.0), "one tenant hears the other");
     assert!(!in_theirs.ear().hears(440.0), "one tenant hears the other");
     assert_eq!(installation.calls().len(), 1);
+    let second = theirs.call("3000").await;
+    assert!(
+        matches!(second, Err(PhoneError::Refused { status: 503, .. })),
+        "more calls than calls_max: {second:?}"
+    );
     assert_eq!(installation.json(&["conferences"]).as_array().unwrap().len(), 1);
+    in_theirs.hang_up().await.unwrap();
+    eventually(&installation, "their call is over", || {
+        let calls = installation.command_as(&["calls", "--tenant", "other", "--output", "json"]).unwrap();
+        calls.trim() == "[]"
+    })
+    .await;
     let number = theirs.call("1002").await;
     assert!(
         matches!(number, Err(PhoneError::Refused { status: 404, .. })),

@@ -3,7 +3,7 @@
 use sidetone_model::command::LegCommandKind;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{LegPhase, LegView};
-use sidetone_model::ids::LegId;
+use sidetone_model::ids::{LegId, TenantId};
 use sidetone_model::party::Destination;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
@@ -29,6 +29,11 @@ impl Shard {
     }
 
     fn refusal(&self, leg: &LegView, routing: &Routing) -> Option<Termination> {
+        if self.is_full(&leg.tenant, routing) {
+            return Some(
+                Termination::new(Cause::NoCapacity).with_text("the tenant has as many calls as it may have"),
+            );
+        }
         match &routing.destination {
             None => Some(Termination::new(Cause::NotFound).with_text("nobody has this number")),
             Some(Destination::User(_)) if routing.bindings.is_empty() => {
@@ -43,6 +48,13 @@ impl Shard {
             }
             Some(_) => None,
         }
+    }
+
+    /// Whether a tenant has more calls than it may have, the present one counted.
+    pub(crate) fn is_full(&self, tenant: &TenantId, routing: &Routing) -> bool {
+        let live = self.fold.calls().filter(|call| call.ended.is_none() && call.tenant == *tenant);
+        routing.calls_max > 0
+            && live.take(routing.calls_max as usize + 1).count() > routing.calls_max as usize
     }
 
     /// Whoever goes into a meeting needs a port on the node that mixes it.

@@ -38,6 +38,9 @@ pub enum CommandError {
     /// None of the user's devices is registered.
     #[error("from: none of the user's devices is registered")]
     Unregistered,
+    /// The tenant has as many calls as it may have.
+    #[error("the tenant has as many calls as it may have")]
+    TooManyCalls,
     /// No media node takes a new leg.
     #[error("no media node has room for another leg")]
     NoMediaNode,
@@ -55,7 +58,7 @@ impl Classify for CommandError {
             }
             Self::Unregistered => Class::FailedPrecondition,
             Self::FromIsNoUser => Class::Invalid,
-            Self::NoMediaNode => Class::Exhausted,
+            Self::NoMediaNode | Self::TooManyCalls => Class::Exhausted,
         }
     }
 
@@ -73,6 +76,7 @@ impl Classify for CommandError {
             Self::ToLeadsNowhere => "to_leads_nowhere",
             Self::Unregistered => "unregistered",
             Self::NoMediaNode => "no_media_node",
+            Self::TooManyCalls => "too_many_calls",
         }
     }
 }

@@ -18,6 +18,8 @@ pub struct Routing {
     pub room: RoomSettings,
     /// Media nodes that take new legs, best first.
     pub nodes: Vec<NodeCandidate>,
+    /// Calls that the tenant may have at once; 0 for no limit.
+    pub calls_max: u32,
 }
 
 /// How a room is set up.

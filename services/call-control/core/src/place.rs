@@ -38,6 +38,10 @@ impl Shard {
         if nodes.nodes.is_empty() {
             return Err(CommandError::NoMediaNode);
         }
+        let live = self.fold.calls().filter(|call| call.ended.is_none() && call.tenant == *tenant).count();
+        if from.calls_max > 0 && live >= from.calls_max as usize {
+            return Err(CommandError::TooManyCalls);
+        }
         let call = self.ids.make(now);
         self.call_created_by_application(tenant, call, from_number, (to_number, &to), now);
         for binding in &from.bindings {
