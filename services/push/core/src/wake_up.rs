@@ -68,7 +68,7 @@ pub struct WakeUp {
     pub next: Option<Next>,
     /// The device may have been told of the call: an attempt was begun and not refused.
     pub maybe_sent: bool,
-    /// What was tried, oldest first; of many, the last [`ATTEMPTS_KEPT`].
+    /// What was tried, oldest first; of many, the last `ATTEMPTS_KEPT`.
     pub attempts: Vec<Attempt>,
 }
 
