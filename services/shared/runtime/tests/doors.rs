@@ -138,3 +138,36 @@ fn plaintext_beyond_loopback_is_a_mistake() {
     config.check(&TlsConfig::default(), &mut errors);
     assert_eq!(errors[0].key, "grpc.bind");
 }
+
+#[tokio::test]
+async fn every_server_tells_its_health_and_describes_itself() {
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_check_response::ServingStatus;
+    use tonic_health::pb::health_client::HealthClient;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
+
+    let lifecycle = Lifecycle::new();
+    let address = server(&TlsConfig::default(), false, &lifecycle).await;
+    let to_server = channel(&address, &TlsConfig::default()).unwrap();
+    let health = HealthClient::new(to_server.clone()).check(HealthCheckRequest::default()).await.unwrap();
+    assert_eq!(health.into_inner().status(), ServingStatus::Serving);
+
+    let ask = |symbol: &str| ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::FileContainingSymbol(symbol.to_owned())),
+    };
+    let asked = tokio_stream::iter([ask("sidetone.push.v1.Push"), ask("sidetone.media.v1.Media")]);
+    let mut answers =
+        ServerReflectionClient::new(to_server).server_reflection_info(asked).await.unwrap().into_inner();
+    for _ in 0..2 {
+        let ServerReflectionResponse { message_response, .. } = answers.message().await.unwrap().unwrap();
+        assert!(
+            matches!(message_response, Some(MessageResponse::FileDescriptorResponse(_))),
+            "{message_response:?}"
+        );
+    }
+    lifecycle.stop();
+}
