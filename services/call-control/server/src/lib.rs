@@ -1,7 +1,7 @@
 //! Call control: owns the shards, writes the log, speaks to signalling, media and push, and answers the API.
 //!
-//! One task, the owner, is the only writer ([`owner`]). Around it: the streams of signalling ([`streams`]), the media nodes
-//! ([`nodes`]), the look-ups ([`routing`]), the API ([`api`]) and the CDRs ([`cdr`]). A restart folds the log, lets replicas
+//! One task, the owner, is the only writer (`owner`). Around it: the streams of signalling (`streams`), the media nodes
+//! (`nodes`), the look-ups (`routing`), the API (`api`) and the CDRs (`cdr`). A restart folds the log, lets replicas
 //! and nodes show what they hold, and goes on.
 //!
 //! A drain is signalling's and media's to carry out: they take no new calls. Call control refuses to place new ones for

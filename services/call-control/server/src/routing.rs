@@ -21,7 +21,8 @@ impl Router {
     pub(crate) async fn resolve(&self, tenant: &TenantId, number: &str) -> Result<Routing, DirectoryError> {
         let resolved = self.directory.resolve(tenant, number).await?;
         let destination = resolved.map(|resolved| resolved.destination);
-        let mut routing = Routing::default();
+        let calls_max = self.directory.tenant(tenant).await?.map_or(0, |tenant| tenant.calls_max);
+        let mut routing = Routing { calls_max, ..Routing::default() };
         match &destination {
             Some(Destination::User(user)) => {
                 let registrations = self.directory.bindings(tenant, user).await?;

@@ -138,15 +138,17 @@ impl Nodes {
         tokio::spawn(life::live(Arc::clone(self), life, receivers));
     }
 
-    fn on_deleted(&self, key: &str) {
+    fn on_deleted(self: &Arc<Self>, key: &str) {
         let node = key.strip_prefix(PREFIX).and_then(|name| NodeId::new(name).ok());
         let life = node.and_then(|node| self.lives().get(&node).cloned());
         if let Some(life) = life {
-            self.end(&life);
+            life.registration.lock().unwrap_or_else(PoisonError::into_inner).expires_unix_ms = 0;
+            self.drop_expired();
         }
     }
 
-    /// A node that has not renewed its registration is asked once more, quickly: it may only have been slow.
+    /// A node that has not renewed its registration is asked once more, quickly: it may only have been slow, or the store
+    /// away. As long as it answers it keeps its legs; it gets no new ones.
     fn drop_expired(self: &Arc<Self>) {
         let now = clock::now().as_millis();
         let expired: Vec<_> = self.lives().values().filter(|life| life.expires() <= now).cloned().collect();
@@ -256,7 +258,8 @@ impl NodeLife {
         let known = u64::from(registration.legs).max(self.known_legs().len() as u64);
         let legs = known + u64::from(self.promised.load(Ordering::Relaxed));
         let max = u64::from(registration.legs_max);
-        (!registration.draining && legs < max && self.is_reachable()).then(|| legs * 1_000_000 / max)
+        let open = !registration.draining && registration.expires_unix_ms > clock::now().as_millis();
+        (open && legs < max && self.is_reachable()).then(|| legs * 1_000_000 / max)
     }
 
     fn known_legs(&self) -> MutexGuard<'_, HashSet<LegId>> {
