@@ -1,7 +1,7 @@
 //! A replica on loopback with a store in memory, an owner on channels, and phones that speak by raw text.
-#![allow(clippy::unwrap_used, dead_code, reason = "a test stops where something is not as it must be")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test uses its part, and may panic")]
 
-pub mod phone;
+pub(crate) mod phone;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ use sidetone_telemetry::Telemetry;
 use tokio::sync::{Mutex, mpsc};
 
 /// What a test waits for at most; it fails then.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 const SEED: &str = r#"
 [[tenants]]
@@ -45,11 +45,11 @@ users = [
 ]
 "#;
 
-pub struct Rig {
-    pub signalling: Signalling,
-    pub directory: Directory,
-    pub telemetry: Arc<Telemetry>,
-    pub lifecycle: Lifecycle,
+pub(crate) struct Rig {
+    pub(crate) signalling: Signalling,
+    pub(crate) directory: Directory,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) lifecycle: Lifecycle,
     owner: Arc<FakeOwner>,
 }
 
@@ -60,8 +60,8 @@ struct FakeOwner {
 }
 
 /// The owner's end of a stream.
-pub struct OwnerEnd {
-    pub hello: Option<Hello>,
+pub(crate) struct OwnerEnd {
+    pub(crate) hello: Option<Hello>,
     from_replica: mpsc::Receiver<ReplicaMessage>,
     to_replica: mpsc::Sender<OwnerMessage>,
 }
@@ -80,12 +80,12 @@ impl OwnerConnector for FakeOwner {
 }
 
 impl Rig {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(Config::default()).await
     }
 
     /// Listens on free ports whatever the configuration says.
-    pub async fn with(config: Config) -> Self {
+    pub(crate) async fn with(config: Config) -> Self {
         let bind = "127.0.0.1:0".parse().unwrap();
         let listeners = [TransportKind::Udp, TransportKind::Tcp]
             .map(|transport| ListenerConfig { transport, bind, advertised: None })
@@ -109,16 +109,16 @@ impl Rig {
         Self { signalling, directory, telemetry, lifecycle, owner }
     }
 
-    pub fn address(&self, transport: Transport) -> std::net::SocketAddr {
+    pub(crate) fn address(&self, transport: Transport) -> std::net::SocketAddr {
         self.signalling.listeners().iter().find(|l| l.transport == transport).unwrap().local
     }
 
-    pub fn set_owner_present(&self, present: bool) {
+    pub(crate) fn set_owner_present(&self, present: bool) {
         self.owner.present.store(present, Ordering::SeqCst);
     }
 
     /// Takes the replica's next stream, hears Hello and says Welcome.
-    pub async fn attach(&self) -> OwnerEnd {
+    pub(crate) async fn attach(&self) -> OwnerEnd {
         let mut ends = self.owner.ends.lock().await;
         let mut end = within(ends.recv()).await.unwrap();
         let ReplicaMessage::Hello(hello) = end.next().await else { panic!("Hello is first") };
@@ -129,7 +129,7 @@ impl Rig {
         end
     }
 
-    pub async fn until(&self, what: &str, condition: impl Fn() -> bool) {
+    pub(crate) async fn until(&self, what: &str, condition: impl Fn() -> bool) {
         let waiting = async {
             while !condition() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
@@ -138,19 +138,19 @@ impl Rig {
         assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "not in time: {what}");
     }
 
-    pub async fn bindings(&self, tenant: &str, user: &str) -> Vec<sidetone_directory::Registration> {
+    pub(crate) async fn bindings(&self, tenant: &str, user: &str) -> Vec<sidetone_directory::Registration> {
         let (tenant, user) = (TenantId::new(tenant).unwrap(), user.parse().unwrap());
         self.directory.bindings(&tenant, &user).await.unwrap()
     }
 }
 
 impl OwnerEnd {
-    pub async fn next(&mut self) -> ReplicaMessage {
+    pub(crate) async fn next(&mut self) -> ReplicaMessage {
         within(self.from_replica.recv()).await.expect("the stream stands")
     }
 
     /// The next signal; acknowledgements of commands are passed over.
-    pub async fn signal(&mut self) -> LegSignal {
+    pub(crate) async fn signal(&mut self) -> LegSignal {
         loop {
             if let ReplicaMessage::Signal(signal) = self.next().await {
                 return signal;
@@ -158,7 +158,7 @@ impl OwnerEnd {
         }
     }
 
-    pub async fn ended(&mut self) -> (LegSignal, sidetone_model::termination::Termination) {
+    pub(crate) async fn ended(&mut self) -> (LegSignal, sidetone_model::termination::Termination) {
         let signal = self.signal().await;
         match signal.kind.clone() {
             LegSignalKind::Ended(termination) => (signal, termination),
@@ -166,25 +166,25 @@ impl OwnerEnd {
         }
     }
 
-    pub async fn say(&self, message: OwnerMessage) {
+    pub(crate) async fn say(&self, message: OwnerMessage) {
         self.to_replica.send(message).await.unwrap();
     }
 
-    pub async fn ack(&self, signal: &LegSignal) {
+    pub(crate) async fn ack(&self, signal: &LegSignal) {
         self.say(OwnerMessage::Ack { leg: signal.leg, n: signal.n }).await;
     }
 
-    pub async fn command(&self, tenant: &str, leg: LegId, n: u64, kind: LegCommandKind) {
+    pub(crate) async fn command(&self, tenant: &str, leg: LegId, n: u64, kind: LegCommandKind) {
         let (replica, tenant) = (ReplicaId::new("signalling-0").unwrap(), TenantId::new(tenant).unwrap());
         self.say(OwnerMessage::Command(LegCommand { replica, tenant, leg, n, kind })).await;
     }
 }
 
-pub async fn within<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("in time")
 }
 
-pub fn media() -> MediaDescription {
+pub(crate) fn media() -> MediaDescription {
     MediaDescription {
         holder: Holder::Node,
         rtp: "127.0.0.1:20000".parse().unwrap(),

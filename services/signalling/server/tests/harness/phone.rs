@@ -10,25 +10,25 @@ use tokio::net::{TcpStream, UdpSocket};
 
 use super::{Rig, within};
 
-pub enum Wire {
+pub(crate) enum Wire {
     Udp(UdpSocket),
     Tcp(TcpStream, Box<Framer>),
 }
 
-pub struct Phone {
+pub(crate) struct Phone {
     wire: Wire,
-    pub local: SocketAddr,
+    pub(crate) local: SocketAddr,
     server: SocketAddr,
-    pub domain: &'static str,
-    pub user: &'static str,
-    pub password: &'static str,
+    pub(crate) domain: &'static str,
+    pub(crate) user: &'static str,
+    pub(crate) password: &'static str,
     cseq: u32,
     nonce_count: u32,
-    pub algorithm: Algorithm,
+    pub(crate) algorithm: Algorithm,
 }
 
 impl Phone {
-    pub async fn new(
+    pub(crate) async fn new(
         rig: &Rig,
         transport: Transport,
         domain: &'static str,
@@ -52,18 +52,18 @@ impl Phone {
         Self { wire, local, server, domain, user, password, cseq: 0, nonce_count: 0, algorithm }
     }
 
-    pub async fn udp(rig: &Rig, user: &'static str, password: &'static str) -> Self {
+    pub(crate) async fn udp(rig: &Rig, user: &'static str, password: &'static str) -> Self {
         Self::new(rig, Transport::Udp, "alpha.test", user, password).await
     }
 
-    pub async fn send(&mut self, text: impl AsRef<[u8]>) {
+    pub(crate) async fn send(&mut self, text: impl AsRef<[u8]>) {
         match &mut self.wire {
             Wire::Udp(socket) => drop(socket.send_to(text.as_ref(), self.server).await.unwrap()),
             Wire::Tcp(stream, _) => stream.write_all(text.as_ref()).await.unwrap(),
         }
     }
 
-    pub async fn next(&mut self) -> Message {
+    pub(crate) async fn next(&mut self) -> Message {
         within(self.read()).await
     }
 
@@ -89,7 +89,7 @@ impl Phone {
     }
 
     /// Raw bytes as they come (keep-alives).
-    pub async fn raw(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) async fn raw(&mut self, length: usize) -> Vec<u8> {
         let Wire::Tcp(stream, _) = &mut self.wire else { panic!("on connections only") };
         let mut bytes = vec![0; length];
         within(stream.read_exact(&mut bytes)).await.unwrap();
@@ -97,7 +97,7 @@ impl Phone {
     }
 
     /// The next response that is not 100; retransmitted requests are passed over.
-    pub async fn response(&mut self) -> Response {
+    pub(crate) async fn response(&mut self) -> Response {
         loop {
             match self.next().await {
                 Message::Response(response) if response.status().code() != 100 => return response,
@@ -107,7 +107,7 @@ impl Phone {
     }
 
     /// The next final response.
-    pub async fn last(&mut self) -> Response {
+    pub(crate) async fn last(&mut self) -> Response {
         loop {
             let response = self.response().await;
             if response.status().is_final() {
@@ -116,7 +116,7 @@ impl Phone {
         }
     }
 
-    pub async fn request(&mut self) -> Request {
+    pub(crate) async fn request(&mut self) -> Request {
         loop {
             if let Message::Request(request) = self.next().await {
                 return request;
@@ -125,7 +125,7 @@ impl Phone {
     }
 
     /// A request with a CSeq of its own. `uri` without scheme, `to` with its tag if any.
-    pub fn compose(
+    pub(crate) fn compose(
         &mut self,
         method: &str,
         uri: &str,
@@ -154,7 +154,7 @@ impl Phone {
     }
 
     /// The Authorization line that answers a 401.
-    pub fn authorization(&mut self, challenge: &Response, method: &str, uri: &str) -> String {
+    pub(crate) fn authorization(&mut self, challenge: &Response, method: &str, uri: &str) -> String {
         let lines = challenge.headers_named("WWW-Authenticate");
         let line =
             lines.iter().find(|l| l.contains(&format!("algorithm={}", self.algorithm.token()))).unwrap();
@@ -179,7 +179,7 @@ impl Phone {
     }
 
     /// Registers by two REGISTERs; gives back challenge and answer.
-    pub async fn register(&mut self, expires_s: u32) -> (Response, Response) {
+    pub(crate) async fn register(&mut self, expires_s: u32) -> (Response, Response) {
         let (uri, to) = (self.domain.to_owned(), format!("<sip:{}@{}>", self.user, self.domain));
         let call_id = format!("reg{}", self.local.port());
         let expires = format!("Expires: {expires_s}\r\n");
@@ -194,7 +194,7 @@ impl Phone {
     }
 
     /// Sends an INVITE with credentials; the answer is for the caller to read.
-    pub async fn invite(&mut self, number: &str, call_id: &str) {
+    pub(crate) async fn invite(&mut self, number: &str, call_id: &str) {
         let (uri, to) = (format!("{number}@{}", self.domain), format!("<sip:{number}@{}>", self.domain));
         let first = self.compose("INVITE", &uri, &to, call_id, "", SDP);
         self.send(first).await;
@@ -208,20 +208,20 @@ impl Phone {
     }
 
     /// An INVITE to an open number.
-    pub async fn invite_open(&mut self, number: &str, call_id: &str) {
+    pub(crate) async fn invite_open(&mut self, number: &str, call_id: &str) {
         let (uri, to) = (format!("{number}@{}", self.domain), format!("<sip:{number}@{}>", self.domain));
         let invite = self.compose("INVITE", &uri, &to, call_id, "", SDP);
         self.send(invite).await;
     }
 
-    pub fn ack_of_refusal(&mut self, refusal: &Response, uri: &str) -> String {
+    pub(crate) fn ack_of_refusal(&mut self, refusal: &Response, uri: &str) -> String {
         let to = refusal.header("To").unwrap();
         let ack = self.compose("ACK", uri, &to, refusal.call_id(), "", "");
         ack.replace("ack", "")
     }
 
     /// A request inside the dialog that a response of the server belongs to.
-    pub async fn within_dialog(&mut self, method: &str, response: &Response, extra: &str, body: &str) {
+    pub(crate) async fn within_dialog(&mut self, method: &str, response: &Response, extra: &str, body: &str) {
         let to = response.header("To").unwrap();
         let target = response.contact_target().unwrap().to_string();
         let uri = target.strip_prefix("sip:").unwrap().to_owned();
@@ -231,7 +231,7 @@ impl Phone {
     }
 
     /// Answers a request of the server.
-    pub async fn answer(&mut self, request: &Request, status: &str, body: &str) {
+    pub(crate) async fn answer(&mut self, request: &Request, status: &str, body: &str) {
         let line = |name: &str| format!("{name}: {}\r\n", request.header(name).unwrap());
         let to = match request.to().tag() {
             Some(_) => line("To"),
@@ -252,5 +252,5 @@ impl Phone {
     }
 }
 
-pub const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+pub(crate) const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
                        m=audio 30000 RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\n";
