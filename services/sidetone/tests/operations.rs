@@ -153,3 +153,37 @@ async fn a_waiting_call_is_answered_by_an_application_and_an_announcement_ends_b
     let loudest = announcement.ear().pcm().iter().map(|sample| sample.unsigned_abs()).max().unwrap();
     assert!(loudest > 1000, "the announcement was silent");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_made_on_the_command_line_can_call() {
+    let installation = Installation::one_process();
+    let new = |arguments: &[&str]| {
+        let tenant: &[&str] = &["--tenant", "fresh"];
+        installation.command_as(&[&["directory"], arguments, tenant].concat())
+    };
+    new(&["put-tenant", "fresh", "--domain", "fresh.example"]).unwrap();
+    new(&["put-user", "eve", "--display-name", "Eve"]).unwrap();
+    new(&["put-room", "den"]).unwrap();
+    new(&["put-number", "3000", "--room", "den"]).unwrap();
+    new(&["put-number", "9196", "--echo"]).unwrap();
+    let device = ["directory", "put-device", "eve", "soft", "--password-stdin", "--tenant", "fresh"];
+    installation.command_with_input(&device, "made by hand\n").unwrap();
+    assert!(
+        new(&["put-number", "3001", "--room", "nowhere"]).unwrap_err().contains("room"),
+        "a dangling number"
+    );
+    assert!(new(&["delete-room", "den"]).is_err(), "a room that a number leads to was deleted");
+
+    let phone = PhoneConfig::new(installation.sip, "fresh.example", "eve", "made by hand").with_tone(440.0);
+    let phone = Phone::start(phone).await.unwrap();
+    phone.register().await.unwrap();
+    let listed = new(&["registrations", "--output", "json"]).unwrap();
+    assert!(listed.contains("\"device\": \"soft\""), "{listed}");
+    let echo = call(&installation, &phone, "9196").await;
+    hears(&installation, &echo, 440.0).await;
+    echo.hang_up().await.unwrap();
+    phone.unregister().await.unwrap();
+    assert_eq!(new(&["registrations", "--output", "json"]).unwrap().trim(), "[]");
+    let listed = new(&["devices", "--output", "json"]).unwrap();
+    assert!(!listed.contains("made by hand"), "a password came out");
+}

@@ -233,6 +233,22 @@ impl Installation {
         if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
     }
 
+    /// A client command that reads its standard input.
+    pub fn command_with_input(&self, arguments: &[&str], input: &str) -> Result<String, String> {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sidetone"))
+            .args(arguments)
+            .args(["--server", &self.grpc.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    }
+
     /// The same, read as JSON.
     pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
         let mut arguments = arguments.to_vec();
