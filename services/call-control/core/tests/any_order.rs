@@ -149,6 +149,7 @@ impl World {
             bindings: (0..devices).map(binding).collect(),
             room: RoomSettings { participants_max: 3, record: self.rng.random() },
             nodes: if self.rng.random_range(0..20) == 0 { Vec::new() } else { nodes },
+            calls_max: [0, 0, 12][self.rng.random_range(0..3)],
         }
     }
 

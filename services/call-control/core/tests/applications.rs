@@ -137,3 +137,16 @@ fn a_key_stands_for_one_body() {
         office.shard.handle_command(&command, [9; 32], Routing::default(), Routing::default(), office.now);
     assert_eq!(free.unwrap_err(), CommandError::NoSuchCall, "a day later the key is free");
 }
+
+#[test]
+fn a_tenant_has_no_more_calls_at_once_than_it_may() {
+    let mut office = Office::new();
+    let limited = |office: &Office| Routing { calls_max: 1, ..office.to(Destination::Echo, 0) };
+    let first = office.call(limited(&office));
+    let second = office.call(limited(&office));
+    assert_eq!((office.end_of(first), office.end_of(second)), (None, Some(Cause::NoCapacity)));
+    office.hang_up_as_told();
+    office.signal(first, ended(Cause::Normal, 200));
+    let third = office.call(limited(&office));
+    assert_eq!((office.end_of(third), office.phase(third)), (None, LegPhase::Answered));
+}

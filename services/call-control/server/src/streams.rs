@@ -15,6 +15,7 @@ use sidetone_runtime::Caller;
 use sidetone_runtime::link::{LINK_MESSAGES_MAX, LinkError, OwnerConnector, ReplicaLink};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::CallControl;
@@ -37,11 +38,13 @@ async fn follow(
     let replica = hello.replica.clone();
     let id = STREAMS.fetch_add(1, Ordering::Relaxed);
     tracing::info!(%replica, legs = hello.legs.len(), "a signalling replica has attached");
-    let stream = ReplicaStream { id, to_replica };
+    let over = CancellationToken::new();
+    let stream = ReplicaStream { id, to_replica, over: over.clone() };
     if inputs.send(Input::Hello { hello, stream }).await.is_err() {
         return;
     }
-    while let Some(message) = messages.recv().await {
+    // What is not read is not acknowledged either, and comes again on the next stream.
+    while let Some(Some(message)) = over.run_until_cancelled(messages.recv()).await {
         let Some(input) = input(&router, &replica, message).await else { continue };
         if inputs.send(input).await.is_err() {
             return;

@@ -121,6 +121,80 @@ async fn a_snapshot_is_made_and_used() {
 }
 
 #[tokio::test]
+async fn old_facts_are_forgotten_but_for_what_no_snapshot_holds() {
+    use sidetone_model::fact::{Fact, FactKind, FactRecord};
+    let config = Config { shards: 1, snapshot_records: 100, retention_days: 1, ..Config::default() };
+    let mut world = World::with(1, config).await;
+    world.stop().await;
+    let stream = format!("shards/{}/log", ShardId(0));
+    let (tenant, at) = ("demo".parse::<sidetone_model::ids::TenantId>().unwrap(), kit::days_ago(2));
+    for n in 0..3u64 {
+        let call = world.ids.make(at);
+        let created = FactKind::CallCreated {
+            call,
+            from: Default::default(),
+            dialled: "600".into(),
+            destination: None,
+            by_application: false,
+        };
+        let termination = sidetone_model::termination::Termination::new(Cause::Normal);
+        let kinds = [created, FactKind::CallEnded { call, termination }];
+        let facts = kinds.map(|kind| Fact { tenant: tenant.clone(), at, kind }).into();
+        let append = sidetone_store::Append {
+            stream: stream.clone(),
+            expected_last: Sequence(n),
+            idempotency_key: n.to_string(),
+            record: sidetone_model::wire::encode_batch(&[FactRecord { facts, ..FactRecord::default() }]),
+        };
+        world.store.append(append).await.unwrap();
+    }
+    world.restart().await;
+    let mut phone = world.attach().await;
+    for _ in 0..60 {
+        let leg = phone.call(&mut world.ids, "demo", "600").await;
+        phone.answer(leg).await;
+        phone.bye(leg).await;
+    }
+    world.no_calls().await;
+    let key = format!("shards/{}/snapshot", ShardId(0));
+    until("a snapshot", async || world.store.get(&key).await.unwrap()).await;
+    assert_eq!(
+        world.store.bounds(&stream).await.unwrap().0,
+        Sequence(1),
+        "there was no snapshot at the start"
+    );
+    world.restart().await;
+    let first = until("old facts to be forgotten", async || {
+        let (first, _) = world.store.bounds(&stream).await.unwrap();
+        (first > Sequence(1)).then_some(first)
+    })
+    .await;
+    assert!(first <= Sequence(4), "nothing new is forgotten: {first}");
+    assert_eq!(world.cdrs("demo").await.iter().filter(|cdr| !cdr.leg_id.is_empty()).count(), 60);
+}
+
+#[tokio::test]
+async fn a_replica_that_does_not_read_is_detached_and_comes_back() {
+    let mut world = World::new(1).await;
+    let mut phone = world.attach().await;
+    let leg = phone.call(&mut world.ids, "demo", "600").await;
+    phone.answer(leg).await;
+    // Every signal is acknowledged, and nobody reads it.
+    for _ in 0..3000 {
+        let digit = LegSignalKind::Digit { digit: '1', duration_ms: 80 };
+        if !phone.try_signal(leg, digit).await {
+            break;
+        }
+    }
+    until("the stream to end", async || phone.is_cut_off().then_some(())).await;
+    assert_eq!(world.calls("demo").await.len(), 1);
+    let mut phone = phone.reattach(&world.control, &[(leg, 1)]).await;
+    phone.bye(leg).await;
+    world.no_calls().await;
+    assert!(world.cdrs("demo").await.iter().all(|cdr| cdr.cause == "normal"));
+}
+
+#[tokio::test]
 async fn of_two_owners_one_stops() {
     let mut world = World::new(1).await;
     let mut phone = world.attach().await;

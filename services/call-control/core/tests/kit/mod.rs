@@ -103,6 +103,7 @@ impl Office {
             bindings: (0..devices).map(|n| self.binding(n)).collect(),
             room: RoomSettings { participants_max: 2, record: false },
             nodes: self.nodes.clone(),
+            ..Routing::default()
         }
     }
 

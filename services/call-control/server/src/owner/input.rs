@@ -10,6 +10,7 @@ use sidetone_model::fact::CommandSubject;
 use sidetone_model::ids::{BootId, LegId, NodeId, ReplicaId};
 use sidetone_model::signal::{Hello, LegSignal, OwnerMessage};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 /// How many inputs may wait before whoever brings more has to wait too.
 pub(crate) const INPUTS_MAX: usize = 4096;
@@ -20,6 +21,8 @@ pub(crate) struct ReplicaStream {
     /// Tells one stream of a replica from the next.
     pub(crate) id: u64,
     pub(crate) to_replica: mpsc::Sender<OwnerMessage>,
+    /// Cancelled when the owner is done with it: nothing more is read from it.
+    pub(crate) over: CancellationToken,
 }
 
 /// A look at the shards between two steps.

@@ -30,7 +30,9 @@ impl Replicas {
     /// A new stream replaces an older one of the same replica.
     pub(crate) fn attach(&mut self, replica: ReplicaId, boot: BootId, stream: ReplicaStream) {
         let info = ReplicaInfo { replica: replica.clone(), boot, draining: false };
-        self.attached.insert(replica, Attached { stream, info });
+        if let Some(older) = self.attached.insert(replica, Attached { stream, info }) {
+            older.stream.over.cancel();
+        }
     }
 
     /// A stream has ended. Whether the replica is without one now.
@@ -55,6 +57,7 @@ impl Replicas {
         let Some(attached) = self.attached.get(replica) else { return };
         if attached.stream.to_replica.try_send(message).is_err() {
             tracing::warn!(%replica, "a replica does not read its stream; it is detached");
+            attached.stream.over.cancel();
             self.attached.remove(replica);
         }
     }

@@ -46,6 +46,10 @@ pub fn now() -> Timestamp {
     Timestamp::from_millis(since.as_millis() as u64)
 }
 
+pub fn days_ago(days: u64) -> Timestamp {
+    Timestamp::from_millis(now().as_millis() - days * 24 * 3_600_000)
+}
+
 pub fn media() -> MediaDescription {
     MediaDescription {
         holder: Holder::Node,
@@ -507,6 +511,20 @@ impl Replica {
         *n += 1;
         let n = *n;
         self.send(leg, tenant, n, kind).await;
+    }
+
+    /// Sends unless the owner has closed the stream.
+    pub async fn try_signal(&mut self, leg: LegId, kind: LegSignalKind) -> bool {
+        let n = self.sent.entry(leg).or_default();
+        *n += 1;
+        let tenant = TenantId::new("demo").unwrap();
+        let signal = LegSignal { boot: self.boot, leg, tenant, n: *n, at: now(), kind };
+        self.link.to_owner.send(ReplicaMessage::Signal(signal)).await.is_ok()
+    }
+
+    /// Whether the owner reads no more from this stream.
+    pub fn is_cut_off(&self) -> bool {
+        self.link.to_owner.is_closed()
     }
 
     pub async fn call(&mut self, ids: &mut IdSource, tenant: &str, number: &str) -> LegId {
