@@ -39,7 +39,10 @@ pub(crate) async fn keep_attached(
                     return;
                 }
                 failures = if welcomed { 0 } else { failures + 1 };
-                tracing::warn!(welcomed, "the stream to call control is over");
+                // Said once, and not at every attempt of a long absence.
+                if failures <= 1 {
+                    tracing::warn!(welcomed, "the stream to call control is over; attaching again");
+                }
             }
             failed => {
                 failures += 1;
@@ -74,6 +77,8 @@ async fn converse(link: ReplicaLink, to_agent: &mpsc::Sender<LinkEvent>) -> bool
             break;
         }
         next = tokio::select! {
+            // What the owner said before it went away still counts.
+            biased;
             message = from_owner.recv() => message,
             () = to_owner.closed() => None,
             () = to_agent.closed() => None,

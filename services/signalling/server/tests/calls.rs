@@ -165,6 +165,7 @@ async fn without_an_owner_new_calls_wait_but_phones_register_and_hang_up() {
     let mut owner = rig.attach().await;
     let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
     let (offered, ok) = answered(&mut owner, &mut phone, "c").await;
+    rig.until("acknowledged", || rig.telemetry.signalling.unacknowledged.get() == 0).await;
     rig.set_owner_present(false);
     drop(owner);
     rig.until("detached", || rig.telemetry.signalling.owner_attached.get() == 0).await;
