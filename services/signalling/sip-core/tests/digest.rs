@@ -65,7 +65,7 @@ impl Rig {
         }
     }
 
-    fn challenge(&mut self, now: Timestamp) -> [String; 2] {
+    fn challenge(&mut self, now: Timestamp) -> Vec<String> {
         self.authenticator.challenge(REALM, false, &mut self.tokens, now)
     }
 
@@ -185,4 +185,14 @@ fn nothing_secret_stands_in_debug_forms() {
         format!("{credentials:?} {parsed:?} {:?} {:?}", rig.stored, ha1(Algorithm::Md5, "icm1001", "r", "p"));
     let hash = rig.stored.sha256.as_ref().map(Ha1::as_hex).unwrap();
     assert!(!shown.contains("icm1001") && !shown.contains(hash), "{shown}");
+}
+
+#[test]
+fn what_is_not_offered_is_not_taken() {
+    let config = AuthConfig { algorithms: vec![Algorithm::Md5], ..AuthConfig::default() };
+    let authenticator = Authenticator::new(config, &[7; 32]);
+    let offered =
+        authenticator.challenge(REALM, false, &mut Tokens::seeded([1; 32]), Timestamp::from_millis(1));
+    assert_eq!(offered.len(), 1);
+    assert!(offered[0].contains("algorithm=MD5"), "{offered:?}");
 }
