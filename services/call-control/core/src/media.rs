@@ -144,7 +144,8 @@ impl Shard {
         if let Ok(MediaReply::Updated { local }) = &answer {
             self.control(leg.leg).passing.local = Some(local.clone());
         }
-        if std::mem::take(&mut self.control(leg.leg).passing.reoffered) {
+        // The answer to an offer of ours may still be under way when the phone offers something itself.
+        if !is_answer && std::mem::take(&mut self.control(leg.leg).passing.reoffered) {
             let media = match answer {
                 Ok(MediaReply::Updated { local }) => Some(local),
                 _ => None,

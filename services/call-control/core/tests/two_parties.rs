@@ -145,3 +145,17 @@ fn a_caller_without_an_offer_is_made_one() {
     let served = office.serve();
     assert!(matches!(served[0], MediaRequest::UpdateLeg { is_answer: true, .. }), "{served:?}");
 }
+
+#[test]
+fn a_phone_that_answers_and_offers_at_once_is_connected() {
+    let mut office = Office::new();
+    let caller = office.call(office.to_user(1));
+    let callee = office.others(caller)[0];
+    office.signal(callee, LegSignalKind::Answered { media: Some(media()) });
+    office.signal(callee, LegSignalKind::Reoffered { media: Some(media()) });
+    office.serve();
+    assert_eq!(
+        (office.leg(caller).peer, office.kinds(callee).last()),
+        (Some(callee), Some(&"reoffer taken"))
+    );
+}
