@@ -112,19 +112,6 @@ impl CallControl {
         drop(finished.wait_for(|finished| *finished).await);
     }
 
-    /// Waits until no call is live.
-    pub async fn idle(&self) {
-        loop {
-            let live = |shards: &[&Shard]| {
-                shards.iter().any(|shard| shard.fold().calls().any(|call| call.ended.is_none()))
-            };
-            match self.look(live).await {
-                Some(true) => tokio::time::sleep(Duration::from_millis(100)).await,
-                Some(false) | None => return,
-            }
-        }
-    }
-
     /// Looks at the shards between two steps; none when the owner has stopped.
     pub(crate) async fn look<T: Send + 'static>(
         &self,
