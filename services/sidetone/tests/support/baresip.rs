@@ -1,12 +1,14 @@
 //! A real telephone: baresip as a child process, with a tone for a voice and a file for an ear.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sidetone_dsp::goertzel::tone_level_dbov;
+
+use super::process::{free_port, free_ports};
 
 /// What a phone is given.
 pub struct Setup<'a> {
@@ -39,10 +41,10 @@ impl Baresip {
     /// Starts a phone; it registers and answers every call.
     pub fn start(setup: &Setup<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let sip_port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let control = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // It takes the port after its SIP port too, for TLS.
+        let (sip_port, control, rtp) = (free_ports(2), free_port(), free_ports(20).next_multiple_of(2));
         write_voice(&folder.path().join("voice.wav"), setup.tone_hz);
-        std::fs::write(folder.path().join("config"), config(folder.path(), sip_port, control)).unwrap();
+        std::fs::write(folder.path().join("config"), config(folder.path(), sip_port, control, rtp)).unwrap();
         std::fs::write(folder.path().join("accounts"), account(setup)).unwrap();
         std::fs::write(folder.path().join("contacts"), "").unwrap();
         std::fs::create_dir(folder.path().join("heard")).unwrap();
@@ -177,9 +179,8 @@ fn account(setup: &Setup<'_>) -> String {
     )
 }
 
-fn config(folder: &Path, sip_port: u16, control: u16) -> String {
+fn config(folder: &Path, sip_port: u16, control: u16, rtp: u16) -> String {
     let folder = folder.display();
-    let rtp = 40_000 + (sip_port % 500) * 20;
     format!(
         "poll_method epoll\nsip_listen 127.0.0.1:{sip_port}\nnet_interface 127.0.0.1\n\
          audio_source aufile,{folder}/voice.wav\naudio_player aubridge,null\naudio_alert aubridge,alert\n\

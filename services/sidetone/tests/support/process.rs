@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// The tenant of the tests: users 1001 to 1009 with the passwords `secret-1001` and so on, an echo number that is open, an
@@ -177,7 +178,7 @@ impl Installation {
             media = media_section(&folder, more_media),
             seed = seed() + more_seed,
         );
-        new.serve = Some(Process::start("serve", &folder, free_tcp(), &config));
+        new.serve = Some(Process::start("serve", &folder, free_address(), &config));
         new
     }
 
@@ -186,7 +187,7 @@ impl Installation {
         let mut new = Self::empty();
         let (sip, grpc) = (new.sip, new.grpc);
         let folder = new.folder.path().to_owned();
-        let push_grpc = free_tcp();
+        let push_grpc = free_address();
         let control = format!(
             "[grpc]\nbind = \"{grpc}\"\n[store]\npath = \"{}\"\n[peers]\npush = \"{push_grpc}\"\n{}",
             folder.join("store").display(),
@@ -194,21 +195,21 @@ impl Installation {
         );
         let peers = format!("[store]\nkind = \"remote\"\n[peers]\ncall_control = \"{grpc}\"\n");
         let own = |address: SocketAddr| format!("[grpc]\nbind = \"{address}\"\n");
-        let media = format!("{}{peers}{}", own(free_tcp()), media_section(&folder, ""));
-        let signalling = format!("{}{peers}{}", own(free_tcp()), signalling_section(sip));
+        let media = format!("{}{peers}{}", own(free_address()), media_section(&folder, ""));
+        let signalling = format!("{}{peers}{}", own(free_address()), signalling_section(sip));
         let push = format!("{}{peers}", own(push_grpc));
-        new.call_control = Some(Process::start("call-control", &folder, free_tcp(), &control));
-        new.push = Some(Process::start("push", &folder, free_tcp(), &push));
-        new.media = Some(Process::start("media", &folder, free_tcp(), &media));
-        new.signalling = Some(Process::start("signalling", &folder, free_tcp(), &signalling));
+        new.call_control = Some(Process::start("call-control", &folder, free_address(), &control));
+        new.push = Some(Process::start("push", &folder, free_address(), &push));
+        new.media = Some(Process::start("media", &folder, free_address(), &media));
+        new.signalling = Some(Process::start("signalling", &folder, free_address(), &signalling));
         new
     }
 
     fn empty() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
-            sip: free_sip(),
-            grpc: free_tcp(),
+            sip: free_address(),
+            grpc: free_address(),
             serve: None,
             signalling: None,
             call_control: None,
@@ -301,18 +302,32 @@ fn media_section(folder: &Path, more: &str) -> String {
     )
 }
 
-/// A free TCP port on loopback.
-pub fn free_tcp() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// A free port on loopback, for UDP and TCP.
+pub fn free_port() -> u16 {
+    free_ports(1)
 }
 
-/// A port that is free for both UDP and TCP.
-fn free_sip() -> SocketAddr {
+/// The first of so many ports in a row that are free for UDP and TCP.
+///
+/// They lie below the range from which the system gives ports to whoever asks for any: nobody takes them in between.
+pub fn free_ports(count: u16) -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 10_240;
+    const SPAN: u16 = 20_000;
+    let own = (std::process::id() % u32::from(SPAN)) as u16;
     loop {
-        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = udp.local_addr().unwrap();
-        if TcpListener::bind(address).is_ok() {
-            return address;
+        let place = NEXT.fetch_add(count, Ordering::Relaxed);
+        let first = FIRST + ((u32::from(own) + u32::from(place)) % u32::from(SPAN)) as u16;
+        let free = |port: u16| {
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
+        };
+        if (first..first + count).all(free) {
+            return first;
         }
     }
+}
+
+fn free_address() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
 }
