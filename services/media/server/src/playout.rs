@@ -8,9 +8,11 @@ use sidetone_dsp::{Law, g711};
 pub(crate) const FRAME: usize = 160;
 /// Capacity in samples: 256 ms, and a power of two so that a timestamp is a place.
 const CAPACITY: usize = 2048;
-/// How far ahead of its turn a packet is wanted to come, in samples: at first, and at most.
+/// How far ahead of its turn a packet is wanted to come, in samples: at first, and how much may come to it.
 const TARGET: i32 = 320;
 const TARGET_MAX: i32 = 1280;
+/// Packets whose timestamps are remembered.
+const RECENT: usize = 32;
 /// A packet that comes this much too late begins a new stretch rather than widening the delay.
 const RESTART: i32 = 1600;
 /// Packets over which the smallest headroom is looked for before delay is given up.
@@ -29,6 +31,13 @@ pub(crate) struct Playout {
     empty_ticks: u32,
     headroom_min: i32,
     window: u32,
+    /// Delay beyond the first target, in samples.
+    extra: i32,
+    /// A timestamp far from all others, that the next packet may confirm.
+    jump: Option<u32>,
+    /// Timestamps of the last packets: a copy must neither be heard again nor widen the delay.
+    recent: [Option<u32>; RECENT],
+    recent_at: usize,
 }
 
 impl Playout {
@@ -41,6 +50,10 @@ impl Playout {
             empty_ticks: 0,
             headroom_min: i32::MAX,
             window: 0,
+            extra: 0,
+            jump: None,
+            recent: [None; RECENT],
+            recent_at: 0,
         }
     }
 
@@ -51,28 +64,59 @@ impl Playout {
         self.plc = Plc::new();
         self.headroom_min = i32::MAX;
         self.window = 0;
+        self.extra = 0;
+        self.jump = None;
+        self.recent = [None; RECENT];
     }
 
-    /// Puts a packet at its place; whether it can still be heard in whole.
+    /// Puts a packet at its place; whether it can still be heard in whole. A copy of one that came before changes nothing.
     pub(crate) fn push(&mut self, law: Law, timestamp: u32, payload: &[u8]) -> bool {
-        let length = payload.len() as i32;
+        if self.is_copy(timestamp) {
+            return true;
+        }
         let next = *self.next.get_or_insert(timestamp.wrapping_sub(TARGET as u32));
+        // As a difference of timestamps it is anywhere in 32 bits; only a near one is worth counting with.
         let mut headroom = timestamp.wrapping_sub(next) as i32;
-        let mut in_time = true;
-        if headroom < -RESTART || headroom + length > CAPACITY as i32 {
+        let near = i64::from(headroom) + payload.len() as i64 <= CAPACITY as i64 && headroom >= -RESTART;
+        if !near {
+            if !self.confirms_jump(timestamp) {
+                return false;
+            }
             self.clear();
             self.next = Some(timestamp.wrapping_sub(TARGET as u32));
             headroom = TARGET;
-        } else if headroom < 0 {
-            in_time = false;
-            // The network has become slower: wait longer from now on, as far as that is bearable.
-            let widened = next.wrapping_sub((-headroom + 80).min(TARGET_MAX) as u32);
-            headroom = timestamp.wrapping_sub(widened) as i32;
-            self.next = Some(widened);
         }
+        self.jump = None;
+        let in_time = headroom >= 0;
+        if !in_time {
+            // The network has become slower: wait longer from now on, as far as that is bearable.
+            let wider = (-headroom + 80).min(TARGET_MAX - self.extra).max(0);
+            self.extra += wider;
+            headroom += wider;
+            self.next = self.next.map(|next| next.wrapping_sub(wider as u32));
+        }
+        self.remember(timestamp);
         self.note_headroom(headroom);
-        self.write(law, timestamp, payload);
+        if headroom >= 0 {
+            self.write(law, timestamp, payload);
+        }
         in_time
+    }
+
+    /// Whether a packet with this timestamp was among the last ones.
+    fn is_copy(&self, timestamp: u32) -> bool {
+        self.recent.contains(&Some(timestamp))
+    }
+
+    fn remember(&mut self, timestamp: u32) {
+        self.recent[self.recent_at] = Some(timestamp);
+        self.recent_at = (self.recent_at + 1) % RECENT;
+    }
+
+    /// One packet far away may be a stray; a second one right behind it is where the sender is now.
+    fn confirms_jump(&mut self, timestamp: u32) -> bool {
+        let before = self.jump.replace(timestamp);
+        before.is_some_and(|before| (1..=CAPACITY as u32).contains(&timestamp.wrapping_sub(before)))
     }
 
     /// The next 20 ms; whether there was any sound to take. Gaps are concealed.
@@ -130,6 +174,7 @@ impl Playout {
                 self.filled[next.wrapping_add(n) as usize % CAPACITY] = false;
             }
             self.next = Some(next.wrapping_add(80));
+            self.extra = (self.extra - 80).max(0);
         }
         self.window = 0;
         self.headroom_min = i32::MAX;
@@ -180,7 +225,36 @@ mod tests {
         }
         assert!(!playout.push(Law::Mu, 160, &packet(160, 160)));
         assert!(playout.push(Law::Mu, 320, &packet(320, 160)));
-        assert!(playout.push(Law::Mu, 900_000, &packet(0, 160)), "a jump begins anew");
+    }
+
+    #[test]
+    fn a_stray_changes_nothing_and_a_jump_is_followed() {
+        let mut playout = Playout::new();
+        assert!(playout.push(Law::Mu, 0, &packet(0, 160)));
+        for stray in [900_000, u32::MAX / 2, u32::MAX - 5000] {
+            assert!(!playout.push(Law::Mu, stray, &packet(0, 160)), "a stray was taken");
+        }
+        assert!(playout.push(Law::Mu, 160, &packet(160, 160)), "the stream goes on");
+        assert!(!playout.push(Law::Mu, 500_000, &packet(0, 160)));
+        assert!(playout.push(Law::Mu, 500_160, &packet(0, 160)), "two in a row are a jump");
+    }
+
+    #[test]
+    fn the_delay_has_a_limit_and_copies_do_not_widen_it() {
+        let mut playout = Playout::new();
+        let mut frame = [0; FRAME];
+        playout.push(Law::Mu, 0, &packet(0, 160));
+        for _ in 0..6 {
+            playout.pull(&mut frame);
+            assert!(playout.push(Law::Mu, 0, &packet(0, 160)), "a copy counts as late");
+        }
+        assert_eq!(playout.extra, 0);
+        for n in 1..200u32 {
+            playout.push(Law::Mu, n * 160, &packet(n * 160, 160));
+            playout.pull(&mut frame);
+            playout.pull(&mut frame);
+        }
+        assert!(playout.extra <= TARGET_MAX, "{}", playout.extra);
     }
 
     #[test]

@@ -44,9 +44,12 @@ pub(super) async fn live(nodes: Arc<Nodes>, life: Arc<NodeLife>, lanes: Vec<Lane
             () = life.over.cancelled() => return,
         };
         life.reachable.store(false, Ordering::Relaxed);
-        // A watch that stood for a while starts the count anew.
+        // A watch that stood for a while starts the count anew; a node that does not even answer is not waited for.
         failures = if watched { 1 } else { failures + 1 };
         tokio::time::sleep(BETWEEN).await;
+        if !life.answers().await && !life.answers().await {
+            break;
+        }
     }
     tracing::warn!(node = %life.node, "a media node is gone");
     nodes.end(&life);

@@ -25,6 +25,8 @@ pub(crate) struct Digit {
 
 /// An event whose end was lost is over when nothing came of it for this long.
 const LOST_END_MS: u64 = 150;
+/// An event that began this much before the last one told is no late packet but another clock: 10 s at 8 kHz.
+const LATE: u32 = 80_000;
 const NAMES: &[u8; 16] = b"0123456789*#ABCD";
 
 impl Digits {
@@ -34,7 +36,7 @@ impl Digits {
         if self.told == Some(timestamp) || usize::from(event) >= NAMES.len() {
             return None;
         }
-        if self.told.is_some_and(|told| (timestamp.wrapping_sub(told) as i32) < 0) {
+        if self.told.is_some_and(|told| (1..LATE).contains(&told.wrapping_sub(timestamp))) {
             return None;
         }
         let duration = u16::from_be_bytes([high, low]);
@@ -91,6 +93,14 @@ mod tests {
         assert_eq!(digits.poll(10_000), None);
         assert_eq!(digits.handle(1, &[3], 0), None, "cut");
         assert_eq!(digits.handle(5000, &packet(16, true, 10), 0), None, "not a digit");
+    }
+
+    #[test]
+    fn a_clock_that_starts_anew_loses_no_digit() {
+        let mut digits = Digits::default();
+        assert!(digits.handle(4_000_000, &packet(1, true, 800), 0).is_some());
+        assert_eq!(digits.handle(3_999_000, &packet(2, true, 800), 100), None, "late");
+        assert_eq!(digits.handle(160, &packet(3, true, 800), 5000).unwrap().digit, b'3');
     }
 
     #[test]
