@@ -71,9 +71,13 @@ pub(crate) struct Caller {
     _phone: Option<Phone>,
 }
 
-/// The tone of one of `all` callers: whole Hz, so that a second of one has nothing of the others.
+/// The tone of one of `all` callers: whole Hz, so that a second of one has nothing of the others. As many as meet in a
+/// room take theirs from [`TONES`], spread over the band; more are never mixed, and need only differ.
 pub(crate) fn tone(caller: usize, all: usize) -> f32 {
-    let step = (SPAN_HZ / all.max(1)).clamp(1, 150);
+    if all <= TONES.len() {
+        return f32::from(TONES[caller * TONES.len() / all]);
+    }
+    let step = (SPAN_HZ / all).max(1);
     (LOWEST_HZ + caller * step % SPAN_HZ) as f32
 }
 
@@ -158,3 +162,41 @@ const LOWEST_HZ: usize = 400;
 const SPAN_HZ: usize = 2_900;
 const RING_MAX: Duration = Duration::from_secs(60);
 const HANG_UP_MAX: Duration = Duration::from_secs(5);
+
+/// Primes from 310 to 3,300 Hz, at least 15 Hz apart, none within 5 Hz of a multiple of another. Evenly spaced tones
+/// would not do: what a limiter makes of two of them (2a - b) lies on a third, and a caller seems to hear itself.
+#[rustfmt::skip]
+const TONES: [u16; 103] = [
+    419, 571, 709, 829, 857, 883, 929, 1019, 1061, 1097, 1129, 1163, 1187, 1217, 1283,
+    1303, 1321, 1361, 1381, 1427, 1451, 1471, 1493, 1553, 1579, 1601, 1621, 1669, 1699, 1723,
+    1741, 1759, 1789, 1811, 1831, 1847, 1873, 1889, 1913, 1933, 1951, 1973, 1993, 2011, 2029,
+    2053, 2069, 2089, 2113, 2143, 2161, 2179, 2203, 2221, 2251, 2273, 2293, 2311, 2341, 2357,
+    2383, 2399, 2423, 2441, 2459, 2477, 2503, 2521, 2539, 2557, 2593, 2617, 2633, 2659, 2677,
+    2693, 2713, 2731, 2753, 2777, 2803, 2819, 2843, 2861, 2887, 2909, 2927, 2953, 2971, 3001,
+    3023, 3049, 3067, 3089, 3121, 3137, 3169, 3191, 3209, 3229, 3253, 3271, 3299,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_tone_is_near_another_or_a_multiple_of_it() {
+        for (n, &high) in TONES.iter().enumerate() {
+            assert!((310..=3_300).contains(&high) && (2..high).all(|divisor| high % divisor != 0), "{high}");
+            for &low in &TONES[..n] {
+                let beside = (high % low).min(low - high % low);
+                assert!(high - low >= 15 && beside > 5, "{low} and {high}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_caller_has_a_tone_of_its_own() {
+        for all in [1, 2, 4, 48, 100, TONES.len(), TONES.len() + 1, 200, 2_000] {
+            let tones: std::collections::BTreeSet<u32> = (0..all).map(|n| tone(n, all) as u32).collect();
+            assert_eq!(tones.len(), all);
+            assert!(tones.iter().all(|hz| (310..=3_300).contains(hz)));
+        }
+    }
+}
