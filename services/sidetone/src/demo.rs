@@ -13,8 +13,8 @@ use crate::serve::{Role, Running, start};
 /// What the demonstration is like.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
-    /// Callers that meet in the room, 2 to 100.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(2..=100))]
+    /// Callers that meet in the room, 2 to 70: with more, what the limiter makes of their tones reaches the ear's threshold.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(2..=70))]
     callers: u16,
     /// How long they stay, in seconds, 2 to 3600.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(2..=3600))]
