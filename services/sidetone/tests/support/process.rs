@@ -179,7 +179,16 @@ impl Installation {
             seed = seed() + more_seed,
         );
         new.serve = Some(Process::start("serve", &folder, free_address(), &config));
+        new.wait_for_media();
         new
+    }
+
+    /// Call control is ready before it has found the media node; a call in between is asked to come later (503).
+    fn wait_for_media(&self) {
+        self.wait_until("a media node is found", || {
+            let nodes = self.json(&["nodes"]);
+            nodes.as_array().unwrap().iter().any(|node| node["kind"] == "media" && node["state"] == "ready")
+        });
     }
 
     /// The four apart, over gRPC.
@@ -202,6 +211,7 @@ impl Installation {
         new.push = Some(Process::start("push", &folder, free_address(), &push));
         new.media = Some(Process::start("media", &folder, free_address(), &media));
         new.signalling = Some(Process::start("signalling", &folder, free_address(), &signalling));
+        new.wait_for_media();
         new
     }
 
