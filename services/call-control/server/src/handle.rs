@@ -112,6 +112,13 @@ impl CallControl {
         drop(finished.wait_for(|finished| *finished).await);
     }
 
+    /// Waits until a media node has been found and answers: before that, calls are refused for want of one.
+    pub async fn media_found(&self) {
+        while !self.shared.router.nodes.list().iter().any(|node| node.reachable) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Looks at the shards between two steps; none when the owner has stopped.
     pub(crate) async fn look<T: Send + 'static>(
         &self,

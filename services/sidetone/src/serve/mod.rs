@@ -46,6 +46,9 @@ pub(crate) enum Role {
     Push,
 }
 
+/// How long the media node of the same process may take to be found.
+const MEDIA_FOUND_MAX: Duration = Duration::from_secs(10);
+
 /// What every service of a process shares.
 struct Shared {
     settings: Settings,
@@ -126,6 +129,9 @@ async fn start_all(shared: &Shared, routes: &mut RoutesBuilder, running: &mut Ru
     };
     let push_service: Arc<PushService> = Arc::new(push.clone());
     let control = shared.start_call_control(routes, Arc::new(local), Some(push_service)).await?;
+    // Phones are let in when there is somebody to carry their media, so that not even the first call is refused.
+    let found = tokio::time::timeout(MEDIA_FOUND_MAX, control.media_found()).await;
+    found.context("call control does not find the media node of this process")?;
     running.signalling = Some(shared.start_signalling(routes, Arc::new(control.clone())).await?);
     running.call_control = Some(control);
     running.media = Some(media);
