@@ -15,6 +15,7 @@ mod cdr;
 mod clock;
 mod config;
 mod facts;
+mod follow;
 mod handle;
 mod nodes;
 mod owner;

@@ -247,3 +247,43 @@ pub(crate) async fn snapshot_holds(store: &Arc<dyn Store>, shard: ShardId) -> Op
     let pointer = store.get(&snapshot_key(shard)).await.ok()??;
     parse_pointer(&pointer.value).map(|(_, _, holds)| holds)
 }
+
+/// The newest snapshot of a shard.
+pub(crate) struct Snapshot {
+    /// The last entry of the log that it holds.
+    pub(crate) holds: Sequence,
+    /// Its records, in their order.
+    pub(crate) records: Vec<sidetone_store::Record>,
+}
+
+/// Reads the newest snapshot; none without one.
+///
+/// A newer one may take its place while it is read, and its records may be trimmed away: then that one is read.
+pub(crate) async fn snapshot(store: &Arc<dyn Store>, shard: ShardId) -> Result<Option<Snapshot>, StoreError> {
+    loop {
+        let Some(pointer) = store.get(&snapshot_key(shard)).await? else { return Ok(None) };
+        let Some((first, last, holds)) = parse_pointer(&pointer.value) else { return Ok(None) };
+        match read_through(store, &snapshot_stream(shard), first, last).await {
+            Ok(records) => return Ok(Some(Snapshot { holds, records })),
+            Err(StoreError::Trimmed { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn read_through(
+    store: &Arc<dyn Store>,
+    stream: &str,
+    first: Sequence,
+    last: Sequence,
+) -> Result<Vec<sidetone_store::Record>, StoreError> {
+    let mut records: Vec<sidetone_store::Record> = Vec::new();
+    let mut next = first;
+    while next <= last {
+        let page = store.read(stream, next, 1000).await?;
+        let Some(end) = page.last().map(|record| record.sequence) else { break };
+        records.extend(page.into_iter().filter(|record| record.sequence <= last));
+        next = Sequence(end.0 + 1);
+    }
+    Ok(records)
+}

@@ -4,6 +4,7 @@
 //! through the trait that is generated from their contract, either on the very object that serves it or on a client that
 //! implements it ([`RemoteMedia`], [`RemotePush`]).
 
+mod feed;
 mod media;
 mod push;
 
@@ -14,6 +15,7 @@ use sidetone_model::signal::{OwnerMessage, ReplicaMessage};
 use sidetone_proto::media::v1::NodeRegistration;
 use tokio::sync::mpsc;
 
+pub use feed::{FactFeed, Followed, RemoteFeed};
 pub use media::{GrpcMediaConnector, MediaService, RemoteMedia};
 pub use push::{PushService, RemotePush};
 
