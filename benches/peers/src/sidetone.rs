@@ -1,0 +1,117 @@
+//! Sidetone's media service alone, driven by its own contract as call control drives it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sidetone_proto::media::v1 as pb;
+use sidetone_proto::media::v1::media_client::MediaClient;
+use sidetone_proto::types::v1 as types;
+use tonic::transport::Channel;
+
+use crate::job::Job;
+use crate::process::Process;
+
+/// The media service, running.
+pub(crate) struct Sidetone {
+    pub(crate) process: Process,
+    client: MediaClient<Channel>,
+    folder: PathBuf,
+}
+
+const GRPC_PORT: u16 = 22_221;
+
+impl Sidetone {
+    pub(crate) async fn start(program: &Path, cpu: usize, legs: usize) -> anyhow::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("sidetone-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let config = folder.join("media.toml");
+        let path = |name: &str| folder.join(name).display().to_string();
+        let text = format!(
+            "[grpc]\nbind = \"127.0.0.1:{GRPC_PORT}\"\n[admin]\nbind = \"127.0.0.1:0\"\n\
+             [media]\nworkers = 1\nlegs_max = {}\nport_rest_s = 0\nprompts_dir = {:?}\nrecordings_dir = {:?}\n\
+             [[media.realms]]\nname = \"default\"\nbind_ip = \"127.0.0.1\"\nport_min = 23000\nport_max = 31999\n",
+            legs + 8,
+            path("prompts"),
+            path("recordings"),
+        );
+        std::fs::write(&config, text)?;
+        let arguments = ["media".to_owned(), "--config".to_owned(), config.display().to_string()];
+        let mut process = Process::start(program, &arguments, cpu)?;
+        let endpoint = Channel::from_shared(format!("http://127.0.0.1:{GRPC_PORT}"))?;
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            process.check()?;
+            if let Ok(channel) = endpoint.connect().await {
+                return Ok(Self { process, client: MediaClient::new(channel), folder });
+            }
+        }
+        anyhow::bail!("the media service does not answer")
+    }
+
+    pub(crate) async fn set_up(&mut self, job: Job, ours: &[SocketAddr]) -> anyhow::Result<Vec<SocketAddr>> {
+        let group = job.group(ours.len());
+        let mut addresses = Vec::new();
+        for (leg, address) in ours.iter().enumerate() {
+            let request = pb::CreateLegRequest {
+                leg_id: id(LEG, leg),
+                call_id: id(CALL, leg / group),
+                tenant: "bench".into(),
+                realm: String::new(),
+                remote: Some(describe(*address, job.is_a_law(leg))),
+                policy: Some(pb::ReceivePolicy {
+                    mode: pb::receive_policy::Mode::Strict.into(),
+                    signalling_ip: address.ip().to_string(),
+                }),
+                ..Default::default()
+            };
+            let created = self.client.create_leg(request).await?.into_inner();
+            let rtp = created.local.and_then(|local| local.rtp).context("a leg without an address")?;
+            addresses.push(SocketAddr::new(rtp.ip.parse()?, u16::try_from(rtp.port)?));
+            let to = if group == 2 {
+                // The second of a pair connects both.
+                (leg % 2 == 1).then(|| pb::connect_leg_request::To::PeerLegId(id(LEG, leg - 1)))
+            } else {
+                Some(pb::connect_leg_request::To::MixId(id(MIX, leg / group)))
+            };
+            if let Some(to) = to {
+                let request = pb::ConnectLegRequest { leg_id: id(LEG, leg), to: Some(to) };
+                self.client.connect_leg(request).await?;
+            }
+        }
+        Ok(addresses)
+    }
+}
+
+impl Drop for Sidetone {
+    fn drop(&mut self) {
+        // Left-overs in the folder for temporary files do no harm.
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+const LEG: u8 = 1;
+const CALL: u8 = 2;
+const MIX: u8 = 3;
+
+/// An id of the right form.
+fn id(kind: u8, number: usize) -> String {
+    format!("018f0000-0000-7000-80{kind:02x}-{number:012x}")
+}
+
+fn describe(address: SocketAddr, a_law: bool) -> types::MediaDescription {
+    let (payload_type, encoding) = if a_law { (8, "PCMA") } else { (0, "PCMU") };
+    types::MediaDescription {
+        rtp: Some(types::SocketAddress { ip: address.ip().to_string(), port: u32::from(address.port()) }),
+        formats: vec![types::Format {
+            payload_type,
+            encoding: encoding.into(),
+            clock_rate_hz: 8000,
+            channels: 1,
+            parameters: String::new(),
+        }],
+        ptime_ms: 20,
+        ..Default::default()
+    }
+}
