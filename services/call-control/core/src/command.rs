@@ -65,9 +65,9 @@ impl Shard {
                 self.hang_up(&view, now);
                 Ok(CommandSubject::Leg(*leg))
             }
-            CallCommandKind::StartRecording { call, stereo } => {
+            CallCommandKind::StartRecording { call, options } => {
                 self.own_call(tenant, *call)?;
-                Ok(CommandSubject::Recording(self.start_recording(*call, *stereo, now)?))
+                Ok(CommandSubject::Recording(self.start_recording(*call, options, now)?))
             }
             CallCommandKind::StopRecording { recording } => {
                 let own = self.fold.recording(*recording).is_some_and(|view| view.tenant == *tenant);
@@ -77,6 +77,7 @@ impl Shard {
                 self.stop_recording(*recording)?;
                 Ok(CommandSubject::Recording(*recording))
             }
+            _ => Err(CommandError::CapabilityMissing),
         }
     }
 
@@ -154,6 +155,9 @@ impl Shard {
                 dialled: to.0.into(),
                 destination: to.1.destination.clone(),
                 by_application: true,
+                anonymous: false,
+                open: false,
+                headers: Vec::new(),
             },
         );
     }

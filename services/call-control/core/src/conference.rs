@@ -61,8 +61,16 @@ impl Shard {
         }
         let Some((node, _)) = leg.node.clone() else { return };
         if !runs {
-            let started =
-                FactKind::RecordingStarted { recording, call: leg.call, node: node.clone(), stereo: false };
+            let started = FactKind::RecordingStarted {
+                recording,
+                call: leg.call,
+                node: node.clone(),
+                stereo: false,
+                format: Default::default(),
+                layout: Default::default(),
+                name: "".into(),
+                legs: Vec::new(),
+            };
             self.fact(&leg.tenant, now, started);
         }
         let legs: Vec<LegId> =

@@ -70,6 +70,9 @@ impl Shard {
     pub(crate) fn route(&mut self, leg: &LegView, routing: Routing, now: Timestamp) {
         match &routing.destination {
             None => self.end(leg, Termination::new(Cause::NotFound)),
+            Some(Destination::Voicemail(_) | Destination::Mailbox(_) | Destination::Assistant) => {
+                self.end(leg, Termination::new(Cause::Unavailable).with_text("no voicemail takes the call"));
+            }
             Some(Destination::Echo) => {
                 self.accept(leg, now);
                 self.connect(leg, Connection::Echo);

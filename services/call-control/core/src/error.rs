@@ -17,6 +17,9 @@ pub enum CommandError {
     /// No such recording.
     #[error("recording_id: no recording has this id")]
     NoSuchRecording,
+    /// The state of the call does not allow it now.
+    #[error("the state of the call does not allow this now")]
+    CapabilityMissing,
     /// The leg does not wait for an answer.
     #[error("the leg does not wait for a decision")]
     NotWaiting,
@@ -53,9 +56,11 @@ impl Classify for CommandError {
             Self::NoSuchCall | Self::NoSuchLeg | Self::NoSuchRecording | Self::ToLeadsNowhere => {
                 Class::NotFound
             }
-            Self::NotWaiting | Self::NotAnswered | Self::AlreadyRecording | Self::NotRecording => {
-                Class::FailedPrecondition
-            }
+            Self::CapabilityMissing
+            | Self::NotWaiting
+            | Self::NotAnswered
+            | Self::AlreadyRecording
+            | Self::NotRecording => Class::FailedPrecondition,
             Self::Unregistered => Class::FailedPrecondition,
             Self::FromIsNoUser => Class::Invalid,
             Self::NoMediaNode | Self::TooManyCalls => Class::Exhausted,
@@ -68,6 +73,7 @@ impl Classify for CommandError {
             Self::NoSuchCall => "no_such_call",
             Self::NoSuchLeg => "no_such_leg",
             Self::NoSuchRecording => "no_such_recording",
+            Self::CapabilityMissing => "capability_missing",
             Self::NotWaiting => "not_waiting",
             Self::NotAnswered => "not_answered",
             Self::AlreadyRecording => "already_recording",

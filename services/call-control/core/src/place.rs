@@ -1,5 +1,6 @@
 //! Calls that an application makes: one party is rung, and then connected to where the call is to go.
 
+use sidetone_model::call::LegCause;
 use sidetone_model::fact::FactKind;
 use sidetone_model::ids::{CallId, TenantId};
 use sidetone_model::party::{Destination, Party};
@@ -63,6 +64,8 @@ impl Shard {
                     replica: binding.replica.clone(),
                     boot: None,
                     sip_call_id: "".into(),
+                    cause: LegCause::Normal,
+                    by: None,
                 },
             );
             let passing = &mut self.control(leg).passing;

@@ -1,8 +1,10 @@
 //! Recordings: one start, and exactly one end.
 
+use sidetone_model::command::RecordingOptions;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{LegView, RecordingPhase};
 use sidetone_model::ids::{CallId, NodeId, RecordingId};
+use sidetone_model::media::Layout;
 use sidetone_model::termination::Termination;
 use sidetone_model::time::Timestamp;
 
@@ -54,7 +56,7 @@ impl Shard {
     pub(crate) fn start_recording(
         &mut self,
         call: CallId,
-        stereo: bool,
+        options: &RecordingOptions,
         now: Timestamp,
     ) -> Result<RecordingId, CommandError> {
         let running = |shard: &Self, id: &RecordingId| {
@@ -70,8 +72,20 @@ impl Shard {
         let (node, _) = first.node.clone().ok_or(CommandError::NotAnswered)?;
         let recording = self.ids.make(now);
         let tenant = first.tenant.clone();
-        self.fact(&tenant, now, FactKind::RecordingStarted { recording, call, node: node.clone(), stereo });
-        let legs = answered.iter().map(|leg| leg.leg).collect();
+        let stereo = options.layout == Layout::Stereo;
+        let started = FactKind::RecordingStarted {
+            recording,
+            call,
+            node: node.clone(),
+            stereo,
+            format: options.format,
+            layout: options.layout,
+            name: options.name.clone(),
+            legs: options.legs.clone(),
+        };
+        self.fact(&tenant, now, started);
+        let wanted = |leg: &&LegView| options.legs.is_empty() || options.legs.contains(&leg.leg);
+        let legs = answered.iter().filter(wanted).map(|leg| leg.leg).collect();
         self.ask_node(node, MediaRequest::StartRecording { recording, tenant, call, legs, stereo });
         Ok(recording)
     }

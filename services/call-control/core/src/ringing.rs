@@ -1,5 +1,6 @@
 //! Calling the devices of a user: every one is a leg; the first answer wins.
 
+use sidetone_model::call::LegCause;
 use sidetone_model::command::LegCommandKind;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{LegPhase, LegView};
@@ -70,6 +71,8 @@ impl Shard {
                 replica: binding.replica.clone(),
                 boot: None,
                 sip_call_id: "".into(),
+                cause: LegCause::Normal,
+                by: None,
             },
         );
     }

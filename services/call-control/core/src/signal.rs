@@ -1,5 +1,6 @@
 //! Signals of phones, by way of signalling.
 
+use sidetone_model::call::LegCause;
 use sidetone_model::command::LegCommandKind;
 use sidetone_model::fact::{FactKind, SignalCursor};
 use sidetone_model::fold::{LegPhase, LegView};
@@ -85,6 +86,9 @@ impl Shard {
                 dialled: offered.dialled.clone(),
                 destination: routing.destination.clone(),
                 by_application: false,
+                anonymous: false,
+                open: false,
+                headers: Vec::new(),
             },
         );
         self.fact(
@@ -98,6 +102,8 @@ impl Shard {
                 replica: replica.clone(),
                 boot: Some(signal.boot),
                 sip_call_id: offered.sip_call_id,
+                cause: LegCause::Normal,
+                by: None,
             },
         );
         let passing = &mut self.control(signal.leg).passing;

@@ -30,6 +30,9 @@ impl Shard {
             dialled: call.dialled.clone(),
             destination: call.destination.clone(),
             by_application: call.by_application,
+            anonymous: call.anonymous,
+            open: call.open,
+            headers: call.headers.clone(),
         };
         let fact = |at: Timestamp, kind: FactKind| Fact { tenant: call.tenant.clone(), at, kind };
         record.facts.push(fact(call.created_at, created));
@@ -76,9 +79,19 @@ impl Shard {
         let mut facts = Vec::new();
         for view in call.recordings.iter().filter_map(|recording| self.fold.recording(*recording)) {
             let (recording, node) = (view.recording, view.node.clone());
-            facts.push(FactKind::RecordingStarted { recording, call: call.call, node, stereo: view.stereo });
+            facts.push(FactKind::RecordingStarted {
+                recording,
+                call: call.call,
+                node,
+                stereo: view.stereo,
+                format: view.format,
+                layout: view.layout,
+                name: view.name.clone(),
+                legs: view.legs.clone(),
+            });
             match &view.phase {
                 RecordingPhase::Running => {}
+                RecordingPhase::Paused => facts.push(FactKind::RecordingPaused { recording }),
                 RecordingPhase::Finished { file, duration_ms, size_bytes } => {
                     let (file, duration_ms, size_bytes) = (file.clone(), *duration_ms, *size_bytes);
                     facts.push(FactKind::RecordingFinished { recording, file, duration_ms, size_bytes });
@@ -98,8 +111,12 @@ impl Shard {
             let mut push = |kind| {
                 record.facts.push(Fact { tenant: meeting.tenant.clone(), at: meeting.started_at, kind });
             };
-            let (room, node) = (meeting.room.clone(), meeting.node.clone());
-            push(FactKind::ConferenceStarted { conference, room, node });
+            let node = meeting.node.clone();
+            match (&meeting.room, meeting.call) {
+                (Some(room), _) => push(FactKind::ConferenceStarted { conference, room: room.clone(), node }),
+                (None, Some(call)) => push(FactKind::CallConferenced { call, conference, node }),
+                (None, None) => {}
+            }
             for leg in &meeting.participants {
                 push(FactKind::ParticipantJoined { conference, leg: *leg });
             }
@@ -121,6 +138,8 @@ fn leg_facts(view: &LegView) -> Vec<(Timestamp, FactKind)> {
             replica: view.replica.clone(),
             boot: view.boot,
             sip_call_id: view.sip_call_id.clone(),
+            cause: view.cause,
+            by: view.by,
         },
     )];
     if let Some((node, boot)) = &view.node {

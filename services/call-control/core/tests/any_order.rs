@@ -16,13 +16,15 @@ use sidetone_call_core::{
     NodeCandidate, RoomSettings, Routing, Shard, Step,
 };
 use sidetone_model::classify::Class;
-use sidetone_model::command::{CallCommand, CallCommandKind, LegCommand, LegCommandKind};
+use sidetone_model::command::{
+    CallCommand, CallCommandKind, LegCommand, LegCommandKind, PlaceOptions, RecordingOptions,
+};
 use sidetone_model::fact::{FactKind, FactRecord};
 use sidetone_model::fold::{LegPhase, LegView, RecordingPhase};
 use sidetone_model::ids::{
     BootId, IdSource, LegId, NodeId, RecordingId, ReplicaId, RoomId, TenantId, UserId,
 };
-use sidetone_model::media::{Direction, Encoding, Format, Holder, MediaDescription};
+use sidetone_model::media::{Direction, Encoding, Format, Holder, Layout, MediaDescription};
 use sidetone_model::party::{Binding, Destination, Flow, Party, Transport};
 use sidetone_model::signal::{HeldLeg, Hello, LegSignal, LegSignalKind, Offered};
 use sidetone_model::termination::{Cause, Termination};
@@ -68,6 +70,10 @@ fn media() -> MediaDescription {
         direction: Direction::SendRecv,
         ptime_ms: 20,
     }
+}
+
+fn stereo() -> RecordingOptions {
+    RecordingOptions { layout: Layout::Stereo, ..RecordingOptions::default() }
 }
 
 impl World {
@@ -335,7 +341,7 @@ impl World {
         let kind = match self.rng.random_range(0..6) {
             0 => call.map(|call| CallCommandKind::HangUpCall { call }),
             1 => leg.map(|leg| CallCommandKind::HangUpLeg { leg }),
-            2 => call.map(|call| CallCommandKind::StartRecording { call, stereo: true }),
+            2 => call.map(|call| CallCommandKind::StartRecording { call, options: stereo() }),
             3 => running.map(|recording| CallCommandKind::StopRecording { recording }),
             4 => waiting.map(|leg| CallCommandKind::Answer { leg, to: user, to_number: "200".into() }),
             _ => Some(CallCommandKind::Place {
@@ -343,6 +349,7 @@ impl World {
                 from_number: "100".into(),
                 to: user,
                 to_number: "200".into(),
+                options: PlaceOptions::default(),
             }),
         };
         let Some(kind) = kind else { return };

@@ -7,12 +7,13 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use sidetone_call_core::Routing;
 use sidetone_model::classify::{Class, Classify};
-use sidetone_model::command::{CallCommand, CallCommandKind};
+use sidetone_model::command::{CallCommand, CallCommandKind, PlaceOptions, RecordingOptions};
 use sidetone_model::fact::CommandSubject;
 use sidetone_model::fold::{
     CallView, ConferenceView, Fold, LegPhase, LegView, RecordingPhase, RecordingView,
 };
 use sidetone_model::ids::{CallId, ShardId, TenantId};
+use sidetone_model::media::Layout;
 use sidetone_model::party::Destination;
 use sidetone_model::time::Timestamp;
 use sidetone_model::wire;
@@ -157,6 +158,7 @@ impl CallControlApi for CallControl {
             from_number: request.from.clone().into(),
             to: to.destination.clone().unwrap_or(Destination::Wait),
             to_number: request.to.clone().into(),
+            options: PlaceOptions::default(),
         };
         let key = std::mem::take(&mut request.idempotency_key).into();
         self.command("place_call", CallCommand { tenant, key, kind }, &request, (from, to)).await
@@ -208,7 +210,9 @@ impl CallControlApi for CallControl {
         let mut request = request.into_inner();
         let tenant = tenant(&caller, &request.tenant)?;
         let call = parsed("call_id", &request.call_id)?;
-        let kind = CallCommandKind::StartRecording { call, stereo: request.stereo };
+        let layout = if request.stereo { Layout::Stereo } else { Layout::Mono };
+        let options = RecordingOptions { layout, ..RecordingOptions::default() };
+        let kind = CallCommandKind::StartRecording { call, options };
         let key = std::mem::take(&mut request.idempotency_key).into();
         self.command("start_recording", CallCommand { tenant, key, kind }, &request, Default::default()).await
     }
@@ -335,6 +339,8 @@ fn to_response(subject: CommandSubject) -> pb::CommandResponse {
         CommandSubject::Call(call) => Subject::CallId(call.to_string()),
         CommandSubject::Leg(leg) => Subject::LegId(leg.to_string()),
         CommandSubject::Recording(recording) => Subject::RecordingId(recording.to_string()),
+        CommandSubject::Playback(playback) => Subject::PlaybackId(playback.to_string()),
+        CommandSubject::Stream(stream) => Subject::StreamId(stream.to_string()),
     };
     pb::CommandResponse { subject: Some(subject) }
 }
@@ -396,7 +402,9 @@ fn recording_to_proto(view: &RecordingView) -> pb::Recording {
         ..pb::Recording::default()
     };
     match &view.phase {
-        RecordingPhase::Running => recording.set_state(pb::RecordingState::Running),
+        RecordingPhase::Running | RecordingPhase::Paused => {
+            recording.set_state(pb::RecordingState::Running);
+        }
         RecordingPhase::Failed(_) => recording.set_state(pb::RecordingState::Failed),
         RecordingPhase::Finished { file, duration_ms, size_bytes } => {
             recording.set_state(pb::RecordingState::Finished);
@@ -411,7 +419,7 @@ fn recording_to_proto(view: &RecordingView) -> pb::Recording {
 fn conference_to_proto(meeting: &ConferenceView, fold: &Fold) -> pb::Conference {
     pb::Conference {
         conference_id: meeting.conference.to_string(),
-        room: meeting.room.to_string(),
+        room: meeting.room.as_ref().map(ToString::to_string).unwrap_or_default(),
         node_id: meeting.node.to_string(),
         started_unix_ms: meeting.started_at.as_millis(),
         participants: meeting

@@ -1,7 +1,8 @@
 //! What is asked: of signalling for one leg, and of call control by applications.
 
-use crate::ids::{CallId, LegId, RecordingId, ReplicaId, TenantId};
-use crate::media::MediaDescription;
+use crate::call::{DeviceOf, Elsewhere, ExternalRef};
+use crate::ids::{CallId, DeviceId, LegId, PlaybackId, RecordingId, ReplicaId, StreamId, TenantId};
+use crate::media::{FileFormat, Layout, MediaDescription, Source};
 use crate::party::{Binding, Destination, Party};
 use crate::termination::Termination;
 
@@ -71,7 +72,54 @@ pub struct CallCommand {
     pub kind: CallCommandKind,
 }
 
+/// What there is to be known of a call that an application makes, beside its two ends.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PlaceOptions {
+    /// Only this device of the user is rung; none is all of them.
+    pub device: Option<DeviceId>,
+    /// The other side is not told who calls.
+    pub anonymous: bool,
+    /// The user's device is asked to take the call by itself.
+    pub auto_answer: bool,
+    /// The key under which the client knows the call.
+    pub external: Option<ExternalRef>,
+}
+
+/// A call, by either of its names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallName {
+    /// Ours.
+    Id(CallId),
+    /// The client's.
+    External(ExternalRef),
+}
+
+/// What to record, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecordingOptions {
+    /// What the file is made of.
+    pub format: FileFormat,
+    /// How the legs are laid out.
+    pub layout: Layout,
+    /// Whom; empty for everybody, also those who come later.
+    pub legs: Vec<LegId>,
+    /// The name that the client wants for it; empty for none.
+    pub name: Box<str>,
+}
+
+/// Who hears a playback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// Everybody in a call.
+    Call(CallId),
+    /// One leg.
+    Leg(LegId),
+}
+
 /// What an application can ask for.
+///
+/// A command that the state of its call does not allow is refused and changes nothing. What is allowed now is told by
+/// [`crate::fold::Fold::capabilities`], and by nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallCommandKind {
     /// Make a call: ring `from` first; when it answers, connect it to `to`.
@@ -84,6 +132,8 @@ pub enum CallCommandKind {
         to: Destination,
         /// The number dialled for `to`.
         to_number: Box<str>,
+        /// What else there is to know.
+        options: PlaceOptions,
     },
     /// Answer a waiting leg and connect it.
     Answer {
@@ -93,6 +143,170 @@ pub enum CallCommandKind {
         to: Destination,
         /// The number of `to`.
         to_number: Box<str>,
+    },
+    /// A phone that rings is asked to take the call (RFC 3265, Event: talk).
+    AnswerRinging {
+        /// The leg that rings.
+        leg: LegId,
+    },
+    /// The user at whom it rings does not want the call: all the user's devices stop.
+    Reject {
+        /// A leg of the user that rings.
+        leg: LegId,
+    },
+    /// A call that rings is sent on.
+    Redirect {
+        /// A leg that rings.
+        leg: LegId,
+        /// Where to.
+        to: Elsewhere,
+    },
+    /// The caller chooses the voicemail of whoever does not answer.
+    Overflow {
+        /// The caller's leg.
+        leg: LegId,
+    },
+    /// Put on hold whoever a leg talks with.
+    Hold {
+        /// The leg that will be the holder.
+        leg: LegId,
+    },
+    /// Talk again.
+    Retrieve {
+        /// The holder.
+        leg: LegId,
+    },
+    /// Hold, and call somebody else from the same device.
+    Enquire {
+        /// The leg that talks or holds.
+        leg: LegId,
+        /// The number to call.
+        to_number: Box<str>,
+        /// It is not told who calls.
+        anonymous: bool,
+    },
+    /// Of two calls of one device hold the one and talk in the other.
+    Alternate {
+        /// The leg that talks.
+        active: LegId,
+        /// The leg that holds.
+        held: LegId,
+    },
+    /// End a call of a device and talk again in the one that it holds.
+    Reconnect {
+        /// The leg to end.
+        active: LegId,
+        /// The leg that holds.
+        held: LegId,
+    },
+    /// Make one conversation of two calls of a device.
+    Merge {
+        /// The leg that talks, and stays.
+        active: LegId,
+        /// The leg that holds.
+        held: LegId,
+    },
+    /// Connect the two others with each other.
+    TransferAttended {
+        /// The leg that talks, or waits while it rings.
+        active: LegId,
+        /// The leg that holds.
+        held: LegId,
+    },
+    /// Pass a call on without asking.
+    TransferBlind {
+        /// The leg of whoever passes it on.
+        leg: LegId,
+        /// The number to call.
+        to_number: Box<str>,
+        /// It is not told who calls.
+        anonymous: bool,
+    },
+    /// Ask somebody into a conversation.
+    AddParticipant {
+        /// The leg of whoever asks.
+        leg: LegId,
+        /// The number to call.
+        to_number: Box<str>,
+    },
+    /// Somebody has to go.
+    DropParticipant {
+        /// Who.
+        leg: LegId,
+        /// By whom, where it is a participant.
+        by: Option<LegId>,
+    },
+    /// Put a participant aside.
+    HoldParticipant {
+        /// Who.
+        leg: LegId,
+        /// By whom, where it is a participant.
+        by: Option<LegId>,
+    },
+    /// Let a participant in again.
+    RetrieveParticipant {
+        /// Who.
+        leg: LegId,
+    },
+    /// Leave a conference; the others go on.
+    DropMe {
+        /// Who leaves.
+        leg: LegId,
+    },
+    /// Go on with another device: it rings, and when it answers, takes over.
+    SwitchDevice {
+        /// The leg that talks.
+        leg: LegId,
+        /// The other device of the same user.
+        device: DeviceId,
+    },
+    /// Another device of the same user joins.
+    AddDevice {
+        /// The leg that talks.
+        leg: LegId,
+        /// The other device of the same user.
+        device: DeviceId,
+    },
+    /// Take a call that rings at somebody else.
+    PickUp {
+        /// The leg that rings.
+        leg: LegId,
+        /// Who takes it.
+        by: DeviceOf,
+    },
+    /// Break into a conversation.
+    Intrude {
+        /// The call.
+        call: CallId,
+        /// Who breaks in.
+        by: DeviceOf,
+    },
+    /// Call a number into a conversation, which is begun if it is not there.
+    Join {
+        /// The conversation.
+        call: CallName,
+        /// Where the number leads.
+        to: Destination,
+        /// The number.
+        to_number: Box<str>,
+        /// As whom it is called.
+        from_number: Box<str>,
+    },
+    /// Let through, or not, what a leg says and hears.
+    SetAudio {
+        /// The leg.
+        leg: LegId,
+        /// The others do not hear it.
+        muted: bool,
+        /// It does not hear the others.
+        deafened: bool,
+    },
+    /// Send digits to the far end.
+    SendDigits {
+        /// The leg.
+        leg: LegId,
+        /// 1 to 64 out of `0-9 * # A-D`.
+        digits: Box<str>,
     },
     /// End a whole call.
     HangUpCall {
@@ -104,16 +318,61 @@ pub enum CallCommandKind {
         /// The leg.
         leg: LegId,
     },
-    /// Record a call, mixed to one channel or with one side per channel.
+    /// Record a call.
     StartRecording {
         /// The call.
         call: CallId,
-        /// Caller left, everybody else right, instead of mono.
-        stereo: bool,
+        /// What and how.
+        options: RecordingOptions,
     },
     /// End a recording; its file is ready when the "finished" fact says so.
     StopRecording {
         /// The recording.
         recording: RecordingId,
+    },
+    /// Leave out of a recording what is said from now on.
+    PauseRecording {
+        /// The recording.
+        recording: RecordingId,
+    },
+    /// Take in again what is said.
+    ResumeRecording {
+        /// The recording.
+        recording: RecordingId,
+    },
+    /// Play something.
+    Play {
+        /// To whom.
+        to: Audience,
+        /// What, one after the other; 1 to 32.
+        sources: Vec<Source>,
+        /// How often; 0 is for ever.
+        repeat: u32,
+    },
+    /// End one playback, or all of an audience.
+    StopPlay {
+        /// Whose.
+        to: Audience,
+        /// Which; none is all.
+        playback: Option<PlaybackId>,
+    },
+    /// Let people outside listen to a call.
+    StartStream {
+        /// The call.
+        call: CallId,
+        /// Of what the stream is made.
+        format: FileFormat,
+    },
+    /// No longer.
+    StopStream {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// Name a call.
+    AddExternalRef {
+        /// The call.
+        call: CallId,
+        /// The client's key for it.
+        external: ExternalRef,
     },
 }

@@ -3,9 +3,13 @@
 //! One command's or signal's facts are one record. A record is appended with the number of the last one it has
 //! seen, so that two writers can never both succeed.
 
+use crate::call::{DivertCause, ExternalRef, HeldBy, LegCause, MoveCause, PlaybackEnd};
 use crate::command::LegCommand;
-use crate::ids::{BootId, CallId, ConferenceId, LegId, NodeId, RecordingId, ReplicaId, RoomId, TenantId};
-use crate::media::Direction;
+use crate::ids::{
+    BootId, CallId, ConferenceId, DeviceId, LegId, NodeId, PlaybackId, RecordingId, ReplicaId, RoomId,
+    StreamId, TenantId, UserId,
+};
+use crate::media::{Direction, FileFormat, Layout, Source};
 use crate::party::{Destination, Party};
 use crate::termination::Termination;
 use crate::time::Timestamp;
@@ -59,6 +63,10 @@ pub enum CommandSubject {
     Leg(LegId),
     /// A recording.
     Recording(RecordingId),
+    /// A playback.
+    Playback(PlaybackId),
+    /// A live stream.
+    Stream(StreamId),
 }
 
 /// One thing that happened.
@@ -87,6 +95,28 @@ pub enum FactKind {
         destination: Option<Destination>,
         /// Made through the API rather than by a phone.
         by_application: bool,
+        /// Whoever began it wants not to be named to the other side.
+        anonymous: bool,
+        /// A conversation that a lone party does not end: people are asked in one by one.
+        open: bool,
+        /// Headers of the INVITE that others may want: X-, P-, Diversion, Subject; in their order.
+        headers: Vec<(Box<str>, Box<str>)>,
+    },
+    /// Only in snapshots, behind a call's legs: what legs said of it that have gone to other calls since.
+    CallRestated {
+        /// The call.
+        call: CallId,
+        /// When its first leg was answered.
+        answered_at: Option<Timestamp>,
+        /// Who took the place of a party last.
+        diverted_to: Option<Party>,
+    },
+    /// A client named a call. Its key leads to the call until that ends.
+    ExternalRefAdded {
+        /// The call.
+        call: CallId,
+        /// The key.
+        external: ExternalRef,
     },
     /// A leg joined a call. It is not answered yet.
     LegCreated {
@@ -104,6 +134,10 @@ pub enum FactKind {
         boot: Option<BootId>,
         /// The SIP Call-ID where known.
         sip_call_id: Box<str>,
+        /// Why it came to the call.
+        cause: LegCause,
+        /// The leg that caused it, where `cause` names one.
+        by: Option<LegId>,
     },
     /// A media node holds the leg's media.
     LegMediaAllocated {
@@ -136,6 +170,52 @@ pub enum FactKind {
         /// As the far end describes itself now.
         direction: Direction,
     },
+    /// The leg put whoever it talks with on hold. In a conference the others go on without it.
+    LegHeld {
+        /// The holder.
+        leg: LegId,
+        /// On whose wish.
+        by: HeldBy,
+    },
+    /// The holder talks again.
+    LegRetrieved {
+        /// The holder.
+        leg: LegId,
+    },
+    /// What an application lets through of a leg's sound.
+    LegAudioChanged {
+        /// The leg.
+        leg: LegId,
+        /// The others do not hear it.
+        muted: bool,
+        /// It does not hear the others.
+        deafened: bool,
+    },
+    /// The leg talks to a machine: an echo, an announcement, a voicemail.
+    LegServed {
+        /// The leg.
+        leg: LegId,
+        /// By what.
+        by: Destination,
+    },
+    /// The leg goes on in another call.
+    LegMoved {
+        /// The leg.
+        leg: LegId,
+        /// The call that it leaves.
+        from: CallId,
+        /// The call that it joins.
+        to: CallId,
+        /// Why.
+        cause: MoveCause,
+    },
+    /// Digits were sent to the far end.
+    LegDigitsSent {
+        /// The leg.
+        leg: LegId,
+        /// Out of `0-9 * # A-D`.
+        digits: Box<str>,
+    },
     /// A digit was pressed.
     LegDigit {
         /// The leg.
@@ -161,6 +241,26 @@ pub enum FactKind {
         /// The other.
         b: LegId,
     },
+    /// A party of the call was replaced: from now on `to` is meant. Before anything is done about it.
+    CallDiverted {
+        /// The call.
+        call: CallId,
+        /// The leg of whoever is replaced: of several that ring, the first.
+        leg: LegId,
+        /// Why.
+        cause: DivertCause,
+        /// Who takes the place.
+        to: Party,
+    },
+    /// A call has so many parties that they are mixed; a conference in no room.
+    CallConferenced {
+        /// The call.
+        call: CallId,
+        /// The meeting.
+        conference: ConferenceId,
+        /// The media node that mixes it.
+        node: NodeId,
+    },
     /// A room came to life.
     ConferenceStarted {
         /// The meeting.
@@ -184,7 +284,19 @@ pub enum FactKind {
         /// The leg.
         leg: LegId,
     },
-    /// The last participant left.
+    /// Somebody put a participant aside: it neither hears nor is heard.
+    ParticipantHeld {
+        /// Who is put aside.
+        leg: LegId,
+        /// Who did it, if it was a participant.
+        by: Option<LegId>,
+    },
+    /// A participant is let in again.
+    ParticipantRetrieved {
+        /// Who.
+        leg: LegId,
+    },
+    /// The last participant left, or two are left and talk without a mix.
     ConferenceEnded {
         /// The meeting.
         conference: ConferenceId,
@@ -199,6 +311,24 @@ pub enum FactKind {
         node: NodeId,
         /// Two channels instead of one.
         stereo: bool,
+        /// What the file is made of.
+        format: FileFormat,
+        /// How the legs are laid out; `stereo` says the same in the words of release 0.1.
+        layout: Layout,
+        /// The name that a client wants for it; empty for none.
+        name: Box<str>,
+        /// Whom it records; empty for everybody in the call.
+        legs: Vec<LegId>,
+    },
+    /// A recording leaves out what is said from now on.
+    RecordingPaused {
+        /// The recording.
+        recording: RecordingId,
+    },
+    /// It takes in again what is said.
+    RecordingResumed {
+        /// The recording.
+        recording: RecordingId,
     },
     /// A recording is complete. Exactly one of this and [`FactKind::RecordingFailed`] follows every start.
     RecordingFinished {
@@ -217,6 +347,49 @@ pub enum FactKind {
         recording: RecordingId,
         /// Why.
         termination: Termination,
+    },
+    /// Something is played into a call.
+    PlaybackStarted {
+        /// The playback.
+        playback: PlaybackId,
+        /// The call.
+        call: CallId,
+        /// The one leg that hears it; none for everybody.
+        leg: Option<LegId>,
+        /// What: the first of a playlist.
+        source: Source,
+    },
+    /// Exactly one follows every start.
+    PlaybackFinished {
+        /// The playback.
+        playback: PlaybackId,
+        /// How it ended.
+        end: PlaybackEnd,
+    },
+    /// A call can be listened to from outside.
+    StreamStarted {
+        /// The stream.
+        stream: StreamId,
+        /// The call.
+        call: CallId,
+        /// Of what it is made.
+        format: FileFormat,
+        /// Where it is made.
+        node: NodeId,
+    },
+    /// Exactly one follows every start.
+    StreamStopped {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// A device came into reach, or went out of it.
+    DeviceStateChanged {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        device: DeviceId,
+        /// Whether it can be reached.
+        in_service: bool,
     },
     /// The call is over: none of its legs is left.
     CallEnded {

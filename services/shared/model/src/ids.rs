@@ -93,6 +93,10 @@ uuid_ids! {
     ConferenceId,
     /// One recording, from start to its one "finished" or "failed" fact.
     RecordingId,
+    /// One prompt or playlist, from its start to its one end.
+    PlaybackId,
+    /// One live stream of a call to listeners outside.
+    StreamId,
     /// One wake-up of one device.
     PushId,
     /// One life of one process. A new one is made at every start, so that a restart can be told from a stall.

@@ -8,6 +8,7 @@
 //! turns every type into its protocol-buffer form and back, and is the only place that does.
 #![forbid(unsafe_code)]
 
+pub mod call;
 pub mod classify;
 pub mod command;
 pub mod fact;

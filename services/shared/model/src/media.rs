@@ -142,3 +142,38 @@ impl MediaDescription {
         self.formats.iter().find(|f| f.encoding.is_audio())
     }
 }
+
+/// Something that can be played.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A prompt of the media nodes, by its name without an ending.
+    Prompt(Box<str>),
+    /// A file that the media node fetches, within its limits.
+    Url(Box<str>),
+}
+
+/// What a recording's file is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum FileFormat {
+    /// PCM of 16 bits.
+    #[default]
+    Wav,
+    /// MPEG-1 layer III.
+    Mp3,
+    /// Opus in Ogg (RFC 7845).
+    OggOpus,
+    /// FLAC (RFC 9639).
+    Flac,
+}
+
+/// How the legs of a recording are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Layout {
+    /// Everybody in one channel.
+    #[default]
+    Mono,
+    /// The first leg left, everybody else right.
+    Stereo,
+    /// A file for every leg.
+    TrackPerLeg,
+}

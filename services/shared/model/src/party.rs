@@ -35,6 +35,12 @@ pub enum Destination {
     },
     /// The leg stays unanswered until an application answers it or the caller gives up.
     Wait,
+    /// A user's voicemail: greets, beeps and records.
+    Voicemail(UserId),
+    /// A user listens to the own voicemail.
+    Mailbox(UserId),
+    /// Whatever the tenant has set for calls that nobody takes.
+    Assistant,
 }
 
 /// One registered contact, as call control needs it to reach the device (RFC 3261, section 10; RFC 5626).

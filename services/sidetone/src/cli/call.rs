@@ -43,6 +43,8 @@ pub(crate) fn done(response: &CommandResponse) -> String {
         Some(Subject::CallId(id)) => format!("call {id}"),
         Some(Subject::LegId(id)) => format!("leg {id}"),
         Some(Subject::RecordingId(id)) => format!("recording {id}"),
+        Some(Subject::PlaybackId(id)) => format!("playback {id}"),
+        Some(Subject::StreamId(id)) => format!("stream {id}"),
         None => "done".to_owned(),
     }
 }

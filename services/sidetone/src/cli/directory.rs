@@ -266,6 +266,9 @@ fn leads_to(destination: Option<&Destination>) -> String {
         Some(Kind::Echo(_)) => "echo".to_owned(),
         Some(Kind::Announcement(announcement)) => format!("announcement {}", announcement.prompt),
         Some(Kind::Wait(_)) => "wait".to_owned(),
+        Some(Kind::Voicemail(user)) => format!("voicemail of {user}"),
+        Some(Kind::Mailbox(user)) => format!("mailbox of {user}"),
+        Some(Kind::Assistant(_)) => "assistant".to_owned(),
         None => "nowhere".to_owned(),
     }
 }

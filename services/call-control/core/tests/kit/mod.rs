@@ -14,13 +14,15 @@ use sidetone_call_core::{
     MediaRequest, NodeCandidate, RoomSettings, Routing, Shard, Step,
 };
 use sidetone_model::classify::Class;
-use sidetone_model::command::{CallCommand, CallCommandKind, LegCommand, LegCommandKind};
+use sidetone_model::command::{
+    CallCommand, CallCommandKind, LegCommand, LegCommandKind, PlaceOptions, RecordingOptions,
+};
 use sidetone_model::fact::{CommandSubject, FactKind, FactRecord};
 use sidetone_model::fold::{LegPhase, LegView, RecordingPhase};
 use sidetone_model::ids::{
     BootId, CallId, IdSource, LegId, NodeId, RecordingId, ReplicaId, RoomId, TenantId, UserId,
 };
-use sidetone_model::media::{Direction, Encoding, Format, Holder, MediaDescription};
+use sidetone_model::media::{Direction, Encoding, Format, Holder, Layout, MediaDescription};
 use sidetone_model::party::{Binding, Destination, Flow, Party, Transport};
 use sidetone_model::signal::{HeldLeg, Hello, LegSignal, LegSignalKind, Offered};
 use sidetone_model::termination::{Cause, Termination};
@@ -51,6 +53,10 @@ pub fn media() -> MediaDescription {
         direction: Direction::SendRecv,
         ptime_ms: 20,
     }
+}
+
+pub fn stereo() -> RecordingOptions {
+    RecordingOptions { layout: Layout::Stereo, ..RecordingOptions::default() }
 }
 
 pub fn held(leg: LegId) -> HeldMedia {
@@ -218,6 +224,7 @@ impl Office {
             from_number: "bob".into(),
             to: target,
             to_number: "200".into(),
+            options: PlaceOptions::default(),
         };
         let Ok(CommandSubject::Call(call)) = self.ask("place", kind, user, to) else { panic!("not placed") };
         self.serve();
@@ -300,7 +307,7 @@ impl Office {
 
     pub fn start_recording(&mut self, leg: LegId) -> RecordingId {
         let call = self.leg(leg).call;
-        let kind = CallCommandKind::StartRecording { call, stereo: true };
+        let kind = CallCommandKind::StartRecording { call, options: stereo() };
         let subject = self.ask("record", kind, Routing::default(), Routing::default());
         let Ok(CommandSubject::Recording(recording)) = subject else { panic!("{subject:?}") };
         recording

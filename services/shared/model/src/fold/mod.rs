@@ -3,16 +3,23 @@
 //! [`Fold`] is the state that a log folds to. Call control decides on it, lists are answered from it, and CDRs are made
 //! from it; replaying the log gives it again, to the last field.
 
+mod apply;
+mod capabilities;
 mod cdr;
 mod views;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+pub use capabilities::{Capabilities, Capability};
 pub use cdr::{Cdr, CdrKind};
-pub use views::{CallView, ConferenceView, LegPhase, LegView, RecordingPhase, RecordingView};
+pub use views::{
+    CallView, ConferenceView, LegPhase, LegView, PlaybackView, RecordingPhase, RecordingView, StreamView,
+};
 
-use crate::fact::{Fact, FactKind};
-use crate::ids::{CallId, ConferenceId, LegId, RecordingId, RoomId, TenantId};
+use crate::call::ExternalRef;
+use crate::ids::{
+    CallId, ConferenceId, DeviceId, LegId, PlaybackId, RecordingId, RoomId, StreamId, TenantId, UserId,
+};
 use crate::time::Timestamp;
 
 /// What a log says about calls, now.
@@ -22,194 +29,18 @@ pub struct Fold {
     legs: BTreeMap<LegId, LegView>,
     conferences: BTreeMap<ConferenceId, ConferenceView>,
     recordings: BTreeMap<RecordingId, RecordingView>,
+    playbacks: BTreeMap<PlaybackId, PlaybackView>,
+    streams: BTreeMap<StreamId, StreamView>,
+    /// Devices of which it was ever told whether they can be reached.
+    devices: BTreeMap<(TenantId, UserId, DeviceId), bool>,
+    // What follows is only found faster by it.
+    live_calls: BTreeMap<TenantId, u32>,
+    rooms: BTreeMap<(TenantId, RoomId), ConferenceId>,
+    externals: BTreeMap<(TenantId, ExternalRef), CallId>,
+    users: BTreeMap<(TenantId, UserId), BTreeSet<LegId>>,
 }
 
 impl Fold {
-    /// Takes a fact in. A fact about something unknown changes nothing: its beginning has been forgotten.
-    pub fn apply(&mut self, fact: &Fact) {
-        let at = fact.at;
-        match &fact.kind {
-            FactKind::CallCreated { .. } | FactKind::CallEnded { .. } => self.apply_to_call(fact),
-            FactKind::LegsBridged { a, b, .. } => {
-                self.with_leg(*a, |leg| leg.peer = Some(*b));
-                self.with_leg(*b, |leg| leg.peer = Some(*a));
-            }
-            FactKind::LegAnswered { leg } => self.answered(*leg, at),
-            FactKind::LegEnded { leg, .. } => {
-                let peer = self.legs.get(leg).and_then(|leg| leg.peer);
-                if let Some(peer) = peer {
-                    self.with_leg(peer, |leg| leg.peer = None);
-                }
-                self.apply_to_leg(fact);
-            }
-            FactKind::ConferenceStarted { .. }
-            | FactKind::ParticipantJoined { .. }
-            | FactKind::ParticipantLeft { .. }
-            | FactKind::ConferenceEnded { .. } => self.apply_to_conference(fact),
-            FactKind::RecordingStarted { .. }
-            | FactKind::RecordingFinished { .. }
-            | FactKind::RecordingFailed { .. } => self.apply_to_recording(fact),
-            FactKind::LegCreated { .. }
-            | FactKind::LegMediaAllocated { .. }
-            | FactKind::LegRinging { .. }
-            | FactKind::LegWaiting { .. }
-            | FactKind::LegDirectionChanged { .. }
-            | FactKind::LegDigit { .. } => self.apply_to_leg(fact),
-        }
-    }
-
-    fn apply_to_call(&mut self, fact: &Fact) {
-        match &fact.kind {
-            FactKind::CallCreated { call, from, dialled, destination, by_application } => {
-                let view = CallView {
-                    call: *call,
-                    tenant: fact.tenant.clone(),
-                    from: from.clone(),
-                    dialled: dialled.clone(),
-                    destination: destination.clone(),
-                    by_application: *by_application,
-                    created_at: fact.at,
-                    answered_at: None,
-                    ended: None,
-                    legs: Vec::new(),
-                    recordings: Vec::new(),
-                };
-                self.calls.insert(*call, view);
-            }
-            FactKind::CallEnded { call, termination } => {
-                if let Some(view) = self.calls.get_mut(call) {
-                    view.ended = Some((fact.at, termination.clone()));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn answered(&mut self, leg: LegId, at: Timestamp) {
-        self.with_leg(leg, |leg| {
-            leg.phase = LegPhase::Answered;
-            leg.answered_at.get_or_insert(at);
-        });
-        let call = self.legs.get(&leg).map(|leg| leg.call);
-        if let Some(call) = call.and_then(|call| self.calls.get_mut(&call)) {
-            call.answered_at.get_or_insert(at);
-        }
-    }
-
-    fn apply_to_leg(&mut self, fact: &Fact) {
-        match &fact.kind {
-            FactKind::LegCreated { leg, call, party, incoming, replica, boot, sip_call_id } => {
-                let view = LegView {
-                    leg: *leg,
-                    call: *call,
-                    tenant: fact.tenant.clone(),
-                    party: party.clone(),
-                    incoming: *incoming,
-                    replica: replica.clone(),
-                    boot: *boot,
-                    sip_call_id: sip_call_id.clone(),
-                    node: None,
-                    phase: LegPhase::SettingUp,
-                    direction: Default::default(),
-                    peer: None,
-                    conference: None,
-                    created_at: fact.at,
-                    answered_at: None,
-                    ended: None,
-                };
-                self.legs.insert(*leg, view);
-                if let Some(call) = self.calls.get_mut(call) {
-                    call.legs.push(*leg);
-                }
-            }
-            FactKind::LegMediaAllocated { leg, node, boot } => {
-                self.with_leg(*leg, |leg| leg.node = Some((node.clone(), *boot)));
-            }
-            FactKind::LegRinging { leg } => self.with_leg(*leg, |leg| leg.phase = LegPhase::Ringing),
-            FactKind::LegWaiting { leg } => self.with_leg(*leg, |leg| leg.phase = LegPhase::Waiting),
-            FactKind::LegDirectionChanged { leg, direction } => {
-                self.with_leg(*leg, |leg| leg.direction = *direction);
-            }
-            FactKind::LegEnded { leg, termination } => self.with_leg(*leg, |leg| {
-                leg.phase = LegPhase::Ended;
-                leg.peer = None;
-                leg.ended = Some((fact.at, termination.clone()));
-            }),
-            _ => {}
-        }
-    }
-
-    fn apply_to_conference(&mut self, fact: &Fact) {
-        match &fact.kind {
-            FactKind::ConferenceStarted { conference, room, node } => {
-                let view = ConferenceView {
-                    conference: *conference,
-                    tenant: fact.tenant.clone(),
-                    room: room.clone(),
-                    node: node.clone(),
-                    started_at: fact.at,
-                    participants: Vec::new(),
-                };
-                self.conferences.insert(*conference, view);
-            }
-            FactKind::ParticipantJoined { conference, leg } => {
-                if let Some(view) = self.conferences.get_mut(conference) {
-                    view.participants.push(*leg);
-                }
-                self.with_leg(*leg, |leg| leg.conference = Some(*conference));
-            }
-            FactKind::ParticipantLeft { conference, leg } => {
-                if let Some(view) = self.conferences.get_mut(conference) {
-                    view.participants.retain(|participant| participant != leg);
-                }
-                self.with_leg(*leg, |leg| leg.conference = None);
-            }
-            FactKind::ConferenceEnded { conference } => {
-                self.conferences.remove(conference);
-            }
-            _ => {}
-        }
-    }
-
-    fn apply_to_recording(&mut self, fact: &Fact) {
-        match &fact.kind {
-            FactKind::RecordingStarted { recording, call, node, stereo } => {
-                let view = RecordingView {
-                    recording: *recording,
-                    call: *call,
-                    tenant: fact.tenant.clone(),
-                    node: node.clone(),
-                    stereo: *stereo,
-                    phase: RecordingPhase::Running,
-                };
-                self.recordings.insert(*recording, view);
-                if let Some(call) = self.calls.get_mut(call) {
-                    call.recordings.push(*recording);
-                }
-            }
-            FactKind::RecordingFinished { recording, file, duration_ms, size_bytes } => {
-                let (file, duration_ms, size_bytes) = (file.clone(), *duration_ms, *size_bytes);
-                self.with_recording(*recording, RecordingPhase::Finished { file, duration_ms, size_bytes });
-            }
-            FactKind::RecordingFailed { recording, termination } => {
-                self.with_recording(*recording, RecordingPhase::Failed(termination.clone()));
-            }
-            _ => {}
-        }
-    }
-
-    fn with_leg(&mut self, leg: LegId, change: impl FnOnce(&mut LegView)) {
-        if let Some(view) = self.legs.get_mut(&leg) {
-            change(view);
-        }
-    }
-
-    fn with_recording(&mut self, recording: RecordingId, phase: RecordingPhase) {
-        if let Some(view) = self.recordings.get_mut(&recording) {
-            view.phase = phase;
-        }
-    }
-
     /// Forgets the calls that ended before `before`, with their legs and recordings. Deterministic: the same cut on the
     /// same fold leaves the same.
     pub fn forget_ended(&mut self, before: Timestamp) {
@@ -223,11 +54,13 @@ impl Fold {
         for call in over.into_iter().filter_map(|call| self.calls.remove(&call)) {
             call.legs.iter().for_each(|leg| drop(self.legs.remove(leg)));
             call.recordings.iter().for_each(|recording| drop(self.recordings.remove(recording)));
+            call.playbacks.iter().for_each(|playback| drop(self.playbacks.remove(playback)));
+            call.streams.iter().for_each(|stream| drop(self.streams.remove(stream)));
         }
     }
 
     fn is_running(&self, recording: RecordingId) -> bool {
-        self.recordings.get(&recording).is_some_and(|view| view.phase == RecordingPhase::Running)
+        self.recordings.get(&recording).is_some_and(RecordingView::is_running)
     }
 
     /// One call, live or ended and not yet forgotten.
@@ -268,7 +101,7 @@ impl Fold {
 
     /// The meeting in a room, if there is one.
     pub fn conference_in(&self, tenant: &TenantId, room: &RoomId) -> Option<&ConferenceView> {
-        self.conferences.values().find(|view| view.tenant == *tenant && view.room == *room)
+        self.conferences.get(self.rooms.get(&(tenant.clone(), room.clone()))?)
     }
 
     /// One recording.
@@ -279,5 +112,41 @@ impl Fold {
     /// Every recording.
     pub fn recordings(&self) -> impl Iterator<Item = &RecordingView> {
         self.recordings.values()
+    }
+
+    /// How many calls of a tenant have not ended.
+    pub fn live_calls_of(&self, tenant: &TenantId) -> u32 {
+        self.live_calls.get(tenant).copied().unwrap_or(0)
+    }
+
+    /// The live call that a client knows by this key.
+    pub fn call_by_external(&self, tenant: &TenantId, external: &ExternalRef) -> Option<&CallView> {
+        self.calls.get(self.externals.get(&(tenant.clone(), external.clone()))?)
+    }
+
+    /// The live legs of a user, in the order of their ids.
+    pub fn live_legs_of(&self, tenant: &TenantId, user: &UserId) -> impl Iterator<Item = &LegView> {
+        let legs = self.users.get(&(tenant.clone(), user.clone()));
+        legs.into_iter().flatten().filter_map(|leg| self.legs.get(leg))
+    }
+
+    /// Something that is being played.
+    pub fn playback(&self, playback: PlaybackId) -> Option<&PlaybackView> {
+        self.playbacks.get(&playback)
+    }
+
+    /// A call that can be listened to.
+    pub fn stream(&self, stream: StreamId) -> Option<&StreamView> {
+        self.streams.get(&stream)
+    }
+
+    /// Whether a device can be reached; none when it was never told.
+    pub fn is_in_service(&self, tenant: &TenantId, user: &UserId, device: &DeviceId) -> Option<bool> {
+        self.devices.get(&(tenant.clone(), user.clone(), device.clone())).copied()
+    }
+
+    /// Every device of which it was told whether it can be reached.
+    pub fn devices(&self) -> impl Iterator<Item = (&TenantId, &UserId, &DeviceId, bool)> {
+        self.devices.iter().map(|((tenant, user, device), here)| (tenant, user, device, *here))
     }
 }

@@ -1,7 +1,11 @@
 //! What a fold holds.
 
-use crate::ids::{BootId, CallId, ConferenceId, LegId, NodeId, RecordingId, ReplicaId, RoomId, TenantId};
-use crate::media::Direction;
+use crate::call::{ExternalRef, HeldBy, LegCause};
+use crate::ids::{
+    BootId, CallId, ConferenceId, LegId, NodeId, PlaybackId, RecordingId, ReplicaId, RoomId, StreamId,
+    TenantId,
+};
+use crate::media::{Direction, FileFormat, Layout, Source};
 use crate::party::{Destination, Party};
 use crate::termination::Termination;
 use crate::time::Timestamp;
@@ -21,16 +25,32 @@ pub struct CallView {
     pub destination: Option<Destination>,
     /// Made through the API.
     pub by_application: bool,
+    /// Whoever began it is not to be named to the other side.
+    pub anonymous: bool,
+    /// A lone party does not end it.
+    pub open: bool,
+    /// Headers of the INVITE.
+    pub headers: Vec<(Box<str>, Box<str>)>,
+    /// The names that clients gave it.
+    pub externals: Vec<ExternalRef>,
+    /// Who is meant since the last time that a party was replaced.
+    pub diverted_to: Option<Party>,
+    /// The mix of its parties, while they are more than two.
+    pub conference: Option<ConferenceId>,
     /// When it began.
     pub created_at: Timestamp,
     /// When its first leg was answered.
     pub answered_at: Option<Timestamp>,
     /// When and why it ended.
     pub ended: Option<(Timestamp, Termination)>,
-    /// All its legs, in the order in which they joined.
+    /// All its legs, in the order in which they joined; those that went to another call are there.
     pub legs: Vec<LegId>,
     /// All its recordings.
     pub recordings: Vec<RecordingId>,
+    /// What is being played into it.
+    pub playbacks: Vec<PlaybackId>,
+    /// The streams that come out of it.
+    pub streams: Vec<StreamId>,
 }
 
 /// How far a leg is.
@@ -61,6 +81,10 @@ pub struct LegView {
     pub party: Party,
     /// A phone called us.
     pub incoming: bool,
+    /// Why it came to the call.
+    pub cause: LegCause,
+    /// The leg that caused it.
+    pub by: Option<LegId>,
     /// The signalling replica that holds it.
     pub replica: ReplicaId,
     /// That replica's life, where known.
@@ -77,6 +101,16 @@ pub struct LegView {
     pub peer: Option<LegId>,
     /// The meeting it is in.
     pub conference: Option<ConferenceId>,
+    /// The machine that it talks to.
+    pub served_by: Option<Destination>,
+    /// It holds whoever it talks with, on whose wish.
+    pub held: Option<HeldBy>,
+    /// Somebody put it aside.
+    pub put_aside: bool,
+    /// The others do not hear it.
+    pub muted: bool,
+    /// It does not hear the others.
+    pub deafened: bool,
     /// When it began.
     pub created_at: Timestamp,
     /// When it was answered.
@@ -104,8 +138,10 @@ pub struct ConferenceView {
     pub conference: ConferenceId,
     /// Whose.
     pub tenant: TenantId,
-    /// The room.
-    pub room: RoomId,
+    /// The room; none for the mix of a call.
+    pub room: Option<RoomId>,
+    /// The call whose parties are mixed; none for a room.
+    pub call: Option<CallId>,
     /// The media node that mixes it.
     pub node: NodeId,
     /// When the first came in.
@@ -119,6 +155,8 @@ pub struct ConferenceView {
 pub enum RecordingPhase {
     /// It runs.
     Running,
+    /// It runs, and leaves out what is said.
+    Paused,
     /// It is complete.
     Finished {
         /// Relative to the node's recording folder.
@@ -145,6 +183,55 @@ pub struct RecordingView {
     pub node: NodeId,
     /// Two channels.
     pub stereo: bool,
+    /// What the file is made of.
+    pub format: FileFormat,
+    /// How the legs are laid out.
+    pub layout: Layout,
+    /// The client's name for it.
+    pub name: Box<str>,
+    /// Whom it records; empty for everybody.
+    pub legs: Vec<LegId>,
     /// How far it is.
     pub phase: RecordingPhase,
+}
+
+impl RecordingView {
+    /// Whether its end is still to come.
+    pub fn is_running(&self) -> bool {
+        matches!(self.phase, RecordingPhase::Running | RecordingPhase::Paused)
+    }
+}
+
+/// Something that is being played.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlaybackView {
+    /// Its id.
+    pub playback: PlaybackId,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Into which call.
+    pub call: CallId,
+    /// The one leg that hears it; none for everybody.
+    pub leg: Option<LegId>,
+    /// What.
+    pub source: Source,
+    /// Since when.
+    pub started_at: Timestamp,
+}
+
+/// A call that can be listened to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamView {
+    /// Its id.
+    pub stream: StreamId,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which call.
+    pub call: CallId,
+    /// Of what it is made.
+    pub format: FileFormat,
+    /// Where.
+    pub node: NodeId,
+    /// Since when.
+    pub started_at: Timestamp,
 }

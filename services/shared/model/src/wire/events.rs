@@ -2,9 +2,11 @@
 
 use prost::Message as _;
 use sidetone_proto::events::v1 as pb;
-use sidetone_proto::types::v1 as types;
 
-use super::{WireError, digit, enumeration, id, kind, message, optional_id, optional_text};
+use super::{
+    WireError, digit, enumeration, headers_in, headers_out, id, kind, message, number, optional_id,
+    optional_text,
+};
 use crate::fact::{CommandSubject, CompletedCommand, Fact, FactKind, FactRecord, SignalCursor};
 use crate::time::Timestamp;
 
@@ -90,6 +92,8 @@ impl From<&CompletedCommand> for pb::CompletedCommand {
                 CommandSubject::Call(call) => Subject::CallId(call.to_string()),
                 CommandSubject::Leg(leg) => Subject::LegId(leg.to_string()),
                 CommandSubject::Recording(recording) => Subject::RecordingId(recording.to_string()),
+                CommandSubject::Playback(playback) => Subject::PlaybackId(playback.to_string()),
+                CommandSubject::Stream(stream) => Subject::StreamId(stream.to_string()),
             }),
         }
     }
@@ -113,6 +117,8 @@ impl TryFrom<pb::CompletedCommand> for CompletedCommand {
                 Subject::RecordingId(it) => {
                     CommandSubject::Recording(id("CompletedCommand.recording_id", &it)?)
                 }
+                Subject::PlaybackId(it) => CommandSubject::Playback(id("CompletedCommand.playback_id", &it)?),
+                Subject::StreamId(it) => CommandSubject::Stream(id("CompletedCommand.stream_id", &it)?),
             },
         })
     }
@@ -173,10 +179,18 @@ macro_rules! facts {
     (@in message $value:expr, $field:expr) => { message($field, $value)? };
     (@out optional_message $value:ident) => { $value.as_ref().map(Into::into) };
     (@in optional_message $value:expr, $field:expr) => { $value.map(TryInto::try_into).transpose()? };
+    (@out optional_time $value:ident) => { $value.map(Timestamp::as_millis) };
+    (@in optional_time $value:expr, $field:expr) => { $value.map(Timestamp::from_millis) };
     (@out digit $value:ident) => { $value.to_string() };
     (@in digit $value:expr, $field:expr) => { digit($field, &$value)? };
-    (@out direction $value:ident) => { types::Direction::from(*$value).into() };
-    (@in direction $value:expr, $field:expr) => { enumeration($field, $value)? };
+    (@out one_of $value:ident) => { number(*$value) };
+    (@in one_of $value:expr, $field:expr) => { enumeration($field, $value)? };
+    (@out headers $value:ident) => { headers_out($value) };
+    (@in headers $value:expr, $field:expr) => { headers_in($value) };
+    (@out ids $value:ident) => { $value.iter().map(ToString::to_string).collect() };
+    (@in ids $value:expr, $field:expr) => {
+        $value.iter().map(|it| id($field, it)).collect::<Result<_, _>>()?
+    };
 }
 
 facts! {
@@ -186,7 +200,16 @@ facts! {
         dialled: dialled as text,
         destination: destination as optional_message,
         by_application: by_application as plain,
+        anonymous: anonymous as plain,
+        open: open as plain,
+        headers: headers as headers,
     }
+    CallRestated {
+        call: call_id as id,
+        answered_at: answered_unix_ms as optional_time,
+        diverted_to: diverted_to as optional_message,
+    }
+    ExternalRefAdded { call: call_id as id, external: external as message }
     LegCreated {
         leg: leg_id as id,
         call: call_id as id,
@@ -195,25 +218,43 @@ facts! {
         replica: replica_id as id,
         boot: boot_id as optional_id,
         sip_call_id: sip_call_id as text,
+        cause: cause as one_of,
+        by: by_leg_id as optional_id,
     }
     LegMediaAllocated { leg: leg_id as id, node: node_id as id, boot: boot_id as id }
     LegRinging { leg: leg_id as id }
     LegWaiting { leg: leg_id as id }
     LegAnswered { leg: leg_id as id }
-    LegDirectionChanged { leg: leg_id as id, direction: direction as direction }
+    LegDirectionChanged { leg: leg_id as id, direction: direction as one_of }
     LegDigit { leg: leg_id as id, digit: digit as digit, duration_ms: duration_ms as plain }
+    LegHeld { leg: leg_id as id, by: by as one_of }
+    LegRetrieved { leg: leg_id as id }
+    LegAudioChanged { leg: leg_id as id, muted: muted as plain, deafened: deafened as plain }
+    LegServed { leg: leg_id as id, by: by as message }
+    LegMoved { leg: leg_id as id, from: from_call_id as id, to: to_call_id as id, cause: cause as one_of }
+    LegDigitsSent { leg: leg_id as id, digits: digits as text }
     LegEnded { leg: leg_id as id, termination: termination as message }
     LegsBridged { call: call_id as id, a: leg_a_id as id, b: leg_b_id as id }
+    CallDiverted { call: call_id as id, leg: leg_id as id, cause: cause as one_of, to: to as message }
+    CallConferenced { call: call_id as id, conference: conference_id as id, node: node_id as id }
     ConferenceStarted { conference: conference_id as id, room: room as id, node: node_id as id }
     ParticipantJoined { conference: conference_id as id, leg: leg_id as id }
     ParticipantLeft { conference: conference_id as id, leg: leg_id as id }
+    ParticipantHeld { leg: leg_id as id, by: by_leg_id as optional_id }
+    ParticipantRetrieved { leg: leg_id as id }
     ConferenceEnded { conference: conference_id as id }
     RecordingStarted {
         recording: recording_id as id,
         call: call_id as id,
         node: node_id as id,
         stereo: stereo as plain,
+        format: format as one_of,
+        layout: layout as one_of,
+        name: name as text,
+        legs: leg_ids as ids,
     }
+    RecordingPaused { recording: recording_id as id }
+    RecordingResumed { recording: recording_id as id }
     RecordingFinished {
         recording: recording_id as id,
         file: file as text,
@@ -221,5 +262,15 @@ facts! {
         size_bytes: size_bytes as plain,
     }
     RecordingFailed { recording: recording_id as id, termination: termination as message }
+    PlaybackStarted {
+        playback: playback_id as id,
+        call: call_id as id,
+        leg: leg_id as optional_id,
+        source: source as message,
+    }
+    PlaybackFinished { playback: playback_id as id, end: end as one_of }
+    StreamStarted { stream: stream_id as id, call: call_id as id, format: format as one_of, node: node_id as id }
+    StreamStopped { stream: stream_id as id }
+    DeviceStateChanged { user: user as id, device: device as id, in_service: in_service as plain }
     CallEnded { call: call_id as id, termination: termination as message }
 }

@@ -16,7 +16,7 @@ mod types;
 use std::str::FromStr;
 
 pub use events::{decode_batch, encode_batch};
-pub use types::{Enumeration, enumeration, socket_addr, socket_address};
+pub use types::{Enumeration, enumeration, number, socket_addr, socket_address};
 
 use crate::classify::{Class, Classify};
 use crate::ids::IdError;
@@ -113,6 +113,21 @@ where
 /// A `oneof` that must be set to something known.
 fn kind<K>(field: &'static str, value: Option<K>) -> Result<K, WireError> {
     value.ok_or(WireError::UnknownKind { field })
+}
+
+/// Headers as they stand in a message.
+fn headers_out(headers: &[(Box<str>, Box<str>)]) -> Vec<sidetone_proto::types::v1::Header> {
+    headers
+        .iter()
+        .map(|(name, value)| sidetone_proto::types::v1::Header {
+            name: name.as_ref().into(),
+            value: value.as_ref().into(),
+        })
+        .collect()
+}
+
+fn headers_in(headers: Vec<sidetone_proto::types::v1::Header>) -> Vec<(Box<str>, Box<str>)> {
+    headers.into_iter().map(|header| (header.name.into(), header.value.into())).collect()
 }
 
 /// One of `0-9 * # A-D`: the digits of RFC 4733, section 3.2.

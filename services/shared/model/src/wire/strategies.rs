@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use proptest::option::of;
 use proptest::prelude::*;
 
+use crate::call::*;
 use crate::command::*;
 use crate::fact::*;
 use crate::ids::*;
@@ -93,6 +94,9 @@ pub(crate) fn destination() -> impl Strategy<Value = Destination> {
         Just(Destination::Echo),
         (text(), any::<u32>()).prop_map(|(prompt, repeat)| Destination::Announcement { prompt, repeat }),
         Just(Destination::Wait),
+        name().prop_map(Destination::Voicemail),
+        name().prop_map(Destination::Mailbox),
+        Just(Destination::Assistant),
     ]
 }
 
@@ -186,17 +190,13 @@ pub(crate) fn facts() -> Vec<BoxedStrategy<FactKind>> {
     use FactKind::*;
     let leg = || uuid::<LegId>();
     vec![
-        (uuid(), party(), text(), of(destination()), any::<bool>())
-            .prop_map(|(call, from, dialled, destination, by_application)| CallCreated {
-                call,
-                from,
-                dialled,
-                destination,
-                by_application,
+        (uuid(), party(), text(), of(destination()), any::<[bool; 3]>(), headers())
+            .prop_map(|(call, from, dialled, destination, [by_application, anonymous, open], headers)| {
+                CallCreated { call, from, dialled, destination, by_application, anonymous, open, headers }
             })
             .boxed(),
-        (leg(), uuid(), party(), any::<bool>(), name(), of(uuid()), text())
-            .prop_map(|(leg, call, party, incoming, replica, boot, sip_call_id)| LegCreated {
+        (leg(), uuid(), party(), any::<bool>(), name(), of(uuid()), text(), (leg_cause(), of(leg())))
+            .prop_map(|(leg, call, party, incoming, replica, boot, sip_call_id, (cause, by))| LegCreated {
                 leg,
                 call,
                 party,
@@ -204,6 +204,8 @@ pub(crate) fn facts() -> Vec<BoxedStrategy<FactKind>> {
                 replica,
                 boot,
                 sip_call_id,
+                cause,
+                by,
             })
             .boxed(),
         (leg(), name(), uuid()).prop_map(|(leg, node, boot)| LegMediaAllocated { leg, node, boot }).boxed(),
@@ -222,8 +224,17 @@ pub(crate) fn facts() -> Vec<BoxedStrategy<FactKind>> {
         (uuid(), leg()).prop_map(|(conference, leg)| ParticipantJoined { conference, leg }).boxed(),
         (uuid(), leg()).prop_map(|(conference, leg)| ParticipantLeft { conference, leg }).boxed(),
         uuid().prop_map(|conference| ConferenceEnded { conference }).boxed(),
-        (uuid(), uuid(), name(), any::<bool>())
-            .prop_map(|(recording, call, node, stereo)| RecordingStarted { recording, call, node, stereo })
+        (uuid(), uuid(), name(), any::<bool>(), file_format(), layout(), text(), legs())
+            .prop_map(|(recording, call, node, stereo, format, layout, name, legs)| RecordingStarted {
+                recording,
+                call,
+                node,
+                stereo,
+                format,
+                layout,
+                name,
+                legs,
+            })
             .boxed(),
         (uuid(), text(), any::<u64>(), any::<u64>())
             .prop_map(|(recording, file, duration_ms, size_bytes)| RecordingFinished {
@@ -237,6 +248,107 @@ pub(crate) fn facts() -> Vec<BoxedStrategy<FactKind>> {
             .prop_map(|(recording, termination)| RecordingFailed { recording, termination })
             .boxed(),
         (uuid(), termination()).prop_map(|(call, termination)| CallEnded { call, termination }).boxed(),
+    ]
+    .into_iter()
+    .chain(facts_between_legs())
+    .chain(facts_of_media())
+    .collect()
+}
+
+fn headers() -> impl Strategy<Value = Vec<(Box<str>, Box<str>)>> {
+    prop::collection::vec((text(), text()), 0..3)
+}
+
+fn legs() -> impl Strategy<Value = Vec<LegId>> {
+    prop::collection::vec(uuid(), 0..3)
+}
+
+fn leg_cause() -> impl Strategy<Value = LegCause> {
+    use LegCause::*;
+    prop::sample::select(vec![
+        Normal,
+        Enquiry,
+        Transferred,
+        Redirected,
+        Overflown,
+        Conferenced,
+        PickedUp,
+        Intrusion,
+        DeviceAdded,
+        DeviceSwitched,
+        Replaced,
+    ])
+}
+
+fn file_format() -> impl Strategy<Value = FileFormat> {
+    use FileFormat::*;
+    prop::sample::select(vec![Wav, Mp3, OggOpus, Flac])
+}
+
+fn layout() -> impl Strategy<Value = Layout> {
+    prop::sample::select(vec![Layout::Mono, Layout::Stereo, Layout::TrackPerLeg])
+}
+
+/// What release 0.1 did not know of legs and conversations.
+fn facts_between_legs() -> Vec<BoxedStrategy<FactKind>> {
+    use FactKind::*;
+    let leg = || uuid::<LegId>();
+    let divert = || {
+        use DivertCause::*;
+        prop::sample::select(vec![Transferred, Redirected, Overflown, PickedUp])
+    };
+    let held_by = || prop::sample::select(vec![HeldBy::Application, HeldBy::Phone]);
+    let moved = || prop::sample::select(vec![MoveCause::Transferred, MoveCause::Merged]);
+    vec![
+        (uuid(), of(any::<u64>().prop_map(Timestamp::from_millis)), of(party()))
+            .prop_map(|(call, answered_at, diverted_to)| CallRestated { call, answered_at, diverted_to })
+            .boxed(),
+        (uuid(), text(), "[a-z]{1,9}", "\\PC{1,20}")
+            .prop_map(|(call, _, dialect, key)| ExternalRefAdded {
+                call,
+                external: ExternalRef { dialect: dialect.into(), key: key.into() },
+            })
+            .boxed(),
+        (leg(), held_by()).prop_map(|(leg, by)| LegHeld { leg, by }).boxed(),
+        leg().prop_map(|leg| LegRetrieved { leg }).boxed(),
+        (leg(), any::<bool>(), any::<bool>())
+            .prop_map(|(leg, muted, deafened)| LegAudioChanged { leg, muted, deafened })
+            .boxed(),
+        (leg(), destination()).prop_map(|(leg, by)| LegServed { leg, by }).boxed(),
+        (leg(), uuid(), uuid(), moved())
+            .prop_map(|(leg, from, to, cause)| LegMoved { leg, from, to, cause })
+            .boxed(),
+        (leg(), text()).prop_map(|(leg, digits)| LegDigitsSent { leg, digits }).boxed(),
+        (uuid(), leg(), divert(), party())
+            .prop_map(|(call, leg, cause, to)| CallDiverted { call, leg, cause, to })
+            .boxed(),
+        (uuid(), uuid(), name())
+            .prop_map(|(call, conference, node)| CallConferenced { call, conference, node })
+            .boxed(),
+        (leg(), of(leg())).prop_map(|(leg, by)| ParticipantHeld { leg, by }).boxed(),
+        leg().prop_map(|leg| ParticipantRetrieved { leg }).boxed(),
+    ]
+}
+
+/// What release 0.1 did not know of recordings, playbacks, streams and devices.
+fn facts_of_media() -> Vec<BoxedStrategy<FactKind>> {
+    use FactKind::*;
+    let source = prop_oneof![text().prop_map(Source::Prompt), text().prop_map(Source::Url)];
+    let end = prop::sample::select(vec![PlaybackEnd::Done, PlaybackEnd::Stopped, PlaybackEnd::Failed]);
+    vec![
+        uuid().prop_map(|recording| RecordingPaused { recording }).boxed(),
+        uuid().prop_map(|recording| RecordingResumed { recording }).boxed(),
+        (uuid(), uuid(), of(uuid()), source)
+            .prop_map(|(playback, call, leg, source)| PlaybackStarted { playback, call, leg, source })
+            .boxed(),
+        (uuid(), end).prop_map(|(playback, end)| PlaybackFinished { playback, end }).boxed(),
+        (uuid(), uuid(), file_format(), name())
+            .prop_map(|(stream, call, format, node)| StreamStarted { stream, call, format, node })
+            .boxed(),
+        uuid().prop_map(|stream| StreamStopped { stream }).boxed(),
+        (name(), name(), any::<bool>())
+            .prop_map(|(user, device, in_service)| DeviceStateChanged { user, device, in_service })
+            .boxed(),
     ]
 }
 
@@ -253,6 +365,8 @@ pub(crate) fn record() -> impl Strategy<Value = FactRecord> {
         uuid().prop_map(CommandSubject::Call),
         uuid().prop_map(CommandSubject::Leg),
         uuid().prop_map(CommandSubject::Recording),
+        uuid().prop_map(CommandSubject::Playback),
+        uuid().prop_map(CommandSubject::Stream),
     ];
     let completed = (name(), any::<u64>(), text(), any::<[u8; 32]>(), subject).prop_map(
         |(tenant, at, key, fingerprint, subject)| CompletedCommand {

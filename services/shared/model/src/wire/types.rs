@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use sidetone_proto::types::v1 as pb;
 
 use super::{WireError, id, kind, message, optional_id, optional_text};
-use crate::media::{Direction, Encoding, Format, Holder, MediaDescription};
+use crate::call::{DivertCause, ExternalRef, HeldBy, LegCause, MoveCause, PlaybackEnd};
+use crate::media::{Direction, Encoding, FileFormat, Format, Holder, Layout, MediaDescription, Source};
 use crate::party::{Binding, Destination, Flow, Party, Transport};
 use crate::termination::{Cause, Termination};
 
@@ -31,9 +32,14 @@ macro_rules! enumerations {
 /// An enumeration of the model with its counterpart in the contract.
 pub trait Enumeration: Sized {
     /// The counterpart.
-    type Wire: TryFrom<i32> + From<Self>;
+    type Wire: TryFrom<i32> + From<Self> + Into<i32>;
     /// The model's value; none for the unspecified one.
     fn known(wire: Self::Wire) -> Option<Self>;
+}
+
+/// The number that stands for a value.
+pub fn number<E: Enumeration>(value: E) -> i32 {
+    E::Wire::from(value).into()
 }
 
 /// An enumeration out of a field.
@@ -46,6 +52,19 @@ enumerations! {
     Direction => pb::Direction {
         SendRecv = Sendrecv, SendOnly = Sendonly, RecvOnly = Recvonly, Inactive = Inactive,
     }
+    LegCause => pb::LegCause {
+        Normal = Normal, Enquiry = Enquiry, Transferred = Transferred, Redirected = Redirected,
+        Overflown = Overflown, Conferenced = Conferenced, PickedUp = PickedUp, Intrusion = Intrusion,
+        DeviceAdded = DeviceAdded, DeviceSwitched = DeviceSwitched, Replaced = Replaced,
+    }
+    HeldBy => pb::HeldBy { Application = Application, Phone = Phone }
+    DivertCause => pb::DivertCause {
+        Transferred = Transferred, Redirected = Redirected, Overflown = Overflown, PickedUp = PickedUp,
+    }
+    MoveCause => pb::MoveCause { Transferred = Transferred, Merged = Merged }
+    PlaybackEnd => pb::PlaybackEnd { Done = Done, Stopped = Stopped, Failed = Failed }
+    FileFormat => pb::FileFormat { Wav = Wav, Mp3 = Mp3, OggOpus = OggOpus, Flac = Flac }
+    Layout => pb::Layout { Mono = Mono, Stereo = Stereo, TrackPerLeg = TrackPerLeg }
     Transport => pb::Transport { Udp = Udp, Tcp = Tcp }
     Cause => pb::Cause {
         Normal = Normal, Application = Application, Cancelled = Cancelled, AnsweredElsewhere = AnsweredElsewhere,
@@ -169,7 +188,7 @@ impl TryFrom<pb::Party> for Party {
 
 impl From<&Destination> for pb::Destination {
     fn from(value: &Destination) -> Self {
-        use pb::destination::{Announcement, Echo, Kind, Wait};
+        use pb::destination::{Announcement, Assistant, Echo, Kind, Wait};
         let kind = match value {
             Destination::User(user) => Kind::User(user.to_string()),
             Destination::Room(room) => Kind::Room(room.to_string()),
@@ -178,6 +197,9 @@ impl From<&Destination> for pb::Destination {
                 Kind::Announcement(Announcement { prompt: prompt.as_ref().into(), repeat: *repeat })
             }
             Destination::Wait => Kind::Wait(Wait {}),
+            Destination::Voicemail(user) => Kind::Voicemail(user.to_string()),
+            Destination::Mailbox(user) => Kind::Mailbox(user.to_string()),
+            Destination::Assistant => Kind::Assistant(Assistant {}),
         };
         Self { kind: Some(kind) }
     }
@@ -193,7 +215,51 @@ impl TryFrom<pb::Destination> for Destination {
             Kind::Echo(_) => Self::Echo,
             Kind::Announcement(it) => Self::Announcement { prompt: it.prompt.into(), repeat: it.repeat },
             Kind::Wait(_) => Self::Wait,
+            Kind::Voicemail(user) => Self::Voicemail(id("Destination.voicemail", &user)?),
+            Kind::Mailbox(user) => Self::Mailbox(id("Destination.mailbox", &user)?),
+            Kind::Assistant(_) => Self::Assistant,
         })
+    }
+}
+
+impl From<&Source> for pb::Source {
+    fn from(value: &Source) -> Self {
+        use pb::source::Kind;
+        let kind = match value {
+            Source::Prompt(name) => Kind::Prompt(name.as_ref().into()),
+            Source::Url(url) => Kind::Url(url.as_ref().into()),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<pb::Source> for Source {
+    type Error = WireError;
+    fn try_from(value: pb::Source) -> Result<Self, WireError> {
+        use pb::source::Kind;
+        Ok(match kind("Source.kind", value.kind)? {
+            Kind::Prompt(name) => Self::Prompt(name.into()),
+            Kind::Url(url) => Self::Url(url.into()),
+        })
+    }
+}
+
+impl From<&ExternalRef> for pb::ExternalRef {
+    fn from(value: &ExternalRef) -> Self {
+        Self { dialect: value.dialect.as_ref().into(), key: value.key.as_ref().into() }
+    }
+}
+
+impl TryFrom<pb::ExternalRef> for ExternalRef {
+    type Error = WireError;
+    fn try_from(value: pb::ExternalRef) -> Result<Self, WireError> {
+        if value.dialect.is_empty() {
+            return Err(WireError::Missing { field: "ExternalRef.dialect" });
+        }
+        if !(1..=EXTERNAL_KEY_MAX).contains(&value.key.chars().count()) {
+            return Err(invalid("ExternalRef.key", "expected 1 to 256 characters"));
+        }
+        Ok(Self { dialect: value.dialect.into(), key: value.key.into() })
     }
 }
 
@@ -270,6 +336,8 @@ fn invalid(field: &'static str, reason: &'static str) -> WireError {
     WireError::Invalid { field, reason }
 }
 
+/// The longest key that a client may choose, in characters.
+const EXTERNAL_KEY_MAX: usize = 256;
 /// How many formats of a description are looked at.
 const FORMATS_MAX: usize = 32;
 /// The packet time of a description that names none (RFC 3551, section 4.2), in ms.

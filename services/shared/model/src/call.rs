@@ -1,0 +1,109 @@
+//! Words for what happens between the legs of calls.
+
+use crate::ids::UserId;
+
+/// Why a leg came to its call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum LegCause {
+    /// The call was made to reach it, or it made the call.
+    #[default]
+    Normal,
+    /// A device of a user who holds another call consults somebody; `by` is the leg that holds.
+    Enquiry,
+    /// The call was transferred to it; `by` is the leg of whoever transferred.
+    Transferred,
+    /// The call was sent on to it while it rang elsewhere; `by` is the leg that rang.
+    Redirected,
+    /// The caller chose the voicemail; `by` is the caller's leg.
+    Overflown,
+    /// It was asked into a conversation that goes on; `by` is the leg of whoever asked.
+    Conferenced,
+    /// It takes the call of `by`, a leg of another user that rings.
+    PickedUp,
+    /// It breaks into a conversation that goes on.
+    Intrusion,
+    /// Another device of the user of `by` comes in beside it.
+    DeviceAdded,
+    /// Another device of the user of `by`; when it answers, `by` ends.
+    DeviceSwitched,
+    /// An INVITE with Replaces (RFC 3891) for the dialog of `by`; when it is answered, `by` ends.
+    Replaced,
+}
+
+impl LegCause {
+    /// Whether the leg, once answered, takes the place of the leg that caused it.
+    pub fn takes_over(self) -> bool {
+        matches!(self, Self::PickedUp | Self::DeviceSwitched | Self::Replaced)
+    }
+}
+
+/// Who put a call on hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HeldBy {
+    /// A command: the phone does not know of it.
+    Application,
+    /// The phone itself, by what it offered (RFC 3264, section 8.4; RFC 2543 for `0.0.0.0`).
+    Phone,
+}
+
+/// Why a party of a call was replaced by another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DivertCause {
+    /// It passed the call on while it talked.
+    Transferred,
+    /// It, or somebody for it, sent the call on while it rang.
+    Redirected,
+    /// The caller chose its voicemail.
+    Overflown,
+    /// Somebody else took the call that rang there.
+    PickedUp,
+}
+
+/// Why a leg went from one call to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MoveCause {
+    /// Whoever talked to both connected them with each other.
+    Transferred,
+    /// Whoever talked to both made one conversation of them.
+    Merged,
+}
+
+/// How a playback came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PlaybackEnd {
+    /// It was heard to its end.
+    Done,
+    /// It was told to stop, or whoever heard it is gone.
+    Stopped,
+    /// It could not be played: no such prompt, or not to be fetched or decoded.
+    Failed,
+}
+
+/// The key under which a client of an HTTP dialect knows a call or a conference: unique in its tenant and dialect.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ExternalRef {
+    /// Whose key it is, for example `bot`.
+    pub dialect: Box<str>,
+    /// As the client chose it, 1 to 256 characters.
+    pub key: Box<str>,
+}
+
+/// A voicemail box belongs to a user; the assistant to the tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// To another number of the tenant, already looked up by whoever hands the command in.
+    Number(Box<str>),
+    /// To the voicemail of the user at whom the call rings or rang.
+    Voicemail,
+    /// To the destination that the tenant has set for calls nobody takes.
+    Assistant,
+}
+
+/// One device of one user.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeviceOf {
+    /// The user.
+    pub user: UserId,
+    /// The device; none is all of the user's.
+    pub device: Option<crate::ids::DeviceId>,
+}

@@ -1,0 +1,384 @@
+//! What each fact changes.
+
+use super::{
+    CallView, ConferenceView, Fold, LegPhase, LegView, PlaybackView, RecordingPhase, RecordingView,
+    StreamView,
+};
+use crate::fact::{Fact, FactKind};
+use crate::ids::{CallId, ConferenceId, LegId, RecordingId};
+use crate::time::Timestamp;
+
+impl Fold {
+    /// Takes a fact in. A fact about something unknown changes nothing: its beginning has been forgotten.
+    pub fn apply(&mut self, fact: &Fact) {
+        match &fact.kind {
+            FactKind::CallCreated { .. }
+            | FactKind::CallRestated { .. }
+            | FactKind::ExternalRefAdded { .. }
+            | FactKind::CallDiverted { .. }
+            | FactKind::CallEnded { .. } => self.apply_to_call(fact),
+            FactKind::LegCreated { .. } => self.apply_leg_created(fact),
+            FactKind::LegAnswered { leg } => self.answered(*leg, fact.at),
+            FactKind::LegMoved { leg, to, .. } => self.moved(*leg, *to),
+            FactKind::LegsBridged { .. } | FactKind::LegEnded { .. } => self.apply_to_pair(fact),
+            FactKind::LegMediaAllocated { .. }
+            | FactKind::LegRinging { .. }
+            | FactKind::LegWaiting { .. }
+            | FactKind::LegDirectionChanged { .. }
+            | FactKind::LegHeld { .. }
+            | FactKind::LegRetrieved { .. }
+            | FactKind::LegAudioChanged { .. }
+            | FactKind::LegServed { .. }
+            | FactKind::ParticipantHeld { .. }
+            | FactKind::ParticipantRetrieved { .. } => self.apply_to_leg(&fact.kind),
+            FactKind::LegDigit { .. } | FactKind::LegDigitsSent { .. } => {}
+            FactKind::CallConferenced { .. }
+            | FactKind::ConferenceStarted { .. }
+            | FactKind::ParticipantJoined { .. }
+            | FactKind::ParticipantLeft { .. }
+            | FactKind::ConferenceEnded { .. } => self.apply_to_conference(fact),
+            FactKind::RecordingStarted { .. }
+            | FactKind::RecordingPaused { .. }
+            | FactKind::RecordingResumed { .. }
+            | FactKind::RecordingFinished { .. }
+            | FactKind::RecordingFailed { .. } => self.apply_to_recording(fact),
+            FactKind::PlaybackStarted { .. }
+            | FactKind::PlaybackFinished { .. }
+            | FactKind::StreamStarted { .. }
+            | FactKind::StreamStopped { .. } => self.apply_to_playback(fact),
+            FactKind::DeviceStateChanged { user, device, in_service } => {
+                let device = (fact.tenant.clone(), user.clone(), device.clone());
+                self.devices.insert(device, *in_service);
+            }
+        }
+    }
+
+    fn apply_to_call(&mut self, fact: &Fact) {
+        match &fact.kind {
+            FactKind::CallCreated {
+                call,
+                from,
+                dialled,
+                destination,
+                by_application,
+                anonymous,
+                open,
+                headers,
+            } => {
+                let view = CallView {
+                    call: *call,
+                    tenant: fact.tenant.clone(),
+                    from: from.clone(),
+                    dialled: dialled.clone(),
+                    destination: destination.clone(),
+                    by_application: *by_application,
+                    anonymous: *anonymous,
+                    open: *open,
+                    headers: headers.clone(),
+                    externals: Vec::new(),
+                    diverted_to: None,
+                    conference: None,
+                    created_at: fact.at,
+                    answered_at: None,
+                    ended: None,
+                    legs: Vec::new(),
+                    recordings: Vec::new(),
+                    playbacks: Vec::new(),
+                    streams: Vec::new(),
+                };
+                self.calls.insert(*call, view);
+                *self.live_calls.entry(fact.tenant.clone()).or_default() += 1;
+            }
+            FactKind::CallRestated { call, answered_at, diverted_to } => {
+                if let Some(view) = self.calls.get_mut(call) {
+                    view.answered_at = *answered_at;
+                    view.diverted_to = diverted_to.clone();
+                }
+            }
+            FactKind::ExternalRefAdded { call, external } => {
+                if let Some(view) = self.calls.get_mut(call) {
+                    view.externals.push(external.clone());
+                    self.externals.insert((fact.tenant.clone(), external.clone()), *call);
+                }
+            }
+            FactKind::CallDiverted { call, to, .. } => {
+                if let Some(view) = self.calls.get_mut(call) {
+                    view.diverted_to = Some(to.clone());
+                }
+            }
+            FactKind::CallEnded { call, termination } => {
+                let Some(view) = self.calls.get_mut(call).filter(|view| view.ended.is_none()) else { return };
+                view.ended = Some((fact.at, termination.clone()));
+                for external in &view.externals {
+                    self.externals.remove(&(fact.tenant.clone(), external.clone()));
+                }
+                if let Some(live) = self.live_calls.get_mut(&fact.tenant) {
+                    *live -= 1;
+                    if *live == 0 {
+                        self.live_calls.remove(&fact.tenant);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn answered(&mut self, leg: LegId, at: Timestamp) {
+        self.with_leg(leg, |leg| {
+            leg.phase = LegPhase::Answered;
+            leg.answered_at.get_or_insert(at);
+        });
+        let call = self.legs.get(&leg).map(|leg| leg.call);
+        if let Some(call) = call.and_then(|call| self.calls.get_mut(&call)) {
+            call.answered_at.get_or_insert(at);
+        }
+    }
+
+    /// The leg goes on in another call, and so it leaves whoever it talked with.
+    fn moved(&mut self, leg: LegId, to: CallId) {
+        self.part(leg);
+        let Some(view) = self.legs.get_mut(&leg) else { return };
+        let from = std::mem::replace(&mut view.call, to);
+        if let Some(call) = self.calls.get_mut(&from) {
+            call.legs.retain(|of| *of != leg);
+        }
+        if let Some(call) = self.calls.get_mut(&to) {
+            call.legs.push(leg);
+        }
+    }
+
+    fn apply_leg_created(&mut self, fact: &Fact) {
+        let FactKind::LegCreated { leg, call, party, incoming, replica, boot, sip_call_id, cause, by } =
+            &fact.kind
+        else {
+            return;
+        };
+        let view = LegView {
+            leg: *leg,
+            call: *call,
+            tenant: fact.tenant.clone(),
+            party: party.clone(),
+            incoming: *incoming,
+            cause: *cause,
+            by: *by,
+            replica: replica.clone(),
+            boot: *boot,
+            sip_call_id: sip_call_id.clone(),
+            node: None,
+            phase: LegPhase::SettingUp,
+            direction: Default::default(),
+            peer: None,
+            conference: None,
+            served_by: None,
+            held: None,
+            put_aside: false,
+            muted: false,
+            deafened: false,
+            created_at: fact.at,
+            answered_at: None,
+            ended: None,
+        };
+        if let Some(user) = &view.party.user {
+            self.users.entry((fact.tenant.clone(), user.clone())).or_default().insert(*leg);
+        }
+        self.legs.insert(*leg, view);
+        if let Some(call) = self.calls.get_mut(call) {
+            call.legs.push(*leg);
+        }
+    }
+
+    fn apply_to_pair(&mut self, fact: &Fact) {
+        match &fact.kind {
+            FactKind::LegsBridged { a, b, .. } => {
+                self.part(*a);
+                self.part(*b);
+                self.with_leg(*a, |leg| leg.peer = Some(*b));
+                self.with_leg(*b, |leg| leg.peer = Some(*a));
+            }
+            FactKind::LegEnded { leg, termination } => {
+                self.part(*leg);
+                self.with_leg(*leg, |leg| {
+                    leg.phase = LegPhase::Ended;
+                    leg.ended = Some((fact.at, termination.clone()));
+                });
+                let user = self.legs.get(leg).and_then(|view| view.party.user.clone());
+                if let Some(user) = user {
+                    let key = (fact.tenant.clone(), user);
+                    if let Some(legs) = self.users.get_mut(&key) {
+                        legs.remove(leg);
+                        if legs.is_empty() {
+                            self.users.remove(&key);
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A leg no longer talks with its peer.
+    fn part(&mut self, leg: LegId) {
+        let peer = self.legs.get_mut(&leg).and_then(|leg| leg.peer.take());
+        if let Some(peer) = peer {
+            self.with_leg(peer, |leg| leg.peer = None);
+        }
+    }
+
+    fn apply_to_leg(&mut self, kind: &FactKind) {
+        match kind {
+            FactKind::LegMediaAllocated { leg, node, boot } => {
+                self.with_leg(*leg, |leg| leg.node = Some((node.clone(), *boot)));
+            }
+            FactKind::LegRinging { leg } => self.with_leg(*leg, |leg| leg.phase = LegPhase::Ringing),
+            FactKind::LegWaiting { leg } => self.with_leg(*leg, |leg| leg.phase = LegPhase::Waiting),
+            FactKind::LegDirectionChanged { leg, direction } => {
+                self.with_leg(*leg, |leg| leg.direction = *direction);
+            }
+            FactKind::LegHeld { leg, by } => self.with_leg(*leg, |leg| leg.held = Some(*by)),
+            FactKind::LegRetrieved { leg } => self.with_leg(*leg, |leg| leg.held = None),
+            FactKind::LegAudioChanged { leg, muted, deafened } => self.with_leg(*leg, |leg| {
+                leg.muted = *muted;
+                leg.deafened = *deafened;
+            }),
+            FactKind::LegServed { leg, by } => {
+                self.part(*leg);
+                self.with_leg(*leg, |leg| leg.served_by = Some(by.clone()));
+            }
+            FactKind::ParticipantHeld { leg, .. } => self.with_leg(*leg, |leg| leg.put_aside = true),
+            FactKind::ParticipantRetrieved { leg } => self.with_leg(*leg, |leg| leg.put_aside = false),
+            _ => {}
+        }
+    }
+
+    fn apply_to_conference(&mut self, fact: &Fact) {
+        match &fact.kind {
+            FactKind::ConferenceStarted { conference, room, node } => {
+                self.rooms.insert((fact.tenant.clone(), room.clone()), *conference);
+                let (tenant, room, node) = (fact.tenant.clone(), Some(room.clone()), node.clone());
+                let (conference, started_at, participants) = (*conference, fact.at, Vec::new());
+                let view =
+                    ConferenceView { conference, tenant, room, call: None, node, started_at, participants };
+                self.conferences.insert(conference, view);
+            }
+            FactKind::CallConferenced { call, conference, node } => {
+                if let Some(view) = self.calls.get_mut(call) {
+                    view.conference = Some(*conference);
+                }
+                let (tenant, call, node) = (fact.tenant.clone(), Some(*call), node.clone());
+                let (conference, started_at, participants) = (*conference, fact.at, Vec::new());
+                let view =
+                    ConferenceView { conference, tenant, room: None, call, node, started_at, participants };
+                self.conferences.insert(conference, view);
+            }
+            FactKind::ParticipantJoined { conference, leg } => {
+                self.part(*leg);
+                if let Some(view) = self.conferences.get_mut(conference) {
+                    view.participants.push(*leg);
+                }
+                self.with_leg(*leg, |leg| leg.conference = Some(*conference));
+            }
+            FactKind::ParticipantLeft { conference, leg } => {
+                if let Some(view) = self.conferences.get_mut(conference) {
+                    view.participants.retain(|participant| participant != leg);
+                }
+                self.with_leg(*leg, |leg| leg.conference = None);
+            }
+            FactKind::ConferenceEnded { conference } => self.conference_ended(*conference),
+            _ => {}
+        }
+    }
+
+    fn conference_ended(&mut self, conference: ConferenceId) {
+        let Some(view) = self.conferences.remove(&conference) else { return };
+        for leg in view.participants {
+            self.with_leg(leg, |leg| leg.conference = None);
+        }
+        if let Some(room) = view.room {
+            self.rooms.remove(&(view.tenant, room));
+        }
+        if let Some(call) = view.call.and_then(|call| self.calls.get_mut(&call)) {
+            call.conference = None;
+        }
+    }
+
+    fn apply_to_recording(&mut self, fact: &Fact) {
+        match &fact.kind {
+            FactKind::RecordingStarted { recording, call, node, stereo, format, layout, name, legs } => {
+                let view = RecordingView {
+                    recording: *recording,
+                    call: *call,
+                    tenant: fact.tenant.clone(),
+                    node: node.clone(),
+                    stereo: *stereo,
+                    format: *format,
+                    layout: *layout,
+                    name: name.clone(),
+                    legs: legs.clone(),
+                    phase: RecordingPhase::Running,
+                };
+                self.recordings.insert(*recording, view);
+                if let Some(call) = self.calls.get_mut(call) {
+                    call.recordings.push(*recording);
+                }
+            }
+            FactKind::RecordingPaused { recording } => {
+                self.with_recording(*recording, RecordingPhase::Paused)
+            }
+            FactKind::RecordingResumed { recording } => {
+                self.with_recording(*recording, RecordingPhase::Running)
+            }
+            FactKind::RecordingFinished { recording, file, duration_ms, size_bytes } => {
+                let (file, duration_ms, size_bytes) = (file.clone(), *duration_ms, *size_bytes);
+                self.with_recording(*recording, RecordingPhase::Finished { file, duration_ms, size_bytes });
+            }
+            FactKind::RecordingFailed { recording, termination } => {
+                self.with_recording(*recording, RecordingPhase::Failed(termination.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_to_playback(&mut self, fact: &Fact) {
+        let (tenant, started_at) = (fact.tenant.clone(), fact.at);
+        match &fact.kind {
+            FactKind::PlaybackStarted { playback, call, leg, source } => {
+                let Some(of) = self.calls.get_mut(call) else { return };
+                of.playbacks.push(*playback);
+                let (playback, call, leg, source) = (*playback, *call, *leg, source.clone());
+                let view = PlaybackView { playback, tenant, call, leg, source, started_at };
+                self.playbacks.insert(playback, view);
+            }
+            FactKind::PlaybackFinished { playback, .. } => {
+                let Some(view) = self.playbacks.remove(playback) else { return };
+                if let Some(call) = self.calls.get_mut(&view.call) {
+                    call.playbacks.retain(|of| of != playback);
+                }
+            }
+            FactKind::StreamStarted { stream, call, format, node } => {
+                let Some(of) = self.calls.get_mut(call) else { return };
+                of.streams.push(*stream);
+                let (stream, call, format, node) = (*stream, *call, *format, node.clone());
+                self.streams.insert(stream, StreamView { stream, tenant, call, format, node, started_at });
+            }
+            FactKind::StreamStopped { stream } => {
+                let Some(view) = self.streams.remove(stream) else { return };
+                if let Some(call) = self.calls.get_mut(&view.call) {
+                    call.streams.retain(|of| of != stream);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn with_leg(&mut self, leg: LegId, change: impl FnOnce(&mut LegView)) {
+        if let Some(view) = self.legs.get_mut(&leg) {
+            change(view);
+        }
+    }
+
+    fn with_recording(&mut self, recording: RecordingId, phase: RecordingPhase) {
+        if let Some(view) = self.recordings.get_mut(&recording) {
+            view.phase = phase;
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What may be done now: the one rule that refuses commands and that dialects show.
+
+use super::{Fold, LegPhase, LegView};
+use crate::call::LegCause;
+use crate::ids::{CallId, LegId};
+
+/// Something that may be done with a call from where one leg stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Capability {
+    /// End the whole call.
+    Terminate,
+    /// End the leg.
+    Drop,
+    /// Make the ringing phone take the call.
+    Answer,
+    /// Refuse the ringing call.
+    Reject,
+    /// Send the ringing call to another number.
+    Redirect,
+    /// Send the ringing call to the voicemail of whom it is for.
+    RedirectToVoicemail,
+    /// Send the ringing call to the tenant's assistant.
+    RedirectToAssistant,
+    /// Others may take the ringing call.
+    PickedUp,
+    /// The caller may choose the voicemail.
+    OverflowToVoicemail,
+    /// End the enquiry that still rings and talk again with whoever is held.
+    Reconnect,
+    /// Put on hold.
+    Hold,
+    /// Talk again.
+    Retrieve,
+    /// Hold, and call somebody else.
+    Enquire,
+    /// Change between two calls.
+    Alternate,
+    /// Make one conversation of two.
+    Merge,
+    /// Connect the two others.
+    Transfer,
+    /// Pass the call on without asking.
+    BlindTransfer,
+    /// Ask somebody in.
+    AddParticipant,
+    /// Send a participant away.
+    DropParticipant,
+    /// Put a participant aside.
+    HoldParticipant,
+    /// Leave; the others go on.
+    DropMe,
+    /// Others may break in.
+    Intruded,
+    /// Bring another device in.
+    AddDevice,
+    /// Go on with another device.
+    SwitchDevice,
+    /// Mute, deafen.
+    SetAudio,
+    /// Send digits.
+    SendDigits,
+    /// Play something.
+    Play,
+    /// Record.
+    StartRecording,
+    /// End the recording.
+    StopRecording,
+    /// Leave out of the recording what is said.
+    PauseRecording,
+    /// Take it in again.
+    ResumeRecording,
+    /// Let people listen from outside.
+    StartStream,
+}
+
+/// A set of capabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Capabilities(u64);
+
+impl Capabilities {
+    /// Whether it is among them.
+    pub fn contains(self, capability: Capability) -> bool {
+        self.0 & (1 << capability as u8) != 0
+    }
+
+    fn add(&mut self, capabilities: &[Capability]) {
+        for capability in capabilities {
+            self.0 |= 1 << *capability as u8;
+        }
+    }
+}
+
+/// Where a leg stands among the others of its call.
+struct Place<'a> {
+    leg: &'a LegView,
+    /// Whoever else has been answered, or called us.
+    parties: Vec<&'a LegView>,
+    /// Phones that we call.
+    called: Vec<&'a LegView>,
+    /// Another leg of the same device holds another call.
+    holds_another: bool,
+}
+
+impl Fold {
+    /// What may be done from where a leg stands: nothing when it has ended or is not known.
+    pub fn capabilities(&self, leg: LegId) -> Capabilities {
+        let mut all = Capabilities::default();
+        let Some(leg) = self.leg(leg).filter(|leg| leg.is_live()) else { return all };
+        all.add(&[Capability::Terminate, Capability::Drop]);
+        let (parties, called): (Vec<_>, Vec<_>) =
+            self.live_legs(leg.call).filter(|other| other.leg != leg.leg).partition(|other| other.is_party());
+        let holds_another = self.held_beside(leg).is_some();
+        let place = Place { leg, parties, called, holds_another };
+        match leg.phase {
+            LegPhase::Ringing if !leg.incoming => place.of_ringing(&mut all),
+            LegPhase::Answered => place.of_answered(&mut all),
+            LegPhase::SettingUp | LegPhase::Waiting | LegPhase::Ringing if leg.incoming => {
+                place.of_caller(&mut all);
+            }
+            _ => {}
+        }
+        if leg.is_answered() {
+            self.of_recording(leg.call, &mut all);
+        }
+        all
+    }
+
+    /// The leg with which the device of `leg` holds another call.
+    pub fn held_beside(&self, leg: &LegView) -> Option<&LegView> {
+        let user = leg.party.user.as_ref()?;
+        self.live_legs_of(&leg.tenant, user).find(|other| {
+            other.leg != leg.leg
+                && other.call != leg.call
+                && other.party.device == leg.party.device
+                && other.is_answered()
+                && other.held.is_some()
+        })
+    }
+
+    /// Whether a conversation goes on in a call with more than two in it, those who are just being asked in included.
+    pub fn is_conference(&self, call: CallId) -> bool {
+        let (parties, called): (Vec<_>, Vec<_>) = self.live_legs(call).partition(|leg| leg.is_party());
+        let asked = called.iter().any(|leg| leg.joins());
+        parties.len() >= 3 || (parties.len() == 2 && asked)
+    }
+
+    fn of_recording(&self, call: CallId, all: &mut Capabilities) {
+        let recordings = self.call(call).map_or(&[][..], |call| &call.recordings);
+        let running = recordings.iter().filter_map(|id| self.recording(*id)).find(|view| view.is_running());
+        match running.map(|view| &view.phase) {
+            Some(super::RecordingPhase::Paused) => {
+                all.add(&[Capability::StopRecording, Capability::ResumeRecording]);
+            }
+            Some(_) => all.add(&[Capability::StopRecording, Capability::PauseRecording]),
+            None if self.can_be_recorded(call) => all.add(&[Capability::StartRecording]),
+            None => {}
+        }
+    }
+
+    /// Whether anything can be heard in a call.
+    fn can_be_recorded(&self, call: CallId) -> bool {
+        let mut legs = self.live_legs(call).filter(|leg| leg.is_answered());
+        legs.any(|leg| leg.held.is_none() && !self.is_held_by_peer(leg))
+    }
+
+    fn is_held_by_peer(&self, leg: &LegView) -> bool {
+        leg.peer.and_then(|peer| self.leg(peer)).is_some_and(|peer| peer.held.is_some())
+    }
+}
+
+impl LegView {
+    /// Whether somebody is there: it called us, or it was answered. Otherwise it is a phone that we call.
+    pub fn is_party(&self) -> bool {
+        self.incoming || self.is_answered()
+    }
+
+    /// Whether it comes into a conversation beside those who talk.
+    pub fn joins(&self) -> bool {
+        matches!(self.cause, LegCause::Conferenced | LegCause::Intrusion | LegCause::DeviceAdded)
+    }
+}
+
+impl Place<'_> {
+    /// A phone that we call, and it rings.
+    fn of_ringing(&self, all: &mut Capabilities) {
+        use Capability::*;
+        all.add(&[Answer]);
+        // Without anybody who waits it is the phone of whoever makes the call.
+        let for_somebody = !self.parties.is_empty() && !self.leg.cause.takes_over();
+        if for_somebody && self.leg.cause != LegCause::DeviceAdded {
+            all.add(&[Reject, Redirect, RedirectToVoicemail, RedirectToAssistant, PickedUp]);
+        }
+    }
+
+    /// A phone that calls us.
+    fn of_caller(&self, all: &mut Capabilities) {
+        use Capability::*;
+        if self.rings_somebody() {
+            all.add(&[OverflowToVoicemail]);
+            if self.holds_another {
+                all.add(&[Reconnect]);
+            }
+        }
+    }
+
+    fn of_answered(&self, all: &mut Capabilities) {
+        use Capability::*;
+        if self.leg.held.is_some() {
+            all.add(&[Retrieve, Enquire]);
+            return;
+        }
+        if self.parties.is_empty() || self.leg.served_by.is_some() || self.is_in_room() {
+            if self.rings_somebody() {
+                all.add(&[OverflowToVoicemail]);
+                if self.holds_another {
+                    all.add(&[Reconnect]);
+                }
+            } else {
+                all.add(&[SetAudio, SendDigits, Play, StartStream]);
+            }
+            return;
+        }
+        let mine = self.parties.iter().find(|other| Some(other.leg) == self.leg.peer);
+        if mine.is_some_and(|peer| peer.held.is_some()) {
+            return;
+        }
+        if mine.is_none() && self.leg.conference.is_none() {
+            // What it was asked to join is still being made.
+            return;
+        }
+        all.add(&[Hold, Enquire, SwitchDevice, AddDevice, AddParticipant, Intruded, BlindTransfer]);
+        all.add(&[SetAudio, SendDigits, Play, StartStream]);
+        if self.holds_another {
+            all.add(&[Alternate, Merge, Transfer]);
+        }
+        if self.is_conference() {
+            all.add(&[DropMe, DropParticipant]);
+            if self.parties.iter().any(|other| other.is_answered() && !other.put_aside) {
+                all.add(&[HoldParticipant]);
+            }
+        }
+    }
+
+    fn rings_somebody(&self) -> bool {
+        self.parties.is_empty() && self.called.iter().any(|leg| leg.phase == LegPhase::Ringing)
+    }
+
+    fn is_in_room(&self) -> bool {
+        self.leg.conference.is_some() && self.parties.is_empty()
+    }
+
+    fn is_conference(&self) -> bool {
+        self.parties.len() >= 2 || (self.parties.len() == 1 && self.called.iter().any(|leg| leg.joins()))
+    }
+}
