@@ -136,6 +136,9 @@ async fn old_facts_are_forgotten_but_for_what_no_snapshot_holds() {
             dialled: "600".into(),
             destination: None,
             by_application: false,
+            anonymous: false,
+            open: false,
+            headers: Vec::new(),
         };
         let termination = sidetone_model::termination::Termination::new(Cause::Normal);
         let kinds = [created, FactKind::CallEnded { call, termination }];
