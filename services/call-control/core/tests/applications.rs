@@ -92,7 +92,7 @@ fn a_recording_has_one_start_and_one_end() {
         |request| matches!(request, MediaRequest::StartRecording { legs, .. } if *legs == [caller, callee]),
     );
     assert!(started, "{served:?}");
-    let again = CallCommandKind::StartRecording { call: office.leg(caller).call, options: stereo() };
+    let again = CallCommandKind::StartRecording { call: office.leg(caller).call, options: kit::stereo() };
     let again = office.ask("again", again, Routing::default(), Routing::default());
     assert_eq!(again, Err(CommandError::AlreadyRecording));
     let stop = CallCommandKind::StopRecording { recording };
