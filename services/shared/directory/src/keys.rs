@@ -9,6 +9,8 @@
 //! | `directory/credentials/<tenant>/<auth user name>` | hashes, user and device: unique in the tenant |
 //! | `directory/numbers/<tenant>/<number>` | `directory.v1.Number` |
 //! | `directory/rooms/<tenant>/<room>` | `directory.v1.Room` |
+//! | `directory/applications/<application>` | `directory.v1.Application`: unique in the installation |
+//! | `directory/secrets/<application>` | the secret of an application |
 //! | `directory/tokens/<SHA-256 of the secret>` | `directory.v1.Token` |
 //! | `registrations/<tenant>/<user>/<device>[=<hash of the instance>]` | `directory.v1.Registration`, expires |
 //!
@@ -25,6 +27,7 @@ use crate::secret::sha256_hex;
 pub(crate) const DIRECTORY: &str = "directory/";
 pub(crate) const TENANTS: &str = "directory/tenants/";
 pub(crate) const DOMAINS: &str = "directory/domains/";
+pub(crate) const APPLICATIONS: &str = "directory/applications/";
 pub(crate) const TOKENS: &str = "directory/tokens/";
 pub(crate) const REGISTRATIONS: &str = "registrations/";
 
@@ -73,6 +76,14 @@ pub(crate) fn rooms(tenant: &TenantId) -> String {
 
 pub(crate) fn room(tenant: &TenantId, room: &RoomId) -> String {
     format!("directory/rooms/{tenant}/{room}")
+}
+
+pub(crate) fn application(application: &str) -> String {
+    format!("{APPLICATIONS}{application}")
+}
+
+pub(crate) fn secret(application: &str) -> String {
+    format!("directory/secrets/{application}")
 }
 
 pub(crate) fn token(secret: &str) -> String {

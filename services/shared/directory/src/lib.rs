@@ -8,9 +8,11 @@
 //! when its target is deleted; a deletion in the very moment in which somebody refers to its target can leave a number
 //! or device that leads nowhere, which lookups treat as absent.
 //!
-//! Passwords and the secrets of tokens are never kept, shown or logged; only hashes of them are stored.
+//! Passwords and the secrets of tokens are never kept, shown or logged; only hashes of them are stored. The secrets of
+//! applications are kept, because signatures cannot be made without, and never shown or logged.
 #![forbid(unsafe_code)]
 
+mod applications;
 mod cache;
 mod directory;
 mod error;
@@ -25,6 +27,7 @@ mod service;
 mod tenants;
 mod tokens;
 
+pub use applications::{SeedApplication, SeedKind};
 pub use directory::{Directory, Resolved};
 pub use error::DirectoryError;
 pub use registrations::{Registration, RegistrationEvent, RegistrationStream};

@@ -42,7 +42,7 @@ macro_rules! records {
         }
     )*};
 }
-records!(Tenant "tenant", User "user", Device "device", Number "number", Room "room");
+records!(Tenant "tenant", User "user", Device "device", Number "number", Room "room", Application "application");
 
 macro_rules! plain_records {
     ($($message:ty, $what:literal);*) => {$(

@@ -75,7 +75,8 @@ impl Password {
         Self(text.into())
     }
 
-    pub(crate) fn reveal(&self) -> &str {
+    /// The text itself, for whoever checks or makes a signature.
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 }

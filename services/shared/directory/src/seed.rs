@@ -9,6 +9,7 @@ use sidetone_model::party::Destination;
 use sidetone_proto::directory::v1 as pb;
 use sidetone_runtime::config::ConfigError;
 
+use crate::applications::SeedApplication;
 use crate::directory::Directory;
 use crate::error::DirectoryError;
 use crate::numbers::is_number;
@@ -46,6 +47,9 @@ pub struct SeedTenant {
     /// Its numbers beside those of users. Default none.
     #[serde(default)]
     pub numbers: Vec<SeedNumber>,
+    /// Its applications and teams. Default none.
+    #[serde(default)]
+    pub applications: Vec<SeedApplication>,
 }
 
 /// One user.
@@ -263,6 +267,13 @@ impl Directory {
             for number in &user.numbers {
                 let destination = Destination::User(user_id.clone());
                 self.seed_number(&id, number, &destination, false, seeded).await?;
+            }
+        }
+        for application in &tenant.applications {
+            if seeded.is_new(self.application(&application.application).await?) {
+                let record = application.record(&tenant.tenant);
+                let secret = application.secret.as_ref();
+                seeded.note(self.write_application(record, secret, Replaces::Nothing).await)?;
             }
         }
         Ok(())

@@ -169,6 +169,32 @@ impl DirectoryV1 for DirectoryService {
         let (tenant, _) = listed(&request)?;
         answer(self.directory.list_tokens(&tenant).await.map(|tokens| pb::ListTokensResponse { tokens }))
     }
+
+    async fn put_application(&self, request: Request<pb::PutApplicationRequest>) -> Answer<pb::Application> {
+        let caller = Caller::of(&request);
+        let request = request.into_inner();
+        let application = given(request.application, "application")?;
+        allowed(&caller, &application.tenant, "application.tenant")?;
+        let secret = request.secret.map(Password::new);
+        answer(self.directory.put_application(application, secret.as_ref()).await)
+    }
+
+    async fn delete_application(
+        &self,
+        request: Request<pb::DeleteApplicationRequest>,
+    ) -> Answer<pb::DeleteResponse> {
+        let tenant = allowed(&Caller::of(&request), &request.get_ref().tenant, "tenant")?;
+        deleted(self.directory.delete_application(&tenant, &request.get_ref().application).await)
+    }
+
+    async fn list_applications(
+        &self,
+        request: Request<pb::ListRequest>,
+    ) -> Answer<pb::ListApplicationsResponse> {
+        let (tenant, _) = listed(&request)?;
+        let found = self.directory.list_applications(&tenant).await;
+        answer(found.map(|applications| pb::ListApplicationsResponse { applications }))
+    }
 }
 
 fn answer<T>(result: Result<T, DirectoryError>) -> Answer<T> {

@@ -81,6 +81,9 @@ impl Directory {
         if !self.list_tokens(tenant).await?.is_empty() {
             return in_use("tokens");
         }
+        if !self.list_applications(tenant).await?.is_empty() {
+            return in_use("applications");
+        }
         self.delete_record::<pb::Tenant>(&keys::tenant(tenant)).await?;
         self.release(tenant, |_| true).await
     }

@@ -125,6 +125,9 @@ enum Action {
     },
     /// Where devices are registered now.
     Registrations,
+    /// Applications and teams that steer calls through an HTTP dialect.
+    #[command(subcommand)]
+    Applications(super::applications::ApplicationAction),
     /// List the access tokens.
     Tokens,
     /// Make an access token; its secret is printed once.
@@ -177,6 +180,7 @@ impl LeadsTo {
 pub(crate) async fn run(args: DirectoryArgs) -> anyhow::Result<()> {
     use Action as A;
     match args.action {
+        A::Applications(action) => super::applications::run(action, &args.client).await,
         A::Tenants | A::Users | A::Devices { .. } | A::Numbers | A::Rooms | A::Registrations | A::Tokens => {
             list(args.action, &args.client).await
         }
@@ -335,7 +339,7 @@ async fn delete(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
     one(client.output, &taken(answer)?, |_| "deleted".to_owned())
 }
 
-fn read_password() -> anyhow::Result<String> {
+pub(crate) fn read_password() -> anyhow::Result<String> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).context("cannot read the password from standard input")?;
     let password = line.trim_end_matches(['\r', '\n']);

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod applications;
 mod call;
 mod calls;
 mod cdrs;

@@ -26,7 +26,7 @@ use sidetone_model::fold::Fold;
 
 pub use doorway::{CommandRefusal, Doorway, MediaRef, SubscribeError, Subscription, look};
 pub use emission::{Emission, OrderKey, Recipient};
-pub use people::{People, Person};
+pub use people::{Application, ApplicationKind, People, Person};
 
 /// What a dialect emits for one fact, once the fold has taken it in.
 pub type Projected<'a> = Box<dyn FnOnce(&Fold) -> Vec<Emission> + 'a>;

@@ -13,6 +13,33 @@ pub struct Person {
     pub devices: Vec<DeviceId>,
 }
 
+/// An application or a team, as far as projections need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Application {
+    /// Its id.
+    pub id: Box<str>,
+    /// Which dialect it speaks.
+    pub kind: ApplicationKind,
+    /// Its numbers; without any, all calls of the tenant are its own.
+    pub numbers: Vec<Box<str>>,
+}
+
+/// Which dialect an application speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ApplicationKind {
+    /// Conversations, users and members.
+    Conversation,
+    /// A team with its bot.
+    Bot,
+}
+
+impl Application {
+    /// Whether a call between these numbers is one of its own.
+    pub fn has(&self, numbers: [&str; 2]) -> bool {
+        self.numbers.is_empty() || self.numbers.iter().any(|own| numbers.contains(&&**own))
+    }
+}
+
 /// Look-ups in what the door has last read of the directory.
 pub trait People: Send + Sync {
     /// A user.
@@ -21,4 +48,9 @@ pub trait People: Send + Sync {
     fn user_of_number(&self, tenant: &TenantId, number: &str) -> Option<UserId>;
     /// The tenant's first SIP domain.
     fn domain(&self, tenant: &TenantId) -> Option<Box<str>>;
+    /// The applications of a tenant, in the order of their ids.
+    fn applications(&self, tenant: &TenantId) -> Vec<Application> {
+        let _ = tenant;
+        Vec::new()
+    }
 }
