@@ -76,14 +76,57 @@ pub enum Transport {
     Udp,
     /// A connection; it must be the very one, since phones behind NAT take no other.
     Tcp,
+    /// A connection under TLS (RFC 3261, section 26.3.1).
+    Tls,
+    /// A WebSocket (RFC 7118).
+    Ws,
+    /// A WebSocket under TLS.
+    Wss,
 }
 
 impl Transport {
-    /// The token of Via and of `transport=`.
+    /// Every transport.
+    pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
+
+    /// The token of Via (RFC 3261, section 20.42; RFC 7118, section 5.2).
     pub fn token(self) -> &'static str {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Ws => "WS",
+            Self::Wss => "WSS",
+        }
+    }
+
+    /// The value of a URI's `transport=`. Both kinds of WebSocket say `ws` (RFC 7118, section 5.2); `tls` is what phones
+    /// write and understand, although RFC 3261 would rather have the `sips` scheme.
+    pub fn uri_parameter(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws | Self::Wss => "ws",
+        }
+    }
+
+    /// Whether nothing is lost on the way unless all is: then transactions repeat nothing (RFC 3261, section 17).
+    pub fn is_reliable(self) -> bool {
+        self != Self::Udp
+    }
+
+    /// Whether the next hop is reached under TLS.
+    pub fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// The port that is meant when none is written (RFC 3261, section 19.1.2; RFC 7118, section 5.3).
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp => 5060,
+            Self::Tls => 5061,
+            Self::Ws => 80,
+            Self::Wss => 443,
         }
     }
 }

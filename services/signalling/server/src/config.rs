@@ -1,6 +1,7 @@
 //! The section `[signalling]` of the configuration.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -16,6 +17,13 @@ use sidetone_sip_core::registrar::RegistrarPolicy;
 pub struct Config {
     /// This replica's name, unique among the replicas and the same after a restart. Default `signalling-0`.
     pub replica_id: String,
+    /// Certificates for listeners `tls` and `wss`, and whom we trust when we open a connection under TLS ourselves.
+    pub tls: TlsConfig,
+    /// The web pages (`https://phone.example.net`) that may open a WebSocket; empty for all. Default empty.
+    pub websocket_origins: Vec<String>,
+    /// A request of ours with more bytes goes by TCP instead of UDP, and by UDP if the phone takes no TCP (RFC 3261, section
+    /// 18.1.1); 0 for never. Default 1300.
+    pub udp_request_bytes_max: usize,
     /// Where phones reach it. Default: UDP and TCP on `127.0.0.1:5060`.
     pub listeners: Vec<ListenerConfig>,
     /// Legs held at a time, 1 to 1000000; beyond it a new call is refused with 503 and Retry-After. Default 20000.
@@ -46,11 +54,62 @@ pub struct Config {
     pub t1_ms: u64,
 }
 
+/// Certificates. The files are looked at again every `reload_s` seconds; what is there when it can be used is used.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsConfig {
+    /// What we show. A peer that names a host (SNI) gets the first that is good for it, any other the first of all.
+    pub certificates: Vec<CertificateConfig>,
+    /// Whether peers that connect must show a certificate of `client_ca`. Default `none`.
+    pub client_auth: ClientAuth,
+    /// The authorities of peers' certificates, PEM.
+    pub client_ca: Option<PathBuf>,
+    /// The authorities of carriers' certificates, PEM. Default: the system's.
+    pub trust: Option<PathBuf>,
+    /// How often the files are looked at, in seconds, 1 to 86400. Default 10.
+    pub reload_s: u64,
+}
+
+/// One certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateConfig {
+    /// The certificate and its chain, PEM.
+    pub cert: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+}
+
+/// Whether peers that connect under TLS show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuth {
+    /// They are not asked.
+    #[default]
+    None,
+    /// One that is shown must be good.
+    Optional,
+    /// Without a good one the handshake fails.
+    Required,
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self {
+            certificates: Vec::new(),
+            client_auth: ClientAuth::None,
+            client_ca: None,
+            trust: None,
+            reload_s: 10,
+        }
+    }
+}
+
 /// One address at which phones reach this replica.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerConfig {
-    /// `udp` or `tcp`.
+    /// `udp`, `tcp`, `tls`, `ws` or `wss`.
     pub transport: TransportKind,
     /// Address and port; port 0 takes a free one.
     pub bind: SocketAddr,
@@ -67,6 +126,12 @@ pub enum TransportKind {
     Udp,
     /// Connections.
     Tcp,
+    /// Connections under TLS.
+    Tls,
+    /// WebSockets (RFC 7118).
+    Ws,
+    /// WebSockets under TLS.
+    Wss,
 }
 
 impl From<TransportKind> for Transport {
@@ -74,6 +139,9 @@ impl From<TransportKind> for Transport {
         match kind {
             TransportKind::Udp => Self::Udp,
             TransportKind::Tcp => Self::Tcp,
+            TransportKind::Tls => Self::Tls,
+            TransportKind::Ws => Self::Ws,
+            TransportKind::Wss => Self::Wss,
         }
     }
 }
@@ -84,6 +152,9 @@ impl Default for Config {
         let listener = |transport| ListenerConfig { transport, bind, advertised: None };
         Self {
             replica_id: "signalling-0".to_owned(),
+            tls: TlsConfig::default(),
+            websocket_origins: Vec::new(),
+            udp_request_bytes_max: 1300,
             listeners: vec![listener(TransportKind::Udp), listener(TransportKind::Tcp)],
             legs_max: 20_000,
             source_requests_per_s: 1000,
@@ -122,6 +193,7 @@ impl Config {
                 _ => {}
             }
         }
+        self.check_tls(&mut wrong);
         if !(1..=1_000_000).contains(&self.legs_max) {
             wrong("legs_max", "must be 1 to 1000000");
         }
@@ -149,6 +221,31 @@ impl Config {
         }
         if !(10..=10_000).contains(&self.t1_ms) {
             wrong("t1_ms", "must be 10 to 10000");
+        }
+    }
+
+    fn check_tls(&self, wrong: &mut impl FnMut(&str, &str)) {
+        let secure = self.listeners.iter().any(|l| Transport::from(l.transport).is_secure());
+        if secure && self.tls.certificates.is_empty() {
+            wrong("tls.certificates", "a listener under TLS needs one");
+        }
+        for (index, pair) in self.tls.certificates.iter().enumerate() {
+            for (name, path) in [("cert", &pair.cert), ("key", &pair.key)] {
+                if !path.is_file() {
+                    wrong(&format!("tls.certificates[{index}].{name}"), "is not a file");
+                }
+            }
+        }
+        for (name, path) in [("client_ca", &self.tls.client_ca), ("trust", &self.tls.trust)] {
+            if path.as_ref().is_some_and(|path| !path.is_file()) {
+                wrong(&format!("tls.{name}"), "is not a file");
+            }
+        }
+        if self.tls.client_auth != ClientAuth::None && self.tls.client_ca.is_none() {
+            wrong("tls.client_ca", "must be set when client_auth is not none");
+        }
+        if !(1..=86_400).contains(&self.tls.reload_s) {
+            wrong("tls.reload_s", "must be 1 to 86400");
         }
     }
 

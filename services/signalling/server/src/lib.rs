@@ -1,7 +1,7 @@
 //! The SIP edge: sockets, the registrar, and one user agent per leg.
 //!
 //! ```text
-//! phones ── UDP, TCP ── transport ──> agent (one task, owns all protocol state) ──> owner link ── call control
+//! phones ── UDP, TCP, TLS, WS, WSS ── transport ──> agent (one task, owns all protocol state) ──> owner link ── call control
 //!                                       │  sip_core: Transactions, Leg, Authenticator
 //!                                       └─> lookups in the directory, as short tasks whose results come back
 //! ```
@@ -26,7 +26,7 @@ mod server;
 mod service;
 mod transport;
 
-pub use config::{Config, ListenerConfig, TransportKind};
+pub use config::{CertificateConfig, ClientAuth, Config, ListenerConfig, TlsConfig, TransportKind};
 pub use remote::RemoteOwner;
 pub use replica::{REPLICAS_PREFIX, ReplicaRegistration};
 pub use server::{BoundListener, Deps, Signalling, StartError};

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::owner::{self, LINK_EVENTS_MAX};
 use crate::replica::{self, wall_clock};
 use crate::service::{SignallingService, Stats};
-use crate::transport::{self, INBOUND_MAX, os_random};
+use crate::transport::{self, INBOUND_MAX, KnownPeers, os_random};
 
 pub use crate::transport::BoundListener;
 
@@ -85,10 +85,15 @@ impl Signalling {
         let (to_agent, inbound) = mpsc::channel(INBOUND_MAX);
         // The sockets outlive the order to stop: the last goodbyes go over them.
         let closing = CancellationToken::new();
-        let shared =
-            transport::Shared { to_agent, telemetry: Arc::clone(&deps.telemetry), stopping: closing.clone() };
+        let known = KnownPeers::default();
+        let shared = transport::Shared {
+            to_agent,
+            telemetry: Arc::clone(&deps.telemetry),
+            stopping: closing.clone(),
+            known: known.clone(),
+        };
         let outputs =
-            transport::open(&config, &shared).await.map_err(|error| StartError::Listen(Box::new(error)))?;
+            transport::open(&config, &shared).map_err(|error| StartError::Listen(Box::new(error)))?;
         let listeners = outputs.listeners().to_vec();
         let stats = Arc::new(Stats::default());
         let service =
@@ -126,6 +131,7 @@ impl Signalling {
             transactions,
             authenticator: Authenticator::new(auth, &secret),
             outputs,
+            known,
             directory: deps.directory,
             telemetry: deps.telemetry,
             stats,

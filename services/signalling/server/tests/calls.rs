@@ -138,7 +138,7 @@ async fn a_lost_connection_fails_the_call_to_its_phone_at_once() {
     let (_, termination) = owner.ended().await;
     assert_eq!((termination.cause, termination.sip_status), (Cause::Busy, Some(486)));
     drop(phone);
-    rig.until("closed", || rig.telemetry.signalling.connections.get() == 0).await;
+    rig.until("closed", || rig.telemetry.signalling.connections.with_label_values(&["tcp"]).get() == 0).await;
     outgoing(&rig, &owner, 3).await;
     assert_eq!(owner.ended().await.1.cause, Cause::TransportFailure);
 }

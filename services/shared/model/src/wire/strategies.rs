@@ -106,7 +106,7 @@ pub(crate) fn termination() -> impl Strategy<Value = Termination> {
 }
 
 fn binding() -> impl Strategy<Value = Binding> {
-    let transport = prop::sample::select(vec![Transport::Udp, Transport::Tcp]);
+    let transport = prop::sample::select(Transport::ALL.to_vec());
     let flow = (transport, address(), address()).prop_map(|(transport, local, remote)| Flow {
         transport,
         local,

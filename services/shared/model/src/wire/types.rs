@@ -65,7 +65,7 @@ enumerations! {
     PlaybackEnd => pb::PlaybackEnd { Done = Done, Stopped = Stopped, Failed = Failed }
     FileFormat => pb::FileFormat { Wav = Wav, Mp3 = Mp3, OggOpus = OggOpus, Flac = Flac }
     Layout => pb::Layout { Mono = Mono, Stereo = Stereo, TrackPerLeg = TrackPerLeg }
-    Transport => pb::Transport { Udp = Udp, Tcp = Tcp }
+    Transport => pb::Transport { Udp = Udp, Tcp = Tcp, Tls = Tls, Ws = Ws, Wss = Wss }
     Cause => pb::Cause {
         Normal = Normal, Application = Application, Cancelled = Cancelled, AnsweredElsewhere = AnsweredElsewhere,
         Busy = Busy, NoAnswer = NoAnswer, Rejected = Rejected, NotFound = NotFound, Unavailable = Unavailable,

@@ -1,8 +1,8 @@
 //! Instruments of the SIP edge.
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Result};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result};
 
-use super::{Registry, counter, counters, gauge, seconds};
+use super::{Registry, counter, counters, gauge, gauges, seconds};
 
 /// Instruments of the SIP edge.
 #[derive(Debug)]
@@ -23,8 +23,14 @@ pub struct Signalling {
     pub commands: IntCounterVec,
     /// What the transaction layer did on its own.
     pub transactions: IntCounterVec,
-    /// TCP connections now.
-    pub connections: IntGauge,
+    /// Connections now, by transport.
+    pub connections: IntGaugeVec,
+    /// Connections that we closed or did not take, by reason.
+    pub connections_closed: IntCounterVec,
+    /// Requests too large for a datagram, by the way they went.
+    pub large_requests: IntCounterVec,
+    /// Changed certificates, by whether they could be used.
+    pub certificate_reloads: IntCounterVec,
     /// Legs held now.
     pub legs: IntGauge,
     /// Signals kept because no owner has acknowledged them.
@@ -88,7 +94,30 @@ impl Signalling {
                 "What the transaction layer did on its own, by event.",
                 &["event"],
             )?,
-            connections: gauge(registry, "sidetone_signalling_connections_count", "TCP connections now.")?,
+            connections: gauges(
+                registry,
+                "sidetone_signalling_connections_count",
+                "Connections now, by transport.",
+                &["transport"],
+            )?,
+            connections_closed: counters(
+                registry,
+                "sidetone_signalling_connections_closed_total",
+                "Connections that we closed or did not take, by reason.",
+                &["reason"],
+            )?,
+            large_requests: counters(
+                registry,
+                "sidetone_signalling_large_requests_total",
+                "Requests of ours too large for a datagram, by the way they went.",
+                &["way"],
+            )?,
+            certificate_reloads: counters(
+                registry,
+                "sidetone_signalling_certificate_reloads_total",
+                "Changed SIP certificates, by whether they could be used.",
+                &["result"],
+            )?,
             legs: gauge(registry, "sidetone_signalling_legs_count", "Legs held now.")?,
             unacknowledged: gauge(
                 registry,

@@ -1,6 +1,6 @@
 //! From a request outside of a dialog to a leg or a registration: limits, tenant, credentials.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sidetone_directory::{Algorithm as Kept, Credential};
 use sidetone_model::classify::Classify as _;
@@ -120,6 +120,7 @@ impl Agent {
         let register = pending.request.method() == Method::Register;
         match self.authenticate(&pending.request, &identity) {
             Sender::Known(credential) => {
+                self.parts.known.note(pending.flow.remote, PROVED_LASTS, now);
                 self.learn_domain(&identity.tenant, &pending.request);
                 if register {
                     self.register(tx, pending, &identity, &credential, now);
@@ -284,6 +285,8 @@ fn hashes(credential: &Credential) -> StoredHashes {
     StoredHashes { sha256: hash(Kept::Sha256, Algorithm::Sha256), md5: hash(Kept::Md5, Algorithm::Md5) }
 }
 
+/// How long an address that answered a challenge is taken to be who it was: as long as a registration may be.
+const PROVED_LASTS: Duration = Duration::from_secs(3600);
 /// Requests that may wait for the directory at a time.
 const PENDING_MAX: usize = 4096;
 /// Credentials in one request that are looked at: one per realm and algorithm is what phones send.

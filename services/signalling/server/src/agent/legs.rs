@@ -9,7 +9,6 @@ use sidetone_model::signal::{HeldLeg, LegSignal, LegSignalKind};
 use sidetone_model::termination::Termination;
 use sidetone_sip_core::leg::{Leg, LegOutput};
 use sidetone_sip_core::message::DialogKey;
-use sidetone_sip_core::transaction::Failure;
 
 use super::Agent;
 use super::outbox::{Outbox, SIGNALS_MAX};
@@ -239,17 +238,13 @@ impl Agent {
         {
             match output {
                 LegOutput::Respond { tx, response } => self.respond(tx, response, now),
-                LegOutput::Request { flow, request } => {
-                    let (method, cseq) = (request.method(), request.cseq());
-                    let sent = self.parts.transactions.send_request(request, &flow, id, now);
-                    let leg = self.legs.get_mut(id).and_then(|entry| entry.leg.as_mut());
-                    if let (Err(_), Some(leg)) = (sent, leg) {
-                        leg.handle_failure(&method, cseq, Failure::Transport);
-                    }
-                }
+                LegOutput::Request { flow, request } => self.send_request(id, flow, request, now),
                 LegOutput::Ack { flow, request } => self.parts.transactions.send_ack(&request, &flow),
                 LegOutput::Signal(kind) => self.signal(id, kind, now),
-                LegOutput::Finished => self.legs.finish(id),
+                LegOutput::Finished => {
+                    self.legs.finish(id);
+                    self.outgoing.forget_leg(id);
+                }
             }
         }
         self.legs.reschedule(id);

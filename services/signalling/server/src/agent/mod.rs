@@ -8,6 +8,7 @@ mod commands;
 mod legs;
 mod lookup;
 mod outbox;
+mod outgoing;
 mod registration;
 mod requests;
 mod source_limit;
@@ -33,10 +34,11 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::owner::LinkEvent;
 use crate::service::Stats;
-use crate::transport::{Inbound, Outputs};
+use crate::transport::{Inbound, KnownPeers, Outputs};
 use admission::Pending;
 use legs::Legs;
 use lookup::Finding;
+use outgoing::Outgoing;
 use source_limit::SourceLimit;
 use upstream::{Said, Upstream};
 
@@ -51,6 +53,7 @@ pub(crate) struct Parts {
     pub(crate) transactions: Transactions<LegId>,
     pub(crate) authenticator: Authenticator,
     pub(crate) outputs: Outputs,
+    pub(crate) known: KnownPeers,
     pub(crate) directory: Directory,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) stats: Arc<Stats>,
@@ -75,6 +78,7 @@ pub(crate) struct Agent {
     /// The SIP domain under which a tenant's phones were last heard: the host of From on calls to them.
     domains: HashMap<TenantId, Box<str>>,
     sources: SourceLimit,
+    outgoing: Outgoing,
     findings: mpsc::Sender<Finding>,
     found: Option<mpsc::Receiver<Finding>>,
     draining: bool,
@@ -104,6 +108,7 @@ impl Agent {
             upstream: Upstream::default(),
             pending: HashMap::new(),
             domains: HashMap::new(),
+            outgoing: Outgoing::default(),
             findings,
             found: Some(found),
             draining: false,

@@ -26,9 +26,13 @@ impl Agent {
                 }
             }
             Event::Response { owner, response, .. } => {
+                self.note_response(owner, &response);
                 self.with_leg(owner, now, |leg| leg.handle_response(&response, now));
             }
             Event::Failed { owner, method, cseq, failure, .. } => {
+                if method != Method::Cancel && self.falls_back(owner, cseq, failure, now) {
+                    return;
+                }
                 self.with_leg(owner, now, |leg| leg.handle_failure(&method, cseq, failure));
             }
         }

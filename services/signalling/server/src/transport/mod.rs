@@ -5,8 +5,16 @@
 //! pushes back on its peer. In the other direction a datagram that the kernel does not take at once is dropped and
 //! counted; a connection whose peer does not read what stands in its queue is closed.
 
-mod tcp;
+mod accept;
+mod connections;
+mod dial;
+mod known_peers;
+mod session;
+mod stream;
+mod stun;
+mod tls;
 mod udp;
+mod websocket;
 
 use std::collections::HashMap;
 use std::io;
@@ -24,7 +32,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ListenerConfig};
 
-pub(crate) use tcp::Connections;
+use accept::Door;
+use connections::Connections;
+use dial::Dialler;
+use tls::{Identities, TlsError};
+
+pub(crate) use known_peers::KnownPeers;
 
 /// What comes from the network.
 #[derive(Debug)]
@@ -52,12 +65,18 @@ pub struct BoundListener {
 }
 
 /// The ways out, owned by the agent.
-#[derive(Debug)]
 pub(crate) struct Outputs {
     listeners: Vec<BoundListener>,
     sockets: Vec<(SocketAddr, Arc<UdpSocket>)>,
     connections: HashMap<Flow, mpsc::Sender<Bytes>>,
+    dialler: Dialler,
     telemetry: Arc<Telemetry>,
+}
+
+impl std::fmt::Debug for Outputs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Outputs({} connections)", self.connections.len())
+    }
 }
 
 /// The flow cannot carry anything any more.
@@ -70,23 +89,41 @@ pub(crate) struct Shared {
     pub(crate) to_agent: mpsc::Sender<Inbound>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) stopping: CancellationToken,
+    pub(crate) known: KnownPeers,
 }
 
 /// Binds every listener and starts its task.
-pub(crate) async fn open(config: &Config, shared: &Shared) -> Result<Outputs, BindError> {
+pub(crate) fn open(config: &Config, shared: &Shared) -> Result<Outputs, OpenError> {
+    let connections = Connections::new(config);
+    let secure = config.listeners.iter().any(|l| Transport::from(l.transport).is_secure());
+    let identities = match secure {
+        true => Some(Identities::open(&config.tls, &shared.telemetry, &shared.stopping)?),
+        false => None,
+    };
+    let dialler = Dialler {
+        shared: shared.clone(),
+        connections: connections.clone(),
+        tls: Some(Arc::new(tls::client_config(&config.tls)?)),
+    };
     let mut outputs = Outputs {
         listeners: Vec::new(),
         sockets: Vec::new(),
         connections: HashMap::new(),
+        dialler,
         telemetry: Arc::clone(&shared.telemetry),
     };
-    let connections = Connections::new(config);
+    let door = Door {
+        shared: shared.clone(),
+        connections,
+        identities,
+        origins: config.websocket_origins.clone().into(),
+    };
     for listener in &config.listeners {
         let bound = match Transport::from(listener.transport) {
             Transport::Udp => outputs.open_udp(listener, shared),
-            Transport::Tcp => tcp::open(listener, shared, &connections).await,
+            _ => accept::open(listener, door.clone()),
         };
-        let local = bound.map_err(|source| BindError { listener: listener.clone(), source })?;
+        let local = bound.map_err(|source| OpenError::Bind { listener: listener.clone(), source })?;
         let mut advertised = listener.advertised.unwrap_or(local);
         if advertised.port() == 0 {
             advertised.set_port(local.port());
@@ -97,12 +134,20 @@ pub(crate) async fn open(config: &Config, shared: &Shared) -> Result<Outputs, Bi
     Ok(outputs)
 }
 
-/// A listener could not be bound.
+/// The listeners could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen at {} ({:?})", listener.bind, listener.transport)]
-pub(crate) struct BindError {
-    listener: ListenerConfig,
-    source: io::Error,
+pub(crate) enum OpenError {
+    /// One could not be bound.
+    #[error("cannot listen at {} ({:?})", listener.bind, listener.transport)]
+    Bind {
+        /// Which.
+        listener: ListenerConfig,
+        /// Why.
+        source: io::Error,
+    },
+    /// The certificates are of no use.
+    #[error("signalling.tls")]
+    Tls(#[from] TlsError),
 }
 
 impl Outputs {
@@ -139,7 +184,23 @@ impl Outputs {
     pub(crate) fn send(&mut self, flow: &Flow, bytes: Bytes) -> Result<(), FlowGone> {
         match flow.transport {
             Transport::Udp => self.send_datagram(flow, &bytes),
-            Transport::Tcp => self.send_on_connection(flow, bytes),
+            _ => self.send_on_connection(flow, bytes),
+        }
+    }
+
+    /// Our end of flows to a peer over a transport: the first listener of that transport and address family.
+    pub(crate) fn flow_to(&self, transport: Transport, remote: SocketAddr) -> Option<Flow> {
+        let fits = |l: &&BoundListener| l.transport == transport && l.local.is_ipv4() == remote.is_ipv4();
+        let local = self.listeners.iter().find(fits)?.local;
+        Some(Flow { transport, local, remote })
+    }
+
+    /// Sees to it that there is a connection: the one there is, or a new one, over which what is sent waits until it
+    /// stands. `name` is what the peer's certificate must be good for.
+    pub(crate) fn connect(&mut self, flow: &Flow, name: Option<&str>) {
+        if flow.transport.is_reliable() && !self.connections.contains_key(flow) {
+            let to_peer = self.dialler.dial(flow.clone(), name);
+            self.connections.insert(flow.clone(), to_peer);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use sidetone_model::party::{Flow, Transport};
@@ -12,7 +13,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::{Inbound, Shared, limits, os_random, refusal};
+use super::{Inbound, Shared, limits, os_random, refusal, stun};
 use crate::config::ListenerConfig;
 
 /// Binds a socket and reads from it until the process stops.
@@ -61,6 +62,12 @@ impl Reader {
 
     fn handle(&mut self, datagram: &[u8], remote: SocketAddr) {
         let dropped = &self.shared.telemetry.signalling.messages_dropped;
+        if stun::is_stun(datagram) {
+            return match stun::answer(datagram, remote) {
+                Some(answer) => self.answer(datagram.len(), &answer, remote),
+                None => dropped.with_label_values(&["stun"]).inc(),
+            };
+        }
         match parse_datagram(Bytes::copy_from_slice(datagram), &limits()) {
             Ok(message) => {
                 let flow = Flow { transport: Transport::Udp, local: self.local, remote };
@@ -74,11 +81,20 @@ impl Reader {
             Err(failure) => {
                 let answer = refusal(&failure, remote, &mut self.tokens, &self.shared.telemetry);
                 if let Some(answer) = answer {
-                    // As good as lost on the way when the kernel does not take it.
-                    let _sent = self.socket.try_send_to(&answer, remote);
+                    self.answer(datagram.len(), &answer, remote);
                 }
             }
         }
+    }
+
+    /// An address that has proved nothing gets no more than it sent.
+    fn answer(&self, received_bytes: usize, answer: &[u8], remote: SocketAddr) {
+        if answer.len() > received_bytes && !self.shared.known.is_known(remote, Instant::now()) {
+            let dropped = &self.shared.telemetry.signalling.messages_dropped;
+            return dropped.with_label_values(&["reflection"]).inc();
+        }
+        // As good as lost on the way when the kernel does not take it.
+        let _sent = self.socket.try_send_to(answer, remote);
     }
 }
 

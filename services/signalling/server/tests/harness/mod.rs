@@ -2,7 +2,9 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test uses its part, and may panic")]
 
 pub(crate) mod phone;
+pub(crate) mod tls;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -50,6 +52,8 @@ pub(crate) struct Rig {
     pub(crate) directory: Directory,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) lifecycle: Lifecycle,
+    /// The file with the certificate that the replica shows.
+    pub(crate) certificate: Option<PathBuf>,
     owner: Arc<FakeOwner>,
 }
 
@@ -86,10 +90,16 @@ impl Rig {
 
     /// Listens on free ports whatever the configuration says.
     pub(crate) async fn with(config: Config) -> Self {
-        let bind = "127.0.0.1:0".parse().unwrap();
-        let listeners = [TransportKind::Udp, TransportKind::Tcp]
-            .map(|transport| ListenerConfig { transport, bind, advertised: None })
-            .to_vec();
+        Self::at("127.0.0.1:0", &[TransportKind::Udp, TransportKind::Tcp], config).await
+    }
+
+    /// Listens on free ports of an address with the given transports, whatever the configuration says.
+    pub(crate) async fn at(bind: &str, transports: &[TransportKind], config: Config) -> Self {
+        let bind = bind.parse().unwrap();
+        let listener =
+            |transport: &TransportKind| ListenerConfig { transport: *transport, bind, advertised: None };
+        let listeners = transports.iter().map(listener).collect();
+        let certificate = config.tls.certificates.first().map(|pair| pair.cert.clone());
         let store: Arc<dyn Store> = EmbeddedStore::in_memory().unwrap();
         let directory = Directory::new(Arc::clone(&store));
         directory.seed(&toml::from_str::<SeedConfig>(SEED).unwrap()).await.unwrap();
@@ -106,7 +116,7 @@ impl Rig {
             grpc_address: "127.0.0.1:1".to_owned(),
         };
         let signalling = Signalling::start(Config { listeners, ..config }, deps).await.unwrap();
-        Self { signalling, directory, telemetry, lifecycle, owner }
+        Self { signalling, directory, telemetry, lifecycle, certificate, owner }
     }
 
     pub(crate) fn address(&self, transport: Transport) -> std::net::SocketAddr {

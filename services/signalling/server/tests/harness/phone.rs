@@ -2,22 +2,31 @@
 
 use std::net::SocketAddr;
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use sidetone_model::party::Transport;
 use sidetone_sip_core::auth::{Algorithm, ha1};
 use sidetone_sip_core::message::{Framed, Framer, Limits, Message, Request, Response, parse_datagram};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use super::{Rig, within};
 
 pub(crate) enum Wire {
     Udp(UdpSocket),
-    Tcp(TcpStream, Box<Framer>),
+    Stream(Box<dyn Stream>, Box<Framer>),
+    WebSocket(Box<WebSocketStream<Box<dyn Stream>>>),
 }
+
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 pub(crate) struct Phone {
     wire: Wire,
     pub(crate) local: SocketAddr,
+    pub(crate) transport: Transport,
     server: SocketAddr,
     pub(crate) domain: &'static str,
     pub(crate) user: &'static str,
@@ -38,18 +47,28 @@ impl Phone {
         let server = rig.address(transport);
         let (wire, local) = match transport {
             Transport::Udp => {
-                let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+                let unspecified = if server.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+                let socket = UdpSocket::bind(unspecified).await.unwrap();
                 let local = socket.local_addr().unwrap();
                 (Wire::Udp(socket), local)
             }
-            Transport::Tcp => {
+            _ => {
                 let stream = TcpStream::connect(server).await.unwrap();
                 let local = stream.local_addr().unwrap();
-                (Wire::Tcp(stream, Box::new(Framer::new(Limits::default()))), local)
+                let stream: Box<dyn Stream> = match transport.is_secure() {
+                    true => Box::new(super::tls::connect(stream, rig, "localhost").await.unwrap()),
+                    false => Box::new(stream),
+                };
+                match transport {
+                    Transport::Ws | Transport::Wss => {
+                        (Wire::WebSocket(Box::new(web_socket(stream).await)), local)
+                    }
+                    _ => (Wire::Stream(stream, Box::new(Framer::new(Limits::default()))), local),
+                }
             }
         };
         let algorithm = Algorithm::Sha256;
-        Self { wire, local, server, domain, user, password, cseq: 0, nonce_count: 0, algorithm }
+        Self { wire, local, transport, server, domain, user, password, cseq: 0, nonce_count: 0, algorithm }
     }
 
     pub(crate) async fn udp(rig: &Rig, user: &'static str, password: &'static str) -> Self {
@@ -59,7 +78,11 @@ impl Phone {
     pub(crate) async fn send(&mut self, text: impl AsRef<[u8]>) {
         match &mut self.wire {
             Wire::Udp(socket) => drop(socket.send_to(text.as_ref(), self.server).await.unwrap()),
-            Wire::Tcp(stream, _) => stream.write_all(text.as_ref()).await.unwrap(),
+            Wire::Stream(stream, _) => stream.write_all(text.as_ref()).await.unwrap(),
+            Wire::WebSocket(socket) => {
+                let text = String::from_utf8(text.as_ref().to_vec()).unwrap();
+                socket.send(Frame::text(text)).await.unwrap();
+            }
         }
     }
 
@@ -74,7 +97,12 @@ impl Phone {
                 let (length, _) = socket.recv_from(&mut buffer).await.unwrap();
                 parse_datagram(buffer[..length].to_vec().into(), &Limits::default()).unwrap()
             }
-            Wire::Tcp(stream, framer) => loop {
+            Wire::WebSocket(socket) => loop {
+                if let Frame::Text(text) = socket.next().await.unwrap().unwrap() {
+                    return parse_datagram(text.into(), &Limits::default()).unwrap();
+                }
+            },
+            Wire::Stream(stream, framer) => loop {
                 match framer.poll_framed().unwrap() {
                     Some(Framed::Message(message)) => return message,
                     Some(_) => {}
@@ -90,10 +118,19 @@ impl Phone {
 
     /// Raw bytes as they come (keep-alives).
     pub(crate) async fn raw(&mut self, length: usize) -> Vec<u8> {
-        let Wire::Tcp(stream, _) = &mut self.wire else { panic!("on connections only") };
+        let Wire::Stream(stream, _) = &mut self.wire else { panic!("on connections only") };
         let mut bytes = vec![0; length];
         within(stream.read_exact(&mut bytes)).await.unwrap();
         bytes
+    }
+
+    /// The next datagram, whatever it is.
+    pub(crate) async fn datagram(&mut self) -> Vec<u8> {
+        let Wire::Udp(socket) = &mut self.wire else { panic!("on UDP only") };
+        let mut buffer = vec![0; 65_536];
+        let (length, _) = within(socket.recv_from(&mut buffer)).await.unwrap();
+        buffer.truncate(length);
+        buffer
     }
 
     /// The next response that is not 100; retransmitted requests are passed over.
@@ -139,16 +176,17 @@ impl Phone {
         }
         let cseq = self.cseq;
         let (user, domain, local) = (self.user, self.domain, self.local);
-        let transport = match self.wire {
-            Wire::Udp(_) => "UDP",
-            Wire::Tcp(..) => "TCP",
+        let transport = self.transport.token();
+        let parameter = match self.transport {
+            Transport::Udp => String::new(),
+            other => format!(";transport={}", other.uri_parameter()),
         };
         let content = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
         let branch = if method == "ACK" { format!("ack{cseq}") } else { cseq.to_string() };
         format!(
             "{method} sip:{uri} SIP/2.0\r\nVia: SIP/2.0/{transport} {local};branch=z9hG4bK{call_id}{branch};rport\r\n\
              Max-Forwards: 70\r\nFrom: <sip:{user}@{domain}>;tag=t{call_id}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n\
-             CSeq: {cseq} {method}\r\nContact: <sip:{user}@{local}>\r\n{extra}{content}Content-Length: {}\r\n\r\n{body}",
+             CSeq: {cseq} {method}\r\nContact: <sip:{user}@{local}{parameter}>\r\n{extra}{content}Content-Length: {}\r\n\r\n{body}",
             body.len()
         )
     }
@@ -232,13 +270,19 @@ impl Phone {
 
     /// Answers a request of the server.
     pub(crate) async fn answer(&mut self, request: &Request, status: &str, body: &str) {
+        let text = self.response_to(request, status, body);
+        self.send(text).await;
+    }
+
+    /// An answer to a request of the server.
+    pub(crate) fn response_to(&self, request: &Request, status: &str, body: &str) -> String {
         let line = |name: &str| format!("{name}: {}\r\n", request.header(name).unwrap());
         let to = match request.to().tag() {
             Some(_) => line("To"),
             None => format!("To: {};tag=callee\r\n", request.header("To").unwrap()),
         };
         let content = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
-        let text = format!(
+        format!(
             "SIP/2.0 {status}\r\n{}{}{to}{}{}Contact: <sip:{}@{}>\r\n{content}Content-Length: {}\r\n\r\n{body}",
             line("Via"),
             line("From"),
@@ -247,9 +291,16 @@ impl Phone {
             self.user,
             self.local,
             body.len()
-        );
-        self.send(text).await;
+        )
     }
+}
+
+async fn web_socket(stream: Box<dyn Stream>) -> WebSocketStream<Box<dyn Stream>> {
+    let mut request = "ws://localhost/".into_client_request().unwrap();
+    request.headers_mut().insert("Sec-WebSocket-Protocol", "sip".parse().unwrap());
+    let (socket, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+    assert_eq!(response.headers()["Sec-WebSocket-Protocol"], "sip");
+    socket
 }
 
 pub(crate) const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\

@@ -299,7 +299,7 @@ pub(super) fn contact(setup: &LegSetup, user: &str) -> String {
     let uri = SipUri::sip(user, &host).map_or_else(|_| format!("sip:{host}"), |uri| uri.to_string());
     match setup.flow.transport {
         sidetone_model::party::Transport::Udp => format!("<{uri}>"),
-        sidetone_model::party::Transport::Tcp => format!("<{uri};transport=tcp>"),
+        other => format!("<{uri};transport={}>", other.uri_parameter()),
     }
 }
 

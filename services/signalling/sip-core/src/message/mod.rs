@@ -256,6 +256,20 @@ impl Request {
             .collect()
     }
 
+    /// The same request as it goes out over another transport: only the topmost Via changes, and keeps its branch. None
+    /// when it has no Via.
+    pub fn sent_over(&self, transport: Transport, sent_by: SocketAddr) -> Option<Self> {
+        let mut inner = self.inner.clone();
+        let row = String::from_utf8(inner.headers.get(&HeaderName::Via)?.value().into_owned()).ok()?;
+        let parameters = row.find(';').map_or("", |at| &row[at..]);
+        let via = format!("SIP/2.0/{} {sent_by}{parameters}", transport.token());
+        let header = sip::Header::build(HeaderName::Via, via).ok()?;
+        let at = inner.headers.iter().position(|header| header.name() == &HeaderName::Via)?;
+        inner.headers.remove_first(&HeaderName::Via);
+        inner.headers.insert(at, header);
+        Self::from_sip(inner).ok()
+    }
+
     /// Whether this opens a dialog: an INVITE whose To has no tag.
     pub fn is_initial_invite(&self) -> bool {
         self.inner.method == sip::Method::Invite && self.core.to.tag().is_none()
@@ -343,7 +357,5 @@ impl fmt::Debug for Response {
 
 /// The port that a transport uses when none is written (RFC 3261 section 18.2.2).
 pub(crate) fn default_port(transport: Transport) -> u16 {
-    match transport {
-        Transport::Udp | Transport::Tcp => 5060,
-    }
+    transport.default_port()
 }

@@ -30,10 +30,7 @@ pub(super) fn failed<O>(id: u64, owner: O, request: &sip::Request, failure: Fail
 }
 
 pub(super) fn reliability(flow: &Flow) -> Reliability {
-    match flow.transport {
-        Transport::Udp => Reliability::Unreliable,
-        Transport::Tcp => Reliability::Reliable,
-    }
+    if flow.transport.is_reliable() { Reliability::Reliable } else { Reliability::Unreliable }
 }
 
 /// RFC 3261 section 18.2.2 and RFC 3581 section 4: over UDP to the port of Via unless `rport` asks for the source
