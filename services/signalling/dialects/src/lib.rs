@@ -15,6 +15,7 @@
 //! It opens no socket, keeps no clock, and delivers nothing.
 #![forbid(unsafe_code)]
 
+pub mod bot;
 mod doorway;
 mod emission;
 mod people;
@@ -46,5 +47,5 @@ pub trait Dialect: Send + Sync + 'static {
 
 /// Every dialect.
 pub fn all() -> Vec<Arc<dyn Dialect>> {
-    Vec::new()
+    vec![Arc::new(bot::Bot)]
 }

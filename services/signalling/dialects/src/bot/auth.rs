@@ -1,0 +1,95 @@
+//! Who asks: the headers that a bot signs its requests with.
+//!
+//! `X-Signature` is the hexadecimal SHA-256 of bot id, secret, `X-Timestamp` (Unix seconds) and body, one behind the other.
+//! The time must be within [`WINDOW_S`] of ours. Within that window a request can be repeated by whoever has seen it; it
+//! gains nothing, because the signature is the idempotency key of its commands: the repetition is answered as the first
+//! time and changes nothing.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{Context, SHA256};
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Path, Request};
+use http::HeaderMap;
+use serde_json::{Map, Value};
+use sidetone_model::ids::TenantId;
+use sidetone_proto::directory::v1::{Application, ApplicationKind};
+
+use super::State;
+use super::answer::Failure;
+
+/// A request of a bot that has proved who it is.
+pub(crate) struct Asked {
+    pub(crate) state: State,
+    pub(crate) tenant: TenantId,
+    pub(crate) team: Application,
+    /// The key of the request's commands.
+    pub(crate) key: Box<str>,
+    pub(crate) body: Map<String, Value>,
+}
+
+impl FromRequest<State> for Asked {
+    type Rejection = Failure;
+
+    async fn from_request(mut request: Request, state: &State) -> Result<Self, Failure> {
+        use axum::RequestExt as _;
+        let Path(team): Path<String> =
+            request.extract_parts().await.map_err(|_| Failure::invalid("team", "it is missing"))?;
+        let headers = request.headers().clone();
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|_| Failure::invalid("body", "it cannot be read, or is too large"))?;
+        let (tenant, team) = authenticate(state, &team, &headers, &body).await?;
+        let key = key_of(&headers);
+        let body =
+            serde_json::from_slice(&body).map_err(|_| Failure::invalid("body", "expected a JSON object"))?;
+        Ok(Self { state: state.clone(), tenant, team, key, body })
+    }
+}
+
+async fn authenticate(
+    state: &State,
+    team: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(TenantId, Application), Failure> {
+    let refused = Failure::unauthenticated;
+    let directory = state.door.directory();
+    let found = directory.application(team).await.map_err(|error| Failure::of(&error))?;
+    let secret = directory.application_secret(team).await.map_err(|error| Failure::of(&error))?;
+    let found = found.filter(|found| found.kind() == ApplicationKind::Bot).ok_or_else(refused)?;
+    let secret = secret.ok_or_else(refused)?;
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).ok_or_else(refused);
+    let (bot, timestamp, signature) = (header("x-bot-id")?, header("x-timestamp")?, header("x-signature")?);
+    let then: u64 = timestamp.parse().map_err(|_| refused())?;
+    let now = state.door.now().as_millis() / 1000;
+    if then.abs_diff(now) > WINDOW_S || bot != found.bot {
+        return Err(refused());
+    }
+    let expected = signature_of(bot, secret.reveal(), timestamp, body);
+    let given = signature.to_ascii_lowercase();
+    verify_slices_are_equal(expected.as_bytes(), given.as_bytes()).map_err(|_| refused())?;
+    let tenant = TenantId::new(&found.tenant).map_err(|_| refused())?;
+    Ok((tenant, found))
+}
+
+/// What a bot puts into `X-Signature`.
+pub fn signature_of(bot: &str, secret: &str, timestamp: &str, body: &[u8]) -> String {
+    let mut context = Context::new(&SHA256);
+    for part in [bot.as_bytes(), secret.as_bytes(), timestamp.as_bytes(), body] {
+        context.update(part);
+    }
+    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The client's own idempotency key, or the signature, which differs for every body and second.
+fn key_of(headers: &HeaderMap) -> Box<str> {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let own = header("idempotency-key").filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
+    let key = own.or_else(|| header("x-signature")).unwrap_or_default();
+    format!("bot-{}", key.to_ascii_lowercase()).into()
+}
+
+/// How far the bot's clock may be from ours, in seconds.
+const WINDOW_S: u64 = 300;
+/// Leaves room for what tells several commands of one request apart.
+const KEY_BYTES_MAX: usize = 96;

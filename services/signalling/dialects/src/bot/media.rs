@@ -1,0 +1,163 @@
+//! The methods on what is heard: playing, recording, listening.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use sidetone_model::command::{Audience, CallCommandKind, RecordingOptions};
+use sidetone_model::fact::CommandSubject;
+use sidetone_model::fold::RecordingView;
+use sidetone_model::ids::RecordingId;
+use sidetone_model::media::{FileFormat, Source};
+use utoipa::ToSchema;
+
+use super::answer::{Answer, Done, Failure, Refused, Told, done, told};
+use super::auth::Asked;
+use super::openapi::{PlayRequest, StopRequest, ThreadRequest};
+use crate::{MediaRef, look};
+
+/// Where a recording is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct File {
+    /// Plays for whoever has it, for a limited time.
+    file_url: String,
+}
+
+/// Where a call can be listened to.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Stream {
+    /// Plays the call as it goes on, for whoever has it.
+    stream_url: String,
+}
+
+/// Plays a file to everybody in the call, or to one contact.
+#[utoipa::path(post, path = "/bot/{team}/call.audio/play", tag = "media", request_body = PlayRequest, params(("team" = String, Path)),
+    responses((status = 200, body = Done), (status = "4XX", body = Refused)))]
+pub(crate) async fn play(asked: Asked) -> Answer<Done> {
+    let url = asked.text("url")?.ok_or_else(|| Failure::invalid("url", "it is missing"))?;
+    check_url(&url)?;
+    let repeat = u32::from(!asked.flag("isLoop")?);
+    let to = audience(&asked)?;
+    asked.execute(0, CallCommandKind::Play { to, sources: vec![Source::Url(url)], repeat }).await?;
+    done()
+}
+
+/// Stops what plays from a URL, or everything.
+#[utoipa::path(post, path = "/bot/{team}/call.audio/stop", tag = "media", request_body = StopRequest, params(("team" = String, Path)),
+    responses((status = 200, body = Done), (status = "4XX", body = Refused)))]
+pub(crate) async fn stop(asked: Asked) -> Answer<Done> {
+    let url = asked.text("url")?.map(Source::Url);
+    let playing = asked.on_call(|fold, call| {
+        let all = call.playbacks.iter().filter_map(|playback| fold.playback(*playback));
+        let these = all.filter(|view| url.as_ref().is_none_or(|url| view.source == *url));
+        let these = these.map(|view| {
+            let to = view.leg.map_or(Audience::Call(view.call), Audience::Leg);
+            CallCommandKind::StopPlay { to, playback: Some(view.playback) }
+        });
+        Ok(these.collect::<Vec<_>>())
+    })?;
+    if playing.is_empty() && url.is_some() {
+        return Err(Failure::not_found("url", "it is not being played"));
+    }
+    for (n, command) in playing.into_iter().enumerate() {
+        asked.execute(n, command).await?;
+    }
+    done()
+}
+
+/// Records the call.
+#[utoipa::path(post, path = "/bot/{team}/call.recording/start", tag = "media", request_body = ThreadRequest, params(("team" = String, Path)),
+    responses((status = 200, body = Done), (status = "4XX", body = Refused)))]
+pub(crate) async fn record(asked: Asked) -> Answer<Done> {
+    let call = asked.on_call(|_, call| Ok(call.call))?;
+    let options = RecordingOptions::default();
+    asked.execute(0, CallCommandKind::StartRecording { call, options }).await?;
+    done()
+}
+
+/// Ends the recording and tells where it is.
+#[utoipa::path(post, path = "/bot/{team}/call.recording/stop", tag = "media", request_body = ThreadRequest, params(("team" = String, Path)),
+    responses((status = 200, body = Told<File>), (status = "4XX", body = Refused)))]
+pub(crate) async fn stop_recording(asked: Asked) -> Answer<Told<File>> {
+    let running = asked.on_call(|fold, call| {
+        let recordings = call.recordings.iter().filter_map(|recording| fold.recording(*recording));
+        let running = recordings.filter(|view| view.is_running()).map(|view| view.recording).next_back();
+        running.ok_or_else(|| Failure::state("the call is not being recorded"))
+    })?;
+    asked.execute(0, CallCommandKind::StopRecording { recording: running }).await?;
+    until_complete(&asked, running).await;
+    told(File { file_url: asked.state.door.media_url(&asked.tenant, MediaRef::Recording(running)) })
+}
+
+/// A file is complete a moment after its end was commanded. Whoever gets its URL shall be able to play it at once; if it
+/// takes unusually long the URL is given all the same, and works when the file is there.
+async fn until_complete(asked: &Asked, recording: RecordingId) {
+    let mut left = COMPLETE_MAX;
+    while !left.is_zero() {
+        let running = look(&*asked.state.door, &asked.tenant, |fold| {
+            fold.recording(recording).is_some_and(RecordingView::is_running)
+        });
+        if running != Some(true) {
+            return;
+        }
+        tokio::time::sleep(COMPLETE_STEP).await;
+        left = left.saturating_sub(COMPLETE_STEP);
+    }
+}
+
+/// Lets people listen to the call.
+#[utoipa::path(post, path = "/bot/{team}/call.stream/start", tag = "media", request_body = ThreadRequest, params(("team" = String, Path)),
+    responses((status = 200, body = Told<Stream>), (status = "4XX", body = Refused)))]
+pub(crate) async fn stream(asked: Asked) -> Answer<Told<Stream>> {
+    let call = asked.on_call(|_, call| Ok(call.call))?;
+    let started = asked.execute(0, CallCommandKind::StartStream { call, format: FileFormat::Wav }).await?;
+    let CommandSubject::Stream(stream) = started else {
+        return Err(Failure::state("the call cannot be streamed now"));
+    };
+    let media = MediaRef::Stream(stream.to_string().into());
+    told(Stream { stream_url: asked.state.door.media_url(&asked.tenant, media) })
+}
+
+/// Lets nobody listen to the call any more.
+#[utoipa::path(post, path = "/bot/{team}/call.stream/stop", tag = "media", request_body = ThreadRequest, params(("team" = String, Path)),
+    responses((status = 200, body = Done), (status = "4XX", body = Refused)))]
+pub(crate) async fn stop_stream(asked: Asked) -> Answer<Done> {
+    let streams = asked.on_call(|_, call| Ok(call.streams.clone()))?;
+    if streams.is_empty() {
+        return Err(Failure::state("the call is not being streamed"));
+    }
+    for (n, stream) in streams.into_iter().enumerate() {
+        asked.execute(n, CallCommandKind::StopStream { stream }).await?;
+    }
+    done()
+}
+
+/// Everybody, unless the request names a contact.
+fn audience(asked: &Asked) -> Result<Audience, Failure> {
+    let contact = asked.contact()?;
+    asked.on_call(|fold, call| {
+        if contact.is_nobody() {
+            return Ok(Audience::Call(call.call));
+        }
+        Ok(Audience::Leg(contact.leg_in(fold, call)?.leg))
+    })
+}
+
+/// What can be told from the address; the size, and whether it may be fetched at all, is told by the media node.
+fn check_url(url: &str) -> Result<(), Failure> {
+    if url.len() > URL_BYTES_MAX {
+        return Err(Failure::invalid("url", "it is longer than 2048 bytes"));
+    }
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let rest = rest.ok_or_else(|| Failure::invalid("url", "expected http or https"))?;
+    let path = rest.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+    if !path.contains('/') || !(path.ends_with(".mp3") || path.ends_with(".wav")) {
+        return Err(Failure::invalid("url", "expected a file whose name ends in mp3 or wav"));
+    }
+    Ok(())
+}
+
+const URL_BYTES_MAX: usize = 2048;
+const COMPLETE_MAX: Duration = Duration::from_secs(3);
+const COMPLETE_STEP: Duration = Duration::from_millis(20);

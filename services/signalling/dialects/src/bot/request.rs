@@ -1,0 +1,201 @@
+//! What bots ask, as forgiving as the product is: unknown fields are left alone, numbers may be texts.
+
+use serde_json::{Map, Value};
+use sidetone_model::call::ExternalRef;
+use sidetone_model::command::{CallCommand, CallCommandKind};
+use sidetone_model::fold::{CallView, Fold, LegView};
+use sidetone_model::ids::CallId;
+use uuid::Uuid;
+
+use super::NAME;
+use super::answer::Failure;
+use super::auth::Asked;
+use crate::look;
+
+/// Somebody that a request names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Contact {
+    pub(crate) contact: Option<Box<str>>,
+    pub(crate) phone: Option<Box<str>>,
+}
+
+impl Asked {
+    pub(crate) fn thread(&self) -> Result<Box<str>, Failure> {
+        let thread = text(&self.body, "threadId")?.ok_or_else(|| missing("threadId"))?;
+        if thread.len() > THREAD_BYTES_MAX {
+            return Err(Failure::invalid("threadId", "it is longer than 256 bytes"));
+        }
+        Ok(thread)
+    }
+
+    pub(crate) fn contact(&self) -> Result<Contact, Failure> {
+        Contact::read(&self.body)
+    }
+
+    /// The contacts of an invitation: one by itself or several in a list.
+    pub(crate) fn contacts(&self) -> Result<Vec<Contact>, Failure> {
+        let one = self.contact()?;
+        let many = match self.body.get("userIds") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(many)) => many.iter().map(Contact::of_element).collect::<Result<_, _>>()?,
+            Some(_) => return Err(Failure::invalid("userIds", "expected a list")),
+        };
+        if many.len() > CONTACTS_MAX {
+            return Err(Failure::invalid("userIds", "more than 64"));
+        }
+        match (one.contact.is_some(), many.is_empty()) {
+            (true, true) => Ok(vec![one]),
+            (false, false) => Ok(many),
+            (true, false) => Err(Failure::invalid("userIds", "either contactId or userIds is expected")),
+            (false, true) => Err(Failure::invalid("contactId", "contactId or userIds is needed")),
+        }
+    }
+
+    pub(crate) fn text(&self, field: &str) -> Result<Option<Box<str>>, Failure> {
+        text(&self.body, field)
+    }
+
+    pub(crate) fn flag(&self, field: &str) -> Result<bool, Failure> {
+        match self.body.get(field) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(Failure::invalid(field, "expected true or false")),
+        }
+    }
+
+    /// Looks at the live call of the request's thread.
+    pub(crate) fn on_call<T>(
+        &self,
+        see: impl FnOnce(&Fold, &CallView) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let thread = self.thread()?;
+        let seen = look(&*self.state.door, &self.tenant, |fold| {
+            let call = call_of(fold, self, &thread)
+                .ok_or_else(|| Failure::not_found("threadId", "there is no call in this thread"))?;
+            see(fold, call)
+        });
+        seen.unwrap_or_else(|| Err(Failure::state("the calls of the team cannot be seen now")))
+    }
+
+    /// Carries out a command of the request; `n` tells several of one request apart.
+    pub(crate) async fn execute(
+        &self,
+        n: usize,
+        kind: CallCommandKind,
+    ) -> Result<sidetone_model::fact::CommandSubject, Failure> {
+        let key = if n == 0 { self.key.clone() } else { format!("{}.{n}", self.key).into() };
+        Ok(self.state.door.execute(CallCommand { tenant: self.tenant.clone(), key, kind }).await?)
+    }
+}
+
+impl Contact {
+    fn read(object: &Map<String, Value>) -> Result<Self, Failure> {
+        let contact = match text(object, "contactId")? {
+            Some(contact) => Some(contact),
+            None => text(object, "userId")?,
+        };
+        let phone = match object.get("phone") {
+            Some(Value::Number(phone)) => Some(phone.to_string().into()),
+            _ => text(object, "phone")?,
+        };
+        if phone.as_deref().is_some_and(|phone: &str| phone.len() > PHONE_BYTES_MAX) {
+            return Err(Failure::invalid("phone", "it is longer than 64 characters"));
+        }
+        Ok(Self { contact, phone })
+    }
+
+    fn of_element(element: &Value) -> Result<Self, Failure> {
+        let object = element.as_object().ok_or_else(|| Failure::invalid("userIds", "expected objects"))?;
+        let contact = Self::read(object)?;
+        if contact.contact.is_none() {
+            return Err(Failure::invalid("userIds", "one is without contactId"));
+        }
+        Ok(contact)
+    }
+
+    pub(crate) fn is_nobody(&self) -> bool {
+        self.contact.is_none() && self.phone.is_none()
+    }
+
+    /// Whether a leg is this contact's.
+    pub(crate) fn is(&self, leg: &LegView) -> bool {
+        let contact = self.contact.as_deref().is_none_or(|contact| contact == contact_of(leg));
+        let phone = self.phone.as_deref().is_none_or(|phone| digits(phone) == digits(&leg.party.number));
+        contact && phone
+    }
+
+    /// The contact's leg in a call: one that talks rather than one that rings.
+    pub(crate) fn leg_in<'a>(&self, fold: &'a Fold, call: &CallView) -> Result<&'a LegView, Failure> {
+        let legs = || fold.live_legs(call.call).filter(|leg| self.is(leg));
+        let found = legs().find(|leg| leg.is_answered()).or_else(|| legs().next());
+        found.ok_or_else(|| Failure::not_found(self.field(), "nobody of that name is in the call"))
+    }
+
+    pub(crate) fn field(&self) -> &'static str {
+        if self.contact.is_some() { "contactId" } else { "phone" }
+    }
+}
+
+/// Under which id the far end of a leg is known: the user's, or the number.
+pub(crate) fn contact_of(leg: &LegView) -> &str {
+    leg.party.user.as_ref().map_or(&*leg.party.number, |user| user.as_str())
+}
+
+/// The name under which a bot knows a call.
+pub(crate) fn external(thread: &str) -> ExternalRef {
+    ExternalRef { dialect: NAME.into(), key: thread.into() }
+}
+
+/// The thread of a call: the bot's key, or the call's own id.
+pub(crate) fn thread_of(call: &CallView) -> Box<str> {
+    match call.externals.iter().find(|external| &*external.dialect == NAME) {
+        Some(external) => external.key.clone(),
+        None => call.call.as_uuid().simple().to_string().into(),
+    }
+}
+
+/// The stream of a call, when a client has named one.
+pub(crate) fn stream_of(call: &CallView) -> &str {
+    let named = call.externals.iter().find(|external| &*external.dialect == STREAM);
+    named.map_or("", |external| &external.key)
+}
+
+/// The live call of a thread.
+pub(crate) fn call_of<'a>(fold: &'a Fold, asked: &Asked, thread: &str) -> Option<&'a CallView> {
+    let named = fold.call_by_external(&asked.tenant, &external(thread));
+    let by_id = || {
+        let call = fold.call(CallId::from(Uuid::try_parse(thread).ok()?))?;
+        (call.tenant == asked.tenant && call.ended.is_none()).then_some(call)
+    };
+    let numbers: Vec<&str> = asked.team.numbers.iter().map(String::as_str).collect();
+    named.or_else(by_id).filter(|call| {
+        let own = |number: &str| numbers.contains(&number);
+        numbers.is_empty() || named.is_some() || own(&call.from.number) || own(&call.dialled)
+    })
+}
+
+fn digits(number: &str) -> &str {
+    number.strip_prefix('+').unwrap_or(number)
+}
+
+fn text(object: &Map<String, Value>, field: &str) -> Result<Option<Box<str>>, Failure> {
+    match object.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Err(Failure::invalid(field, "it is empty")),
+        Some(Value::String(text)) if text.chars().any(char::is_control) => {
+            Err(Failure::invalid(field, "it has control characters"))
+        }
+        Some(Value::String(text)) => Ok(Some(text.as_str().into())),
+        Some(_) => Err(Failure::invalid(field, "expected a text")),
+    }
+}
+
+fn missing(field: &str) -> Failure {
+    Failure::invalid(field, "it is missing")
+}
+
+/// The dialect of the names of streams.
+const STREAM: &str = "bot-stream";
+const THREAD_BYTES_MAX: usize = 256;
+const PHONE_BYTES_MAX: usize = 64;
+const CONTACTS_MAX: usize = 64;
