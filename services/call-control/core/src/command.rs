@@ -1,9 +1,10 @@
 //! Commands of applications.
 
-use sidetone_model::command::{CallCommand, CallCommandKind};
-use sidetone_model::fact::{CommandSubject, CompletedCommand, FactKind};
+use sidetone_model::call::LegCause;
+use sidetone_model::command::{Audience, CallCommand, CallCommandKind};
+use sidetone_model::fact::{CommandSubject, CompletedCommand};
 use sidetone_model::fold::{LegPhase, LegView};
-use sidetone_model::ids::{CallId, LegId, TenantId};
+use sidetone_model::ids::{CallId, LegId, RecordingId, TenantId};
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
@@ -48,8 +49,8 @@ impl Shard {
     ) -> Result<CommandSubject, CommandError> {
         let tenant = &command.tenant;
         match &command.kind {
-            CallCommandKind::Place { from_number, to_number, .. } => {
-                let call = self.place(tenant, (from_number, from), (to_number, to), now)?;
+            CallCommandKind::Place { from_number, to_number, options, .. } => {
+                let call = self.place(tenant, (from_number, from), (to_number, to), options, now)?;
                 Ok(CommandSubject::Call(call))
             }
             CallCommandKind::Answer { leg, .. } => {
@@ -62,7 +63,185 @@ impl Shard {
             }
             CallCommandKind::HangUpLeg { leg } => {
                 let view = self.own_leg(tenant, *leg)?;
-                self.hang_up(&view, now);
+                self.end_any(&view, Termination::new(Cause::Application), now);
+                Ok(CommandSubject::Leg(*leg))
+            }
+            CallCommandKind::AnswerRinging { .. }
+            | CallCommandKind::Reject { .. }
+            | CallCommandKind::Redirect { .. }
+            | CallCommandKind::Overflow { .. }
+            | CallCommandKind::PickUp { .. } => self.with_ringing(tenant, &command.kind, (from, to), now),
+            CallCommandKind::Hold { .. }
+            | CallCommandKind::Retrieve { .. }
+            | CallCommandKind::Enquire { .. }
+            | CallCommandKind::Alternate { .. }
+            | CallCommandKind::Reconnect { .. }
+            | CallCommandKind::Merge { .. }
+            | CallCommandKind::TransferAttended { .. }
+            | CallCommandKind::TransferBlind { .. } => {
+                self.between_two(tenant, &command.kind, (from, to), now)
+            }
+            CallCommandKind::AddParticipant { .. }
+            | CallCommandKind::DropParticipant { .. }
+            | CallCommandKind::HoldParticipant { .. }
+            | CallCommandKind::RetrieveParticipant { .. }
+            | CallCommandKind::DropMe { .. }
+            | CallCommandKind::SwitchDevice { .. }
+            | CallCommandKind::AddDevice { .. }
+            | CallCommandKind::Intrude { .. }
+            | CallCommandKind::Join { .. }
+            | CallCommandKind::AddExternalRef { .. } => {
+                self.among_several(tenant, &command.kind, (from, to), now)
+            }
+            CallCommandKind::SetAudio { .. }
+            | CallCommandKind::SendDigits { .. }
+            | CallCommandKind::StartRecording { .. }
+            | CallCommandKind::StopRecording { .. }
+            | CallCommandKind::PauseRecording { .. }
+            | CallCommandKind::ResumeRecording { .. }
+            | CallCommandKind::Play { .. }
+            | CallCommandKind::StopPlay { .. }
+            | CallCommandKind::StartStream { .. }
+            | CallCommandKind::StopStream { .. } => self.with_media(tenant, &command.kind, now),
+        }
+    }
+
+    fn with_ringing(
+        &mut self,
+        tenant: &TenantId,
+        kind: &CallCommandKind,
+        (from, to): (Routing, Routing),
+        now: Timestamp,
+    ) -> Result<CommandSubject, CommandError> {
+        match kind {
+            CallCommandKind::AnswerRinging { leg } => {
+                self.answer_ringing(tenant, *leg)?;
+                Ok(CommandSubject::Leg(*leg))
+            }
+            CallCommandKind::Reject { leg } => {
+                self.reject(tenant, *leg, now)?;
+                Ok(CommandSubject::Leg(*leg))
+            }
+            CallCommandKind::Redirect { leg, to: elsewhere } => {
+                self.redirect(tenant, *leg, (elsewhere, to), now)?;
+                Ok(CommandSubject::Leg(*leg))
+            }
+            CallCommandKind::Overflow { leg } => {
+                self.overflow(tenant, *leg, to, now)?;
+                Ok(CommandSubject::Leg(*leg))
+            }
+            CallCommandKind::PickUp { leg, by } => {
+                let leg = self.pick_up(tenant, *leg, (by.device.as_ref(), from), now)?;
+                Ok(CommandSubject::Leg(leg))
+            }
+            _ => Err(CommandError::CapabilityMissing),
+        }
+    }
+
+    fn between_two(
+        &mut self,
+        tenant: &TenantId,
+        kind: &CallCommandKind,
+        (from, to): (Routing, Routing),
+        now: Timestamp,
+    ) -> Result<CommandSubject, CommandError> {
+        match kind {
+            CallCommandKind::Hold { leg } => {
+                self.hold(tenant, *leg, now)?;
+                Ok(CommandSubject::Leg(*leg))
+            }
+            CallCommandKind::Retrieve { leg } => {
+                self.retrieve(tenant, *leg, now)?;
+                Ok(CommandSubject::Leg(*leg))
+            }
+            CallCommandKind::Enquire { leg, to_number, anonymous } => {
+                let call = self.enquire(tenant, *leg, (from, (to_number, to)), *anonymous, now)?;
+                Ok(CommandSubject::Call(call))
+            }
+            CallCommandKind::Alternate { active, held } => {
+                self.alternate(tenant, (*active, *held), now)?;
+                Ok(CommandSubject::Leg(*held))
+            }
+            CallCommandKind::Reconnect { active, held } => {
+                self.reconnect(tenant, (*active, *held), now)?;
+                Ok(CommandSubject::Leg(*held))
+            }
+            CallCommandKind::Merge { active, held } => {
+                Ok(CommandSubject::Call(self.merge(tenant, (*active, *held), now)?))
+            }
+            CallCommandKind::TransferAttended { active, held } => {
+                Ok(CommandSubject::Call(self.transfer_attended(tenant, (*active, *held), now)?))
+            }
+            CallCommandKind::TransferBlind { leg, to_number, .. } => {
+                self.transfer_blind(tenant, *leg, (to_number, to), now)?;
+                Ok(CommandSubject::Leg(*leg))
+            }
+            _ => Err(CommandError::CapabilityMissing),
+        }
+    }
+
+    fn among_several(
+        &mut self,
+        tenant: &TenantId,
+        kind: &CallCommandKind,
+        (from, to): (Routing, Routing),
+        now: Timestamp,
+    ) -> Result<CommandSubject, CommandError> {
+        let leg = match kind {
+            CallCommandKind::AddParticipant { leg, to_number } => {
+                self.add_participant(tenant, *leg, (to_number, to), now)?
+            }
+            CallCommandKind::DropParticipant { leg, by } => {
+                self.drop_participant(tenant, *leg, *by, now)?;
+                *leg
+            }
+            CallCommandKind::HoldParticipant { leg, by } => {
+                self.hold_participant(tenant, *leg, *by, now)?;
+                *leg
+            }
+            CallCommandKind::RetrieveParticipant { leg } => {
+                self.retrieve_participant(tenant, *leg, now)?;
+                *leg
+            }
+            CallCommandKind::DropMe { leg } => {
+                self.drop_me(tenant, *leg, now)?;
+                *leg
+            }
+            CallCommandKind::SwitchDevice { leg, device } => {
+                self.other_device(tenant, (*leg, device), LegCause::DeviceSwitched, from, now)?
+            }
+            CallCommandKind::AddDevice { leg, device } => {
+                self.other_device(tenant, (*leg, device), LegCause::DeviceAdded, from, now)?
+            }
+            CallCommandKind::Intrude { call, by } => {
+                self.intrude(tenant, *call, (by.device.as_ref(), from), now)?
+            }
+            CallCommandKind::Join { call, to_number, from_number, .. } => {
+                let call = self.join(tenant, call, from_number, (to_number, to), now)?;
+                return Ok(CommandSubject::Call(call));
+            }
+            CallCommandKind::AddExternalRef { call, external } => {
+                self.add_external_ref(tenant, *call, external, now)?;
+                return Ok(CommandSubject::Call(*call));
+            }
+            _ => return Err(CommandError::CapabilityMissing),
+        };
+        Ok(CommandSubject::Leg(leg))
+    }
+
+    fn with_media(
+        &mut self,
+        tenant: &TenantId,
+        kind: &CallCommandKind,
+        now: Timestamp,
+    ) -> Result<CommandSubject, CommandError> {
+        match kind {
+            CallCommandKind::SetAudio { leg, muted, deafened } => {
+                self.set_audio(tenant, *leg, (*muted, *deafened), now)?;
+                Ok(CommandSubject::Leg(*leg))
+            }
+            CallCommandKind::SendDigits { leg, digits } => {
+                self.send_digits(tenant, *leg, digits, now)?;
                 Ok(CommandSubject::Leg(*leg))
             }
             CallCommandKind::StartRecording { call, options } => {
@@ -70,24 +249,64 @@ impl Shard {
                 Ok(CommandSubject::Recording(self.start_recording(*call, options, now)?))
             }
             CallCommandKind::StopRecording { recording } => {
-                let own = self.fold.recording(*recording).is_some_and(|view| view.tenant == *tenant);
-                if !own {
-                    return Err(CommandError::NoSuchRecording);
-                }
+                self.own_recording(tenant, *recording)?;
                 self.stop_recording(*recording)?;
                 Ok(CommandSubject::Recording(*recording))
+            }
+            CallCommandKind::PauseRecording { recording } => {
+                self.own_recording(tenant, *recording)?;
+                self.pause_recording(*recording, true, now)?;
+                Ok(CommandSubject::Recording(*recording))
+            }
+            CallCommandKind::ResumeRecording { recording } => {
+                self.own_recording(tenant, *recording)?;
+                self.pause_recording(*recording, false, now)?;
+                Ok(CommandSubject::Recording(*recording))
+            }
+            CallCommandKind::Play { to, sources, repeat } => {
+                self.own_audience(tenant, *to)?;
+                Ok(CommandSubject::Playback(self.play(*to, sources, *repeat, now)?))
+            }
+            CallCommandKind::StopPlay { to, playback } => {
+                let call = self.own_audience(tenant, *to)?;
+                self.stop_play(*to, *playback, now);
+                Ok(playback.map_or(CommandSubject::Call(call), CommandSubject::Playback))
+            }
+            CallCommandKind::StartStream { call, format } => {
+                self.own_call(tenant, *call)?;
+                Ok(CommandSubject::Stream(self.start_stream(*call, *format, now)?))
+            }
+            CallCommandKind::StopStream { stream } => {
+                let own = self.fold.stream(*stream).is_some_and(|view| view.tenant == *tenant);
+                if !own {
+                    return Err(CommandError::NoSuchStream);
+                }
+                self.stop_stream(*stream, now);
+                Ok(CommandSubject::Stream(*stream))
             }
             _ => Err(CommandError::CapabilityMissing),
         }
     }
 
-    fn own_call(&self, tenant: &TenantId, call: CallId) -> Result<(), CommandError> {
+    pub(crate) fn own_call(&self, tenant: &TenantId, call: CallId) -> Result<(), CommandError> {
         let view = self.fold.call(call).filter(|view| view.tenant == *tenant && view.ended.is_none());
         view.map(drop).ok_or(CommandError::NoSuchCall)
     }
 
-    fn own_leg(&self, tenant: &TenantId, leg: LegId) -> Result<LegView, CommandError> {
+    pub(crate) fn own_leg(&self, tenant: &TenantId, leg: LegId) -> Result<LegView, CommandError> {
         self.live(leg).filter(|view| view.tenant == *tenant).ok_or(CommandError::NoSuchLeg)
+    }
+
+    fn own_recording(&self, tenant: &TenantId, recording: RecordingId) -> Result<(), CommandError> {
+        let own = self.fold.recording(recording).is_some_and(|view| view.tenant == *tenant);
+        if own { Ok(()) } else { Err(CommandError::NoSuchRecording) }
+    }
+
+    fn own_audience(&self, tenant: &TenantId, to: Audience) -> Result<CallId, CommandError> {
+        match to {
+            Audience::Call(call) => self.own_call(tenant, call).map(|()| call),
+            Audience::Leg(leg) => self.own_leg(tenant, leg).map(|leg| leg.call),
+        }
     }
 
     fn answer_waiting(
@@ -117,48 +336,13 @@ impl Shard {
         self.own_call(tenant, call)?;
         let legs: Vec<LegView> = self.fold.live_legs(call).cloned().collect();
         for leg in legs {
-            self.hang_up(&leg, now);
+            self.end_any(&leg, Termination::new(Cause::Application), now);
         }
         Ok(())
-    }
-
-    fn hang_up(&mut self, leg: &LegView, now: Timestamp) {
-        let termination = Termination::new(Cause::Application);
-        if self.is_unopened(leg) {
-            self.drop_unopened(leg, termination, now)
-        } else {
-            self.end(leg, termination)
-        }
     }
 
     pub(crate) fn forget_commands(&mut self, now: Timestamp) {
         let kept = self.limits.idempotency;
         self.completed.retain(|_, done| now.since(done.at) < kept);
-    }
-
-    /// What a placed call is said to come from.
-    pub(crate) fn call_created_by_application(
-        &mut self,
-        tenant: &TenantId,
-        call: CallId,
-        from_number: &str,
-        to: (&str, &Routing),
-        now: Timestamp,
-    ) {
-        let from = sidetone_model::party::Party { number: from_number.into(), ..Default::default() };
-        self.fact(
-            tenant,
-            now,
-            FactKind::CallCreated {
-                call,
-                from,
-                dialled: to.0.into(),
-                destination: to.1.destination.clone(),
-                by_application: true,
-                anonymous: false,
-                open: false,
-                headers: Vec::new(),
-            },
-        );
     }
 }

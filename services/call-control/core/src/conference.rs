@@ -3,10 +3,11 @@
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::LegView;
 use sidetone_model::ids::{ConferenceId, LegId, RecordingId, RoomId};
+use sidetone_model::media::{FileFormat, Layout};
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
-use crate::effect::{Connection, MediaRequest};
+use crate::effect::MediaRequest;
 use crate::input::Routing;
 use crate::shard::Shard;
 
@@ -36,8 +37,8 @@ impl Shard {
                 conference
             }
         };
-        self.connect(leg, Connection::Mix(conference));
         self.fact(&leg.tenant, now, FactKind::ParticipantJoined { conference, leg: leg.leg });
+        self.arrange_media(leg.call);
         self.record_meeting(leg, conference, routing.room.record, now);
     }
 
@@ -45,6 +46,11 @@ impl Shard {
     pub(crate) fn leave(&mut self, leg: &LegView, now: Timestamp) {
         let Some(conference) = leg.conference else { return };
         self.fact(&leg.tenant, now, FactKind::ParticipantLeft { conference, leg: leg.leg });
+        let of_a_call = self.fold.conference(conference).is_some_and(|meeting| meeting.call.is_some());
+        if of_a_call {
+            // The rest is arranged when the leg has ended.
+            return;
+        }
         let over = self.fold.conference(conference).is_some_and(|meeting| meeting.participants.is_empty());
         if over {
             self.fact(&leg.tenant, now, FactKind::ConferenceEnded { conference });
@@ -76,8 +82,14 @@ impl Shard {
         let legs: Vec<LegId> =
             self.fold.conference(conference).map(|meeting| meeting.participants.clone()).unwrap_or_default();
         let call = self.fold.recording(recording).map_or(leg.call, |view| view.call);
-        let request =
-            MediaRequest::StartRecording { recording, tenant: leg.tenant.clone(), call, legs, stereo: false };
+        let request = MediaRequest::StartRecording {
+            recording,
+            tenant: leg.tenant.clone(),
+            call,
+            legs,
+            layout: Layout::Mono,
+            format: FileFormat::Wav,
+        };
         self.ask_node(node, request);
     }
 }

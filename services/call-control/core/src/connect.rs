@@ -1,16 +1,20 @@
 //! Where a leg goes.
 
+use sidetone_model::call::LegCause;
 use sidetone_model::command::LegCommandKind;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{LegPhase, LegView};
 use sidetone_model::ids::{LegId, TenantId};
+use sidetone_model::media::Source;
 use sidetone_model::party::Destination;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
-use crate::effect::{Connection, MediaRequest};
+use crate::effect::{Connection, Heard, MediaRequest};
 use crate::input::Routing;
+use crate::ringing::Ring;
 use crate::shard::Shard;
+use crate::topology::music_of;
 
 impl Shard {
     /// A caller's leg exists: what cannot be done is refused, for the rest a port is asked for.
@@ -21,11 +25,12 @@ impl Shard {
             return;
         }
         self.pin_to_meeting(&leg, &mut routing);
-        if matches!(routing.destination, Some(Destination::Wait)) {
+        self.prefer_node_of_user(&leg, &mut routing);
+        if matches!(routing.destination, Some(Destination::Wait)) && leg.phase != LegPhase::Waiting {
             self.fact(&leg.tenant, now, FactKind::LegWaiting { leg: leg.leg });
         }
         self.control(leg.leg).passing.then = Some(routing.clone());
-        self.ask_for_port(&leg, &routing);
+        self.ask_for_port(&leg, &routing, now);
     }
 
     fn refusal(&self, leg: &LegView, routing: &Routing) -> Option<Termination> {
@@ -52,9 +57,7 @@ impl Shard {
 
     /// Whether a tenant has more calls than it may have, the present one counted.
     pub(crate) fn is_full(&self, tenant: &TenantId, routing: &Routing) -> bool {
-        let live = self.fold.calls().filter(|call| call.ended.is_none() && call.tenant == *tenant);
-        routing.calls_max > 0
-            && live.take(routing.calls_max as usize + 1).count() > routing.calls_max as usize
+        routing.calls_max > 0 && self.fold.live_calls_of(tenant) > routing.calls_max
     }
 
     /// Whoever goes into a meeting needs a port on the node that mixes it.
@@ -66,21 +69,22 @@ impl Shard {
         }
     }
 
+    /// A second call of somebody who talks is best on the same node: the two may be made one.
+    fn prefer_node_of_user(&self, leg: &LegView, routing: &mut Routing) {
+        let Some(user) = &leg.party.user else { return };
+        let other = self.fold.live_legs_of(&leg.tenant, user).find(|other| other.leg != leg.leg);
+        if let Some((node, _)) = other.and_then(|other| other.node.as_ref()) {
+            routing.nodes.sort_by_key(|candidate| candidate.node != *node);
+        }
+    }
+
     /// A leg with media goes where its number leads.
     pub(crate) fn route(&mut self, leg: &LegView, routing: Routing, now: Timestamp) {
         match &routing.destination {
             None => self.end(leg, Termination::new(Cause::NotFound)),
-            Some(Destination::Voicemail(_) | Destination::Mailbox(_) | Destination::Assistant) => {
-                self.end(leg, Termination::new(Cause::Unavailable).with_text("no voicemail takes the call"));
-            }
-            Some(Destination::Echo) => {
+            Some(served @ (Destination::Echo | Destination::Announcement { .. })) => {
                 self.accept(leg, now);
-                self.connect(leg, Connection::Echo);
-            }
-            Some(Destination::Announcement { prompt, repeat }) => {
-                let request = MediaRequest::Play { leg: leg.leg, prompt: prompt.clone(), repeat: *repeat };
-                self.accept(leg, now);
-                self.ask(leg, request);
+                self.serve(leg, served.clone(), now);
             }
             Some(Destination::Room(room)) => {
                 let room = room.clone();
@@ -94,12 +98,50 @@ impl Shard {
                     self.command(leg, LegCommandKind::Ring { media: None });
                 }
             }
+            Some(Destination::Voicemail(_) | Destination::Mailbox(_) | Destination::Assistant) => {
+                let text = "no voicemail takes the call";
+                self.end(leg, Termination::new(Cause::Unavailable).with_text(text));
+            }
         }
+    }
+
+    /// Opens a leg to each device where the dialled user is registered, on the media node of the caller.
+    fn call_devices(&mut self, caller: &LegView, routing: &Routing, now: Timestamp) {
+        let Some(call) = self.fold.call(caller.call).cloned() else { return };
+        let ring = Ring {
+            call: call.call,
+            tenant: caller.tenant.clone(),
+            number: call.diverted_to.as_ref().map_or(call.dialled, |party| party.number.clone()),
+            cause: LegCause::Normal,
+            by: None,
+            auto_answer: false,
+            then: None,
+        };
+        self.ring(&ring, routing, now);
+    }
+
+    /// An answered leg talks to a machine.
+    pub(crate) fn serve(&mut self, leg: &LegView, by: Destination, now: Timestamp) {
+        if self.is_ending(leg.leg) {
+            return;
+        }
+        self.fact(&leg.tenant, now, FactKind::LegServed { leg: leg.leg, by: by.clone() });
+        if let Destination::Announcement { prompt, repeat } = by {
+            self.announce(leg, prompt, repeat);
+        }
+        self.arrange_media(leg.call);
+    }
+
+    /// Plays what a leg was called for.
+    pub(crate) fn announce(&mut self, leg: &LegView, prompt: Box<str>, repeat: u32) {
+        let sources = vec![Source::Prompt(prompt)];
+        let playback = music_of(leg.leg);
+        self.ask(leg, MediaRequest::Play { playback, to: Heard::Leg(leg.leg), sources, repeat });
     }
 
     /// Answers a leg that called us, unless it was answered before.
     pub(crate) fn accept(&mut self, leg: &LegView, now: Timestamp) {
-        if leg.phase == LegPhase::Answered {
+        if leg.phase == LegPhase::Answered || self.is_ending(leg.leg) {
             return;
         }
         let Some(media) = self.control(leg.leg).passing.local.clone() else {
@@ -114,17 +156,5 @@ impl Shard {
 
     pub(crate) fn connect(&mut self, leg: &LegView, to: Connection) {
         self.ask(leg, MediaRequest::ConnectLeg { leg: leg.leg, to });
-    }
-
-    /// Two legs hear each other from now on.
-    pub(crate) fn bridge(&mut self, caller: &LegView, callee: &LegView, now: Timestamp) {
-        self.accept(caller, now);
-        if self.is_ending(caller.leg) {
-            self.end(callee, Termination::new(Cause::Shutdown));
-            return;
-        }
-        self.connect(caller, Connection::Peer(callee.leg));
-        let bridged = FactKind::LegsBridged { call: caller.call, a: caller.leg, b: callee.leg };
-        self.fact(&caller.tenant, now, bridged);
     }
 }

@@ -6,8 +6,10 @@ use sidetone_model::command::{LegCommand, LegCommandKind};
 use sidetone_model::ids::BootId;
 use sidetone_model::media::MediaDescription;
 use sidetone_model::party::Binding;
+use sidetone_model::signal::LegSignal;
 use sidetone_model::termination::Termination;
 
+use crate::effect::Connection;
 use crate::input::{NodeCandidate, Routing};
 
 /// The durable half is folded from records; the other half is found out again after a restart.
@@ -59,12 +61,26 @@ pub(crate) struct Passing {
     pub(crate) then: Option<Routing>,
     /// The device that is to be called once the leg has a port.
     pub(crate) call_device: Option<Binding>,
-    /// A change of the far side's media waits for media's answer.
-    pub(crate) reoffered: bool,
+    /// A signal whose consequences wait for media. Until then it is not in the log, and its replica keeps it.
+    pub(crate) pending: Option<LegSignal>,
+    /// What came behind that signal.
+    pub(crate) behind: VecDeque<LegSignal>,
+    /// What media was asked last that the leg hear.
+    pub(crate) asked: Connection,
+    /// Media was asked to play the music of those who are held.
+    pub(crate) music: bool,
+    /// The phone is asked to take the call by itself.
+    pub(crate) auto_answer: bool,
     /// The caller has been told that it rings.
     pub(crate) rung: bool,
-    /// The replica still has to show that it holds the leg.
-    pub(crate) missing_since: Option<sidetone_model::time::Timestamp>,
     /// It was there when the log was folded, and its node has not told yet what it holds of it.
     pub(crate) resumed: bool,
+}
+
+impl Passing {
+    /// The number of the last signal that waits; 0 for none.
+    pub(crate) fn last_kept(&self) -> u64 {
+        let pending = self.pending.as_ref().map_or(0, |signal| signal.n);
+        self.behind.back().map_or(pending, |signal| signal.n)
+    }
 }

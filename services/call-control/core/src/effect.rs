@@ -1,8 +1,10 @@
 //! What a shard wants done once its record is in the log.
 
 use sidetone_model::fact::FactRecord;
-use sidetone_model::ids::{CallId, ConferenceId, LegId, NodeId, RecordingId, ReplicaId, TenantId};
-use sidetone_model::media::MediaDescription;
+use sidetone_model::ids::{
+    CallId, ConferenceId, LegId, NodeId, PlaybackId, RecordingId, ReplicaId, StreamId, TenantId,
+};
+use sidetone_model::media::{FileFormat, Layout, MediaDescription, Source};
 use std::net::IpAddr;
 
 /// The outcome of one input.
@@ -24,6 +26,15 @@ pub enum Effect {
         /// What.
         request: MediaRequest,
     },
+    /// A signal has been taken into account, and need not be sent again.
+    Acknowledge {
+        /// The replica that sent it.
+        replica: ReplicaId,
+        /// The leg.
+        leg: LegId,
+        /// The signal's number; the leg's earlier ones are meant too.
+        n: u64,
+    },
     /// Tell a replica that a leg of its is not known here.
     Release {
         /// The replica.
@@ -41,9 +52,10 @@ pub enum Effect {
 }
 
 /// What a leg is to hear.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Connection {
     /// Silence.
+    #[default]
     Nothing,
     /// Another leg, both ways.
     Peer(LegId),
@@ -51,6 +63,15 @@ pub enum Connection {
     Mix(ConferenceId),
     /// Itself.
     Echo,
+}
+
+/// Who hears a playback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// One leg.
+    Leg(LegId),
+    /// Everybody in a mix.
+    Mix(ConferenceId),
 }
 
 /// A request to a media node. Repeating one is harmless.
@@ -90,14 +111,37 @@ pub enum MediaRequest {
         /// The leg.
         leg: LegId,
     },
-    /// Play a prompt to a leg. The leg's id is also the playback's.
+    /// Play something. A leg's own announcement or music has the leg's id.
     Play {
-        /// The leg.
-        leg: LegId,
-        /// The prompt's name.
-        prompt: Box<str>,
+        /// The playback.
+        playback: PlaybackId,
+        /// Who hears it.
+        to: Heard,
+        /// What, one after the other.
+        sources: Vec<Source>,
         /// How often; 0 is for ever.
         repeat: u32,
+    },
+    /// No longer play it.
+    StopPlay {
+        /// The playback.
+        playback: PlaybackId,
+    },
+    /// Let through, or not, what a leg says and hears.
+    SetAudio {
+        /// The leg.
+        leg: LegId,
+        /// The others do not hear it.
+        muted: bool,
+        /// It does not hear the others.
+        deafened: bool,
+    },
+    /// Send digits to the far end.
+    SendDigits {
+        /// The leg.
+        leg: LegId,
+        /// Out of `0-9 * # A-D`.
+        digits: Box<str>,
     },
     /// Record legs; repeated with more legs, it takes those in too.
     StartRecording {
@@ -109,8 +153,35 @@ pub enum MediaRequest {
         call: CallId,
         /// The legs, the left channel's first.
         legs: Vec<LegId>,
-        /// Two channels.
-        stereo: bool,
+        /// How they are laid out.
+        layout: Layout,
+        /// What the file is made of.
+        format: FileFormat,
+    },
+    /// Leave out what is said, or take it in again.
+    PauseRecording {
+        /// The recording.
+        recording: RecordingId,
+        /// Leave out.
+        paused: bool,
+    },
+    /// Make a live stream of legs; repeated with more legs, it takes those in too.
+    StartStream {
+        /// The stream.
+        stream: StreamId,
+        /// Whose.
+        tenant: TenantId,
+        /// The call.
+        call: CallId,
+        /// The legs.
+        legs: Vec<LegId>,
+        /// What the stream is made of.
+        format: FileFormat,
+    },
+    /// End a stream.
+    StopStream {
+        /// The stream.
+        stream: StreamId,
     },
     /// End a recording.
     StopRecording {
@@ -132,8 +203,17 @@ impl MediaRequest {
             | Self::UpdateLeg { leg, .. }
             | Self::ConnectLeg { leg, .. }
             | Self::ReleaseLeg { leg }
-            | Self::Play { leg, .. } => Some(*leg),
-            Self::StartRecording { .. } | Self::StopRecording { .. } | Self::AckRecording { .. } => None,
+            | Self::SetAudio { leg, .. }
+            | Self::SendDigits { leg, .. }
+            | Self::Play { to: Heard::Leg(leg), .. } => Some(*leg),
+            Self::Play { .. }
+            | Self::StopPlay { .. }
+            | Self::StartRecording { .. }
+            | Self::PauseRecording { .. }
+            | Self::StopRecording { .. }
+            | Self::AckRecording { .. }
+            | Self::StartStream { .. }
+            | Self::StopStream { .. } => None,
         }
     }
 }

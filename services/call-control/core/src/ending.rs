@@ -2,86 +2,110 @@
 
 use sidetone_model::command::LegCommandKind;
 use sidetone_model::fact::FactKind;
-use sidetone_model::fold::{LegPhase, LegView};
+use sidetone_model::fold::LegView;
 use sidetone_model::ids::CallId;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
-use crate::effect::MediaRequest;
+use crate::effect::{Connection, MediaRequest};
 use crate::shard::Shard;
 
 impl Shard {
     /// Tells signalling to end a leg, once. The leg is over when signalling says so.
     pub(crate) fn end(&mut self, leg: &LegView, termination: Termination) {
-        if leg.is_live() && !self.is_ending(leg.leg) {
+        if self.fold.leg(leg.leg).is_some_and(LegView::is_live) && !self.is_ending(leg.leg) {
             self.command(leg, LegCommandKind::End(termination));
         }
     }
 
-    /// Signalling says that a leg is over.
-    pub(crate) fn on_ended(&mut self, leg: &LegView, termination: Termination, now: Timestamp) {
-        self.over(leg, termination, now);
+    /// Ends a leg, whether or not signalling has ever heard of it.
+    pub(crate) fn end_any(&mut self, leg: &LegView, termination: Termination, now: Timestamp) {
+        if self.is_unopened(leg) {
+            self.over(leg, termination, now);
+        } else {
+            self.end(leg, termination);
+        }
     }
 
-    /// A leg that signalling has never heard of is over without it.
-    pub(crate) fn drop_unopened(&mut self, leg: &LegView, termination: Termination, now: Timestamp) {
-        self.over(leg, termination, now);
-    }
-
-    fn over(&mut self, leg: &LegView, termination: Termination, now: Timestamp) {
+    /// A leg is over: signalling says so, or it has never heard of it.
+    pub(crate) fn over(&mut self, leg: &LegView, termination: Termination, now: Timestamp) {
+        let Some(leg) = self.live(leg.leg) else { return };
+        let control = self.legs.get(&leg.leg);
         // When we ended it, our reason is the reason; the status that carried it is the far side's.
-        let ours = self.legs.get(&leg.leg).and_then(|control| control.durable.ended_by_us().cloned());
+        let ours = control.and_then(|control| control.durable.ended_by_us().cloned());
+        let asked = control.map_or(Connection::Nothing, |control| control.passing.asked);
         let termination = match ours {
             Some(ours) => Termination { sip_status: termination.sip_status.or(ours.sip_status), ..ours },
             None => termination,
         };
-        let was_answered = leg.is_answered();
-        let peer = leg.peer;
-        self.leave(leg, now);
+        self.leave(&leg, now);
         self.fact(&leg.tenant, now, FactKind::LegEnded { leg: leg.leg, termination: termination.clone() });
-        self.ask(leg, MediaRequest::ReleaseLeg { leg: leg.leg });
-        if let Some(peer) = peer.and_then(|peer| self.live(peer)) {
-            self.end(&peer, of_the_other_side(&termination));
+        self.ask(&leg, MediaRequest::ReleaseLeg { leg: leg.leg });
+        if let Connection::Peer(peer) = asked
+            && self.live(peer).is_some()
+        {
+            self.control(peer).passing.asked = Connection::Nothing;
         }
-        self.consider_call(leg, was_answered, &termination, now);
+        self.consider_call(&leg, &termination, now);
     }
 
     /// What the end of a leg means for the others of its call.
-    fn consider_call(&mut self, ended: &LegView, was_answered: bool, why: &Termination, now: Timestamp) {
-        let live: Vec<LegView> = self.fold.live_legs(ended.call).cloned().collect();
-        if live.is_empty() {
+    fn consider_call(&mut self, ended: &LegView, why: &Termination, now: Timestamp) {
+        if self.fold.live_legs(ended.call).next().is_none() {
             self.end_call(ended.call, now);
             return;
         }
-        let first = self.fold.call(ended.call).and_then(|call| call.legs.first().copied());
-        let caller_left = first == Some(ended.leg) && (ended.incoming || was_answered);
-        if caller_left {
-            for leg in &live {
-                let answered = leg.phase == LegPhase::Answered;
-                let reason =
-                    if answered { of_the_other_side(why) } else { Termination::new(Cause::Cancelled) };
-                if self.is_unopened(leg) {
-                    self.drop_unopened(leg, reason, now);
-                } else {
-                    self.end(leg, reason);
+        let staying: Vec<LegView> =
+            self.fold.live_legs(ended.call).filter(|leg| !self.is_ending(leg.leg)).cloned().collect();
+        let (here, called): (Vec<_>, Vec<_>) = staying.into_iter().partition(LegView::is_party);
+        let (leaving, here): (Vec<_>, Vec<_>) = here.into_iter().partition(|leg| leg.diverted);
+        let was_party = ended.is_party() && !ended.diverted;
+        match here.as_slice() {
+            // Nobody is left for whom the others would be called.
+            [] if was_party => {
+                for leg in called.iter().chain(&leaving) {
+                    self.end_any(leg, Termination::new(Cause::Cancelled), now);
                 }
             }
+            [] => {}
+            [alone] if called.is_empty() => {
+                self.consider_alone(ended, &leaving, alone, was_party.then(|| of_the_other_side(why)), now);
+            }
+            _ => self.arrange(ended.call, now),
+        }
+    }
+
+    /// One party is left, and nobody rings for it.
+    fn consider_alone(
+        &mut self,
+        ended: &LegView,
+        leaving: &[LegView],
+        alone: &LegView,
+        why: Option<Termination>,
+        now: Timestamp,
+    ) {
+        if let [back] = leaving
+            && why.is_none()
+        {
+            // It was passed on to somebody who did not answer: back to whoever passed it on.
+            self.told_transferors(ended.call, Some(self.best_failure(ended.call)));
+            let bridged = FactKind::LegsBridged { call: ended.call, a: alone.leg, b: back.leg };
+            self.fact(&alone.tenant, now, bridged);
+            self.arrange_media(ended.call);
             return;
         }
-        // The last device of the called user has given up: so does the caller.
-        let callers: Vec<&LegView> = live.iter().filter(|leg| leg.incoming || leg.is_answered()).collect();
-        if callers.len() == live.len() && self.is_ringing_call(ended) {
-            let waiting: Vec<LegView> = callers
-                .into_iter()
-                .filter(|leg| leg.peer.is_none() && leg.conference.is_none())
-                .filter(|leg| !was_answered || leg.phase != LegPhase::Answered)
-                .cloned()
-                .collect();
-            let failure = if was_answered { of_the_other_side(why) } else { self.best_failure(ended.call) };
-            for leg in waiting {
-                self.end(&leg, failure.clone());
-            }
+        let open = self.fold.call(ended.call).is_some_and(|call| call.open);
+        let in_room = alone
+            .conference
+            .and_then(|conference| self.fold.conference(conference))
+            .is_some_and(|meeting| meeting.room.is_some());
+        if open || in_room || alone.served_by.is_some() {
+            self.arrange(ended.call, now);
+            return;
         }
+        let why = why.unwrap_or_else(|| self.best_failure(ended.call));
+        self.arrange(ended.call, now);
+        self.end_any(alone, why, now);
     }
 
     fn end_call(&mut self, call: CallId, now: Timestamp) {
@@ -98,6 +122,10 @@ impl Shard {
                 self.stop_recording_of(recording);
             }
         }
+        self.end_playbacks(call, now);
+        for stream in view.streams {
+            self.stop_stream(stream, now);
+        }
         self.fact(&view.tenant, now, FactKind::CallEnded { call, termination });
     }
 
@@ -108,7 +136,10 @@ impl Shard {
         let mut ends: Vec<Termination> = ends.collect();
         let first = ends.first().cloned().unwrap_or_else(|| Termination::new(Cause::Internal));
         let trouble = ends.iter().position(|end| {
-            !matches!(end.cause, Cause::Normal | Cause::AnsweredElsewhere | Cause::Application)
+            !matches!(
+                end.cause,
+                Cause::Normal | Cause::AnsweredElsewhere | Cause::Application | Cause::Diverted
+            )
         });
         let answered = self.fold.call(call).is_some_and(|call| call.answered_at.is_some());
         match trouble {
@@ -132,7 +163,7 @@ impl Shard {
 /// How the other party of a call is told that this one is over.
 fn of_the_other_side(why: &Termination) -> Termination {
     match why.cause {
-        Cause::Cancelled | Cause::AnsweredElsewhere => Termination::new(Cause::Normal),
+        Cause::Cancelled | Cause::AnsweredElsewhere | Cause::Diverted => Termination::new(Cause::Normal),
         cause => Termination::new(cause).with_text(why.text.clone()),
     }
 }

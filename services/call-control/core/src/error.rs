@@ -14,12 +14,33 @@ pub enum CommandError {
     /// No such leg, or it has ended.
     #[error("leg_id: no live leg has this id")]
     NoSuchLeg,
+    /// No such stream, or it has ended.
+    #[error("stream_id: no stream has this id")]
+    NoSuchStream,
     /// No such recording.
     #[error("recording_id: no recording has this id")]
     NoSuchRecording,
     /// The state of the call does not allow it now.
     #[error("the state of the call does not allow this now")]
     CapabilityMissing,
+    /// The number is a user's, none of whose devices is registered.
+    #[error("to: none of the user's devices is registered")]
+    TargetUnregistered,
+    /// The device is the one that talks.
+    #[error("device: it is the one that talks")]
+    SameDevice,
+    /// Two calls whose sound is on two media nodes cannot be connected.
+    #[error("the two calls are on two media nodes and cannot be connected")]
+    OnTwoNodes,
+    /// Another live call has this key.
+    #[error("external: another live call has this key")]
+    ExternalRefTaken,
+    /// Not 1 to 64 digits.
+    #[error("digits: expected 1 to 64 out of 0-9 * # A-D")]
+    BadDigits,
+    /// Not 1 to 32 sources.
+    #[error("sources: expected 1 to 32")]
+    BadPlaylist,
     /// The leg does not wait for an answer.
     #[error("the leg does not wait for a decision")]
     NotWaiting,
@@ -52,17 +73,21 @@ pub enum CommandError {
 impl Classify for CommandError {
     fn class(&self) -> Class {
         match self {
-            Self::KeyReused => Class::Conflict,
-            Self::NoSuchCall | Self::NoSuchLeg | Self::NoSuchRecording | Self::ToLeadsNowhere => {
-                Class::NotFound
-            }
+            Self::KeyReused | Self::ExternalRefTaken => Class::Conflict,
+            Self::NoSuchCall
+            | Self::NoSuchLeg
+            | Self::NoSuchRecording
+            | Self::NoSuchStream
+            | Self::ToLeadsNowhere => Class::NotFound,
             Self::CapabilityMissing
+            | Self::TargetUnregistered
+            | Self::OnTwoNodes
             | Self::NotWaiting
             | Self::NotAnswered
             | Self::AlreadyRecording
             | Self::NotRecording => Class::FailedPrecondition,
             Self::Unregistered => Class::FailedPrecondition,
-            Self::FromIsNoUser => Class::Invalid,
+            Self::FromIsNoUser | Self::SameDevice | Self::BadDigits | Self::BadPlaylist => Class::Invalid,
             Self::NoMediaNode | Self::TooManyCalls => Class::Exhausted,
         }
     }
@@ -74,6 +99,13 @@ impl Classify for CommandError {
             Self::NoSuchLeg => "no_such_leg",
             Self::NoSuchRecording => "no_such_recording",
             Self::CapabilityMissing => "capability_missing",
+            Self::NoSuchStream => "no_such_stream",
+            Self::TargetUnregistered => "target_unregistered",
+            Self::SameDevice => "same_device",
+            Self::OnTwoNodes => "on_two_nodes",
+            Self::ExternalRefTaken => "external_ref_taken",
+            Self::BadDigits => "bad_digits",
+            Self::BadPlaylist => "bad_playlist",
             Self::NotWaiting => "not_waiting",
             Self::NotAnswered => "not_answered",
             Self::AlreadyRecording => "already_recording",

@@ -82,7 +82,7 @@ pub struct HeldMedia {
 }
 
 /// Bounds of a shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// How long a called phone may ring.
     pub ring_timeout: Duration,
@@ -92,6 +92,8 @@ pub struct Limits {
     pub idempotency: Duration,
     /// How long an ended call can still be looked up.
     pub ended_kept: Duration,
+    /// What those hear who are held; none is silence.
+    pub hold_prompt: Option<Box<str>>,
 }
 
 impl Default for Limits {
@@ -101,6 +103,7 @@ impl Default for Limits {
             grace: Duration::from_secs(10),
             idempotency: Duration::from_secs(24 * 3600),
             ended_kept: Duration::from_secs(3600),
+            hold_prompt: None,
         }
     }
 }

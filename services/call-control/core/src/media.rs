@@ -1,18 +1,21 @@
 //! What media nodes answer and tell.
 
+use sidetone_model::call::PlaybackEnd;
 use sidetone_model::classify::Class;
 use sidetone_model::command::{Invite, LegCommandKind};
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{LegPhase, LegView};
-use sidetone_model::ids::{BootId, LegId, NodeId};
+use sidetone_model::ids::{BootId, LegId, NodeId, PlaybackId};
 use sidetone_model::media::MediaDescription;
 use sidetone_model::party::Binding;
+use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
 use crate::effect::{MediaRequest, Step};
 use crate::input::{MediaFailure, MediaReply, Routing};
 use crate::shard::Shard;
+use crate::topology::music_of;
 
 impl Shard {
     /// Takes the answer of `node` to a request of an earlier step.
@@ -38,9 +41,13 @@ impl Shard {
             (MediaRequest::UpdateLeg { is_answer, .. }, answer, Some(leg)) => {
                 self.on_updated(&leg, is_answer, answer, now);
             }
-            (MediaRequest::ConnectLeg { .. } | MediaRequest::Play { .. }, Err(failure), Some(leg)) => {
+            (MediaRequest::ConnectLeg { .. }, Err(failure), Some(leg)) => {
                 self.end(&leg, failed(&failure));
             }
+            (MediaRequest::Play { playback, .. }, Err(failure), leg) => {
+                self.on_not_played(playback, leg.as_ref(), &failure, now);
+            }
+            (MediaRequest::StartStream { stream, .. }, Err(_), _) => self.stop_stream(stream, now),
             (MediaRequest::StartRecording { recording, .. }, Err(failure), _)
             | (MediaRequest::StopRecording { recording }, Err(failure), _) => {
                 self.recording_failed(recording, failed(&failure), now);
@@ -66,16 +73,6 @@ impl Shard {
         self.finish()
     }
 
-    /// A prompt has come to its end: an announcement is over.
-    pub fn handle_playback_finished(&mut self, leg: LegId) -> Step {
-        if let Some(leg) = self.live(leg)
-            && leg.is_answered()
-        {
-            self.end(&leg, Termination::new(Cause::Normal).with_text("the announcement is over"));
-        }
-        self.finish()
-    }
-
     fn on_created(
         &mut self,
         leg: &LegView,
@@ -87,6 +84,9 @@ impl Shard {
         if leg.node.is_none() {
             let fact = FactKind::LegMediaAllocated { leg: leg.leg, node: node.clone(), boot };
             self.fact(&leg.tenant, now, fact);
+        }
+        if leg.incoming {
+            self.consume_pending(leg.leg);
         }
         let passing = &mut self.control(leg.leg).passing;
         passing.local = Some(local.clone());
@@ -105,8 +105,7 @@ impl Shard {
     }
 
     fn invite(&mut self, leg: &LegView, binding: Binding, media: MediaDescription) {
-        let Some(call) = self.fold.call(leg.call) else { return };
-        let from = call.from.clone();
+        let from = self.shown_to(leg);
         let invite = Invite { from, to: leg.party.number.clone(), binding, media };
         self.command(leg, LegCommandKind::Invite(Box::new(invite)));
     }
@@ -129,8 +128,12 @@ impl Shard {
                 self.ask_node(node.clone(), MediaRequest::ReleaseLeg { leg: leg.leg });
                 self.ask_node(next.node, request);
             }
-            _ if self.is_unopened(leg) => self.drop_unopened(leg, failed(failure), now),
-            _ => self.end(leg, failed(failure)),
+            _ => {
+                self.end_any(leg, failed(failure), now);
+                if leg.incoming {
+                    self.consume_pending(leg.leg);
+                }
+            }
         }
     }
 
@@ -141,57 +144,63 @@ impl Shard {
         answer: Result<MediaReply, MediaFailure>,
         now: Timestamp,
     ) {
-        if let Ok(MediaReply::Updated { local }) = &answer {
-            self.control(leg.leg).passing.local = Some(local.clone());
-        }
-        // The answer to an offer of ours may still be under way when the phone offers something itself.
-        if !is_answer && std::mem::take(&mut self.control(leg.leg).passing.reoffered) {
-            let media = match answer {
-                Ok(MediaReply::Updated { local }) => Some(local),
-                _ => None,
-            };
-            self.command(leg, LegCommandKind::AnswerReoffer { media });
-            return;
-        }
-        match answer {
-            Err(failure) => self.end(leg, failed(&failure)),
-            Ok(_) if is_answer && !leg.incoming => self.on_callee_ready(leg, now),
-            Ok(_) => {}
-        }
-    }
-
-    /// The phone we called has answered and its media is ready: it meets whom it is to meet.
-    fn on_callee_ready(&mut self, leg: &LegView, now: Timestamp) {
-        let then = self.control(leg.leg).passing.then.take();
-        if let Some(routing) = then {
-            self.route(leg, routing, now);
-            return;
-        }
-        let caller =
-            self.fold.live_legs(leg.call).find(|other| other.leg != leg.leg && self.is_caller(other));
-        let Some(caller) = caller.cloned() else {
-            self.end(leg, Termination::new(Cause::Cancelled));
-            return;
+        let local = match &answer {
+            Ok(MediaReply::Updated { local }) => Some(local.clone()),
+            _ => None,
         };
-        self.bridge(&caller, leg, now);
+        if local.is_some() {
+            self.control(leg.leg).passing.local = local.clone();
+        }
+        let waits = self.legs.get(&leg.leg).and_then(|control| control.passing.pending.as_ref());
+        // The answer to an offer of ours may still be under way when the phone offers something itself.
+        let wanted = waits.is_some_and(|signal| match &signal.kind {
+            LegSignalKind::Reoffered { .. } => !is_answer,
+            LegSignalKind::Answered { .. } | LegSignalKind::Confirmed { .. } => is_answer,
+            _ => false,
+        });
+        if !wanted {
+            return;
+        }
+        let Some(signal) = self.consume_pending(leg.leg) else { return };
+        match (signal.kind, answer) {
+            (LegSignalKind::Reoffered { media: Some(remote) }, _) => {
+                self.on_reoffered(leg, &remote, local, now);
+            }
+            (_, Err(failure)) => self.end(leg, failed(&failure)),
+            (LegSignalKind::Answered { .. }, Ok(_)) if !self.is_ending(leg.leg) && !leg.is_answered() => {
+                self.on_answered(leg, now);
+            }
+            _ => {}
+        }
+        self.take_behind(leg.leg, now);
     }
 
-    /// Whether this is the leg for which others are being called.
-    pub(crate) fn is_caller(&self, leg: &LegView) -> bool {
-        let first = self.fold.call(leg.call).and_then(|call| call.legs.first().copied());
-        leg.incoming || first == Some(leg.leg) || leg.is_answered()
+    /// A playback that does not begin: an announcement is all that its leg was there for.
+    fn on_not_played(
+        &mut self,
+        playback: PlaybackId,
+        leg: Option<&LegView>,
+        failure: &MediaFailure,
+        now: Timestamp,
+    ) {
+        if self.fold.playback(playback).is_some() {
+            self.playback_over(playback, PlaybackEnd::Failed, now);
+            return;
+        }
+        if let Some(leg) = leg
+            && music_of(leg.leg) == playback
+            && leg.served_by.is_some()
+        {
+            self.end(leg, failed(failure));
+        }
     }
 
-    pub(crate) fn ask_for_port(&mut self, leg: &LegView, routing: &Routing) {
+    pub(crate) fn ask_for_port(&mut self, leg: &LegView, routing: &Routing, now: Timestamp) {
         let mut nodes: std::collections::VecDeque<_> = routing.nodes.iter().cloned().collect();
         let Some(first) = nodes.pop_front() else {
             let text = "no media node takes new legs";
             let none = Termination::new(Cause::NoCapacity).with_text(text);
-            if self.is_unopened(leg) {
-                self.drop_unopened(leg, none, leg.created_at)
-            } else {
-                self.end(leg, none)
-            };
+            self.end_any(leg, none, now);
             return;
         };
         let passing = &mut self.control(leg.leg).passing;

@@ -23,7 +23,12 @@ impl Shard {
             self.fold.legs().filter(|leg| leg.is_live() && leg.replica == hello.replica).cloned().collect();
         for leg in ours {
             if held.contains(&leg.leg) {
-                self.control(leg.leg).passing.missing_since = None;
+                if self.is_to_be_told(&leg) {
+                    // Its offer is on its way again, behind this Hello.
+                    self.missing.insert(leg.leg, now);
+                    continue;
+                }
+                self.missing.remove(&leg.leg);
                 self.end_if_forgotten(&leg);
             } else {
                 self.on_not_held(&leg, hello.boot, now);
@@ -50,16 +55,14 @@ impl Shard {
             .map(|leg| leg.leg)
             .collect();
         for leg in legs {
-            self.control(leg).passing.missing_since.get_or_insert(now);
+            self.missing.entry(leg).or_insert(now);
         }
         self.unknown.retain(|(of, _), _| of != replica);
     }
 
     /// A replica has acted on the commands of a leg up to `n`.
     pub fn handle_applied(&mut self, leg: LegId, n: u64) {
-        if let Some(control) = self.legs.get_mut(&leg) {
-            control.passing.missing_since = None;
-        }
+        self.missing.remove(&leg);
         self.acknowledge_commands(leg, n);
     }
 
@@ -80,6 +83,9 @@ impl Shard {
             }
         }
         self.unknown_media.retain(|(of, leg), _| of != node || held_ids.contains(leg));
+        for held in held {
+            self.recall(held);
+        }
         for held in held {
             match self.live(held.leg).filter(|leg| is_on(leg, node)) {
                 Some(leg) => self.resume_leg(&leg, held, now),
@@ -138,12 +144,12 @@ impl Shard {
         let control = self.control(leg.leg);
         if control.passing.call_device.is_some() {
             // Its port is being taken; the replica has not heard of it yet.
-            control.passing.missing_since = None;
+            self.missing.remove(&leg.leg);
             return;
         }
         if same_life && !control.passing.unacknowledged.is_empty() {
             // Its Invite is sent again with this Hello.
-            control.passing.missing_since.get_or_insert(now);
+            self.missing.entry(leg.leg).or_insert(now);
             return;
         }
         let lost = if self.is_unopened(leg) {
@@ -152,7 +158,15 @@ impl Shard {
         } else {
             Termination::new(Cause::SignallingLost).with_text("the signalling replica was restarted")
         };
-        self.drop_unopened(leg, lost, now);
+        self.over(leg, lost, now);
+    }
+
+    /// A caller whose offer was not taken into account before call control was restarted.
+    fn is_to_be_told(&self, leg: &LegView) -> bool {
+        let control = self.legs.get(&leg.leg);
+        leg.incoming
+            && control
+                .is_none_or(|control| control.durable.consumed == 0 && control.passing.pending.is_none())
     }
 
     /// A caller whose port was being asked for when call control was restarted: its offer is not in the log, so nothing
@@ -187,18 +201,16 @@ impl Shard {
     pub(crate) fn end_missing(&mut self, now: Timestamp) {
         let grace = self.limits.grace;
         let missing: Vec<LegId> = self
-            .legs
+            .missing
             .iter()
-            .filter(|(_, control)| {
-                control.passing.missing_since.is_some_and(|since| now.since(since) >= grace)
-            })
+            .filter(|(_, since)| now.since(**since) >= grace)
             .map(|(leg, _)| *leg)
             .collect();
         for leg in missing {
-            self.control(leg).passing.missing_since = None;
+            self.missing.remove(&leg);
             if let Some(view) = self.live(leg) {
                 let text = "no signalling replica holds this leg";
-                self.drop_unopened(&view, Termination::new(Cause::SignallingLost).with_text(text), now);
+                self.over(&view, Termination::new(Cause::SignallingLost).with_text(text), now);
             } else {
                 self.legs.remove(&leg);
             }

@@ -2,7 +2,7 @@
 
 use sidetone_model::command::RecordingOptions;
 use sidetone_model::fact::FactKind;
-use sidetone_model::fold::{LegView, RecordingPhase};
+use sidetone_model::fold::{Capability, LegView, RecordingPhase, RecordingView};
 use sidetone_model::ids::{CallId, NodeId, RecordingId};
 use sidetone_model::media::Layout;
 use sidetone_model::termination::Termination;
@@ -37,7 +37,7 @@ impl Shard {
     ) -> Step {
         let recording = finished.recording;
         let Some(view) = self.fold.recording(recording).cloned() else { return self.finish() };
-        if view.phase == RecordingPhase::Running {
+        if view.is_running() {
             let kind = match finished.failure {
                 Some(termination) => FactKind::RecordingFailed { recording, termination },
                 None => FactKind::RecordingFinished {
@@ -59,9 +59,8 @@ impl Shard {
         options: &RecordingOptions,
         now: Timestamp,
     ) -> Result<RecordingId, CommandError> {
-        let running = |shard: &Self, id: &RecordingId| {
-            shard.fold.recording(*id).is_some_and(|view| view.phase == RecordingPhase::Running)
-        };
+        let running =
+            |shard: &Self, id: &RecordingId| shard.fold.recording(*id).is_some_and(RecordingView::is_running);
         let view = self.fold.call(call).ok_or(CommandError::NoSuchCall)?;
         if view.recordings.iter().any(|recording| running(self, recording)) {
             return Err(CommandError::AlreadyRecording);
@@ -69,39 +68,63 @@ impl Shard {
         let answered: Vec<LegView> =
             self.fold.live_legs(call).filter(|leg| leg.is_answered()).cloned().collect();
         let first = answered.first().ok_or(CommandError::NotAnswered)?;
+        if !self.fold.capabilities(first.leg).contains(Capability::StartRecording) {
+            return Err(CommandError::CapabilityMissing);
+        }
         let (node, _) = first.node.clone().ok_or(CommandError::NotAnswered)?;
         let recording = self.ids.make(now);
         let tenant = first.tenant.clone();
-        let stereo = options.layout == Layout::Stereo;
+        let (layout, format) = (options.layout, options.format);
         let started = FactKind::RecordingStarted {
             recording,
             call,
             node: node.clone(),
-            stereo,
-            format: options.format,
-            layout: options.layout,
+            stereo: layout == Layout::Stereo,
+            format,
+            layout,
             name: options.name.clone(),
             legs: options.legs.clone(),
         };
         self.fact(&tenant, now, started);
         let wanted = |leg: &&LegView| options.legs.is_empty() || options.legs.contains(&leg.leg);
         let legs = answered.iter().filter(wanted).map(|leg| leg.leg).collect();
-        self.ask_node(node, MediaRequest::StartRecording { recording, tenant, call, legs, stereo });
+        self.ask_node(node, MediaRequest::StartRecording { recording, tenant, call, legs, layout, format });
         Ok(recording)
     }
 
     pub(crate) fn stop_recording(&mut self, recording: RecordingId) -> Result<(), CommandError> {
         let view = self.fold.recording(recording).ok_or(CommandError::NoSuchRecording)?;
-        if view.phase != RecordingPhase::Running {
+        if !view.is_running() {
             return Err(CommandError::NotRecording);
         }
         self.stop_recording_of(recording);
         Ok(())
     }
 
+    /// Leaves out what is said from now on, or takes it in again.
+    pub(crate) fn pause_recording(
+        &mut self,
+        recording: RecordingId,
+        paused: bool,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        let view = self.fold.recording(recording).cloned().ok_or(CommandError::NoSuchRecording)?;
+        let kind = match (&view.phase, paused) {
+            (RecordingPhase::Running, true) => FactKind::RecordingPaused { recording },
+            (RecordingPhase::Paused, false) => FactKind::RecordingResumed { recording },
+            (RecordingPhase::Running | RecordingPhase::Paused, _) => {
+                return Err(CommandError::CapabilityMissing);
+            }
+            _ => return Err(CommandError::NotRecording),
+        };
+        self.fact(&view.tenant, now, kind);
+        self.ask_node(view.node, MediaRequest::PauseRecording { recording, paused });
+        Ok(())
+    }
+
     /// Asks the node to complete a recording, if it runs. The fact comes with the node's answer.
     pub(crate) fn stop_recording_of(&mut self, recording: RecordingId) {
-        let running = self.fold.recording(recording).filter(|view| view.phase == RecordingPhase::Running);
+        let running = self.fold.recording(recording).filter(|view| view.is_running());
         if let Some(node) = running.map(|view| view.node.clone()) {
             self.ask_node(node, MediaRequest::StopRecording { recording });
         }
@@ -113,7 +136,7 @@ impl Shard {
         termination: Termination,
         now: Timestamp,
     ) {
-        let running = self.fold.recording(recording).filter(|view| view.phase == RecordingPhase::Running);
+        let running = self.fold.recording(recording).filter(|view| view.is_running());
         if let Some(tenant) = running.map(|view| view.tenant.clone()) {
             self.fact(&tenant, now, FactKind::RecordingFailed { recording, termination });
         }

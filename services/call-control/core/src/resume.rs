@@ -5,7 +5,7 @@
 //! when a node first tells what it holds. Every request is one that media answers alike when it comes twice.
 
 use sidetone_model::fact::CommandSubject;
-use sidetone_model::fold::{LegView, RecordingPhase, RecordingView};
+use sidetone_model::fold::{LegView, RecordingView};
 use sidetone_model::ids::{BootId, NodeId, RecordingId};
 use sidetone_model::party::Destination;
 use sidetone_model::termination::{Cause, Termination};
@@ -22,8 +22,8 @@ impl Shard {
         let live: Vec<LegView> = self.fold.legs().filter(|leg| leg.is_live()).cloned().collect();
         for leg in live {
             let passing = &mut self.control(leg.leg).passing;
-            passing.missing_since = Some(now);
             passing.resumed = true;
+            self.missing.insert(leg.leg, now);
             if let Some((node, _)) = leg.node {
                 self.missing_nodes.insert(node, now);
             }
@@ -51,54 +51,46 @@ impl Shard {
             return;
         }
         if resumed {
-            self.reconnect(leg, held);
+            self.resume_hearing(leg);
         }
     }
 
-    fn reconnect(&mut self, leg: &LegView, held: &HeldMedia) {
-        if let Some(conference) = leg.conference {
-            if held.mix != Some(conference) {
-                self.connect(leg, Connection::Mix(conference));
-            }
+    /// What a leg from before the restart hears, as its node has it. Known of all of a node before any is looked at.
+    pub(crate) fn recall(&mut self, held: &HeldMedia) {
+        let there = match (held.mix, held.peer) {
+            (Some(mix), _) => Connection::Mix(mix),
+            (None, Some(peer)) => Connection::Peer(peer),
+            (None, None) => Connection::Nothing,
+        };
+        if let Some(control) = self.legs.get_mut(&held.leg).filter(|control| control.passing.resumed) {
+            control.passing.asked = there;
+        }
+    }
+
+    fn resume_hearing(&mut self, leg: &LegView) {
+        if let Some(Destination::Announcement { prompt, repeat }) = leg.served_by.clone() {
+            self.announce(leg, prompt, repeat);
+        }
+        if leg.muted || leg.deafened {
+            let (leg_id, muted, deafened) = (leg.leg, leg.muted, leg.deafened);
+            self.ask(leg, MediaRequest::SetAudio { leg: leg_id, muted, deafened });
+        }
+        if leg.served_by.is_none() && leg.conference.is_none() && self.is_forgotten(leg) {
+            let text = "call control was restarted while the call was being connected";
+            self.end(leg, Termination::new(Cause::Shutdown).with_text(text));
             return;
         }
-        if let Some(peer) = leg.peer {
-            // Asked for at either end, a bridge is there for both.
-            if held.peer != Some(peer) {
-                self.connect(leg, Connection::Peer(peer));
-            }
-            return;
-        }
-        match self.fold.call(leg.call).and_then(|call| call.destination.clone()) {
-            Some(Destination::Echo) => self.connect(leg, Connection::Echo),
-            Some(Destination::Announcement { prompt, repeat }) => {
-                self.ask(leg, MediaRequest::Play { leg: leg.leg, prompt, repeat });
-            }
-            Some(Destination::User(_) | Destination::Room(_)) if !leg.incoming && self.is_alone(leg) => {
-                self.end_unconnected(leg);
-            }
-            Some(Destination::User(_)) if !leg.incoming && !self.is_first(leg) => self.end_unconnected(leg),
-            // Where an application sent a waiting leg is not in the log: it stays as its node has it.
-            _ => {}
-        }
+        self.arrange_media(leg.call);
     }
 
-    /// The phone's description came with its answer, which has been taken into account, and is gone.
-    fn end_unconnected(&mut self, leg: &LegView) {
-        let text = "call control was restarted while the call was being connected";
-        self.end(leg, Termination::new(Cause::Shutdown).with_text(text));
-    }
-
-    fn is_alone(&self, leg: &LegView) -> bool {
-        self.fold.live_legs(leg.call).all(|other| other.leg == leg.leg)
-    }
-
-    fn is_first(&self, leg: &LegView) -> bool {
-        self.fold.live_legs(leg.call).next().is_some_and(|first| first.leg == leg.leg)
+    /// It was to go somewhere when it had answered, and where is not in the log: nobody is there, and nobody comes.
+    fn is_forgotten(&self, leg: &LegView) -> bool {
+        let open = self.fold.call(leg.call).is_some_and(|call| call.open);
+        !open && self.fold.live_legs(leg.call).all(|other| other.leg == leg.leg)
     }
 
     fn running_recordings(&self) -> impl Iterator<Item = &RecordingView> {
-        self.fold.recordings().filter(|view| view.phase == RecordingPhase::Running)
+        self.fold.recordings().filter(|view| view.is_running())
     }
 
     /// What a recording takes in may have been asked for, or its end: it is asked for again.
@@ -116,8 +108,8 @@ impl Shard {
                 self.ask_node(node.clone(), MediaRequest::StopRecording { recording });
                 continue;
             }
-            let (tenant, call, stereo) = (view.tenant, view.call, view.stereo);
-            let start = MediaRequest::StartRecording { recording, tenant, call, legs, stereo };
+            let (tenant, call, layout, format) = (view.tenant, view.call, view.layout, view.format);
+            let start = MediaRequest::StartRecording { recording, tenant, call, legs, layout, format };
             self.ask_node(node.clone(), start);
         }
     }
@@ -137,7 +129,11 @@ impl Shard {
         };
         match meeting {
             Some(meeting) => meeting.participants.clone(),
-            None => self.fold.live_legs(view.call).filter(on_node).map(|leg| leg.leg).collect(),
+            None => {
+                let wanted = |leg: &&LegView| view.legs.is_empty() || view.legs.contains(&leg.leg);
+                let legs = self.fold.live_legs(view.call).filter(on_node).filter(wanted);
+                legs.map(|leg| leg.leg).collect()
+            }
         }
     }
 

@@ -1,127 +1,166 @@
 //! Calling the devices of a user: every one is a leg; the first answer wins.
 
-use sidetone_model::call::LegCause;
+use sidetone_model::call::{DivertCause, LegCause};
 use sidetone_model::command::LegCommandKind;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{LegPhase, LegView};
-use sidetone_model::media::MediaDescription;
-use sidetone_model::party::{Binding, Destination, Party};
+use sidetone_model::ids::{CallId, LegId, NodeId, TenantId};
+use sidetone_model::party::{Binding, Party};
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
-use crate::effect::MediaRequest;
 use crate::input::Routing;
 use crate::shard::Shard;
 
+/// Somebody is to be called into a call.
+pub(crate) struct Ring {
+    pub(crate) call: CallId,
+    pub(crate) tenant: TenantId,
+    /// The number under which it is called.
+    pub(crate) number: Box<str>,
+    pub(crate) cause: LegCause,
+    /// The leg that caused it.
+    pub(crate) by: Option<LegId>,
+    /// The phone is asked to take the call by itself.
+    pub(crate) auto_answer: bool,
+    /// Where the leg goes when it is answered; none into its call.
+    pub(crate) then: Option<Routing>,
+}
+
 impl Shard {
-    /// Opens a leg to each device where the user is registered, on the media node of the caller.
-    pub(crate) fn call_devices(&mut self, caller: &LegView, routing: &Routing, now: Timestamp) {
-        let mut same_node = routing.clone();
-        if let Some((node, _)) = &caller.node {
-            same_node.nodes.retain(|candidate| candidate.node == *node);
+    /// Opens a leg to each binding, on the node where the call has its media.
+    pub(crate) fn ring(&mut self, ring: &Ring, routing: &Routing, now: Timestamp) -> Vec<LegId> {
+        let mut nodes = routing.clone();
+        if let Some(node) = self.node_of(ring.call) {
+            nodes.nodes.retain(|candidate| candidate.node == node);
         }
-        for binding in &routing.bindings {
-            self.call_device(caller, binding, &same_node, None, now);
-        }
+        routing.bindings.iter().map(|binding| self.ring_device(ring, binding, &nodes, now)).collect()
     }
 
-    /// Opens one leg. With `then`, it goes there when it answers; otherwise it meets the caller.
-    pub(crate) fn call_device(
-        &mut self,
-        of: &LegView,
-        binding: &Binding,
-        nodes: &Routing,
-        then: Option<Routing>,
-        now: Timestamp,
-    ) {
+    fn ring_device(&mut self, ring: &Ring, binding: &Binding, nodes: &Routing, now: Timestamp) -> LegId {
         let leg = self.ids.make(now);
-        let number = self.fold.call(of.call).map(|call| call.dialled.clone()).unwrap_or_default();
         let party = Party {
             user: Some(binding.user.clone()),
             device: Some(binding.device.clone()),
-            number,
+            number: ring.number.clone(),
             display_name: "".into(),
         };
-        self.open_leg(of, leg, party, binding, now);
+        let created = FactKind::LegCreated {
+            leg,
+            call: ring.call,
+            party,
+            incoming: false,
+            replica: binding.replica.clone(),
+            boot: None,
+            sip_call_id: "".into(),
+            cause: ring.cause,
+            by: ring.by,
+        };
+        self.fact(&ring.tenant, now, created);
         let passing = &mut self.control(leg).passing;
         passing.call_device = Some(binding.clone());
         passing.signalling_ip = Some(binding.flow.remote.ip());
-        passing.then = then;
+        passing.auto_answer = ring.auto_answer;
+        passing.then = ring.then.clone();
         if let Some(view) = self.live(leg) {
-            self.ask_for_port(&view, nodes);
+            self.ask_for_port(&view, nodes, now);
         }
+        leg
     }
 
-    fn open_leg(
-        &mut self,
-        of: &LegView,
-        leg: sidetone_model::ids::LegId,
-        party: Party,
-        binding: &Binding,
-        now: Timestamp,
-    ) {
-        self.fact(
-            &of.tenant,
-            now,
-            FactKind::LegCreated {
-                leg,
-                call: of.call,
-                party,
-                incoming: false,
-                replica: binding.replica.clone(),
-                boot: None,
-                sip_call_id: "".into(),
-                cause: LegCause::Normal,
-                by: None,
-            },
-        );
+    /// The media node of a call: all its legs are on it.
+    pub(crate) fn node_of(&self, call: CallId) -> Option<NodeId> {
+        self.fold.live_legs(call).find_map(|leg| leg.node.as_ref().map(|(node, _)| node.clone()))
     }
 
-    /// The caller hears that it rings, once.
+    /// Who waits, and was not answered, hears that it rings, once.
     pub(crate) fn ring_caller_of(&mut self, callee: &LegView, now: Timestamp) {
-        let caller = self.fold.live_legs(callee.call).find(|leg| leg.incoming).cloned();
+        let caller = self.fold.live_legs(callee.call).find(|leg| leg.incoming && !leg.is_answered()).cloned();
         let Some(caller) = caller else { return };
-        let waits = matches!(caller.phase, LegPhase::SettingUp | LegPhase::Waiting);
-        if waits && !self.is_ending(caller.leg) {
+        if self.is_ending(caller.leg) {
+            return;
+        }
+        if matches!(caller.phase, LegPhase::SettingUp | LegPhase::Waiting) {
             self.fact(&caller.tenant, now, FactKind::LegRinging { leg: caller.leg });
         }
-        if caller.phase != LegPhase::Answered
-            && !std::mem::replace(&mut self.control(caller.leg).passing.rung, true)
-        {
+        if !std::mem::replace(&mut self.control(caller.leg).passing.rung, true) {
             self.command(&caller, LegCommandKind::Ring { media: None });
         }
     }
 
-    /// A phone we called has answered: the others of its user stop ringing.
-    pub(crate) fn on_answered(&mut self, leg: &LegView, media: Option<MediaDescription>, now: Timestamp) {
-        if self.is_ending(leg.leg) {
-            return;
-        }
-        let Some(remote) = media else {
-            self.end(leg, Termination::new(Cause::ProtocolError).with_text("an answer without media"));
-            return;
-        };
+    /// A phone we called has answered, and its media is ready: it meets whom it is to meet.
+    pub(crate) fn on_answered(&mut self, leg: &LegView, now: Timestamp) {
         self.fact(&leg.tenant, now, FactKind::LegAnswered { leg: leg.leg });
-        self.control(leg.leg).passing.resumed = false;
-        let others: Vec<LegView> = self
-            .fold
-            .live_legs(leg.call)
-            .filter(|other| other.leg != leg.leg && !other.incoming && other.phase != LegPhase::Answered)
-            .cloned()
-            .collect();
-        for other in others {
-            let elsewhere = Termination::new(Cause::AnsweredElsewhere);
-            if self.is_unopened(&other) {
-                self.drop_unopened(&other, elsewhere, now);
-            } else {
-                self.end(&other, elsewhere);
-            }
+        self.stop_fork(leg, &Termination::new(Cause::AnsweredElsewhere), now);
+        let Some(leg) = self.live(leg.leg) else { return };
+        if let Some(routing) = self.control(leg.leg).passing.then.take() {
+            self.route(&leg, routing, now);
+            return;
         }
-        self.ask(leg, MediaRequest::UpdateLeg { leg: leg.leg, remote, is_answer: true });
+        if leg.cause.takes_over() {
+            self.take_over(&leg, now);
+        }
+        self.told_transferors(leg.call, None);
+        for caller in self.callers_waiting(leg.call) {
+            self.accept(&caller, now);
+        }
+        let open = self.fold.call(leg.call).is_some_and(|call| call.open);
+        let others = self.parties(leg.call).iter().any(|other| other.leg != leg.leg);
+        if !others && !open {
+            self.end(&leg, Termination::new(Cause::Cancelled));
+            return;
+        }
+        self.arrange(leg.call, now);
+    }
+
+    /// Callers that were not answered yet.
+    pub(crate) fn callers_waiting(&self, call: CallId) -> Vec<LegView> {
+        let waiting = self.fold.live_legs(call).filter(|leg| leg.incoming && !leg.is_answered());
+        waiting.filter(|leg| !self.is_ending(leg.leg)).cloned().collect()
+    }
+
+    /// The other phones that ring for the same reason at the same user stop ringing.
+    pub(crate) fn stop_fork(&mut self, leg: &LegView, why: &Termination, now: Timestamp) {
+        let others: Vec<LegView> =
+            self.fork_of(leg).into_iter().filter(|other| other.leg != leg.leg).collect();
+        for other in others {
+            self.end_any(&other, why.clone(), now);
+        }
+    }
+
+    /// The phones that ring for the same reason at the same user, this one among them unless it was answered.
+    pub(crate) fn fork_of(&self, leg: &LegView) -> Vec<LegView> {
+        let same = |other: &&LegView| {
+            !other.is_party() && other.party.user == leg.party.user && other.cause == leg.cause
+        };
+        self.fold.live_legs(leg.call).filter(same).cloned().collect()
+    }
+
+    /// An answered leg takes the place of the one for which it was called.
+    fn take_over(&mut self, leg: &LegView, now: Timestamp) {
+        let Some(old) = leg.by.and_then(|old| self.live(old)) else { return };
+        let why = Termination::new(Cause::Diverted);
+        if old.is_party() {
+            if let Some(held) = old.held {
+                self.fact(&leg.tenant, now, FactKind::LegHeld { leg: leg.leg, by: held });
+            }
+            self.end_any(&old, why, now);
+            return;
+        }
+        let diverted = FactKind::CallDiverted {
+            call: old.call,
+            leg: old.leg,
+            cause: DivertCause::PickedUp,
+            to: leg.party.clone(),
+        };
+        self.fact(&leg.tenant, now, diverted);
+        for ringing in self.fork_of(&old) {
+            self.end_any(&ringing, why.clone(), now);
+        }
     }
 
     /// What the caller is told when no device answered: the most telling of their ends.
-    pub(crate) fn best_failure(&self, call: sidetone_model::ids::CallId) -> Termination {
+    pub(crate) fn best_failure(&self, call: CallId) -> Termination {
         const TELLING: [Cause; 6] = [
             Cause::Rejected,
             Cause::Busy,
@@ -139,13 +178,33 @@ impl Shard {
             .collect();
         let telling = TELLING.iter().find_map(|cause| ends.iter().find(|end| end.cause == *cause));
         let end = telling.or(ends.last()).map_or(Cause::Unavailable, |end| end.cause);
+        let end = if end == Cause::Diverted { Cause::Unavailable } else { end };
         Termination::new(end).with_text("no device of the user answered")
     }
 
-    /// Whether a call's destination is one that rings.
-    pub(crate) fn is_ringing_call(&self, leg: &LegView) -> bool {
-        let call = self.fold.call(leg.call);
-        matches!(call.and_then(|call| call.destination.as_ref()), Some(Destination::User(_)))
-            || call.is_some_and(|call| call.by_application)
+    /// Whom the phone of a leg shows as the caller.
+    pub(crate) fn shown_to(&self, leg: &LegView) -> Party {
+        let Some(call) = self.fold.call(leg.call) else { return Party::default() };
+        let own = call.by_application && call.legs.first() == Some(&leg.leg) && !call.open;
+        let of_leg = |leg: Option<&LegView>| leg.map(|leg| leg.party.clone());
+        let party = match leg.cause {
+            _ if own => Party { number: call.dialled.clone(), ..Party::default() },
+            LegCause::Conferenced | LegCause::Intrusion => {
+                of_leg(leg.by.and_then(|by| self.fold.leg(by))).unwrap_or_else(|| call.from.clone())
+            }
+            LegCause::Transferred
+            | LegCause::Redirected
+            | LegCause::PickedUp
+            | LegCause::DeviceAdded
+            | LegCause::DeviceSwitched => {
+                let mut others = self.fold.live_legs(leg.call).filter(|other| other.is_party());
+                of_leg(others.find(|other| Some(other.leg) != leg.by)).unwrap_or_else(|| call.from.clone())
+            }
+            LegCause::Normal | LegCause::Enquiry | LegCause::Overflown | LegCause::Replaced => {
+                call.from.clone()
+            }
+        };
+        let hidden = call.anonymous && !own && party.number == call.from.number;
+        if hidden { Party { number: "anonymous".into(), ..Party::default() } } else { party }
     }
 }

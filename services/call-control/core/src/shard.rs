@@ -1,6 +1,6 @@
 //! The state of a shard, and how a step is made of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sidetone_model::command::{LegCommand, LegCommandKind};
 use sidetone_model::fact::{CompletedCommand, Fact, FactKind, FactRecord, SignalCursor};
@@ -18,6 +18,10 @@ pub struct Shard {
     pub(crate) fold: Fold,
     pub(crate) legs: BTreeMap<LegId, LegControl>,
     pub(crate) completed: BTreeMap<(TenantId, Box<str>), CompletedCommand>,
+    /// Legs that no replica has shown to hold, since when.
+    pub(crate) missing: BTreeMap<LegId, Timestamp>,
+    /// Phones that we call and that have not answered, by the time since when.
+    pub(crate) alerting: BTreeSet<(Timestamp, LegId)>,
     /// Legs that replicas hold and that are not known here, since when.
     pub(crate) unknown: BTreeMap<(ReplicaId, LegId), Timestamp>,
     /// Legs that media nodes hold and that are not known here, since when.
@@ -37,6 +41,8 @@ impl Shard {
             fold: Fold::default(),
             legs: BTreeMap::new(),
             completed: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            alerting: BTreeSet::new(),
             unknown: BTreeMap::new(),
             unknown_media: BTreeMap::new(),
             missing_nodes: BTreeMap::new(),
@@ -141,10 +147,26 @@ impl Shard {
         self.last_fact_at = self.last_fact_at.max(fact.at);
         self.fold.apply(fact);
         match &fact.kind {
-            FactKind::LegCreated { leg, boot, .. } => self.control(*leg).durable.boot = *boot,
+            FactKind::LegCreated { leg, boot, incoming, .. } => {
+                self.control(*leg).durable.boot = *boot;
+                if !incoming {
+                    self.alerting.insert((fact.at, *leg));
+                }
+            }
+            FactKind::LegAnswered { leg } => self.no_longer_alerting(*leg),
             // Who has ended is of no further concern.
-            FactKind::LegEnded { leg, .. } => drop(self.legs.remove(leg)),
+            FactKind::LegEnded { leg, .. } => {
+                self.no_longer_alerting(*leg);
+                self.missing.remove(leg);
+                self.legs.remove(leg);
+            }
             _ => {}
+        }
+    }
+
+    fn no_longer_alerting(&mut self, leg: LegId) {
+        if let Some(view) = self.fold.leg(leg) {
+            self.alerting.remove(&(view.created_at, leg));
         }
     }
 

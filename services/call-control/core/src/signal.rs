@@ -1,23 +1,30 @@
 //! Signals of phones, by way of signalling.
+//!
+//! A signal whose consequences need media's answer (an offer, an answer, a confirmation with a description) is taken into
+//! account only when that has come: until then it is not in the log and not acknowledged, so that a new owner is told it
+//! again. What comes behind it on its leg waits; the end of the leg does not.
 
-use sidetone_model::call::LegCause;
+use sidetone_model::call::{HeldBy, LegCause};
 use sidetone_model::command::LegCommandKind;
 use sidetone_model::fact::{FactKind, SignalCursor};
 use sidetone_model::fold::{LegPhase, LegView};
-use sidetone_model::ids::ReplicaId;
+use sidetone_model::ids::{LegId, ReplicaId};
 use sidetone_model::media::MediaDescription;
 use sidetone_model::signal::{LegSignal, LegSignalKind, Offered};
+use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
-use crate::effect::{MediaRequest, Step};
+use crate::effect::{Effect, MediaRequest, Step};
 use crate::input::Routing;
 use crate::shard::Shard;
+
+/// Signals that may wait behind one whose consequences wait for media. Past that the leg is ended.
+const BEHIND_MAX: usize = 64;
 
 impl Shard {
     /// Takes a signal of `replica`. `routing` is that of the dialled number, for [`LegSignalKind::Offered`].
     ///
-    /// A signal that has been taken into account before changes nothing. It may be acknowledged once the returned record,
-    /// even an empty one, is behind everything before it in the log.
+    /// A signal that has been taken into account before changes nothing but is acknowledged again.
     pub fn handle_signal(
         &mut self,
         replica: &ReplicaId,
@@ -25,48 +32,145 @@ impl Shard {
         routing: Option<Routing>,
         now: Timestamp,
     ) -> Step {
-        let durable = self.legs.get(&signal.leg).map(|control| &control.durable);
+        let control = self.legs.get(&signal.leg);
+        let consumed = control.map_or(0, |control| control.durable.consumed);
+        let kept = control.map_or(0, |control| control.passing.last_kept());
         // Ended is the last signal of a leg: whatever comes of it after that has come before.
-        if durable.is_some_and(|durable| signal.n <= durable.consumed) {
+        if signal.n <= consumed {
+            self.acknowledge(replica, signal.leg, signal.n);
+            return self.finish();
+        }
+        if signal.n <= kept {
             return self.finish();
         }
         let offered = matches!(signal.kind, LegSignalKind::Offered(_));
         if self.is_over(signal.leg) || (self.fold.leg(signal.leg).is_none() && !offered) {
-            // There is nothing to decide. Unless its end follows, the replica still holds what is over here.
-            let key = (replica.clone(), signal.leg);
-            if matches!(signal.kind, LegSignalKind::Ended(_)) {
-                self.unknown.remove(&key);
-            } else {
-                self.unknown.entry(key).or_insert(now);
-            }
+            self.on_unknown(replica, &signal, now);
             return self.finish();
         }
         self.unknown.remove(&(replica.clone(), signal.leg));
-        self.control(signal.leg).passing.missing_since = None;
-        self.consumed(SignalCursor { boot: signal.boot, leg: signal.leg, n: signal.n });
+        self.missing.remove(&signal.leg);
         if let LegSignalKind::Offered(offered) = signal.kind.clone() {
             self.on_offered(replica, &signal, *offered, routing.unwrap_or_default(), now);
-        } else if let Some(leg) = self.live(signal.leg) {
-            self.on_signal(&leg, signal.kind, now);
+        } else {
+            self.take_signal(signal, now);
         }
         self.finish()
     }
 
-    fn on_signal(&mut self, leg: &LegView, kind: LegSignalKind, now: Timestamp) {
-        match kind {
-            LegSignalKind::Progress { media } => self.on_progress(leg, media, now),
-            LegSignalKind::Answered { media } => self.on_answered(leg, media, now),
-            LegSignalKind::Confirmed { media } => self.on_confirmed(leg, media),
-            LegSignalKind::Reoffered { media } => self.on_reoffered(leg, media, now),
-            LegSignalKind::Digit { digit, duration_ms } => {
-                self.fact(&leg.tenant, now, FactKind::LegDigit { leg: leg.leg, digit, duration_ms });
-            }
-            LegSignalKind::Ended(termination) => self.on_ended(leg, termination, now),
-            LegSignalKind::Offered(_) => {}
+    /// There is nothing to decide. Unless its end follows, the replica still holds what is over here.
+    fn on_unknown(&mut self, replica: &ReplicaId, signal: &LegSignal, now: Timestamp) {
+        let key = (replica.clone(), signal.leg);
+        if matches!(signal.kind, LegSignalKind::Ended(_)) {
+            self.unknown.remove(&key);
+        } else {
+            self.unknown.entry(key).or_insert(now);
+        }
+        self.acknowledge(replica, signal.leg, signal.n);
+    }
+
+    fn acknowledge(&mut self, replica: &ReplicaId, leg: LegId, n: u64) {
+        self.effect(Effect::Acknowledge { replica: replica.clone(), leg, n });
+    }
+
+    /// A signal is taken into account with this step.
+    pub(crate) fn consume(&mut self, signal: &LegSignal) {
+        let replica = self.fold.leg(signal.leg).map(|leg| leg.replica.clone());
+        self.consumed(SignalCursor { boot: signal.boot, leg: signal.leg, n: signal.n });
+        if let Some(replica) = replica {
+            self.acknowledge(&replica, signal.leg, signal.n);
         }
     }
 
-    /// A new call.
+    /// The signal that has waited for media, if it is one of those wanted, is taken into account.
+    pub(crate) fn consume_pending(&mut self, leg: LegId) -> Option<LegSignal> {
+        let signal = self.legs.get_mut(&leg)?.passing.pending.take()?;
+        self.consume(&signal);
+        Some(signal)
+    }
+
+    /// What has waited behind a signal whose consequences are known now.
+    pub(crate) fn take_behind(&mut self, leg: LegId, now: Timestamp) {
+        while let Some(control) = self.legs.get_mut(&leg)
+            && control.passing.pending.is_none()
+            && let Some(signal) = control.passing.behind.pop_front()
+        {
+            self.take_signal(signal, now);
+        }
+    }
+
+    fn take_signal(&mut self, signal: LegSignal, now: Timestamp) {
+        let Some(leg) = self.live(signal.leg) else { return };
+        if let LegSignalKind::Ended(termination) = signal.kind.clone() {
+            let passing = &mut self.control(leg.leg).passing;
+            passing.pending = None;
+            passing.behind.clear();
+            self.consume(&signal);
+            self.over(&leg, termination, now);
+            return;
+        }
+        let passing = &mut self.control(leg.leg).passing;
+        if passing.pending.is_some() {
+            if passing.behind.len() < BEHIND_MAX {
+                passing.behind.push_back(signal);
+            } else {
+                let text = "more signals than can wait for the media node";
+                self.end(&leg, Termination::new(Cause::NoCapacity).with_text(text));
+            }
+            return;
+        }
+        self.on_signal(&leg, signal, now);
+    }
+
+    fn on_signal(&mut self, leg: &LegView, signal: LegSignal, now: Timestamp) {
+        match &signal.kind {
+            LegSignalKind::Answered { media: Some(remote) } if !self.is_ending(leg.leg) => {
+                let request =
+                    MediaRequest::UpdateLeg { leg: leg.leg, remote: remote.clone(), is_answer: true };
+                return self.wait_for_media(leg, signal, request);
+            }
+            LegSignalKind::Confirmed { media: Some(remote) } => {
+                let request =
+                    MediaRequest::UpdateLeg { leg: leg.leg, remote: remote.clone(), is_answer: true };
+                return self.wait_for_media(leg, signal, request);
+            }
+            LegSignalKind::Reoffered { media: Some(remote) } => {
+                let request =
+                    MediaRequest::UpdateLeg { leg: leg.leg, remote: remote.clone(), is_answer: false };
+                return self.wait_for_media(leg, signal, request);
+            }
+            _ => {}
+        }
+        self.consume(&signal);
+        match signal.kind {
+            LegSignalKind::Progress { media } => self.on_progress(leg, media, now),
+            LegSignalKind::Answered { media: None } => {
+                self.end(leg, Termination::new(Cause::ProtocolError).with_text("an answer without media"));
+            }
+            LegSignalKind::Reoffered { media: None } => {
+                // It wants an offer of ours. What stands is offered again.
+                let local = self.control(leg.leg).passing.local.clone();
+                self.command(leg, LegCommandKind::AnswerReoffer { media: local });
+            }
+            LegSignalKind::Digit { digit, duration_ms } => {
+                self.fact(&leg.tenant, now, FactKind::LegDigit { leg: leg.leg, digit, duration_ms });
+            }
+            _ => {}
+        }
+    }
+
+    fn wait_for_media(&mut self, leg: &LegView, signal: LegSignal, request: MediaRequest) {
+        if leg.node.is_none() {
+            // Only a phone that answers what it was never offered.
+            self.consume(&signal);
+            self.end(leg, Termination::new(Cause::ProtocolError).with_text("an answer to nothing"));
+            return;
+        }
+        self.control(leg.leg).passing.pending = Some(signal);
+        self.ask(leg, request);
+    }
+
+    /// A new call, or one whose port was being taken when call control was restarted.
     fn on_offered(
         &mut self,
         replica: &ReplicaId,
@@ -75,74 +179,95 @@ impl Shard {
         routing: Routing,
         now: Timestamp,
     ) {
-        let call = self.ids.make(now);
-        let tenant = &signal.tenant;
-        self.fact(
-            tenant,
-            now,
-            FactKind::CallCreated {
-                call,
-                from: offered.from.clone(),
-                dialled: offered.dialled.clone(),
-                destination: routing.destination.clone(),
-                by_application: false,
-                anonymous: false,
-                open: false,
-                headers: Vec::new(),
-            },
-        );
-        self.fact(
-            tenant,
-            now,
-            FactKind::LegCreated {
-                leg: signal.leg,
-                call,
-                party: offered.from,
-                incoming: true,
-                replica: replica.clone(),
-                boot: Some(signal.boot),
-                sip_call_id: offered.sip_call_id,
-                cause: LegCause::Normal,
-                by: None,
-            },
-        );
+        let known = self.fold.leg(signal.leg).is_some();
+        if !known {
+            self.begin_call(replica, signal, &offered, &routing, now);
+        }
         let passing = &mut self.control(signal.leg).passing;
         passing.offer = offered.media;
         passing.signalling_ip = Some(offered.source.ip());
+        passing.pending = Some(signal.clone());
+        if self.fold.leg(signal.leg).is_some_and(|leg| leg.node.is_some()) || self.is_ending(signal.leg) {
+            self.consume_pending(signal.leg);
+            return;
+        }
         self.admit(signal.leg, routing, now);
+        if self.is_ending(signal.leg) {
+            self.consume_pending(signal.leg);
+        }
+    }
+
+    fn begin_call(
+        &mut self,
+        replica: &ReplicaId,
+        signal: &LegSignal,
+        offered: &Offered,
+        routing: &Routing,
+        now: Timestamp,
+    ) {
+        let call = self.ids.make(now);
+        let created = FactKind::CallCreated {
+            call,
+            from: offered.from.clone(),
+            dialled: offered.dialled.clone(),
+            destination: routing.destination.clone(),
+            by_application: false,
+            anonymous: false,
+            open: false,
+            headers: Vec::new(),
+        };
+        self.fact(&signal.tenant, now, created);
+        let leg = FactKind::LegCreated {
+            leg: signal.leg,
+            call,
+            party: offered.from.clone(),
+            incoming: true,
+            replica: replica.clone(),
+            boot: Some(signal.boot),
+            sip_call_id: offered.sip_call_id.clone(),
+            cause: LegCause::Normal,
+            by: None,
+        };
+        self.fact(&signal.tenant, now, leg);
     }
 
     /// The called phone is being alerted.
     fn on_progress(&mut self, leg: &LegView, media: Option<MediaDescription>, now: Timestamp) {
-        if leg.phase == LegPhase::SettingUp {
-            self.fact(&leg.tenant, now, FactKind::LegRinging { leg: leg.leg });
-        }
         // Early media of one of several phones would be a lottery: the caller hears its own ringing tone.
         drop(media);
         self.ring_caller_of(leg, now);
-    }
-
-    /// Our offer in a 2xx was answered in the ACK.
-    fn on_confirmed(&mut self, leg: &LegView, media: Option<MediaDescription>) {
-        if let Some(remote) = media {
-            let request = MediaRequest::UpdateLeg { leg: leg.leg, remote, is_answer: true };
-            self.ask(leg, request);
+        if leg.phase == LegPhase::SettingUp {
+            self.fact(&leg.tenant, now, FactKind::LegRinging { leg: leg.leg });
         }
     }
 
-    /// The phone changes its media: hold, retrieve, another address.
-    fn on_reoffered(&mut self, leg: &LegView, media: Option<MediaDescription>, now: Timestamp) {
-        let Some(remote) = media else {
-            // It wants an offer of ours. What stands is offered again.
-            let local = self.control(leg.leg).passing.local.clone();
-            self.command(leg, LegCommandKind::AnswerReoffer { media: local });
+    /// The phone has changed its media: hold, retrieve, another address. Media has answered, or could not.
+    pub(crate) fn on_reoffered(
+        &mut self,
+        leg: &LegView,
+        remote: &MediaDescription,
+        local: Option<MediaDescription>,
+        now: Timestamp,
+    ) {
+        let taken = local.is_some();
+        self.command(leg, LegCommandKind::AnswerReoffer { media: local });
+        if !taken {
             return;
-        };
+        }
         if remote.direction != leg.direction {
             let direction = remote.direction;
             self.fact(&leg.tenant, now, FactKind::LegDirectionChanged { leg: leg.leg, direction });
         }
-        self.control(leg.leg).passing.reoffered = true;
-        self.ask(leg, MediaRequest::UpdateLeg { leg: leg.leg, remote, is_answer: false });
+        let holds = !remote.direction.receives() || remote.rtp.ip().is_unspecified();
+        match (holds, leg.held) {
+            (true, None) if leg.is_answered() => {
+                self.fact(&leg.tenant, now, FactKind::LegHeld { leg: leg.leg, by: HeldBy::Phone });
+            }
+            (false, Some(HeldBy::Phone)) => {
+                self.fact(&leg.tenant, now, FactKind::LegRetrieved { leg: leg.leg });
+            }
+            _ => return,
+        }
+        self.arrange_media(leg.call);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sidetone_model::call::DivertCause;
 use sidetone_model::command::LegCommand;
 use sidetone_model::fact::{Fact, FactKind, FactRecord, SignalCursor};
 use sidetone_model::fold::{CallView, LegPhase, LegView, RecordingPhase};
@@ -19,7 +20,7 @@ impl Shard {
             .completed
             .values()
             .map(|done| FactRecord { completed: Some(done.clone()), ..FactRecord::default() });
-        calls.chain([self.meetings_record()]).chain(completed).collect()
+        calls.chain([self.meetings_record(), self.rest_record()]).chain(completed).collect()
     }
 
     fn call_record(&self, call: &CallView) -> FactRecord {
@@ -41,20 +42,37 @@ impl Shard {
             self.leg_control(leg, &mut record);
         }
         for (a, b) in self.bridges(call) {
-            // Not before both exist.
-            let legs = [a, b].into_iter().filter_map(|leg| self.fold.leg(leg));
-            let at = legs.map(|leg| leg.answered_at.unwrap_or(leg.created_at)).max();
             let bridged = FactKind::LegsBridged { call: call.call, a, b };
-            record.facts.push(fact(at.unwrap_or(call.created_at), bridged));
+            record.facts.push(fact(call.created_at, bridged));
         }
-        record.facts.extend(self.recording_facts(call).into_iter().map(|kind| fact(call.created_at, kind)));
-        // Stable: of one moment, the order above stays.
-        record.facts.sort_by_key(|fact| fact.at);
+        record.facts.extend(self.media_facts(call));
+        let (answered_at, diverted_to) = (call.answered_at, call.diverted_to.clone());
+        let restated = FactKind::CallRestated { call: call.call, answered_at, diverted_to };
+        record.facts.push(fact(call.created_at, restated));
         if let Some((at, termination)) = &call.ended {
             let ended = FactKind::CallEnded { call: call.call, termination: termination.clone() };
             record.facts.push(fact(*at, ended));
         }
         record
+    }
+
+    /// What is recorded, played and listened to, and the names of the call.
+    fn media_facts(&self, call: &CallView) -> Vec<Fact> {
+        let fact = |at: Timestamp, kind: FactKind| Fact { tenant: call.tenant.clone(), at, kind };
+        let names = call.externals.iter().map(|external| {
+            let external = external.clone();
+            fact(call.created_at, FactKind::ExternalRefAdded { call: call.call, external })
+        });
+        let recordings = self.recording_facts(call).into_iter().map(|kind| fact(call.created_at, kind));
+        let playbacks = call.playbacks.iter().filter_map(|id| self.fold.playback(*id)).map(|view| {
+            let (playback, call, leg, source) = (view.playback, view.call, view.leg, view.source.clone());
+            fact(view.started_at, FactKind::PlaybackStarted { playback, call, leg, source })
+        });
+        let streams = call.streams.iter().filter_map(|id| self.fold.stream(*id)).map(|view| {
+            let (stream, call, format, node) = (view.stream, view.call, view.format, view.node.clone());
+            fact(view.started_at, FactKind::StreamStarted { stream, call, format, node })
+        });
+        names.chain(recordings).chain(playbacks).chain(streams).collect()
     }
 
     fn leg_control(&self, leg: &LegView, record: &mut FactRecord) {
@@ -123,6 +141,31 @@ impl Shard {
         }
         record
     }
+
+    /// Who passed a call on and waits, and which devices can be reached.
+    fn rest_record(&self) -> FactRecord {
+        let mut record = FactRecord::default();
+        for leg in self.fold.legs().filter(|leg| leg.diverted) {
+            let call = self.fold.call(leg.call);
+            let (answered_at, diverted_to) =
+                call.map_or((None, None), |call| (call.answered_at, call.diverted_to.clone()));
+            let (call, to) = (leg.call, diverted_to.clone().unwrap_or_default());
+            // Why is not kept: nothing depends on it any more.
+            let cause = DivertCause::Transferred;
+            for kind in [
+                FactKind::CallDiverted { call, leg: leg.leg, cause, to },
+                FactKind::CallRestated { call, answered_at, diverted_to },
+            ] {
+                record.facts.push(Fact { tenant: leg.tenant.clone(), at: leg.created_at, kind });
+            }
+        }
+        for (tenant, user, device, in_service) in self.fold.devices() {
+            let (user, device) = (user.clone(), device.clone());
+            let kind = FactKind::DeviceStateChanged { user, device, in_service };
+            record.facts.push(Fact { tenant: tenant.clone(), at: Timestamp::default(), kind });
+        }
+        record
+    }
 }
 
 /// How a leg came to where it is.
@@ -157,8 +200,28 @@ fn leg_facts(view: &LegView) -> Vec<(Timestamp, FactKind)> {
     if view.direction != Direction::default() {
         facts.push((view.created_at, FactKind::LegDirectionChanged { leg, direction: view.direction }));
     }
+    facts.extend(leg_marks(view).into_iter().map(|kind| (view.created_at, kind)));
     if let Some((at, termination)) = &view.ended {
         facts.push((*at, FactKind::LegEnded { leg, termination: termination.clone() }));
     }
     facts
+}
+
+/// What was done to a leg that stands.
+fn leg_marks(view: &LegView) -> Vec<FactKind> {
+    let leg = view.leg;
+    let mut marks = Vec::new();
+    if let Some(by) = &view.served_by {
+        marks.push(FactKind::LegServed { leg, by: by.clone() });
+    }
+    if let Some(by) = view.held {
+        marks.push(FactKind::LegHeld { leg, by });
+    }
+    if view.put_aside {
+        marks.push(FactKind::ParticipantHeld { leg, by: None });
+    }
+    if view.muted || view.deafened {
+        marks.push(FactKind::LegAudioChanged { leg, muted: view.muted, deafened: view.deafened });
+    }
+    marks
 }

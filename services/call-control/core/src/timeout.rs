@@ -1,6 +1,6 @@
 //! Time.
 
-use sidetone_model::fold::{LegPhase, LegView};
+use sidetone_model::fold::LegView;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
@@ -19,48 +19,36 @@ pub enum Reason {
 impl Shard {
     /// When to call [`Shard::handle_timeout`] next, at the latest.
     pub fn poll_timeout(&self) -> Option<(Timestamp, Reason)> {
-        let ringing = self
-            .fold
-            .legs()
-            .filter(|leg| self.may_ring_too_long(leg))
-            .map(|leg| (leg.created_at + self.limits.ring_timeout, Reason::Ringing));
-        let missing = self.legs.values().filter_map(|control| control.passing.missing_since);
+        let ringing = self.alerting.iter().filter(|(_, leg)| !self.is_ending(*leg));
+        let ringing = ringing.map(|(since, _)| (*since + self.limits.ring_timeout, Reason::Ringing)).next();
+        let missing = self.missing.values().copied();
         let grace = missing
             .chain(self.unknown.values().copied())
             .chain(self.unknown_media.values().copied())
             .chain(self.missing_nodes.values().copied())
             .map(|since| (since + self.limits.grace, Reason::Grace));
-        ringing.chain(grace).min_by_key(|(at, _)| *at)
+        ringing.into_iter().chain(grace).min_by_key(|(at, _)| *at)
     }
 
     /// Does what is due. Called too early it does nothing.
     pub fn handle_timeout(&mut self, now: Timestamp) -> Step {
         // First: who is missing is not told to end.
         self.end_missing(now);
-        let overdue: Vec<LegView> = self
-            .fold
-            .legs()
-            .filter(|leg| self.may_ring_too_long(leg) && leg.created_at + self.limits.ring_timeout <= now)
-            .cloned()
+        let long_ago = |since: &Timestamp| *since + self.limits.ring_timeout <= now;
+        let overdue = self.alerting.iter().take_while(|(since, _)| long_ago(since));
+        let overdue: Vec<LegView> = overdue
+            .filter(|(_, leg)| !self.is_ending(*leg))
+            .filter_map(|(_, leg)| self.fold.leg(*leg).cloned())
             .collect();
         for leg in overdue {
             let termination = Termination::new(Cause::NoAnswer).with_text("it rang for too long");
-            if self.is_unopened(&leg) {
-                self.drop_unopened(&leg, termination, now)
-            } else {
-                self.end(&leg, termination)
-            }
+            self.end_any(&leg, termination, now);
         }
         self.give_up_missing_nodes(now);
         self.release_unknown(now);
         self.forget_commands(now);
         self.forget_old_calls(now);
         self.finish()
-    }
-
-    fn may_ring_too_long(&self, leg: &LegView) -> bool {
-        let alerting = matches!(leg.phase, LegPhase::SettingUp | LegPhase::Ringing);
-        !leg.incoming && alerting && !self.is_ending(leg.leg)
     }
 
     fn forget_old_calls(&mut self, now: Timestamp) {

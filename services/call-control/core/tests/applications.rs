@@ -4,10 +4,13 @@
 mod kit;
 
 use kit::{Office, connects, ended, media};
-use sidetone_call_core::{CommandError, Connection, MediaRequest, Routing};
+use sidetone_call_core::{CommandError, Connection, Heard, MediaRequest, Routing};
+use sidetone_model::call::PlaybackEnd;
 use sidetone_model::command::CallCommandKind;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{LegPhase, RecordingPhase};
+use sidetone_model::ids::PlaybackId;
+use sidetone_model::media::Source;
 use sidetone_model::party::Destination;
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::Cause;
@@ -20,8 +23,17 @@ fn an_announcement_is_played_and_then_the_call_is_over() {
         Some(media()),
     );
     let served = office.serve();
-    assert!(served.contains(&MediaRequest::Play { leg: caller, prompt: "welcome".into(), repeat: 2 }));
-    let step = office.shard.handle_playback_finished(caller);
+    assert!(served.contains(&MediaRequest::Play {
+        playback: PlaybackId::from(caller.as_uuid()),
+        to: Heard::Leg(caller),
+        sources: vec![Source::Prompt("welcome".into())],
+        repeat: 2,
+    }));
+    let step = office.shard.handle_playback_finished(
+        PlaybackId::from(caller.as_uuid()),
+        PlaybackEnd::Done,
+        office.now,
+    );
     office.take(step);
     office.hang_up_as_told();
     assert_eq!(office.call_cause(caller), Some(Cause::Normal));

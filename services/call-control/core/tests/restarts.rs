@@ -5,8 +5,11 @@ mod kit;
 
 use kit::{Office, connects, ended, held, media};
 use sidetone_call_core::{Connection, HeldMedia, MediaRequest};
+use sidetone_model::call::HeldBy;
 use sidetone_model::classify::Class;
+use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{LegPhase, RecordingPhase};
+use sidetone_model::media::{Direction, MediaDescription};
 use sidetone_model::party::Destination;
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::Cause;
@@ -23,12 +26,8 @@ fn what_was_not_yet_asked_of_media_is_asked_after_a_restart() {
     office.node_holds(&[held(caller), held(callee), held(echo), held(guest)]);
     let mut asked = connects(&office.serve());
     asked.sort_by_key(|(leg, _)| *leg);
-    let mut wanted = vec![
-        (caller, Connection::Peer(callee)),
-        (callee, Connection::Peer(caller)),
-        (echo, Connection::Echo),
-        (guest, Connection::Mix(mix)),
-    ];
+    let mut wanted =
+        vec![(caller, Connection::Peer(callee)), (echo, Connection::Echo), (guest, Connection::Mix(mix))];
     wanted.sort_by_key(|(leg, _)| *leg);
     assert_eq!(asked, wanted);
     office.pass(30);
@@ -49,18 +48,62 @@ fn what_media_has_done_is_not_asked_again() {
 }
 
 #[test]
-fn an_answer_that_was_being_connected_ends_both() {
+fn an_answer_that_was_being_connected_is_told_again_and_connected() {
     let mut office = Office::new();
     let caller = office.call(office.to_user(1));
     let callee = office.others(caller)[0];
-    office.signal(callee, LegSignalKind::Answered { media: Some(media()) });
+    let answered = LegSignalKind::Answered { media: Some(media()) };
+    office.signal(callee, answered.clone());
+    assert_eq!(office.acknowledged.get(&callee), None, "media has not taken it yet");
     office.restart();
     office.hello(office.boot, &[caller, callee]);
     office.node_holds(&[held(caller), held(callee)]);
-    assert_eq!(office.end_of(callee), Some(Cause::Shutdown));
-    office.hang_up_as_told();
-    office.hang_up_as_told();
-    assert!(office.call_cause(caller).is_some());
+    office.signal_again(callee, answered, None);
+    office.serve();
+    assert_eq!(office.leg(caller).peer, Some(callee));
+    assert_eq!(office.kinds(caller), ["answer"]);
+    assert_eq!(office.acknowledged.get(&callee), Some(&1));
+}
+
+#[test]
+fn an_offer_whose_port_was_being_taken_is_told_again_and_served() {
+    let mut office = Office::new();
+    let echo = office.to(Destination::Echo, 0);
+    let caller = office.offer(echo.clone(), Some(media()));
+    assert_eq!(office.acknowledged.get(&caller), None, "there is no port yet");
+    office.restart();
+    office.hello(office.boot, &[caller]);
+    office.signal_again(caller, office.offered(Some(media())), Some(echo));
+    assert_eq!(connects(&office.serve()), [(caller, Connection::Echo)]);
+    assert_eq!(office.facts(|kind| matches!(kind, FactKind::CallCreated { .. })), 1);
+    assert_eq!((office.phase(caller), office.acknowledged.get(&caller)), (LegPhase::Answered, Some(&1)));
+}
+
+#[test]
+fn a_change_of_media_that_was_under_way_is_told_again_and_answered() {
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    let hold = MediaDescription { direction: Direction::SendOnly, ..media() };
+    let reoffered = LegSignalKind::Reoffered { media: Some(hold) };
+    office.signal(caller, reoffered.clone());
+    office.restart();
+    office.hello(office.boot, &[caller, callee]);
+    let bridged = |leg, peer| HeldMedia { peer: Some(peer), ..held(leg) };
+    office.node_holds(&[bridged(caller, callee), bridged(callee, caller)]);
+    office.signal_again(caller, reoffered, None);
+    office.serve();
+    assert_eq!(office.kinds(caller), ["reoffer taken"]);
+    assert_eq!(office.leg(caller).held, Some(HeldBy::Phone));
+}
+
+#[test]
+fn a_caller_who_is_not_told_of_again_is_not_waited_for_longer_than_the_grace() {
+    let mut office = Office::new();
+    let caller = office.offer(office.to(Destination::Echo, 0), Some(media()));
+    office.restart();
+    office.hello(office.boot, &[caller]);
+    office.pass(11);
+    assert_eq!(office.cause(caller), Some(Cause::SignallingLost));
 }
 
 #[test]

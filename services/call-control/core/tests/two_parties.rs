@@ -82,11 +82,11 @@ fn the_first_answer_wins_and_the_others_are_told() {
     let caller = office.call(office.to_user(3));
     let devices = office.others(caller);
     office.signal(devices[1], LegSignalKind::Answered { media: Some(media()) });
+    assert_eq!(office.phase(caller), LegPhase::SettingUp, "it is answered when the media is ready");
+    let served = office.serve();
     for other in [devices[0], devices[2]] {
         assert_eq!(office.end_of(other), Some(Cause::AnsweredElsewhere));
     }
-    assert_eq!(office.phase(caller), LegPhase::SettingUp, "it is answered when the media is ready");
-    let served = office.serve();
     assert_eq!(connects(&served), [(caller, Connection::Peer(devices[1]))]);
     assert_eq!((office.phase(caller), office.leg(caller).peer), (LegPhase::Answered, Some(devices[1])));
     office.hang_up_as_told();

@@ -110,7 +110,7 @@ impl Cause {
     pub fn sip_status(self) -> u16 {
         match self {
             Self::Normal | Self::Application | Self::NoAnswer | Self::Unavailable => 480,
-            Self::AnsweredElsewhere | Self::Cancelled => 487,
+            Self::AnsweredElsewhere | Self::Cancelled | Self::Diverted => 487,
             Self::Busy => 486,
             Self::Rejected => 603,
             Self::NotFound => 404,
@@ -129,6 +129,8 @@ impl Cause {
         match self {
             Self::Normal | Self::Application | Self::Cancelled => 16,
             Self::AnsweredElsewhere => 26,
+            // Call transferred, diverted: "normal, unspecified".
+            Self::Diverted => 31,
             Self::Busy => 17,
             Self::NoAnswer => 19,
             Self::Unavailable => 20,

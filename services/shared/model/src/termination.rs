@@ -58,11 +58,13 @@ pub enum Cause {
     Shutdown,
     /// Our own fault, of any other kind.
     Internal,
+    /// Its call goes on without it: transferred, sent on, merged, or taken over by another device.
+    Diverted,
 }
 
 impl Cause {
     /// Every cause, for tables and tests.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Normal,
         Self::Application,
         Self::Cancelled,
@@ -83,6 +85,7 @@ impl Cause {
         Self::NoCapacity,
         Self::Shutdown,
         Self::Internal,
+        Self::Diverted,
     ];
 
     /// The cause as a metric label and as it stands in CDRs.
@@ -108,13 +111,14 @@ impl Cause {
             Self::NoCapacity => "no_capacity",
             Self::Shutdown => "shutdown",
             Self::Internal => "internal",
+            Self::Diverted => "diverted",
         }
     }
 
     /// Whose doing it was.
     pub fn outcome(self) -> Outcome {
         match self {
-            Self::Normal | Self::Application | Self::AnsweredElsewhere => Outcome::Success,
+            Self::Normal | Self::Application | Self::AnsweredElsewhere | Self::Diverted => Outcome::Success,
             Self::Cancelled
             | Self::Busy
             | Self::NoAnswer

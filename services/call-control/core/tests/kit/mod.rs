@@ -40,6 +40,8 @@ pub struct Office {
     pub commands: Vec<LegCommand>,
     pub requests: Vec<(NodeId, MediaRequest)>,
     pub released: Vec<LegId>,
+    /// The last signal of each leg that need not be sent again.
+    pub acknowledged: BTreeMap<LegId, u64>,
     sent: BTreeMap<LegId, u64>,
 }
 
@@ -85,6 +87,7 @@ impl Office {
             commands: Vec::new(),
             requests: Vec::new(),
             released: Vec::new(),
+            acknowledged: BTreeMap::new(),
             sent: BTreeMap::new(),
         }
     }
@@ -99,6 +102,7 @@ impl Office {
                 Effect::Media { node, request } => self.requests.push((node, request)),
                 Effect::Release { leg, .. } => self.released.push(leg),
                 Effect::Resend { commands, .. } => self.commands.extend(commands),
+                Effect::Acknowledge { leg, n, .. } => drop(self.acknowledged.insert(leg, n)),
             }
         }
     }
@@ -136,6 +140,12 @@ impl Office {
         self.routed_signal(leg, kind, None);
     }
 
+    /// The acknowledgement of a leg's last signal was lost, or never sent: it is told again.
+    pub fn signal_again(&mut self, leg: LegId, kind: LegSignalKind, routing: Option<Routing>) {
+        *self.sent.get_mut(&leg).unwrap() -= 1;
+        self.routed_signal(leg, kind, routing);
+    }
+
     fn routed_signal(&mut self, leg: LegId, kind: LegSignalKind, routing: Option<Routing>) {
         let n = self.sent.entry(leg).or_default();
         *n += 1;
@@ -148,6 +158,11 @@ impl Office {
     /// A phone calls; its port is being asked for.
     pub fn offer(&mut self, routing: Routing, media: Option<MediaDescription>) -> LegId {
         let leg = self.ids.make(self.now);
+        self.routed_signal(leg, self.offered(media), Some(routing));
+        leg
+    }
+
+    pub fn offered(&self, media: Option<MediaDescription>) -> LegSignalKind {
         let offered = Offered {
             from: Party { number: "100".into(), ..Party::default() },
             dialled: "200".into(),
@@ -155,8 +170,7 @@ impl Office {
             media,
             sip_call_id: "c".into(),
         };
-        self.routed_signal(leg, LegSignalKind::Offered(Box::new(offered)), Some(routing));
-        leg
+        LegSignalKind::Offered(Box::new(offered))
     }
 
     /// A phone calls, and media does whatever follows.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sidetone_call_core::{Connection, MediaFailure, MediaReply, MediaRequest};
+use sidetone_call_core::{Connection, Heard, MediaFailure, MediaReply, MediaRequest};
 use sidetone_model::classify::Class;
 use sidetone_model::ids::BootId;
+use sidetone_model::media::{Layout, Source};
 use sidetone_model::wire;
 use sidetone_proto::media::v1::connect_leg_request as connect;
 use sidetone_proto::media::v1::*;
@@ -164,22 +165,29 @@ async fn ask_rest(service: &MediaService, request: MediaRequest) -> Result<Media
         MediaRequest::ReleaseLeg { leg } => {
             service.release_leg(Request::new(ReleaseLegRequest { leg_id: leg.to_string() })).await?;
         }
-        MediaRequest::Play { leg, prompt, repeat } => {
-            let request = PlayRequest {
-                playback_id: leg.to_string(),
-                target: Some(play_request::Target::LegId(leg.to_string())),
-                prompt: prompt.into(),
-                repeat,
+        MediaRequest::Play { playback, to, sources, repeat } => {
+            let target = match to {
+                Heard::Leg(leg) => play_request::Target::LegId(leg.to_string()),
+                Heard::Mix(mix) => play_request::Target::MixId(mix.to_string()),
             };
+            let [Source::Prompt(prompt)] = sources.as_slice() else {
+                return Err(Status::unimplemented("this media node plays one prompt at a time"));
+            };
+            let (playback_id, prompt) = (playback.to_string(), prompt.to_string());
+            let request = PlayRequest { playback_id, target: Some(target), prompt, repeat };
             service.play(Request::new(request)).await?;
         }
-        MediaRequest::StartRecording { recording, tenant, call, legs, stereo } => {
+        MediaRequest::StopPlay { playback } => {
+            let request = StopPlayRequest { playback_id: playback.to_string() };
+            service.stop_play(Request::new(request)).await?;
+        }
+        MediaRequest::StartRecording { recording, tenant, call, legs, layout, .. } => {
             let request = StartRecordingRequest {
                 recording_id: recording.to_string(),
                 tenant: tenant.to_string(),
                 call_id: call.to_string(),
                 leg_ids: legs.iter().map(ToString::to_string).collect(),
-                stereo,
+                stereo: layout == Layout::Stereo,
             };
             service.start_recording(Request::new(request)).await?;
         }
@@ -190,6 +198,13 @@ async fn ask_rest(service: &MediaService, request: MediaRequest) -> Result<Media
         MediaRequest::AckRecording { recording } => {
             let request = AckRecordingRequest { recording_id: recording.to_string() };
             service.ack_recording(Request::new(request)).await?;
+        }
+        MediaRequest::SetAudio { .. }
+        | MediaRequest::SendDigits { .. }
+        | MediaRequest::PauseRecording { .. }
+        | MediaRequest::StartStream { .. }
+        | MediaRequest::StopStream { .. } => {
+            return Err(Status::unimplemented("this media node cannot do that"));
         }
         MediaRequest::CreateLeg { .. } | MediaRequest::UpdateLeg { .. } | MediaRequest::ConnectLeg { .. } => {
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use sidetone_call_core::{FinishedRecording, HeldMedia};
+use sidetone_model::call::PlaybackEnd;
 use sidetone_model::termination::Termination;
 use sidetone_model::wire;
 use sidetone_proto::media::v1 as pb;
@@ -119,9 +120,10 @@ fn input(life: &NodeLife, kind: Kind) -> Option<Input> {
             digit: event.digit.chars().next()?,
             duration_ms: event.duration_ms,
         }),
-        Kind::PlaybackFinished(event) if !event.stopped => {
-            Some(Input::PlaybackFinished { leg: event.playback_id.parse().ok()? })
-        }
+        Kind::PlaybackFinished(event) if !event.stopped => Some(Input::PlaybackFinished {
+            playback: event.playback_id.parse().ok()?,
+            end: PlaybackEnd::Done,
+        }),
         Kind::RecordingFinished(recording) => finished(life, recording),
         Kind::PlaybackFinished(_) | Kind::Attached(_) => None,
     }

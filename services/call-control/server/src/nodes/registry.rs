@@ -210,8 +210,15 @@ impl Nodes {
         let mut hasher = DefaultHasher::new();
         match &request {
             MediaRequest::StartRecording { recording, .. }
+            | MediaRequest::PauseRecording { recording, .. }
             | MediaRequest::StopRecording { recording }
             | MediaRequest::AckRecording { recording } => recording.hash(&mut hasher),
+            MediaRequest::Play { playback, .. } | MediaRequest::StopPlay { playback } => {
+                playback.hash(&mut hasher);
+            }
+            MediaRequest::StartStream { stream, .. } | MediaRequest::StopStream { stream } => {
+                stream.hash(&mut hasher);
+            }
             other => other.leg().hash(&mut hasher),
         }
         if let Some(life) = &life {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use sidetone_call_core::{
     CommandError, FinishedRecording, HeldMedia, MediaFailure, MediaReply, MediaRequest, Routing, Shard,
 };
+use sidetone_model::call::PlaybackEnd;
 use sidetone_model::command::CallCommand;
 use sidetone_model::fact::CommandSubject;
-use sidetone_model::ids::{BootId, LegId, NodeId, ReplicaId};
+use sidetone_model::ids::{BootId, LegId, NodeId, PlaybackId, ReplicaId};
 use sidetone_model::signal::{Hello, LegSignal, OwnerMessage};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -59,7 +60,7 @@ pub(crate) enum Input {
     /// A digit came as RFC 4733 events.
     Digit { leg: LegId, digit: char, duration_ms: u32 },
     /// A prompt is over.
-    PlaybackFinished { leg: LegId },
+    PlaybackFinished { playback: PlaybackId, end: PlaybackEnd },
     /// A recording is over.
     RecordingFinished { node: NodeId, finished: FinishedRecording },
     /// Somebody wants to look.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sidetone_call_core::{CommandError, Effect, Shard, Step};
 use sidetone_model::command::CallCommand;
 use sidetone_model::fact::{CommandSubject, FactKind, FactRecord};
+use sidetone_model::fold::Fold;
 use sidetone_model::ids::{BootId, LegId, ReplicaId, ShardId, TenantId};
 use sidetone_model::signal::{LegSignal, OwnerMessage};
 use sidetone_model::time::Timestamp;
@@ -39,7 +40,6 @@ pub(crate) struct OwnerParts {
 enum Then {
     Effects(usize, Vec<Effect>),
     Commands(Vec<sidetone_model::command::LegCommand>),
-    Ack { replica: ReplicaId, leg: LegId, n: u64 },
     Reply(oneshot::Sender<Result<CommandSubject, CommandError>>, Result<CommandSubject, CommandError>),
 }
 
@@ -126,10 +126,8 @@ impl Owner {
         now: Timestamp,
     ) {
         let index = self.shard_of(&signal.tenant);
-        let (leg, n) = (signal.leg, signal.n);
         let step = self.parts.shards[index].0.handle_signal(&replica, signal, routing, now);
         self.keep(index, step);
-        self.then.push(Then::Ack { replica, leg, n });
     }
 
     fn on_command(
@@ -199,8 +197,15 @@ impl Owner {
             Input::Digit { leg, digit, duration_ms } => {
                 self.with_leg(leg, |shard| shard.handle_digit(leg, digit, duration_ms, now));
             }
-            Input::PlaybackFinished { leg } => {
-                self.with_leg(leg, |shard| shard.handle_playback_finished(leg))
+            Input::PlaybackFinished { playback, end } => {
+                // What a leg hears for itself has the leg's id.
+                let own = LegId::from(playback.as_uuid());
+                let mut shards = self.parts.shards.iter();
+                let of = |fold: &Fold| fold.playback(playback).is_some() || fold.leg(own).is_some();
+                if let Some(index) = shards.position(|(shard, _)| of(shard.fold())) {
+                    let step = self.parts.shards[index].0.handle_playback_finished(playback, end, now);
+                    self.keep(index, step);
+                }
             }
             Input::RecordingFinished { node, finished } => {
                 let id = finished.recording;
@@ -275,7 +280,6 @@ impl Owner {
         for then in std::mem::take(&mut self.then) {
             match then {
                 Then::Commands(commands) => self.send_commands(commands),
-                Then::Ack { replica, leg, n } => self.replicas.send(&replica, OwnerMessage::Ack { leg, n }),
                 Then::Reply(reply, answer) => drop(reply.send(answer)),
                 Then::Effects(index, effects) => {
                     effects.into_iter().for_each(|effect| self.carry_out_effect(index, effect));
@@ -287,6 +291,9 @@ impl Owner {
     fn carry_out_effect(&mut self, shard: usize, effect: Effect) {
         match effect {
             Effect::Media { node, request } => self.parts.nodes.ask(shard, node, request),
+            Effect::Acknowledge { replica, leg, n } => {
+                self.replicas.send(&replica, OwnerMessage::Ack { leg, n });
+            }
             Effect::Release { replica, leg } => self.replicas.send(&replica, OwnerMessage::Release { leg }),
             Effect::Resend { commands, .. } => self.send_commands(commands),
         }

@@ -101,7 +101,9 @@ impl Fold {
                     self.externals.insert((fact.tenant.clone(), external.clone()), *call);
                 }
             }
-            FactKind::CallDiverted { call, to, .. } => {
+            FactKind::CallDiverted { call, leg, to, .. } => {
+                self.part(*leg);
+                self.with_leg(*leg, |leg| leg.diverted = true);
                 if let Some(view) = self.calls.get_mut(call) {
                     view.diverted_to = Some(to.clone());
                 }
@@ -171,6 +173,7 @@ impl Fold {
             conference: None,
             served_by: None,
             held: None,
+            diverted: false,
             put_aside: false,
             muted: false,
             deafened: false,
@@ -192,8 +195,12 @@ impl Fold {
             FactKind::LegsBridged { a, b, .. } => {
                 self.part(*a);
                 self.part(*b);
-                self.with_leg(*a, |leg| leg.peer = Some(*b));
-                self.with_leg(*b, |leg| leg.peer = Some(*a));
+                for (leg, peer) in [(*a, *b), (*b, *a)] {
+                    self.with_leg(leg, |leg| {
+                        leg.peer = Some(peer);
+                        leg.diverted = false;
+                    });
+                }
             }
             FactKind::LegEnded { leg, termination } => {
                 self.part(*leg);
@@ -275,7 +282,10 @@ impl Fold {
                 if let Some(view) = self.conferences.get_mut(conference) {
                     view.participants.push(*leg);
                 }
-                self.with_leg(*leg, |leg| leg.conference = Some(*conference));
+                self.with_leg(*leg, |leg| {
+                    leg.conference = Some(*conference);
+                    leg.diverted = false;
+                });
             }
             FactKind::ParticipantLeft { conference, leg } => {
                 if let Some(view) = self.conferences.get_mut(conference) {

@@ -105,6 +105,8 @@ pub struct LegView {
     pub served_by: Option<Destination>,
     /// It holds whoever it talks with, on whose wish.
     pub held: Option<HeldBy>,
+    /// It passed the call on, and is only there until it is known how that went.
+    pub diverted: bool,
     /// Somebody put it aside.
     pub put_aside: bool,
     /// The others do not hear it.

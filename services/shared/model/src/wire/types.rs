@@ -72,6 +72,7 @@ enumerations! {
         Forbidden = Forbidden, NoCommonCodec = NoCommonCodec, ProtocolError = ProtocolError, Timeout = Timeout,
         TransportFailure = TransportFailure, MediaTimeout = MediaTimeout, MediaNodeLost = MediaNodeLost,
         SignallingLost = SignallingLost, NoCapacity = NoCapacity, Shutdown = Shutdown, Internal = Internal,
+        Diverted = Diverted,
     }
 }
 

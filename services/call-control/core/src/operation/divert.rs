@@ -1,0 +1,91 @@
+//! Calls that ring: answered, refused, sent on.
+
+use sidetone_model::call::{DivertCause, Elsewhere, LegCause};
+use sidetone_model::fold::{Capability, LegPhase, LegView};
+use sidetone_model::ids::{LegId, TenantId};
+use sidetone_model::termination::{Cause, Termination};
+use sidetone_model::time::Timestamp;
+
+use crate::error::CommandError;
+use crate::input::Routing;
+use crate::shard::Shard;
+
+impl Shard {
+    /// A phone that rings is asked to take the call by itself.
+    pub(crate) fn answer_ringing(&mut self, tenant: &TenantId, leg: LegId) -> Result<(), CommandError> {
+        let _leg = self.allowed(tenant, leg, Capability::Answer)?;
+        Err(CommandError::CapabilityMissing)
+    }
+
+    /// The user at whom it rings does not want the call: all the user's phones stop.
+    pub(crate) fn reject(
+        &mut self,
+        tenant: &TenantId,
+        leg: LegId,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        let leg = self.allowed(tenant, leg, Capability::Reject)?;
+        for ringing in self.fork_of(&leg) {
+            self.end_any(&ringing, Termination::new(Cause::Rejected), now);
+        }
+        Ok(())
+    }
+
+    /// A call that rings is sent on.
+    pub(crate) fn redirect(
+        &mut self,
+        tenant: &TenantId,
+        leg: LegId,
+        (elsewhere, to): (&Elsewhere, Routing),
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        let what = match elsewhere {
+            Elsewhere::Number(_) => Capability::Redirect,
+            Elsewhere::Voicemail => Capability::RedirectToVoicemail,
+            Elsewhere::Assistant => Capability::RedirectToAssistant,
+        };
+        let leg = self.allowed(tenant, leg, what)?;
+        self.check_target(&to)?;
+        let number = match elsewhere {
+            Elsewhere::Number(number) => number.clone(),
+            Elsewhere::Voicemail => leg.party.number.clone(),
+            Elsewhere::Assistant => "".into(),
+        };
+        self.send_ringing_on(&leg, (DivertCause::Redirected, LegCause::Redirected), (&number, to), now);
+        Ok(())
+    }
+
+    /// The caller chooses the voicemail of whoever does not answer.
+    pub(crate) fn overflow(
+        &mut self,
+        tenant: &TenantId,
+        leg: LegId,
+        to: Routing,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        let caller = self.allowed(tenant, leg, Capability::OverflowToVoicemail)?;
+        self.check_target(&to)?;
+        let ringing =
+            self.fold.live_legs(caller.call).find(|leg| leg.phase == LegPhase::Ringing && !leg.is_party());
+        let ringing = ringing.cloned().ok_or(CommandError::CapabilityMissing)?;
+        let number = ringing.party.number.clone();
+        self.send_ringing_on(&ringing, (DivertCause::Overflown, LegCause::Overflown), (&number, to), now);
+        Ok(())
+    }
+
+    pub(crate) fn send_ringing_on(
+        &mut self,
+        leg: &LegView,
+        (diverted, cause): (DivertCause, LegCause),
+        (number, to): (&str, Routing),
+        now: Timestamp,
+    ) {
+        let fork = self.fork_of(leg);
+        self.divert(leg, diverted, (number, &to), now);
+        // First the new ones: the caller must not be left with nobody in between.
+        self.send_on(leg, cause, (number, to), now);
+        for ringing in fork {
+            self.end_any(&ringing, Termination::new(Cause::Diverted), now);
+        }
+    }
+}

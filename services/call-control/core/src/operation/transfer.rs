@@ -1,0 +1,132 @@
+//! Passing calls on.
+
+use sidetone_model::call::{DivertCause, LegCause, MoveCause};
+use sidetone_model::fact::FactKind;
+use sidetone_model::fold::{Capability, LegView};
+use sidetone_model::ids::{CallId, LegId, TenantId};
+use sidetone_model::party::{Destination, Party};
+use sidetone_model::termination::{Cause, Termination};
+use sidetone_model::time::Timestamp;
+
+use crate::error::CommandError;
+use crate::input::Routing;
+use crate::ringing::Ring;
+use crate::shard::Shard;
+
+impl Shard {
+    /// Connects with each other those to whom a device talks and whom it holds. The held call goes on.
+    pub(crate) fn transfer_attended(
+        &mut self,
+        tenant: &TenantId,
+        legs: (LegId, LegId),
+        now: Timestamp,
+    ) -> Result<CallId, CommandError> {
+        let (active, held) = self.two_calls(tenant, legs, Capability::Transfer)?;
+        self.connect_others(&active, &held, now)
+    }
+
+    pub(crate) fn connect_others(
+        &mut self,
+        active: &LegView,
+        held: &LegView,
+        now: Timestamp,
+    ) -> Result<CallId, CommandError> {
+        self.must_be_together(active, held)?;
+        let to = self.move_all(active, held.call, MoveCause::Transferred, now).unwrap_or_default();
+        let diverted =
+            FactKind::CallDiverted { call: held.call, leg: held.leg, cause: DivertCause::Transferred, to };
+        self.fact(&held.tenant, now, diverted);
+        for leg in [held, active] {
+            self.end_any(leg, Termination::new(Cause::Diverted), now);
+        }
+        self.arrange(held.call, now);
+        Ok(held.call)
+    }
+
+    /// Passes a call on to a number, and leaves.
+    pub(crate) fn transfer_blind(
+        &mut self,
+        tenant: &TenantId,
+        leg: LegId,
+        (number, to): (&str, Routing),
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        let leg = self.allowed(tenant, leg, Capability::BlindTransfer)?;
+        self.check_target(&to)?;
+        self.divert(&leg, DivertCause::Transferred, (number, &to), now);
+        self.end_any(&leg, Termination::new(Cause::Diverted), now);
+        self.send_on(&leg, LegCause::Transferred, (number, to), now);
+        Ok(())
+    }
+
+    /// Writes down who is meant from now on.
+    pub(crate) fn divert(
+        &mut self,
+        leg: &LegView,
+        cause: DivertCause,
+        (number, to): (&str, &Routing),
+        now: Timestamp,
+    ) {
+        let user = match &to.destination {
+            Some(Destination::User(user) | Destination::Voicemail(user)) => Some(user.clone()),
+            _ => None,
+        };
+        let to = Party { user, number: number.into(), ..Party::default() };
+        self.fact(&leg.tenant, now, FactKind::CallDiverted { call: leg.call, leg: leg.leg, cause, to });
+    }
+
+    /// Those who stay in the call get somebody else: phones are rung, a machine serves them.
+    pub(crate) fn send_on(
+        &mut self,
+        by: &LegView,
+        cause: LegCause,
+        (number, to): (&str, Routing),
+        now: Timestamp,
+    ) {
+        if !to.bindings.is_empty() {
+            let ring = Ring {
+                call: by.call,
+                tenant: by.tenant.clone(),
+                number: number.into(),
+                cause,
+                by: Some(by.leg),
+                auto_answer: false,
+                then: None,
+            };
+            self.ring(&ring, &to, now);
+            self.arrange(by.call, now);
+            return;
+        }
+        // A machine serves whoever is left alone: it takes no conversations.
+        let staying: Vec<LegView> = self
+            .fold
+            .live_legs(by.call)
+            .filter(|leg| leg.leg != by.leg && leg.is_party() && !leg.diverted && !self.is_ending(leg.leg))
+            .cloned()
+            .collect();
+        if let [alone] = staying.as_slice() {
+            self.route(alone, to, now);
+        } else {
+            self.arrange(by.call, now);
+        }
+    }
+
+    /// Whether a number is one to which calls can be sent on.
+    pub(crate) fn check_target(&self, to: &Routing) -> Result<(), CommandError> {
+        match &to.destination {
+            None | Some(Destination::Wait) => Err(CommandError::ToLeadsNowhere),
+            Some(Destination::User(_)) if to.bindings.is_empty() => Err(CommandError::TargetUnregistered),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Phones that passed the call on, and stayed to hear how that went, are told; when it went well they go.
+    pub(crate) fn told_transferors(&mut self, call: CallId, failure: Option<Termination>) {
+        let waiting: Vec<LegView> = self.fold.live_legs(call).filter(|leg| leg.diverted).cloned().collect();
+        for leg in waiting {
+            if failure.is_none() {
+                self.end(&leg, Termination::new(Cause::Diverted));
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What applications play into calls, and streams that come out of them.
+
+use sidetone_model::call::PlaybackEnd;
+use sidetone_model::command::Audience;
+use sidetone_model::fact::FactKind;
+use sidetone_model::fold::{Capability, LegView, PlaybackView};
+use sidetone_model::ids::{CallId, LegId, PlaybackId, StreamId};
+use sidetone_model::media::{FileFormat, Source};
+use sidetone_model::party::Destination;
+use sidetone_model::termination::{Cause, Termination};
+use sidetone_model::time::Timestamp;
+
+use crate::effect::{Heard, MediaRequest, Step};
+use crate::error::CommandError;
+use crate::shard::Shard;
+
+/// Sources of one playlist at most.
+const SOURCES_MAX: usize = 32;
+
+impl Shard {
+    /// A node tells that a playback has come to its end.
+    pub fn handle_playback_finished(
+        &mut self,
+        playback: PlaybackId,
+        end: PlaybackEnd,
+        now: Timestamp,
+    ) -> Step {
+        if self.fold.playback(playback).is_some() {
+            self.playback_over(playback, end, now);
+            return self.finish();
+        }
+        // A leg's own: the announcement for which it called.
+        let leg = self.live(LegId::from(playback.as_uuid()));
+        if let Some(leg) = leg.filter(|leg| matches!(leg.served_by, Some(Destination::Announcement { .. }))) {
+            self.end(&leg, Termination::new(Cause::Normal).with_text("the announcement is over"));
+        }
+        self.finish()
+    }
+
+    pub(crate) fn play(
+        &mut self,
+        to: Audience,
+        sources: &[Source],
+        repeat: u32,
+        now: Timestamp,
+    ) -> Result<PlaybackId, CommandError> {
+        let Some(first) = sources.first().filter(|_| sources.len() <= SOURCES_MAX) else {
+            return Err(CommandError::BadPlaylist);
+        };
+        let (call, one) = match to {
+            Audience::Call(call) => (call, None),
+            Audience::Leg(leg) => (self.live(leg).ok_or(CommandError::NoSuchLeg)?.call, Some(leg)),
+        };
+        let hearers = self.hearers(call, one);
+        let Some(tenant) = hearers.first().map(|leg| leg.tenant.clone()) else {
+            return Err(CommandError::CapabilityMissing);
+        };
+        let playback: PlaybackId = self.ids.make(now);
+        let started = FactKind::PlaybackStarted { playback, call, leg: one, source: first.clone() };
+        self.fact(&tenant, now, started);
+        for (place, leg) in hearers.iter().enumerate() {
+            let playback = played_to(playback, place, leg.leg);
+            let (to, sources) = (Heard::Leg(leg.leg), sources.to_vec());
+            self.ask(leg, MediaRequest::Play { playback, to, sources, repeat });
+        }
+        Ok(playback)
+    }
+
+    /// Who hears what is played: the legs to which that may be done now.
+    fn hearers(&self, call: CallId, one: Option<LegId>) -> Vec<LegView> {
+        let legs = self.fold.live_legs(call).filter(|leg| one.is_none_or(|one| leg.leg == one));
+        legs.filter(|leg| self.fold.capabilities(leg.leg).contains(Capability::Play)).cloned().collect()
+    }
+
+    pub(crate) fn stop_play(&mut self, to: Audience, which: Option<PlaybackId>, now: Timestamp) {
+        let (call, one) = match to {
+            Audience::Call(call) => (Some(call), None),
+            Audience::Leg(leg) => (self.fold.leg(leg).map(|leg| leg.call), Some(leg)),
+        };
+        let playing = call.and_then(|call| self.fold.call(call)).map(|call| call.playbacks.clone());
+        for playback in playing.unwrap_or_default() {
+            let heard_by = self.fold.playback(playback).and_then(|view| view.leg);
+            if which.is_none_or(|which| which == playback) && (one.is_none() || heard_by == one) {
+                self.playback_over(playback, PlaybackEnd::Stopped, now);
+            }
+        }
+    }
+
+    /// Writes the end down, and makes it true at media wherever that still plays.
+    pub(crate) fn playback_over(&mut self, playback: PlaybackId, end: PlaybackEnd, now: Timestamp) {
+        let Some(view) = self.fold.playback(playback).cloned() else { return };
+        if end == PlaybackEnd::Stopped {
+            self.silence(&view);
+        }
+        self.fact(&view.tenant, now, FactKind::PlaybackFinished { playback, end });
+    }
+
+    fn silence(&mut self, view: &PlaybackView) {
+        let legs: Vec<LegView> = self.fold.live_legs(view.call).cloned().collect();
+        let one = view.leg;
+        let Some(node) = legs.iter().find_map(|leg| leg.node.as_ref().map(|(node, _)| node.clone())) else {
+            return;
+        };
+        self.ask_node(node.clone(), MediaRequest::StopPlay { playback: view.playback });
+        for leg in legs.iter().filter(|_| one.is_none()) {
+            self.ask_node(
+                node.clone(),
+                MediaRequest::StopPlay { playback: played_to(view.playback, 1, leg.leg) },
+            );
+        }
+    }
+
+    /// A call that is over plays nothing.
+    pub(crate) fn end_playbacks(&mut self, call: CallId, now: Timestamp) {
+        let playing = self.fold.call(call).map(|call| call.playbacks.clone()).unwrap_or_default();
+        for playback in playing {
+            self.playback_over(playback, PlaybackEnd::Stopped, now);
+        }
+    }
+
+    pub(crate) fn start_stream(
+        &mut self,
+        call: CallId,
+        format: FileFormat,
+        now: Timestamp,
+    ) -> Result<StreamId, CommandError> {
+        let legs: Vec<LegView> = self.fold.live_legs(call).filter(|leg| leg.is_answered()).cloned().collect();
+        let allowed = |leg: &&LegView| self.fold.capabilities(leg.leg).contains(Capability::StartStream);
+        let first = legs.iter().find(allowed).ok_or(CommandError::CapabilityMissing)?;
+        let (node, _) = first.node.clone().ok_or(CommandError::CapabilityMissing)?;
+        let (stream, tenant) = (self.ids.make(now), first.tenant.clone());
+        self.fact(&tenant, now, FactKind::StreamStarted { stream, call, format, node: node.clone() });
+        let legs = legs.iter().map(|leg| leg.leg).collect();
+        self.ask_node(node, MediaRequest::StartStream { stream, tenant, call, legs, format });
+        Ok(stream)
+    }
+
+    pub(crate) fn stop_stream(&mut self, stream: StreamId, now: Timestamp) {
+        let Some(view) = self.fold.stream(stream).cloned() else { return };
+        self.ask_node(view.node, MediaRequest::StopStream { stream });
+        self.fact(&view.tenant, now, FactKind::StreamStopped { stream });
+    }
+}
+
+/// The first hears the playback itself, whose end is everybody's; the others hear one each that goes with it.
+fn played_to(playback: PlaybackId, place: usize, leg: LegId) -> PlaybackId {
+    if place == 0 {
+        return playback;
+    }
+    let both = playback.as_u128() ^ leg.as_u128();
+    PlaybackId::from(uuid::Uuid::from_u128(both))
+}
