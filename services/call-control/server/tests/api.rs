@@ -180,15 +180,15 @@ async fn events_go_on_where_a_watcher_stopped() {
     // Of another tenant, of which nothing is to be seen.
     let other = phone.call(&mut world.ids, "other", "600").await;
     phone.answer(other).await;
-    let all: Vec<_> = watch(&world, "").await.take(6).map(|fact| fact.unwrap()).collect().await;
-    assert!(matches!(all[5].fact.as_ref().unwrap().kind, Some(events::fact::Kind::CallEnded(_))), "{all:?}");
+    let all: Vec<_> = watch(&world, "").await.take(7).map(|fact| fact.unwrap()).collect().await;
+    assert!(matches!(all[6].fact.as_ref().unwrap().kind, Some(events::fact::Kind::CallEnded(_))), "{all:?}");
     world.restart().await;
-    for (place, fact) in all.iter().enumerate().take(5) {
+    for (place, fact) in all.iter().enumerate().take(6) {
         let rest: Vec<_> =
-            watch(&world, &fact.cursor).await.take(5 - place).map(|fact| fact.unwrap()).collect().await;
+            watch(&world, &fact.cursor).await.take(6 - place).map(|fact| fact.unwrap()).collect().await;
         assert_eq!(rest, all[place + 1..]);
     }
-    let mut coming = watch(&world, &all[5].cursor).await;
+    let mut coming = watch(&world, &all[6].cursor).await;
     let mut phone = phone.reattach(&world.control, &[]).await;
     phone.call(&mut world.ids, "demo", "600").await;
     let next = tokio::time::timeout(kit::DEADLINE, coming.next()).await.unwrap().unwrap().unwrap();
@@ -217,7 +217,7 @@ async fn records_are_written_to_a_file_once() {
         let request = events::WatchRequest { tenant: "demo".into(), ..Default::default() };
         let facts = world.control.watch(Request::new(request)).await.unwrap().into_inner();
         let last =
-            facts.take(6 * calls).map(|fact| fact.unwrap().cursor).collect::<Vec<_>>().await.pop().unwrap();
+            facts.take(7 * calls).map(|fact| fact.unwrap().cursor).collect::<Vec<_>>().await.pop().unwrap();
         until("the cursor to be kept", async || {
             use sidetone_store::Store as _;
             let kept = world.store.list("cdr-cursors/").await.unwrap();
