@@ -131,6 +131,8 @@ filter = "error"
 bind = "127.0.0.1:0"
 [grpc]
 bind = "127.0.0.1:0"
+[http]
+bind = "127.0.0.1:0"
 [[signalling.listeners]]
 transport = "udp"
 bind = "127.0.0.1:0"

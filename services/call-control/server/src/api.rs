@@ -32,7 +32,7 @@ const PAGE_DEFAULT: u32 = 100;
 
 /// A request that the API refuses by itself.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub(crate) enum Refusal {
     #[error("{0}")]
     Invalid(String),
     #[error("call_id: no call has this id, or it ended more than an hour ago")]
@@ -132,7 +132,7 @@ impl CallControl {
     }
 }
 
-fn fingerprint(body: &[u8]) -> [u8; 32] {
+pub(crate) fn fingerprint(body: &[u8]) -> [u8; 32] {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body);
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest.as_ref());

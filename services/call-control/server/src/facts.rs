@@ -10,10 +10,7 @@ use sidetone_model::ids::{ShardId, TenantId};
 use sidetone_model::time::Timestamp;
 use sidetone_model::wire::{self, decode_batch};
 use sidetone_proto::events::v1::events_server::Events;
-use sidetone_proto::events::v1::{
-    FollowRequest, Followed, GetShardsRequest, Shards, WatchRequest, WatchedFact,
-};
-use sidetone_runtime::link::FactFeed;
+use sidetone_proto::events::v1::{WatchRequest, WatchedFact};
 use sidetone_runtime::{Caller, status};
 use sidetone_store::{Record, Sequence, Store, StoreError};
 use tonic::{Request, Response, Status};
@@ -119,27 +116,6 @@ impl Events for CallControl {
         });
         let stopping = shared.lifecycle.stopping();
         Ok(Response::new(own.take_until(stopping.cancelled_owned()).boxed()))
-    }
-
-    type FollowStream = BoxStream<'static, Result<Followed, Status>>;
-
-    async fn follow(&self, request: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
-        Caller::of(&request).must_be_operator()?;
-        let request = request.into_inner();
-        let shards = self.shared().shards;
-        let shard = u16::try_from(request.shard).ok().filter(|shard| *shard < shards);
-        let shard = shard.ok_or_else(|| {
-            Status::invalid_argument(format!("shard: expected 0 to {}", shards.saturating_sub(1)))
-        })?;
-        let followed = FactFeed::follow(self, ShardId(shard), request.after).await;
-        let followed = followed.map_err(|error| status(&error))?;
-        let entries = followed.map_ok(|entry| crate::follow::to_proto(&entry));
-        Ok(Response::new(entries.map_err(|error| status(&error)).boxed()))
-    }
-
-    async fn get_shards(&self, request: Request<GetShardsRequest>) -> Result<Response<Shards>, Status> {
-        Caller::of(&request).must_be_operator()?;
-        Ok(Response::new(Shards { shards: u32::from(self.shared().shards) }))
     }
 }
 

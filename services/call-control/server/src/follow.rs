@@ -11,7 +11,6 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use sidetone_model::fact::Fact;
 use sidetone_model::ids::ShardId;
 use sidetone_model::wire::{WireError, decode_batch};
-use sidetone_proto::events::v1 as pb;
 use sidetone_runtime::link::{FactFeed, Followed, LinkError};
 use sidetone_store::{Record, Sequence, Store, StoreError};
 
@@ -39,8 +38,13 @@ impl From<FollowError> for LinkError {
 
 #[async_trait::async_trait]
 impl FactFeed for CallControl {
-    async fn shards(&self) -> Result<u16, LinkError> {
-        Ok(self.shared().shards)
+    fn shards(&self) -> u16 {
+        self.shared().shards
+    }
+
+    async fn position(&self, shard: ShardId) -> Result<u64, LinkError> {
+        let (_, last) = self.shared().store.bounds(&stream(shard)).await.map_err(FollowError::from)?;
+        Ok(last.0)
     }
 
     async fn follow(
@@ -91,13 +95,4 @@ fn facts_of(record: &Record) -> Result<Vec<Fact>, FollowError> {
     let steps = decode_batch(&record.record)
         .map_err(|source| FollowError::Unreadable { at: record.sequence, source })?;
     Ok(steps.into_iter().flat_map(|step| step.facts).collect())
-}
-
-/// A followed entry for the wire.
-pub(crate) fn to_proto(followed: &Followed) -> pb::Followed {
-    pb::Followed {
-        entry: followed.entry,
-        history: followed.history,
-        facts: followed.facts.iter().map(Into::into).collect(),
-    }
 }

@@ -19,6 +19,7 @@ mod follow;
 mod handle;
 mod nodes;
 mod owner;
+mod port;
 mod routing;
 mod streams;
 

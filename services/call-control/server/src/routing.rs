@@ -20,7 +20,15 @@ impl Router {
     /// Everything a shard needs to know of a number.
     pub(crate) async fn resolve(&self, tenant: &TenantId, number: &str) -> Result<Routing, DirectoryError> {
         let resolved = self.directory.resolve(tenant, number).await?;
-        let destination = resolved.map(|resolved| resolved.destination);
+        self.lead(tenant, resolved.map(|resolved| resolved.destination)).await
+    }
+
+    /// Everything a shard needs to know of a destination.
+    pub(crate) async fn lead(
+        &self,
+        tenant: &TenantId,
+        destination: Option<Destination>,
+    ) -> Result<Routing, DirectoryError> {
         let calls_max = self.directory.tenant(tenant).await?.map_or(0, |tenant| tenant.calls_max);
         let mut routing = Routing { calls_max, ..Routing::default() };
         match &destination {

@@ -376,3 +376,48 @@ pub enum CallCommandKind {
         external: ExternalRef,
     },
 }
+
+impl CallCommandKind {
+    /// A stable short word: the metric label.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Place { .. } => "place_call",
+            Self::Answer { .. } => "answer_leg",
+            Self::AnswerRinging { .. } => "answer_ringing",
+            Self::Reject { .. } => "reject",
+            Self::Redirect { .. } => "redirect",
+            Self::Overflow { .. } => "overflow",
+            Self::Hold { .. } => "hold",
+            Self::Retrieve { .. } => "retrieve",
+            Self::Enquire { .. } => "enquire",
+            Self::Alternate { .. } => "alternate",
+            Self::Reconnect { .. } => "reconnect",
+            Self::Merge { .. } => "merge",
+            Self::TransferAttended { .. } => "transfer_attended",
+            Self::TransferBlind { .. } => "transfer_blind",
+            Self::AddParticipant { .. } => "add_participant",
+            Self::DropParticipant { .. } => "drop_participant",
+            Self::HoldParticipant { .. } => "hold_participant",
+            Self::RetrieveParticipant { .. } => "retrieve_participant",
+            Self::DropMe { .. } => "drop_me",
+            Self::SwitchDevice { .. } => "switch_device",
+            Self::AddDevice { .. } => "add_device",
+            Self::PickUp { .. } => "pick_up",
+            Self::Intrude { .. } => "intrude",
+            Self::Join { .. } => "join",
+            Self::SetAudio { .. } => "set_audio",
+            Self::SendDigits { .. } => "send_digits",
+            Self::HangUpCall { .. } => "hang_up",
+            Self::HangUpLeg { .. } => "hang_up",
+            Self::StartRecording { .. } => "start_recording",
+            Self::StopRecording { .. } => "stop_recording",
+            Self::PauseRecording { .. } => "pause_recording",
+            Self::ResumeRecording { .. } => "resume_recording",
+            Self::Play { .. } => "play",
+            Self::StopPlay { .. } => "stop_play",
+            Self::StartStream { .. } => "start_stream",
+            Self::StopStream { .. } => "stop_stream",
+            Self::AddExternalRef { .. } => "add_external_ref",
+        }
+    }
+}

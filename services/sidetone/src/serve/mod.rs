@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sidetone_call_control::CallControl;
 use sidetone_directory::{Directory, DirectoryService};
+use sidetone_http::HttpDoor;
 use sidetone_media::MediaNode;
 use sidetone_proto::callcontrol::v1::call_control_server::CallControlServer;
 use sidetone_proto::directory::v1::directory_server::DirectoryServer;
@@ -65,7 +66,8 @@ pub(crate) async fn run(role: Role, settings: Settings) -> anyhow::Result<()> {
     settings.log.install()?;
     let drain_max = Duration::from_secs(settings.process.drain_max_s);
     let running = start(role, settings).await?;
-    tracing::info!(?role, grpc = %running.grpc, admin = %running.admin, sip = ?running.sip, "running");
+    let http = running.http.as_ref().map(HttpDoor::address);
+    tracing::info!(?role, grpc = %running.grpc, admin = %running.admin, ?http, sip = ?running.sip, "running");
     let lifecycle = running.lifecycle.clone();
     lifecycle.run_until_stopped(drain_max, running.drained()).await?;
     running.stopped().await;
@@ -103,7 +105,9 @@ pub(crate) async fn start(role: Role, settings: Settings) -> anyhow::Result<Runn
         Role::CallControl => {
             let media = Arc::new(GrpcMediaConnector { tls: shared.settings.tls.clone() });
             let push = shared.remote_push()?;
-            running.call_control = Some(shared.start_call_control(&mut routes, media, push).await?);
+            let control = shared.start_call_control(&mut routes, media, push).await?;
+            running.http = Some(shared.open_http(&control).await?);
+            running.call_control = Some(control);
         }
         Role::Media => running.media = Some(shared.start_media(&mut routes).await?),
         Role::Push => running.push = Some(shared.start_push(&mut routes).await?),
@@ -133,6 +137,7 @@ async fn start_all(shared: &Shared, routes: &mut RoutesBuilder, running: &mut Ru
     let found = tokio::time::timeout(MEDIA_FOUND_MAX, control.media_found()).await;
     found.context("call control does not find the media node of this process")?;
     running.signalling = Some(shared.start_signalling(routes, Arc::new(control.clone())).await?);
+    running.http = Some(shared.open_http(&control).await?);
     running.call_control = Some(control);
     running.media = Some(media);
     running.push = Some(push);
@@ -182,6 +187,21 @@ impl Shared {
             .add_service(DirectoryServer::new(DirectoryService::new(self.directory.clone())))
             .add_service(StoreServer::new(StoreService::new(Arc::clone(&self.store))));
         Ok(control)
+    }
+
+    /// The door stands beside call control, whose facts it projects.
+    async fn open_http(&self, control: &CallControl) -> anyhow::Result<HttpDoor> {
+        let deps = sidetone_http::Deps {
+            store: Arc::clone(&self.store),
+            directory: self.directory.clone(),
+            feed: Arc::new(control.clone()),
+            commands: Arc::new(control.clone()),
+            media: None,
+            outlet: None,
+            dialects: sidetone_dialects::all(),
+            lifecycle: self.lifecycle.clone(),
+        };
+        HttpDoor::start(self.settings.http.clone(), deps).await
     }
 
     async fn start_media(&self, routes: &mut RoutesBuilder) -> anyhow::Result<MediaNode> {

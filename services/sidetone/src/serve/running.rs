@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sidetone_call_control::CallControl;
+use sidetone_http::HttpDoor;
 use sidetone_media::MediaNode;
 use sidetone_push::Push;
 use sidetone_runtime::Lifecycle;
@@ -23,6 +24,7 @@ pub(crate) struct Running {
     pub(crate) sip: Vec<SocketAddr>,
     pub(super) signalling: Option<Signalling>,
     pub(super) call_control: Option<CallControl>,
+    pub(super) http: Option<HttpDoor>,
     pub(super) media: Option<MediaNode>,
     pub(super) push: Option<Push>,
     pub(super) store: Option<Arc<EmbeddedStore>>,
@@ -38,6 +40,7 @@ impl Running {
             sip: Vec::new(),
             signalling: None,
             call_control: None,
+            http: None,
             media: None,
             push: None,
             store: None,
@@ -68,6 +71,9 @@ impl Running {
             }
             if let Some(push) = self.push {
                 push.finished().await;
+            }
+            if let Some(http) = self.http {
+                http.finished().await;
             }
             if let Some(call_control) = self.call_control {
                 call_control.finished().await;

@@ -144,6 +144,8 @@ pub struct Installation {
     pub sip: SocketAddr,
     /// Call control's gRPC address.
     pub grpc: SocketAddr,
+    /// The HTTP door.
+    pub http: SocketAddr,
     pub serve: Option<Process>,
     pub signalling: Option<Process>,
     pub call_control: Option<Process>,
@@ -172,7 +174,8 @@ impl Installation {
         let (sip, grpc) = (new.sip, new.grpc);
         let folder = new.folder.path().to_owned();
         let config = format!(
-            "[grpc]\nbind = \"{grpc}\"\n[store]\npath = \"{store}\"\n{signalling}{media}{seed}",
+            "[grpc]\nbind = \"{grpc}\"\n[http]\nbind = \"{http}\"\n[store]\npath = \"{store}\"\n{signalling}{media}{seed}",
+            http = new.http,
             store = folder.join("store").display(),
             signalling = signalling_section(sip),
             media = media_section(&folder, more_media),
@@ -197,7 +200,8 @@ impl Installation {
         let folder = new.folder.path().to_owned();
         let push_grpc = free_address();
         let control = format!(
-            "[grpc]\nbind = \"{grpc}\"\n[store]\npath = \"{}\"\n[peers]\npush = \"{push_grpc}\"\n{}",
+            "[grpc]\nbind = \"{grpc}\"\n[http]\nbind = \"{}\"\n[store]\npath = \"{}\"\n[peers]\npush = \"{push_grpc}\"\n{}",
+            new.http,
             folder.join("store").display(),
             seed()
         );
@@ -219,6 +223,7 @@ impl Installation {
             folder: tempfile::tempdir().unwrap(),
             sip: free_address(),
             grpc: free_address(),
+            http: free_address(),
             serve: None,
             signalling: None,
             call_control: None,

@@ -1,12 +1,10 @@
-//! Following what happens in a shard: in the process that decides it, or over the network.
+//! Following what happens in a shard, and having commands carried out, in the process that decides it.
 
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt as _, TryStreamExt as _};
-use sidetone_model::fact::Fact;
+use sidetone_model::classify::{Class, Classify};
+use sidetone_model::command::CallCommand;
+use sidetone_model::fact::{CommandSubject, Fact};
 use sidetone_model::ids::ShardId;
-use sidetone_proto::events::v1 as pb;
-use sidetone_proto::events::v1::events_client::EventsClient;
-use tonic::transport::Channel;
 
 use super::LinkError;
 
@@ -25,7 +23,10 @@ pub struct Followed {
 #[async_trait::async_trait]
 pub trait FactFeed: Send + Sync + 'static {
     /// Into how many shards the tenants are divided.
-    async fn shards(&self) -> Result<u16, LinkError>;
+    fn shards(&self) -> u16;
+
+    /// The last entry of a shard's log.
+    async fn position(&self, shard: ShardId) -> Result<u64, LinkError>;
 
     /// First the history that folds to the state after the entry `after` (the present when it is none), then, without a
     /// gap, each entry that follows. After an error follow again from the last entry that was dealt with.
@@ -36,55 +37,37 @@ pub trait FactFeed: Send + Sync + 'static {
     ) -> Result<BoxStream<'static, Result<Followed, LinkError>>, LinkError>;
 }
 
-/// Call control behind a channel.
-#[derive(Debug, Clone)]
-pub struct RemoteFeed {
-    client: EventsClient<Channel>,
-}
-
-impl RemoteFeed {
-    /// The facts of the call control at the far end of a channel.
-    pub fn new(channel: Channel) -> Self {
-        Self { client: EventsClient::new(channel) }
-    }
-
-    async fn open(
-        &self,
-        shard: u16,
-        after: Option<u64>,
-    ) -> Result<tonic::Streaming<pb::Followed>, LinkError> {
-        let request = pb::FollowRequest { shard: u32::from(shard), after };
-        Ok(self.client.clone().follow(request).await.map_err(refused)?.into_inner())
-    }
-}
-
+/// Who carries out commands on calls.
 #[async_trait::async_trait]
-impl FactFeed for RemoteFeed {
-    async fn shards(&self) -> Result<u16, LinkError> {
-        let shards = self.client.clone().get_shards(pb::GetShardsRequest {}).await.map_err(refused)?;
-        u16::try_from(shards.into_inner().shards).map_err(|error| broken(&error))
+pub trait CommandPort: Send + Sync + 'static {
+    /// Carries out a command once: a repeated key with the same command gives the same answer.
+    async fn execute(&self, command: CallCommand) -> Result<CommandSubject, CommandRefused>;
+}
+
+/// A command was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct CommandRefused {
+    /// Whose fault it was.
+    pub class: Class,
+    /// A stable short word.
+    pub reason: &'static str,
+    /// In words, for whoever asked.
+    pub text: String,
+}
+
+impl CommandRefused {
+    /// What an error says.
+    pub fn of(error: &(impl Classify + std::fmt::Display)) -> Self {
+        Self { class: error.class(), reason: error.reason(), text: error.to_string() }
     }
+}
 
-    async fn follow(
-        &self,
-        shard: ShardId,
-        after: Option<u64>,
-    ) -> Result<BoxStream<'static, Result<Followed, LinkError>>, LinkError> {
-        let entries = self.open(shard.0, after).await?;
-        Ok(entries.map_err(refused).and_then(|entry| std::future::ready(parse(entry))).boxed())
+impl Classify for CommandRefused {
+    fn class(&self) -> Class {
+        self.class
     }
-}
-
-fn parse(entry: pb::Followed) -> Result<Followed, LinkError> {
-    let facts = entry.facts.into_iter().map(Fact::try_from).collect::<Result<_, _>>();
-    let facts = facts.map_err(|error| broken(&error))?;
-    Ok(Followed { entry: entry.entry, history: entry.history, facts })
-}
-
-fn refused(status: tonic::Status) -> LinkError {
-    LinkError { service: "call-control", problem: status.to_string() }
-}
-
-fn broken(error: &dyn std::fmt::Display) -> LinkError {
-    LinkError { service: "call-control", problem: format!("it sent what cannot be understood: {error}") }
+    fn reason(&self) -> &'static str {
+        self.reason
+    }
 }

@@ -1,0 +1,92 @@
+//! The section `[http]` of the configuration.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+use sidetone_runtime::config::ConfigError;
+
+/// How the HTTP door works.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address and port; port 0 takes a free one. Default `127.0.0.1:8080`.
+    pub bind: SocketAddr,
+    /// The URL by which clients reach the door, without a path; it stands before the URLs that answers hold. Default:
+    /// `http://` and the bound address.
+    pub public_url: Option<String>,
+    /// Largest body of a request in bytes, 1024 to 16777216; a larger one is refused with 413. Default 1048576.
+    pub body_bytes_max: usize,
+    /// A request is answered within that many seconds or given up, 1 to 300; event channels are no requests. Default 30.
+    pub request_timeout_s: u64,
+    /// Event channels at a time. Default 10000.
+    pub subscriptions_max: usize,
+    /// Events of a shard that are kept for event channels that come back, 100 to 1000000. Default 10000.
+    pub events_kept: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            public_url: None,
+            body_bytes_max: 1 << 20,
+            request_timeout_s: 30,
+            subscriptions_max: 10_000,
+            events_kept: 10_000,
+        }
+    }
+}
+
+impl Config {
+    /// Looks for mistakes that types cannot show.
+    pub fn check(&self, errors: &mut Vec<ConfigError>) {
+        let mut wrong = |key: &str, problem: &str| {
+            errors.push(ConfigError::new(format!("http.{key}"), problem));
+        };
+        if let Some(url) = &self.public_url
+            && !(url.starts_with("http://") || url.starts_with("https://"))
+        {
+            wrong("public_url", "must begin with http:// or https://");
+        }
+        if self.public_url.is_none() && self.bind.ip().is_unspecified() {
+            wrong("public_url", "must be set when bind is an unspecified address");
+        }
+        if !(1024..=16 << 20).contains(&self.body_bytes_max) {
+            wrong("body_bytes_max", "must be 1024 to 16777216");
+        }
+        if !(1..=300).contains(&self.request_timeout_s) {
+            wrong("request_timeout_s", "must be 1 to 300");
+        }
+        if self.subscriptions_max == 0 {
+            wrong("subscriptions_max", "must be at least 1");
+        }
+        if !(100..=1_000_000).contains(&self.events_kept) {
+            wrong("events_kept", "must be 100 to 1000000");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_right_and_every_mistake_is_told() {
+        let mut errors = Vec::new();
+        Config::default().check(&mut errors);
+        assert_eq!(errors, []);
+        let bad = Config {
+            bind: "0.0.0.0:80".parse().unwrap(),
+            body_bytes_max: 1,
+            request_timeout_s: 0,
+            subscriptions_max: 0,
+            events_kept: 1,
+            public_url: None,
+        };
+        bad.check(&mut errors);
+        let keys: Vec<_> = errors.iter().map(|error| error.key.as_str()).collect();
+        let expected =
+            ["public_url", "body_bytes_max", "request_timeout_s", "subscriptions_max", "events_kept"];
+        assert_eq!(keys, expected.map(|key| format!("http.{key}")));
+    }
+}

@@ -1,0 +1,126 @@
+//! What dialects' handlers are given.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::StreamExt as _;
+use sidetone_dialects::{CommandRefusal, Doorway, MediaRef, People, SubscribeError, Subscription};
+use sidetone_directory::Directory;
+use sidetone_model::classify::Class;
+use sidetone_model::command::CallCommand;
+use sidetone_model::fact::CommandSubject;
+use sidetone_model::fold::Fold;
+use sidetone_model::ids::{ShardId, TenantId, UserId};
+use sidetone_model::time::Timestamp;
+use sidetone_runtime::link::{CommandPort, FactFeed};
+
+use crate::book::Book;
+use crate::follower::Shard;
+use crate::media::Tickets;
+
+/// The door as dialects see it.
+pub(crate) struct Door {
+    pub(crate) shards: Vec<Arc<Shard>>,
+    pub(crate) feed: Arc<dyn FactFeed>,
+    pub(crate) commands: Arc<dyn CommandPort>,
+    pub(crate) directory: Directory,
+    pub(crate) book: Arc<Book>,
+    pub(crate) tickets: Arc<Tickets>,
+    pub(crate) subscriptions: Arc<AtomicUsize>,
+    pub(crate) subscriptions_max: usize,
+}
+
+/// How long an answer waits for the fold to hold what the command has brought about.
+const CATCH_UP: Duration = Duration::from_secs(1);
+
+impl Door {
+    fn shard(&self, tenant: &TenantId) -> (ShardId, &Arc<Shard>) {
+        let id = ShardId::of(tenant, self.shards.len() as u16);
+        (id, &self.shards[usize::from(id.0)])
+    }
+
+    /// Waits until the fold is no older than the log is now.
+    async fn catch_up(&self, tenant: &TenantId) {
+        let (id, shard) = self.shard(tenant);
+        let Ok(position) = self.feed.position(id).await else { return };
+        if tokio::time::timeout(CATCH_UP, shard.reach(position)).await.is_err() {
+            tracing::warn!(shard = %id, "the door is behind call control");
+        }
+    }
+}
+
+/// Gives a subscription's place back when it ends.
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[async_trait::async_trait]
+impl Doorway for Door {
+    async fn execute(&self, command: CallCommand) -> Result<CommandSubject, CommandRefusal> {
+        let tenant = command.tenant.clone();
+        let outcome = self.commands.execute(command).await;
+        self.catch_up(&tenant).await;
+        outcome.map_err(|refused| CommandRefusal {
+            class: refused.class,
+            reason: refused.reason,
+            // What went wrong inside is in the log; it is of no use outside.
+            text: if refused.class == Class::Internal {
+                "an internal error".to_owned()
+            } else {
+                refused.text
+            },
+        })
+    }
+
+    fn with_fold(&self, tenant: &TenantId, look: &mut dyn FnMut(&Fold)) {
+        let (_, shard) = self.shard(tenant);
+        look(&shard.fold());
+    }
+
+    fn subscribe(
+        &self,
+        dialect: &'static str,
+        tenant: &TenantId,
+        user: &UserId,
+        after: Option<u64>,
+    ) -> Result<Subscription, SubscribeError> {
+        let place = Place(Arc::clone(&self.subscriptions));
+        if self.subscriptions.fetch_add(1, Ordering::Relaxed) >= self.subscriptions_max {
+            return Err(SubscribeError::TooMany);
+        }
+        let (_, shard) = self.shard(tenant);
+        let events = shard.ring.subscribe(dialect, (tenant.clone(), user.clone()), after)?;
+        Ok(events.map(move |event| (event, &place).0).boxed())
+    }
+
+    fn media_url(&self, tenant: &TenantId, media: MediaRef) -> String {
+        self.tickets.url(tenant, &media, self.now())
+    }
+
+    fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    fn people(&self) -> &dyn People {
+        &*self.book
+    }
+
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn fresh_key(&self) -> Box<str> {
+        uuid::Uuid::now_v7().to_string().into()
+    }
+}
+
+/// The wall clock.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(since.as_millis() as u64)
+}

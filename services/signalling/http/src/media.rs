@@ -1,0 +1,174 @@
+//! URLs at which recordings and live streams can be fetched: a ticket in the path is all the authority that is needed, and
+//! it runs out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use sidetone_dialects::MediaRef;
+use sidetone_model::classify::{Class, Classify};
+use sidetone_model::ids::{RecordingId, TenantId};
+use sidetone_model::time::Timestamp;
+
+use crate::door::now;
+
+/// How long a ticket is good.
+const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// Makes and reads tickets.
+pub(crate) struct Tickets {
+    key: hmac::Key,
+    base: String,
+}
+
+/// A ticket that is none, or none any more. One answer for all: nothing can be learnt from trying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the URL is not valid, or is not valid any more; ask for a new one")]
+pub(crate) struct BadTicket;
+
+impl Tickets {
+    /// `secret` is shared by everybody who reads tickets; `base` is the URL before their path.
+    pub(crate) fn new(secret: &[u8], base: String) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret), base }
+    }
+
+    pub(crate) fn url(&self, tenant: &TenantId, media: &MediaRef, now: Timestamp) -> String {
+        let (kind, id) = match media {
+            MediaRef::Recording(recording) => ("r", recording.to_string()),
+            MediaRef::Stream(stream) => ("s", stream.to_string()),
+        };
+        let expires = now.as_millis() + LIFETIME.as_millis() as u64;
+        let claim = format!("{kind} {tenant} {id} {expires}");
+        let tag = hmac::sign(&self.key, claim.as_bytes());
+        let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+        format!("{}/media/{}.{}", self.base, encode(claim.as_bytes()), encode(tag.as_ref()))
+    }
+
+    fn read(&self, ticket: &str, now: Timestamp) -> Result<(TenantId, MediaRef), BadTicket> {
+        let (claim, tag) = ticket.split_once('.').ok_or(BadTicket)?;
+        let decode = |text: &str| BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| BadTicket);
+        let (claim, tag) = (decode(claim)?, decode(tag)?);
+        hmac::verify(&self.key, &claim, &tag).map_err(|_| BadTicket)?;
+        let claim = String::from_utf8(claim).map_err(|_| BadTicket)?;
+        let fields: Vec<&str> = claim.split(' ').collect();
+        let [kind, tenant, id, expires] = fields[..] else { return Err(BadTicket) };
+        if expires.parse::<u64>().map_err(|_| BadTicket)? <= now.as_millis() {
+            return Err(BadTicket);
+        }
+        let media = match kind {
+            "r" => MediaRef::Recording(id.parse::<RecordingId>().map_err(|_| BadTicket)?),
+            _ => MediaRef::Stream(id.into()),
+        };
+        Ok((TenantId::new(tenant).map_err(|_| BadTicket)?, media))
+    }
+}
+
+/// What a URL gives.
+pub struct MediaBody {
+    /// Its media type.
+    pub content_type: &'static str,
+    /// Its length in bytes, when it is known.
+    pub length: Option<u64>,
+    /// The bytes.
+    pub bytes: BoxStream<'static, std::io::Result<Bytes>>,
+}
+
+/// Why there is nothing at a URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MediaUnavailable {
+    /// There is none such.
+    #[error("there is no such recording or stream any more")]
+    Gone,
+    /// Who has it does not answer.
+    #[error("who has the recording or stream does not answer; try again")]
+    Away,
+}
+
+impl Classify for MediaUnavailable {
+    fn class(&self) -> Class {
+        match self {
+            Self::Gone => Class::NotFound,
+            Self::Away => Class::Unavailable,
+        }
+    }
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Away => "away",
+        }
+    }
+}
+
+/// Who has recordings and streams.
+#[async_trait::async_trait]
+pub trait MediaSource: Send + Sync + 'static {
+    /// Opens one of a tenant.
+    async fn open(&self, tenant: &TenantId, media: &MediaRef) -> Result<MediaBody, MediaUnavailable>;
+}
+
+#[derive(Clone)]
+struct Shared {
+    tickets: Arc<Tickets>,
+    source: Arc<dyn MediaSource>,
+}
+
+/// `GET /media/TICKET`.
+pub(crate) fn routes(tickets: Arc<Tickets>, source: Arc<dyn MediaSource>) -> Router {
+    Router::new().route("/media/{ticket}", get(fetch)).with_state(Shared { tickets, source })
+}
+
+async fn fetch(State(shared): State<Shared>, Path(ticket): Path<String>) -> Response {
+    let Ok((tenant, media)) = shared.tickets.read(&ticket, now()) else {
+        return refused(Class::NotFound, &BadTicket);
+    };
+    let body = match shared.source.open(&tenant, &media).await {
+        Ok(body) => body,
+        Err(error) => return refused(error.class(), &error),
+    };
+    let mut response = Body::from_stream(body.bytes).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(body.content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    if let Some(length) = body.length {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    response
+}
+
+fn refused(class: Class, error: &dyn std::fmt::Display) -> Response {
+    let status = StatusCode::from_u16(class.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, format!("{error}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_opens_what_it_was_made_for_and_runs_out() {
+        let tickets = Tickets::new(b"secret", "http://door".into());
+        let tenant = TenantId::new("demo").unwrap();
+        let media = MediaRef::Stream("018f".into());
+        let now = Timestamp::from_millis(1_000);
+        let url = tickets.url(&tenant, &media, now);
+        let ticket = url.strip_prefix("http://door/media/").unwrap();
+        assert_eq!(tickets.read(ticket, now), Ok((tenant, media)));
+        let late = Timestamp::from_millis(1_000 + LIFETIME.as_millis() as u64);
+        assert_eq!(tickets.read(ticket, late), Err(BadTicket));
+        let others = Tickets::new(b"other", String::new());
+        assert_eq!(others.read(ticket, now), Err(BadTicket));
+        for bad in ["", ".", "a.b", &ticket[1..], &format!("{ticket}x")] {
+            assert_eq!(tickets.read(bad, now), Err(BadTicket), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The last emissions of a shard, for event channels: whoever comes back within them misses nothing.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sidetone_dialects::{SubscribeError, Subscription};
+use sidetone_model::ids::{TenantId, UserId};
+use tokio::sync::watch;
+
+/// One emission for a user.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) dialect: &'static str,
+    pub(crate) tenant: TenantId,
+    pub(crate) user: UserId,
+    pub(crate) body: serde_json::Value,
+}
+
+/// The ring. Cursors count emissions from 1.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    state: Mutex<State>,
+    last: watch::Sender<u64>,
+    kept_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    kept: VecDeque<Arc<Kept>>,
+    last: u64,
+}
+
+impl Ring {
+    /// An empty ring. `first` is what cursors begin after, so that those of an earlier life are told from ours.
+    pub(crate) fn new(kept_max: usize, first: u64) -> Self {
+        let state = State { last: first, ..State::default() };
+        Self { state: Mutex::new(state), last: watch::Sender::new(first), kept_max }
+    }
+
+    /// Appends; the oldest goes when the ring is full.
+    pub(crate) fn push(&self, kept: Kept) {
+        let mut state = self.state();
+        if state.kept.len() == self.kept_max {
+            state.kept.pop_front();
+        }
+        state.kept.push_back(Arc::new(kept));
+        state.last += 1;
+        let last = state.last;
+        drop(state);
+        self.last.send_replace(last);
+    }
+
+    /// What is emitted for a user after `after`; from now on when it is none.
+    pub(crate) fn subscribe(
+        self: &Arc<Self>,
+        dialect: &'static str,
+        (tenant, user): (TenantId, UserId),
+        after: Option<u64>,
+    ) -> Result<Subscription, SubscribeError> {
+        let state = self.state();
+        let after = after.unwrap_or(state.last);
+        let oldest = state.last - state.kept.len() as u64;
+        if after < oldest || after > state.last {
+            return Err(SubscribeError::TooOld(after));
+        }
+        drop(state);
+        let reader = Reader {
+            ring: Arc::clone(self),
+            news: self.last.subscribe(),
+            next: after + 1,
+            dialect,
+            tenant,
+            user,
+        };
+        let events = futures_util::stream::unfold(reader, |mut reader| async move {
+            let event = reader.event().await?;
+            Some((event, reader))
+        });
+        Ok(Box::pin(events))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One event channel's place in the ring.
+struct Reader {
+    ring: Arc<Ring>,
+    news: watch::Receiver<u64>,
+    next: u64,
+    dialect: &'static str,
+    tenant: TenantId,
+    user: UserId,
+}
+
+enum Look {
+    Event(u64, Arc<Kept>),
+    Nothing,
+    /// The ring has gone past the reader.
+    Lost,
+}
+
+impl Reader {
+    async fn event(&mut self) -> Option<(u64, serde_json::Value)> {
+        loop {
+            match self.look() {
+                Look::Event(cursor, kept) => return Some((cursor, kept.body.clone())),
+                Look::Lost => return None,
+                Look::Nothing => self.news.changed().await.ok()?,
+            }
+        }
+    }
+
+    fn look(&mut self) -> Look {
+        self.news.mark_unchanged();
+        let state = self.ring.state();
+        let first = state.last - state.kept.len() as u64 + 1;
+        if self.next < first {
+            return Look::Lost;
+        }
+        while self.next <= state.last {
+            let (cursor, kept) = (self.next, &state.kept[(self.next - first) as usize]);
+            self.next += 1;
+            if kept.dialect == self.dialect && kept.tenant == self.tenant && kept.user == self.user {
+                return Look::Event(cursor, Arc::clone(kept));
+            }
+        }
+        Look::Nothing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt as _, StreamExt as _};
+
+    use super::*;
+
+    fn kept(user: &str, n: u64) -> Kept {
+        Kept {
+            dialect: "d",
+            tenant: TenantId::new("t").unwrap(),
+            user: UserId::new(user).unwrap(),
+            body: n.into(),
+        }
+    }
+
+    fn who(user: &str) -> (TenantId, UserId) {
+        (TenantId::new("t").unwrap(), UserId::new(user).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_channel_gets_its_own_and_resumes_where_it_was() {
+        let ring = Arc::new(Ring::new(4, 100));
+        let mut channel = ring.subscribe("d", who("a"), None).unwrap();
+        ring.push(kept("b", 1));
+        ring.push(kept("a", 2));
+        assert_eq!(channel.next().await, Some((102, 2.into())));
+        assert!(channel.next().now_or_never().is_none(), "nothing more yet");
+        ring.push(kept("a", 3));
+        let mut again = ring.subscribe("d", who("a"), Some(102)).unwrap();
+        assert_eq!(again.next().await, Some((103, 3.into())));
+        assert_eq!(channel.next().await, Some((103, 3.into())));
+    }
+
+    #[tokio::test]
+    async fn who_is_too_far_behind_is_told() {
+        let ring = Arc::new(Ring::new(2, 0));
+        let mut slow = ring.subscribe("d", who("a"), None).unwrap();
+        (1..=3).for_each(|n| ring.push(kept("a", n)));
+        assert_eq!(slow.next().await, None);
+        assert_eq!(ring.subscribe("d", who("a"), Some(0)).err(), Some(SubscribeError::TooOld(0)));
+        assert_eq!(ring.subscribe("d", who("a"), Some(9)).err(), Some(SubscribeError::TooOld(9)));
+        assert!(ring.subscribe("d", who("a"), Some(1)).is_ok());
+    }
+}

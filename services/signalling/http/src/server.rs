@@ -1,0 +1,156 @@
+//! Starting the door.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use sidetone_dialects::{Dialect, Doorway, People};
+use sidetone_directory::Directory;
+use sidetone_model::ids::ShardId;
+use sidetone_runtime::Lifecycle;
+use sidetone_runtime::link::{CommandPort, FactFeed};
+use sidetone_store::{Expect, Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::book::Book;
+use crate::config::Config;
+use crate::door::{Door, now};
+use crate::follower::{Follower, Shard};
+use crate::media::{self, MediaSource, Tickets};
+use crate::outlet::Outlet;
+use crate::ring::Ring;
+
+/// What the door needs of its process.
+pub struct Deps {
+    /// Where secrets are kept, and whose changes of the directory are watched.
+    pub store: Arc<dyn Store>,
+    /// Who there is.
+    pub directory: Directory,
+    /// The facts.
+    pub feed: Arc<dyn FactFeed>,
+    /// Who carries out commands.
+    pub commands: Arc<dyn CommandPort>,
+    /// Who has recordings and streams; without it there is nothing at their URLs.
+    pub media: Option<Arc<dyn MediaSource>>,
+    /// Who delivers to applications; without it they are told nothing.
+    pub outlet: Option<Arc<dyn Outlet>>,
+    /// What is spoken.
+    pub dialects: Vec<Arc<dyn Dialect>>,
+    /// The process.
+    pub lifecycle: Lifecycle,
+}
+
+/// The door, open.
+#[derive(Debug)]
+pub struct HttpDoor {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+/// The secret of tickets, in the store: every replica reads what another has written.
+const SECRET: &str = "http/ticket-secret";
+
+impl HttpDoor {
+    /// Binds the port, follows the facts and serves.
+    ///
+    /// # Errors
+    /// When the port cannot be bound or the store cannot be asked.
+    pub async fn start(config: Config, deps: Deps) -> anyhow::Result<Self> {
+        let listener =
+            TcpListener::bind(config.bind).await.with_context(|| format!("http.bind {}", config.bind))?;
+        let address = listener.local_addr()?;
+        let base = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let secret = secret(&*deps.store).await.context("the secret of URLs cannot be had from the store")?;
+        let tickets = Arc::new(Tickets::new(&secret, base.trim_end_matches('/').to_owned()));
+        let book = Arc::new(Book::default());
+        book.read(&deps.directory).await.context("the directory cannot be read")?;
+        let stopping = deps.lifecycle.stopping();
+        let fresh = Arc::clone(&book).keep_fresh(deps.store, deps.directory.clone(), stopping.clone());
+        tokio::spawn(fresh);
+        let dialects: Arc<[Arc<dyn Dialect>]> = deps.dialects.into();
+        let shards: Vec<Arc<Shard>> = (0..deps.feed.shards())
+            .map(|_| Arc::new(Shard::new(Ring::new(config.events_kept, now().as_millis() << 20))))
+            .collect();
+        for (id, shard) in (0..).map(ShardId).zip(&shards) {
+            let follower = Follower {
+                id,
+                shard: Arc::clone(shard),
+                dialects: Arc::clone(&dialects),
+                people: Arc::clone(&book) as Arc<dyn People>,
+                feed: Arc::clone(&deps.feed),
+                outlet: deps.outlet.clone(),
+            };
+            tokio::spawn(follower.run(stopping.clone()));
+        }
+        let door: Arc<dyn Doorway> = Arc::new(Door {
+            shards,
+            feed: deps.feed,
+            commands: deps.commands,
+            directory: deps.directory,
+            book,
+            tickets: Arc::clone(&tickets),
+            subscriptions: Arc::new(AtomicUsize::new(0)),
+            subscriptions_max: config.subscriptions_max,
+        });
+        let mut router = deps.media.map(|source| media::routes(tickets, source)).unwrap_or_default();
+        for dialect in dialects.iter() {
+            router = router.merge(dialect.routes(Arc::clone(&door)));
+        }
+        let router = bounded(router, &config);
+        let component = deps.lifecycle.component("http");
+        component.set_ready(true);
+        let task = tokio::spawn(async move {
+            let served = axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned());
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the HTTP door failed");
+            }
+        });
+        Ok(Self { address, task })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Resolves when it has closed; event channels that stay open are cut.
+    pub async fn finished(mut self) {
+        if tokio::time::timeout(CLOSE_MAX, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+    }
+}
+
+/// How long open answers may go on when the process stops.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
+
+/// The bounds of every request.
+fn bounded(router: Router, config: &Config) -> Router {
+    let timeout = Duration::from_secs(config.request_timeout_s);
+    // It is about the handler; a body that streams, an event channel or a live stream, may take as long as it likes.
+    let status = axum::http::StatusCode::GATEWAY_TIMEOUT;
+    router
+        .layer(DefaultBodyLimit::max(config.body_bytes_max))
+        .layer(tower_http::timeout::TimeoutLayer::with_status_code(status, timeout))
+}
+
+async fn secret(store: &dyn Store) -> Result<Vec<u8>, StoreError> {
+    loop {
+        if let Some(entry) = store.get(SECRET).await? {
+            return Ok(entry.value.to_vec());
+        }
+        let mut bytes = [0u8; 32];
+        rand::fill(&mut bytes);
+        match store.put(SECRET, bytes.to_vec().into(), None, Expect::Absent).await {
+            Ok(_) => return Ok(bytes.to_vec()),
+            // Somebody else was first: theirs is the secret.
+            Err(StoreError::RevisionMismatch { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
