@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod call;
+pub mod cidr;
 pub mod classify;
 pub mod command;
 pub mod fact;

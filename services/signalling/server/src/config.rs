@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use sidetone_model::cidr::Cidr;
 use sidetone_model::ids::ReplicaId;
 use sidetone_model::party::Transport;
 use sidetone_runtime::config::ConfigError;
@@ -17,6 +18,8 @@ use sidetone_sip_core::registrar::RegistrarPolicy;
 pub struct Config {
     /// This replica's name, unique among the replicas and the same after a restart. Default `signalling-0`.
     pub replica_id: String,
+    /// What hostile requests meet.
+    pub defence: DefenceConfig,
     /// Certificates for listeners `tls` and `wss`, and whom we trust when we open a connection under TLS ourselves.
     pub tls: TlsConfig,
     /// The web pages (`https://phone.example.net`) that may open a WebSocket; empty for all. Default empty.
@@ -29,7 +32,8 @@ pub struct Config {
     /// Legs held at a time, 1 to 1000000; beyond it a new call is refused with 503 and Retry-After. Default 20000.
     pub legs_max: usize,
     /// Requests outside of dialogs that one source (an IPv4 address or an IPv6 /64 network) may send a second; twice as
-    /// many at once. Beyond it they are refused with 503 and Retry-After. 0 for no limit. Default 1000.
+    /// many at once. Beyond it they get 503 and Retry-After, or nothing over UDP from who has proved nothing. 0 for no limit.
+    /// Default 1000.
     pub source_requests_per_s: u32,
     /// TCP connections at a time over all listeners; a further one is closed at once. Default 20000.
     pub connections_max: usize,
@@ -52,6 +56,54 @@ pub struct Config {
     pub digest_algorithms: Vec<String>,
     /// Timer T1 of RFC 3261 in milliseconds, 10 to 10000: the estimate of a round trip. Default 500.
     pub t1_ms: u64,
+}
+
+/// What hostile requests meet.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DefenceConfig {
+    /// Calls and registrations that one tenant may make a second, twice as many at once; beyond it they get 503 and
+    /// Retry-After. 0 for no limit. Default 1000.
+    pub tenant_requests_per_s: u32,
+    /// A request whose User-Agent or From name holds one of these, in any case, gets no answer.
+    pub scanner_agents: Vec<String>,
+    /// Wrong passwords from one source (an IPv4 address or an IPv6 /64 network) within `failure_window_s` before it is
+    /// banned, 1 to 100000. From the third on each is answered later, up to 4 s. Default 10.
+    pub failures_max: u32,
+    /// For how many seconds a wrong password counts, 1 to 86400. Default 60.
+    pub failure_window_s: u64,
+    /// How long a source is banned the first time, in seconds, 1 to 86400; twice as long each time after. Phones of that
+    /// source that are registered stay served. Default 300.
+    pub ban_s: u64,
+    /// Networks that are neither banned nor bounded: proxies and gateways behind which many phones stand.
+    pub exempt: Vec<Cidr>,
+}
+
+impl Default for DefenceConfig {
+    fn default() -> Self {
+        let agents = [
+            "friendly-scanner",
+            "friendly-request",
+            "sipvicious",
+            "sipcli",
+            "sip-scan",
+            "sundayddr",
+            "vaxsipuseragent",
+            "pplsip",
+            "sivus",
+            "sipptk",
+            "iwar",
+            "gulp",
+        ];
+        Self {
+            tenant_requests_per_s: 1000,
+            scanner_agents: agents.map(str::to_owned).to_vec(),
+            failures_max: 10,
+            failure_window_s: 60,
+            ban_s: 300,
+            exempt: Vec::new(),
+        }
+    }
 }
 
 /// Certificates. The files are looked at again every `reload_s` seconds; what is there when it can be used is used.
@@ -152,6 +204,7 @@ impl Default for Config {
         let listener = |transport| ListenerConfig { transport, bind, advertised: None };
         Self {
             replica_id: "signalling-0".to_owned(),
+            defence: DefenceConfig::default(),
             tls: TlsConfig::default(),
             websocket_origins: Vec::new(),
             udp_request_bytes_max: 1300,
@@ -194,6 +247,7 @@ impl Config {
             }
         }
         self.check_tls(&mut wrong);
+        self.check_defence(&mut wrong);
         if !(1..=1_000_000).contains(&self.legs_max) {
             wrong("legs_max", "must be 1 to 1000000");
         }
@@ -221,6 +275,21 @@ impl Config {
         }
         if !(10..=10_000).contains(&self.t1_ms) {
             wrong("t1_ms", "must be 10 to 10000");
+        }
+    }
+
+    fn check_defence(&self, wrong: &mut impl FnMut(&str, &str)) {
+        let defence = &self.defence;
+        if defence.scanner_agents.iter().any(|agent| agent.trim().is_empty()) {
+            wrong("defence.scanner_agents", "an empty name would be everybody's");
+        }
+        if !(1..=100_000).contains(&defence.failures_max) {
+            wrong("defence.failures_max", "must be 1 to 100000");
+        }
+        for (name, seconds) in [("failure_window_s", defence.failure_window_s), ("ban_s", defence.ban_s)] {
+            if !(1..=86_400).contains(&seconds) {
+                wrong(&format!("defence.{name}"), "must be 1 to 86400");
+            }
         }
     }
 

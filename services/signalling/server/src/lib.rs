@@ -19,6 +19,7 @@
 
 mod agent;
 mod config;
+mod defence;
 mod owner;
 mod remote;
 mod replica;
@@ -26,7 +27,9 @@ mod server;
 mod service;
 mod transport;
 
-pub use config::{CertificateConfig, ClientAuth, Config, ListenerConfig, TlsConfig, TransportKind};
+pub use config::{
+    CertificateConfig, ClientAuth, Config, DefenceConfig, ListenerConfig, TlsConfig, TransportKind,
+};
 pub use remote::RemoteOwner;
 pub use replica::{REPLICAS_PREFIX, ReplicaRegistration};
 pub use server::{BoundListener, Deps, Signalling, StartError};

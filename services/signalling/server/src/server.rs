@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Inputs, Parts};
 use crate::config::Config;
+use crate::defence::Defence;
 use crate::owner::{self, LINK_EVENTS_MAX};
 use crate::replica::{self, wall_clock};
 use crate::service::{SignallingService, Stats};
@@ -121,6 +122,8 @@ impl Signalling {
         let transactions =
             Transactions::new(TransactionsConfig { timers, ..TransactionsConfig::default() }, tokens()?);
         let (drained_sender, drained) = watch::channel(false);
+        let limit = config.source_requests_per_s;
+        let defence = Defence::new(config.defence.clone(), limit, known, Arc::clone(&deps.telemetry));
         let agent = Agent::new(Parts {
             config,
             replica,
@@ -131,7 +134,7 @@ impl Signalling {
             transactions,
             authenticator: Authenticator::new(auth, &secret),
             outputs,
-            known,
+            defence,
             directory: deps.directory,
             telemetry: deps.telemetry,
             stats,

@@ -27,6 +27,10 @@ pub struct Signalling {
     pub connections: IntGaugeVec,
     /// Connections that we closed or did not take, by reason.
     pub connections_closed: IntCounterVec,
+    /// Hostile or stray requests that got no answer or a refusal, by the rule that met them.
+    pub defended: IntCounterVec,
+    /// Sources banned for wrong passwords.
+    pub bans: IntCounter,
     /// Requests too large for a datagram, by the way they went.
     pub large_requests: IntCounterVec,
     /// Changed certificates, by whether they could be used.
@@ -106,6 +110,13 @@ impl Signalling {
                 "Connections that we closed or did not take, by reason.",
                 &["reason"],
             )?,
+            defended: counters(
+                registry,
+                "sidetone_signalling_defended_total",
+                "Hostile or stray requests that got no answer or a refusal, by the rule that met them.",
+                &["rule"],
+            )?,
+            bans: counter(registry, "sidetone_signalling_bans_total", "Sources banned for wrong passwords.")?,
             large_requests: counters(
                 registry,
                 "sidetone_signalling_large_requests_total",

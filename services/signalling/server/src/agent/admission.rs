@@ -1,6 +1,6 @@
 //! From a request outside of a dialog to a leg or a registration: limits, tenant, credentials.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sidetone_directory::{Algorithm as Kept, Credential};
 use sidetone_model::classify::Classify as _;
@@ -10,12 +10,13 @@ use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::Cause;
 use sidetone_sip_core::auth::{Algorithm, Credentials, Ha1, StoredHashes, Verdict};
 use sidetone_sip_core::leg::{Caller, Leg, LegOutput};
-use sidetone_sip_core::message::{Method, Request, Status};
+use sidetone_sip_core::message::{Method, Request, Response, ResponseBuilder, Status};
 use sidetone_sip_core::transaction::ServerTx;
 
 use super::Agent;
 use super::legs::MergeKey;
 use super::lookup::{self, Finding, Identity, LookupError, Question};
+use crate::defence::Penalty;
 use crate::replica::wall_clock;
 
 /// A request that waits for the directory.
@@ -36,6 +37,8 @@ enum Sender {
     Challenge {
         stale: bool,
         verdict: &'static str,
+        /// Under which name a wrong password was given.
+        wrong_user: Option<Box<str>>,
     },
     Malformed,
 }
@@ -99,6 +102,10 @@ impl Agent {
                 let Some(pending) = self.pending.remove(&tx) else { return };
                 match result {
                     Ok(Some(identity)) => self.judge(tx, pending, identity, now),
+                    Ok(None) if !self.parts.defence.is_known(pending.flow.remote, now) => {
+                        self.parts.defence.dropped("unknown_domain", now);
+                        self.parts.transactions.drop_silently(tx);
+                    }
                     Ok(None) => {
                         self.count_refused("unknown_domain");
                         self.refuse(tx, &pending.request, Cause::NotFound, now);
@@ -117,10 +124,16 @@ impl Agent {
     }
 
     fn judge(&mut self, tx: ServerTx, pending: Pending, identity: Identity, now: Instant) {
+        if pending.request.method() == Method::Options {
+            return self.answer_options(tx, &pending.request, now);
+        }
         let register = pending.request.method() == Method::Register;
         match self.authenticate(&pending.request, &identity) {
             Sender::Known(credential) => {
-                self.parts.known.note(pending.flow.remote, PROVED_LASTS, now);
+                self.parts.defence.proved(&pending.request, &pending.flow, now);
+                if !self.parts.defence.take_of_tenant(&identity.tenant, now) {
+                    return self.refuse(tx, &pending.request, Cause::NoCapacity, now);
+                }
                 self.learn_domain(&identity.tenant, &pending.request);
                 if register {
                     self.register(tx, pending, &identity, &credential, now);
@@ -128,15 +141,21 @@ impl Agent {
                     self.offer(tx, pending, &identity, Some(credential), now);
                 }
             }
-            Sender::Unknown => self.offer(tx, pending, &identity, None, now),
+            Sender::Unknown => {
+                self.parts.defence.let_in(&pending.flow, now);
+                self.offer(tx, pending, &identity, None, now);
+            }
             Sender::Malformed => self.refuse(tx, &pending.request, Cause::ProtocolError, now),
-            Sender::Challenge { stale, verdict } => {
+            Sender::Challenge { stale, verdict, wrong_user } => {
                 if register {
                     self.count_registration(verdict);
                 } else {
                     self.count_refused(verdict);
                 }
-                self.challenge(tx, &pending.request, &identity.tenant, stale, now);
+                match wrong_user {
+                    Some(username) => self.punish(tx, &pending, &identity.tenant, &username, now),
+                    None => self.challenge(tx, &pending.request, &identity.tenant, stale, now),
+                }
             }
         }
     }
@@ -150,7 +169,7 @@ impl Agent {
             return if unproved {
                 Sender::Unknown
             } else {
-                Sender::Challenge { stale: false, verdict: "challenged" }
+                Sender::Challenge { stale: false, verdict: "challenged", wrong_user: None }
             };
         };
         let stored = identity.credential.as_ref().map(hashes);
@@ -165,18 +184,44 @@ impl Agent {
         match (verdict, &identity.credential) {
             (Verdict::Ok, Some(credential)) => Sender::Known(credential.clone()),
             (Verdict::Malformed, _) => Sender::Malformed,
-            (Verdict::Stale, _) => Sender::Challenge { stale: true, verdict: verdict.label() },
-            (Verdict::Ok | Verdict::Wrong, _) => Sender::Challenge { stale: false, verdict: "wrong" },
+            (Verdict::Stale, _) => {
+                Sender::Challenge { stale: true, verdict: verdict.label(), wrong_user: None }
+            }
+            (Verdict::Ok | Verdict::Wrong, _) => {
+                let username = credentials.username().chars().take(USERNAME_MAX).collect::<String>();
+                Sender::Challenge { stale: false, verdict: "wrong", wrong_user: Some(username.into()) }
+            }
         }
     }
 
     fn challenge(&mut self, tx: ServerTx, request: &Request, tenant: &TenantId, stale: bool, now: Instant) {
-        let challenges =
-            self.parts.authenticator.challenge(tenant.as_str(), stale, &mut self.parts.tokens, wall_clock());
-        let response = self.response(request, Status::UNAUTHORIZED);
-        let response =
-            challenges.into_iter().fold(response, |r, challenge| r.header("WWW-Authenticate", challenge));
-        self.respond(tx, response.build(), now);
+        let challenge = self.make_challenge(request, tenant, stale);
+        self.respond(tx, challenge, now);
+    }
+
+    /// Says no more than it must: it goes to who has proved nothing.
+    fn make_challenge(&mut self, request: &Request, tenant: &TenantId, stale: bool) -> Response {
+        let tokens = &mut self.parts.tokens;
+        let challenges = self.parts.authenticator.challenge(tenant.as_str(), stale, tokens, wall_clock());
+        let response = ResponseBuilder::new(request, Status::UNAUTHORIZED, &tokens.tag());
+        challenges.into_iter().fold(response, |r, challenge| r.header("WWW-Authenticate", challenge)).build()
+    }
+
+    /// A wrong password: the next one must wait, and after too many nothing is said any more.
+    fn punish(&mut self, tx: ServerTx, pending: &Pending, tenant: &TenantId, username: &str, now: Instant) {
+        let source = pending.flow.remote.ip();
+        match self.parts.defence.failed(source, tenant, username, now) {
+            Penalty::Wait(delay) if delay.is_zero() => {
+                self.challenge(tx, &pending.request, tenant, false, now)
+            }
+            Penalty::Wait(delay) => {
+                let challenge = self.make_challenge(&pending.request, tenant, false);
+                if !self.delayed.hold(now + delay, tx, challenge) {
+                    self.parts.transactions.drop_silently(tx);
+                }
+            }
+            Penalty::Silence => self.parts.transactions.drop_silently(tx),
+        }
     }
 
     /// Bounded by the number of tenants: only theirs get here.
@@ -285,8 +330,8 @@ fn hashes(credential: &Credential) -> StoredHashes {
     StoredHashes { sha256: hash(Kept::Sha256, Algorithm::Sha256), md5: hash(Kept::Md5, Algorithm::Md5) }
 }
 
-/// How long an address that answered a challenge is taken to be who it was: as long as a registration may be.
-const PROVED_LASTS: Duration = Duration::from_secs(3600);
+/// Characters of a user name that are kept.
+const USERNAME_MAX: usize = 128;
 /// Requests that may wait for the directory at a time.
 const PENDING_MAX: usize = 4096;
 /// Credentials in one request that are looked at: one per realm and algorithm is what phones send.

@@ -5,13 +5,13 @@
 
 mod admission;
 mod commands;
+mod delayed;
 mod legs;
 mod lookup;
 mod outbox;
 mod outgoing;
 mod registration;
 mod requests;
-mod source_limit;
 mod upstream;
 
 use std::collections::HashMap;
@@ -32,14 +32,15 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::defence::Defence;
 use crate::owner::LinkEvent;
 use crate::service::Stats;
-use crate::transport::{Inbound, KnownPeers, Outputs};
+use crate::transport::{Inbound, Outputs};
 use admission::Pending;
+use delayed::Delayed;
 use legs::Legs;
 use lookup::Finding;
 use outgoing::Outgoing;
-use source_limit::SourceLimit;
 use upstream::{Said, Upstream};
 
 /// What an agent is made of.
@@ -53,7 +54,7 @@ pub(crate) struct Parts {
     pub(crate) transactions: Transactions<LegId>,
     pub(crate) authenticator: Authenticator,
     pub(crate) outputs: Outputs,
-    pub(crate) known: KnownPeers,
+    pub(crate) defence: Defence,
     pub(crate) directory: Directory,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) stats: Arc<Stats>,
@@ -77,7 +78,7 @@ pub(crate) struct Agent {
     pending: HashMap<ServerTx, Pending>,
     /// The SIP domain under which a tenant's phones were last heard: the host of From on calls to them.
     domains: HashMap<TenantId, Box<str>>,
-    sources: SourceLimit,
+    delayed: Delayed,
     outgoing: Outgoing,
     findings: mpsc::Sender<Finding>,
     found: Option<mpsc::Receiver<Finding>>,
@@ -102,7 +103,7 @@ impl Agent {
     pub(crate) fn new(parts: Parts) -> Self {
         let (findings, found) = mpsc::channel(FINDINGS_MAX);
         Self {
-            sources: SourceLimit::new(parts.config.source_requests_per_s),
+            delayed: Delayed::default(),
             parts,
             legs: Legs::default(),
             upstream: Upstream::default(),
@@ -159,8 +160,13 @@ impl Agent {
                 self.parts.outputs.closed(&flow);
                 self.parts.transactions.handle_flow_closed(&flow, now);
             }
-            Input::Network(Inbound::Message { flow, message }) => {
+            Input::Network(Inbound::Message { flow, message, bytes }) => {
                 self.count_message(&message);
+                if let Message::Request(request) = &*message
+                    && !self.parts.defence.admits(request, &flow, bytes, now)
+                {
+                    return;
+                }
                 self.parts.transactions.handle_message(*message, &flow, now);
             }
             Input::Link(LinkEvent::Up(to_owner)) => self.handle_link_up(to_owner),
@@ -179,6 +185,10 @@ impl Agent {
             if let Some(event) = self.parts.transactions.poll_event() {
                 self.handle_event(event, now);
             } else if let Some(transmit) = self.parts.transactions.poll_transmit() {
+                let answer = transmit.bytes.starts_with(b"SIP/");
+                if answer && !self.parts.defence.may_answer(&transmit.flow, transmit.bytes.len(), now) {
+                    continue;
+                }
                 if self.parts.outputs.send(&transmit.flow, transmit.bytes).is_err() {
                     self.parts.transactions.handle_flow_closed(&transmit.flow, now);
                 }
@@ -192,11 +202,17 @@ impl Agent {
 
     fn next_timeout(&self) -> Option<Instant> {
         let transactions = self.parts.transactions.poll_timeout().map(|(at, _)| at);
-        [transactions, self.legs.next_timeout(), self.stop_at].into_iter().flatten().min()
+        [transactions, self.legs.next_timeout(), self.delayed.next(), self.stop_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn handle_timeouts(&mut self, now: Instant) {
         self.parts.transactions.handle_timeout(now);
+        while let Some((tx, response)) = self.delayed.pop_due(now) {
+            self.respond(tx, response, now);
+        }
         while let Some(leg) = self.legs.pop_due(now) {
             self.with_leg(leg, now, |leg| leg.handle_timeout(now));
         }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use sidetone_model::ids::LegId;
-use sidetone_model::party::Flow;
+use sidetone_model::party::{Flow, Transport};
 use sidetone_model::termination::Cause;
 use sidetone_sip_core::leg::ALLOW;
 use sidetone_sip_core::message::{Method, Request, Response, ResponseBuilder, Status};
@@ -20,8 +20,9 @@ impl Agent {
                 self.with_leg(leg, now, |leg| leg.handle_cancel(&cancel));
             }
             Event::Cancelled { invite, owner: None, .. } => self.cancel_pending(invite, now),
-            Event::Ack { request, .. } => {
+            Event::Ack { request, flow } => {
                 if let Some(leg) = request.dialog_key().and_then(|key| self.legs.by_dialog(&key)) {
+                    self.parts.defence.proved(&request, &flow, now);
                     self.with_leg(leg, now, |leg| leg.handle_ack(&request, now));
                 }
             }
@@ -41,12 +42,19 @@ impl Agent {
     fn handle_request(&mut self, tx: ServerTx, flow: Flow, request: Request, now: Instant) {
         if let Some(key) = request.dialog_key() {
             return match self.legs.by_dialog(&key) {
-                Some(leg) => self.with_leg(leg, now, |leg| leg.handle_request(tx, &flow, request, now)),
+                Some(leg) => {
+                    // Nobody else knows our tag.
+                    self.parts.defence.proved(&request, &flow, now);
+                    self.with_leg(leg, now, |leg| leg.handle_request(tx, &flow, request, now));
+                }
                 None => self.answer(tx, &request, Status::NO_SUCH_TRANSACTION, now),
             };
         }
-        if !self.sources.take(flow.remote.ip(), now) {
-            self.count_refused("source_rate");
+        let known = self.parts.defence.is_known(flow.remote, now);
+        if !self.parts.defence.take_of_source(flow.remote.ip(), now) {
+            if flow.transport == Transport::Udp && !known {
+                return self.parts.transactions.drop_silently(tx);
+            }
             return self.refuse(tx, &request, Cause::NoCapacity, now);
         }
         // RFC 3261, section 11: an OPTIONS that may go no further is answered here, as this one always is.
@@ -54,12 +62,14 @@ impl Agent {
             return self.answer(tx, &request, Status::TOO_MANY_HOPS, now);
         }
         match request.method() {
-            Method::Invite | Method::Register => self.admit(tx, flow, request, now),
-            Method::Options => {
-                let ok = self.response(&request, Status::OK).header("Allow", ALLOW_OUTSIDE);
-                let ok = ok.header("Accept", sdp::CONTENT_TYPE).header("Supported", "timer");
-                self.respond(tx, ok.build(), now);
+            Method::Invite if self.is_own(&request) => {
+                self.parts.defence.dropped("loop", now);
+                self.answer(tx, &request, Status::LOOP_DETECTED, now);
             }
+            Method::Invite | Method::Register => self.admit(tx, flow, request, now),
+            Method::Options if known => self.answer_options(tx, &request, now),
+            // A stranger gets an answer when it knows whom to ask.
+            Method::Options => self.admit(tx, flow, request, now),
             // They live inside dialogs only (RFC 3261, section 15; RFC 3311; RFC 6086).
             Method::Bye | Method::Update | Method::Info | Method::Prack | Method::Notify => {
                 self.answer(tx, &request, Status::NO_SUCH_TRANSACTION, now);
@@ -70,6 +80,20 @@ impl Agent {
                 self.respond(tx, refusal.build(), now);
             }
         }
+    }
+
+    /// Whether an INVITE is one that we sent and that came back as it was (RFC 3261, section 16.3, step 4). One that came
+    /// back for somebody else is a spiral, and welcome.
+    fn is_own(&self, request: &Request) -> bool {
+        let sent_by = request.sender_key().and_then(|key| self.legs.by_dialog(&key));
+        let leg = sent_by.and_then(|leg| self.legs.get(leg)).and_then(|entry| entry.leg.as_ref());
+        leg.is_some_and(|leg| leg.target().user() == request.uri().user())
+    }
+
+    pub(super) fn answer_options(&mut self, tx: ServerTx, request: &Request, now: Instant) {
+        let ok = self.response(request, Status::OK).header("Allow", ALLOW_OUTSIDE);
+        let ok = ok.header("Accept", sdp::CONTENT_TYPE).header("Supported", "timer");
+        self.respond(tx, ok.build(), now);
     }
 
     /// A response of our own, outside of any dialog.

@@ -83,7 +83,8 @@ impl Session {
 
     /// Hands a message to the agent; while the agent is busy, the peer waits. False when there is no agent any more.
     pub(super) async fn pass_on(&self, message: Message) -> bool {
-        let input = Inbound::Message { flow: self.flow.clone(), message: Box::new(message) };
+        // A connection has proved its address: nobody counts.
+        let input = Inbound::Message { flow: self.flow.clone(), message: Box::new(message), bytes: 0 };
         self.shared.to_agent.send(input).await.is_ok()
     }
 

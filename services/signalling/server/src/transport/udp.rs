@@ -71,9 +71,8 @@ impl Reader {
         match parse_datagram(Bytes::copy_from_slice(datagram), &limits()) {
             Ok(message) => {
                 let flow = Flow { transport: Transport::Udp, local: self.local, remote };
-                if let Err(TrySendError::Full(_)) =
-                    self.shared.to_agent.try_send(Inbound::Message { flow, message: Box::new(message) })
-                {
+                let input = Inbound::Message { flow, message: Box::new(message), bytes: datagram.len() };
+                if let Err(TrySendError::Full(_)) = self.shared.to_agent.try_send(input) {
                     dropped.with_label_values(&["overload"]).inc();
                 }
             }

@@ -41,7 +41,7 @@ numbers = [{ number = "9196", echo = true, open = true }, { number = "9198", wai
 
 [[tenants]]
 tenant = "beta"
-domains = ["beta.test"]
+domains = ["beta.test", "127.0.0.1"]
 users = [
   { user = "ada", numbers = ["1001"], devices = [{ device = "desk", auth_username = "1001", password = "pw-beta" }] },
 ]

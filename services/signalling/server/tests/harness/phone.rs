@@ -153,6 +153,16 @@ impl Phone {
         }
     }
 
+    /// The next final response of one Call-ID; repetitions of older ones are passed over.
+    pub(crate) async fn next_response_of(&mut self, call_id: &str) -> Response {
+        loop {
+            let response = self.last().await;
+            if response.call_id() == call_id {
+                return response;
+            }
+        }
+    }
+
     pub(crate) async fn request(&mut self) -> Request {
         loop {
             if let Message::Request(request) = self.next().await {
@@ -186,7 +196,7 @@ impl Phone {
         format!(
             "{method} sip:{uri} SIP/2.0\r\nVia: SIP/2.0/{transport} {local};branch=z9hG4bK{call_id}{branch};rport\r\n\
              Max-Forwards: 70\r\nFrom: <sip:{user}@{domain}>;tag=t{call_id}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n\
-             CSeq: {cseq} {method}\r\nContact: <sip:{user}@{local}{parameter}>\r\n{extra}{content}Content-Length: {}\r\n\r\n{body}",
+             CSeq: {cseq} {method}\r\nContact: <sip:{user}@{local}{parameter}>\r\n{OWN_LINES}{extra}{content}Content-Length: {}\r\n\r\n{body}",
             body.len()
         )
     }
@@ -302,6 +312,11 @@ async fn web_socket(stream: Box<dyn Stream>) -> WebSocketStream<Box<dyn Stream>>
     assert_eq!(response.headers()["Sec-WebSocket-Protocol"], "sip");
     socket
 }
+
+/// What phones say of themselves. Without it a REGISTER would be smaller than the challenge, which then has to wait.
+const OWN_LINES: &str = "User-Agent: A desk phone of the usual kind, 1.2.3 (0a0b0c0d0e0f)\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, \
+                         INFO, UPDATE, REFER, NOTIFY, MESSAGE, SUBSCRIBE, PRACK\r\nSupported: replaces, timer, path, outbound, \
+                         gruu, 100rel\r\n";
 
 pub(crate) const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
                        m=audio 30000 RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\n";

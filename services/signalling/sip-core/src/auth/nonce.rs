@@ -10,7 +10,8 @@ use sidetone_model::time::Timestamp;
 
 use crate::tokens::Tokens;
 
-/// Makes and checks nonces: 8 bytes of time, 8 random bytes, 16 bytes of HMAC-SHA-256 over them and the realm.
+/// Makes and checks nonces: 6 bytes of time, 6 random bytes, 12 bytes of HMAC-SHA-256 over them and the realm. They are
+/// short because a challenge should not be larger than the request that it answers.
 #[derive(Debug)]
 pub(super) struct Nonces {
     key: hmac::Key,
@@ -24,19 +25,21 @@ impl Nonces {
 
     pub(super) fn make(&self, realm: &str, tokens: &mut Tokens, now: Timestamp) -> String {
         let mut raw = [0u8; NONCE_BYTES];
-        raw[..8].copy_from_slice(&now.as_millis().to_be_bytes());
-        raw[8..16].copy_from_slice(&tokens.bytes::<8>());
-        let tag = self.tag(&raw[..16], realm);
-        raw[16..].copy_from_slice(&tag.as_ref()[..16]);
+        raw[..6].copy_from_slice(&now.as_millis().to_be_bytes()[2..]);
+        raw[6..HEAD_BYTES].copy_from_slice(&tokens.bytes::<6>());
+        let tag = self.tag(&raw[..HEAD_BYTES], realm);
+        raw[HEAD_BYTES..].copy_from_slice(&tag.as_ref()[..NONCE_BYTES - HEAD_BYTES]);
         URL_SAFE_NO_PAD.encode(raw)
     }
 
     /// When the nonce was made; none when it is not ours, of another realm, too old, or from the future.
     pub(super) fn check(&self, nonce: &str, realm: &str, now: Timestamp) -> Option<Timestamp> {
         let raw = URL_SAFE_NO_PAD.decode(nonce).ok().filter(|raw| raw.len() == NONCE_BYTES)?;
-        let tag = self.tag(&raw[..16], realm);
-        aws_lc_rs::constant_time::verify_slices_are_equal(&tag.as_ref()[..16], &raw[16..]).ok()?;
-        let made_at = Timestamp::from_millis(u64::from_be_bytes(raw[..8].try_into().ok()?));
+        let (head, proof) = raw.split_at(HEAD_BYTES);
+        let tag = self.tag(head, realm);
+        aws_lc_rs::constant_time::verify_slices_are_equal(&tag.as_ref()[..proof.len()], proof).ok()?;
+        let millis = head[..6].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        let made_at = Timestamp::from_millis(millis);
         let fresh = made_at >= self.oldest(now) && made_at <= now + CLOCK_SKEW_MAX;
         fresh.then_some(made_at)
     }
@@ -131,6 +134,7 @@ impl Window {
     }
 }
 
-const NONCE_BYTES: usize = 32;
+const NONCE_BYTES: usize = 24;
+const HEAD_BYTES: usize = 12;
 /// By how much the clocks of two replicas may differ.
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(30);

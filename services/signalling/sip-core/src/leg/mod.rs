@@ -184,6 +184,11 @@ impl Leg {
         &self.setup.flow
     }
 
+    /// Where the leg's requests go: the phone's Contact.
+    pub fn target(&self) -> &crate::uri::SipUri {
+        &self.dialog.remote_target
+    }
+
     /// Whether media flows or may flow: answered and not yet ended.
     pub fn is_confirmed(&self) -> bool {
         matches!(self.state, State::Confirmed { .. })

@@ -280,6 +280,11 @@ impl Request {
         DialogKey::new(&self.core.call_id, self.core.to.tag()?).into()
     }
 
+    /// Under which key the dialog of its sender is found, should the sender be this server.
+    pub fn sender_key(&self) -> Option<DialogKey> {
+        DialogKey::new(&self.core.call_id, self.core.from.tag()?).into()
+    }
+
     /// Writes where the request really came from into the topmost Via: `received` when the address differs from
     /// sent-by (RFC 3261 section 18.2.1), both it and the port when `rport` asks for it (RFC 3581 section 4).
     pub(crate) fn stamp_source(&mut self, source: SocketAddr) {

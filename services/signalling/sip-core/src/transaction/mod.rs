@@ -181,6 +181,11 @@ impl<O: Clone> Transactions<O> {
         sent
     }
 
+    /// Forgets a request without an answer: what is hostile gets none, and when it comes again it is new.
+    pub fn drop_silently(&mut self, tx: ServerTx) {
+        self.forget(tx.0);
+    }
+
     /// Says to whom an INVITE's CANCEL is to be told.
     pub fn assign(&mut self, tx: ServerTx, user: O) {
         if let Some(Entry { machine: Machine::Server { owner, .. }, .. }) = self.entries.get_mut(&tx.0) {
