@@ -3,8 +3,8 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 8] =
-    ["callcontrol", "directory", "events", "media", "push", "signalling", "store", "types"];
+const FILES: [&str; 9] =
+    ["callcontrol", "directory", "events", "media", "outbox", "push", "signalling", "store", "types"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=sidetone");

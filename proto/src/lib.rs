@@ -20,6 +20,7 @@ package!(callcontrol);
 package!(directory);
 package!(events);
 package!(media);
+package!(outbox);
 package!(push);
 package!(signalling);
 package!(store);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use instruments::Registry;
 use prometheus::{Encoder as _, TextEncoder};
 
-pub use instruments::{CallControl, Media, Push, Signalling, Store};
+pub use instruments::{CallControl, Media, Outbox, Push, Signalling, Store};
 
 /// The instruments of one process.
 ///
@@ -28,6 +28,8 @@ pub struct Telemetry {
     pub call_control: CallControl,
     /// Media threads, legs and recordings.
     pub media: Media,
+    /// Webhooks.
+    pub outbox: Outbox,
     /// Wake-ups.
     pub push: Push,
     /// The store.
@@ -43,9 +45,10 @@ impl Telemetry {
         let signalling = Signalling::register(&registry)?;
         let call_control = CallControl::register(&registry)?;
         let media = Media::register(&registry)?;
+        let outbox = Outbox::register(&registry)?;
         let push = Push::register(&registry)?;
         let store = Store::register(&registry)?;
-        Ok(Arc::new(Self { registry, signalling, call_control, media, push, store }))
+        Ok(Arc::new(Self { registry, signalling, call_control, media, outbox, push, store }))
     }
 
     /// Everything in the Prometheus text format, version 0.0.4.

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use sidetone_proto::callcontrol::v1::call_control_client::CallControlClient;
 use sidetone_proto::directory::v1::directory_client::DirectoryClient;
 use sidetone_proto::events::v1::events_client::EventsClient;
+use sidetone_proto::outbox::v1::outbox_client::OutboxClient;
 use sidetone_runtime::grpc::{TlsConfig, channel};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -79,6 +80,10 @@ impl ClientArgs {
 
     pub(crate) fn directory(&self) -> anyhow::Result<DirectoryClient<Authorized>> {
         Ok(DirectoryClient::new(self.authorized()?))
+    }
+
+    pub(crate) fn outbox(&self) -> anyhow::Result<OutboxClient<Authorized>> {
+        Ok(OutboxClient::new(self.authorized()?))
     }
 
     pub(crate) fn events(&self) -> anyhow::Result<EventsClient<Authorized>> {

@@ -10,6 +10,7 @@ mod conferences;
 mod directory;
 mod events;
 mod nodes;
+mod outbox;
 mod output;
 
 use std::path::PathBuf;
@@ -75,6 +76,8 @@ pub(crate) enum Command {
     Events(events::EventsArgs),
     /// Call detail records.
     Cdrs(cdrs::CdrsArgs),
+    /// Webhooks of applications: what is owed, and what could not be delivered.
+    Outbox(outbox::OutboxArgs),
     /// Tenants, users, devices, numbers, rooms and access tokens.
     Directory(directory::DirectoryArgs),
 }
@@ -100,6 +103,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         Command::Nodes(args) => nodes::run(args).await,
         Command::Events(args) => events::run(args).await,
         Command::Cdrs(args) => cdrs::run(args).await,
+        Command::Outbox(args) => outbox::run(args).await,
         Command::Directory(args) => directory::run(args).await,
         Command::Demo(args) => crate::demo::run(args).await,
         Command::Probe(args) => crate::probe::run(args).await,

@@ -10,11 +10,13 @@ use sidetone_call_control::CallControl;
 use sidetone_directory::{Directory, DirectoryService};
 use sidetone_http::HttpDoor;
 use sidetone_media::MediaNode;
+use sidetone_outbox::Outbox;
 use sidetone_proto::callcontrol::v1::call_control_server::CallControlServer;
 use sidetone_proto::directory::v1::directory_server::DirectoryServer;
 use sidetone_proto::events::v1::events_server::EventsServer;
 use sidetone_proto::media::v1::NodeRegistration;
 use sidetone_proto::media::v1::media_server::MediaServer;
+use sidetone_proto::outbox::v1::outbox_server::OutboxServer;
 use sidetone_proto::push::v1::push_server::PushServer;
 use sidetone_proto::signalling::v1::leg_streams_server::LegStreamsServer;
 use sidetone_proto::signalling::v1::signalling_server::SignallingServer;
@@ -106,7 +108,7 @@ pub(crate) async fn start(role: Role, settings: Settings) -> anyhow::Result<Runn
             let media = Arc::new(GrpcMediaConnector { tls: shared.settings.tls.clone() });
             let push = shared.remote_push()?;
             let control = shared.start_call_control(&mut routes, media, push).await?;
-            running.http = Some(shared.open_http(&control).await?);
+            shared.open_http(&control, &mut routes, &mut running).await?;
             running.call_control = Some(control);
         }
         Role::Media => running.media = Some(shared.start_media(&mut routes).await?),
@@ -137,7 +139,7 @@ async fn start_all(shared: &Shared, routes: &mut RoutesBuilder, running: &mut Ru
     let found = tokio::time::timeout(MEDIA_FOUND_MAX, control.media_found()).await;
     found.context("call control does not find the media node of this process")?;
     running.signalling = Some(shared.start_signalling(routes, Arc::new(control.clone())).await?);
-    running.http = Some(shared.open_http(&control).await?);
+    shared.open_http(&control, routes, running).await?;
     running.call_control = Some(control);
     running.media = Some(media);
     running.push = Some(push);
@@ -189,19 +191,34 @@ impl Shared {
         Ok(control)
     }
 
-    /// The door stands beside call control, whose facts it projects.
-    async fn open_http(&self, control: &CallControl) -> anyhow::Result<HttpDoor> {
+    /// The door stands beside call control, whose facts it projects; the outbox behind it delivers to applications.
+    async fn open_http(
+        &self,
+        control: &CallControl,
+        routes: &mut RoutesBuilder,
+        running: &mut Running,
+    ) -> anyhow::Result<()> {
+        let outbox = sidetone_outbox::Deps {
+            store: Arc::clone(&self.store),
+            directory: self.directory.clone(),
+            telemetry: Arc::clone(&self.telemetry),
+            lifecycle: self.lifecycle.clone(),
+        };
+        let outbox = Outbox::start(self.settings.outbox.clone(), outbox).await?;
+        routes.add_service(OutboxServer::new(outbox.clone()));
         let deps = sidetone_http::Deps {
             store: Arc::clone(&self.store),
             directory: self.directory.clone(),
             feed: Arc::new(control.clone()),
             commands: Arc::new(control.clone()),
             media: None,
-            outlet: None,
+            outlet: Some(Arc::new(outbox.clone())),
             dialects: sidetone_dialects::all(),
             lifecycle: self.lifecycle.clone(),
         };
-        HttpDoor::start(self.settings.http.clone(), deps).await
+        running.http = Some(HttpDoor::start(self.settings.http.clone(), deps).await?);
+        running.outbox = Some(outbox);
+        Ok(())
     }
 
     async fn start_media(&self, routes: &mut RoutesBuilder) -> anyhow::Result<MediaNode> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sidetone_call_control::CallControl;
 use sidetone_http::HttpDoor;
 use sidetone_media::MediaNode;
+use sidetone_outbox::Outbox;
 use sidetone_push::Push;
 use sidetone_runtime::Lifecycle;
 use sidetone_signalling::Signalling;
@@ -25,6 +26,7 @@ pub(crate) struct Running {
     pub(super) signalling: Option<Signalling>,
     pub(super) call_control: Option<CallControl>,
     pub(super) http: Option<HttpDoor>,
+    pub(super) outbox: Option<Outbox>,
     pub(super) media: Option<MediaNode>,
     pub(super) push: Option<Push>,
     pub(super) store: Option<Arc<EmbeddedStore>>,
@@ -41,6 +43,7 @@ impl Running {
             signalling: None,
             call_control: None,
             http: None,
+            outbox: None,
             media: None,
             push: None,
             store: None,
@@ -74,6 +77,9 @@ impl Running {
             }
             if let Some(http) = self.http {
                 http.finished().await;
+            }
+            if let Some(outbox) = self.outbox {
+                outbox.finished().await;
             }
             if let Some(call_control) = self.call_control {
                 call_control.finished().await;

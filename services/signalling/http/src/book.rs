@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::StreamExt as _;
-use sidetone_dialects::{People, Person};
+use sidetone_dialects::{Application, ApplicationKind, People, Person};
 use sidetone_directory::{Directory, DirectoryError};
 use sidetone_model::ids::{DeviceId, TenantId, UserId};
 use sidetone_model::party::Destination;
+use sidetone_proto::directory::v1 as pb;
 use sidetone_store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,7 @@ struct Pages {
     people: BTreeMap<(TenantId, UserId), Person>,
     numbers: BTreeMap<(TenantId, Box<str>), UserId>,
     domains: BTreeMap<TenantId, Box<str>>,
+    applications: BTreeMap<TenantId, Vec<Application>>,
 }
 
 /// The book.
@@ -102,7 +104,20 @@ async fn read_tenant(
         }
         pages.numbers.insert((tenant.clone(), text), user);
     }
+    let applications = directory.list_applications(tenant).await?;
+    pages.applications.insert(tenant.clone(), applications.iter().filter_map(application).collect());
     Ok(())
+}
+
+/// An application, if it is of a kind that this release knows.
+fn application(record: &pb::Application) -> Option<Application> {
+    let kind = match record.kind() {
+        pb::ApplicationKind::Conversation => ApplicationKind::Conversation,
+        pb::ApplicationKind::Bot => ApplicationKind::Bot,
+        pb::ApplicationKind::Unspecified => return None,
+    };
+    let numbers = record.numbers.iter().map(|number| number.as_str().into()).collect();
+    Some(Application { id: record.application.as_str().into(), kind, numbers })
 }
 
 impl People for Book {
@@ -122,5 +137,9 @@ impl People for Book {
 
     fn domain(&self, tenant: &TenantId) -> Option<Box<str>> {
         self.pages.load().domains.get(tenant).cloned()
+    }
+
+    fn applications(&self, tenant: &TenantId) -> Vec<Application> {
+        self.pages.load().applications.get(tenant).cloned().unwrap_or_default()
     }
 }

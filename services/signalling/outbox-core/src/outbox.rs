@@ -186,6 +186,11 @@ impl Outbox {
         Some(held.map_or(followed, |entry| followed.min(entry.saturating_sub(1))))
     }
 
+    /// Every shard of which something was followed.
+    pub fn shards(&self) -> impl Iterator<Item = ShardId> {
+        self.followed.keys().copied()
+    }
+
     /// The next attempt; none when nothing is due or everything that may be under way is.
     pub fn poll_attempt(&mut self, now: Timestamp) -> Option<Attempt> {
         if self.in_flight >= self.limits.in_flight_max {

@@ -2,12 +2,14 @@
 
 mod call_control;
 mod media;
+mod outbox;
 mod push;
 mod signalling;
 mod store;
 
 pub use call_control::CallControl;
 pub use media::Media;
+pub use outbox::Outbox;
 pub use push::Push;
 pub use signalling::Signalling;
 pub use store::Store;

@@ -1,6 +1,5 @@
 //! Sends a webhook and understands its answer.
 
-use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,16 +9,16 @@ use reqwest::{Response, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use sidetone_push_core::{DeadReason, Kind, Outcome, Report};
+use sidetone_runtime::egress::{Egress, Network, is_refused, literal};
 
-use super::guard::{AddressRefused, Guard};
-use super::settings::{Settings, literal};
+use super::settings::Settings;
 use crate::config::Config;
 use crate::providers::Notice;
 
 /// The HTTP client of all webhooks.
 pub(crate) struct Client {
     http: reqwest::Client,
-    guard: Guard,
+    egress: Egress,
 }
 
 #[derive(Serialize)]
@@ -39,17 +38,20 @@ struct Body<'a> {
 
 impl Client {
     pub(crate) fn new(config: &Config) -> Result<Self, reqwest::Error> {
-        let guard = Guard { allow_private: config.allow_private_targets };
+        let egress = match config.allow_private_targets {
+            true => Egress::new(Network::EVERYTHING),
+            false => Egress::new([]),
+        };
         let http = reqwest::Client::builder()
             // A redirect would leave the checked address; a proxy would resolve the name itself.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .dns_resolver(Arc::new(guard))
+            .dns_resolver(Arc::new(egress.clone()))
             .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
             .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
             .user_agent(concat!("sidetone/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http, guard })
+        Ok(Self { http, egress })
     }
 
     pub(crate) async fn send(&self, settings: &Settings, notice: Notice<'_>, limit: Duration) -> Report {
@@ -63,7 +65,7 @@ impl Client {
 
     async fn post(&self, settings: &Settings, notice: Notice<'_>) -> (Outcome, u16) {
         let refused = (Outcome::Permanent(DeadReason::Refused), 0);
-        if literal(&settings.url).is_some_and(|ip| self.guard.check(ip).is_err()) {
+        if literal(&settings.url).is_some_and(|ip| self.egress.check(ip).is_err()) {
             return refused;
         }
         let Ok(body) = serde_json::to_string(&Body::of(notice)) else { return refused };
@@ -84,7 +86,7 @@ impl Client {
                 tokio::spawn(tokio::time::timeout(DRAIN_MAX, async move { drain(&mut response).await }));
                 ended
             }
-            Err(error) if is_refused_address(&error) => refused,
+            Err(error) if is_refused(&error) => refused,
             Err(_) => (Outcome::Retryable { retry_after: None }, 0),
         }
     }
@@ -155,17 +157,6 @@ async fn drain(response: &mut Response) {
             return;
         }
     }
-}
-
-fn is_refused_address(error: &reqwest::Error) -> bool {
-    let mut source: Option<&(dyn StdError + 'static)> = error.source();
-    while let Some(error) = source {
-        if error.is::<AddressRefused>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
 }
 
 const IDLE_PER_HOST_MAX: usize = 8;

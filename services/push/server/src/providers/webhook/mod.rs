@@ -2,7 +2,6 @@
 
 mod client;
 mod error;
-mod guard;
 mod settings;
 
 pub(crate) use client::Client;

@@ -1,10 +1,9 @@
 //! A webhook's settings.
 
-use std::net::IpAddr;
-
 use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 use sidetone_proto::push::v1 as pb;
+use sidetone_runtime::egress::literal;
 
 use super::error::SettingsError;
 use crate::registry::Secrets;
@@ -50,12 +49,6 @@ impl Settings {
         };
         pb::Webhook { url: self.url.to_string(), secret }
     }
-}
-
-/// The address in a URL, when it has one instead of a name.
-pub(super) fn literal(url: &Url) -> Option<IpAddr> {
-    let host = url.host_str()?;
-    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 /// Only an address counts: what a name leads to is known after it was resolved.

@@ -1,0 +1,87 @@
+//! `sidetone outbox`: webhooks that wait, and those that could not be delivered.
+
+use sidetone_proto::outbox::v1::{DeadLettersRequest, ListOwedRequest};
+
+use super::client::{ClientArgs, explain};
+use super::output::{one, rows, time};
+
+/// Webhooks that wait, and dead letters.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+EXAMPLES
+  sidetone outbox owed                     who is owed what, and who fails
+  sidetone outbox dead                     what could not be delivered
+  sidetone outbox replay team-7            tries all dead letters of an application again
+  sidetone outbox discard team-7 12.0.1    forgets one")]
+pub(crate) struct OutboxArgs {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// What each application is owed now.
+    Owed,
+    /// What could not be delivered.
+    Dead {
+        /// Only this application's.
+        #[arg(default_value = "")]
+        receiver: String,
+    },
+    /// Try dead letters again; they stay until they have arrived.
+    Replay(Named),
+    /// Forget dead letters.
+    Discard(Named),
+}
+
+#[derive(Debug, clap::Args)]
+struct Named {
+    /// The application.
+    receiver: String,
+    /// One of its dead letters; all of them when not given.
+    #[arg(default_value = "")]
+    id: String,
+}
+
+pub(crate) async fn run(args: OutboxArgs) -> anyhow::Result<()> {
+    let client = &args.client;
+    let mut outbox = client.outbox()?;
+    let request =
+        |receiver: String, id: String| DeadLettersRequest { tenant: client.tenant.clone(), receiver, id };
+    match args.action {
+        Action::Owed => {
+            let owed = outbox.list_owed(ListOwedRequest { tenant: client.tenant.clone() }).await;
+            let owed = owed.map_err(|status| explain(&status))?.into_inner().owed;
+            let heads = ["receiver", "in_memory", "records_stored", "failures", "oldest"];
+            rows(client.output, &heads, &owed, |o| {
+                let (held, stored) = (o.held.to_string(), o.records_stored.to_string());
+                vec![o.receiver.clone(), held, stored, o.failures.to_string(), time(o.oldest_unix_ms)]
+            })
+        }
+        Action::Dead { receiver } => {
+            let dead = outbox.list_dead_letters(request(receiver, String::new())).await;
+            let dead = dead.map_err(|status| explain(&status))?.into_inner().dead_letters;
+            let heads = ["receiver", "id", "reason", "attempts", "happened", "given_up"];
+            rows(client.output, &heads, &dead, |d| {
+                vec![
+                    d.receiver.clone(),
+                    d.id.clone(),
+                    d.reason.clone(),
+                    d.attempts.to_string(),
+                    time(d.happened_unix_ms),
+                    time(d.buried_unix_ms),
+                ]
+            })
+        }
+        Action::Replay(Named { receiver, id }) => {
+            let count = outbox.replay(request(receiver, id)).await.map_err(|status| explain(&status))?;
+            one(client.output, &count.into_inner(), |count| format!("{} are tried again", count.count))
+        }
+        Action::Discard(Named { receiver, id }) => {
+            let count = outbox.discard(request(receiver, id)).await.map_err(|status| explain(&status))?;
+            one(client.output, &count.into_inner(), |count| format!("{} forgotten", count.count))
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The outbox as the door sees it.
+
+use sidetone_dialects::OrderKey;
+use sidetone_http::{Outlet, OutletError, Posted};
+use sidetone_model::ids::ShardId;
+use sidetone_outbox_core::{LaneKey, Parcel, ParcelId};
+
+use crate::Outbox;
+
+#[async_trait::async_trait]
+impl Outlet for Outbox {
+    async fn cursor(&self, shard: ShardId) -> Result<Option<u64>, OutletError> {
+        Ok(self.stored_cursor(shard).await?)
+    }
+
+    async fn post(&self, shard: ShardId, entry: u64, posted: Vec<Posted>) -> Result<(), OutletError> {
+        for message in posted {
+            let lane = LaneKey { tenant: message.tenant, receiver: message.application };
+            if !self.wants(&lane).await? {
+                continue;
+            }
+            let id = ParcelId { entry: message.entry, place: message.place, index: message.index };
+            let body = serde_json::to_vec(&message.body)?.into();
+            let order = order(message.dialect, &message.order);
+            self.accept(shard, lane, Parcel { id, at: message.at, order, body }).await;
+        }
+        self.followed(shard, entry);
+        Ok(())
+    }
+}
+
+fn order(dialect: &str, key: &OrderKey) -> Box<str> {
+    match key {
+        OrderKey::Call(call) => format!("{dialect}/call/{call}"),
+        OrderKey::User(user) => format!("{dialect}/user/{user}"),
+        OrderKey::Conversation(conversation) => format!("{dialect}/conversation/{conversation}"),
+    }
+    .into()
+}

@@ -1,0 +1,156 @@
+//! One webhook: where it goes, how it is signed, what its answer means.
+
+mod sign;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Response, StatusCode, Url};
+use sidetone_directory::{Directory, Password};
+use sidetone_model::time::Timestamp;
+use sidetone_outbox_core::{Attempt, DeadReason, Outcome};
+use sidetone_proto::directory::v1::Application;
+use sidetone_runtime::egress::{Egress, is_refused, literal};
+
+use crate::config::Config;
+
+/// The HTTP client of all webhooks.
+pub(crate) struct Webhooks {
+    http: reqwest::Client,
+    directory: Directory,
+    egress: Egress,
+    allow_http: bool,
+    attempt_max: Duration,
+}
+
+impl Webhooks {
+    pub(crate) fn new(config: &Config, directory: Directory) -> Result<Self, reqwest::Error> {
+        let egress = Egress::new(config.networks());
+        let http = reqwest::Client::builder()
+            // A redirect would leave the checked address; a proxy would resolve the name itself.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .dns_resolver(Arc::new(egress.clone()))
+            .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
+            .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
+            .user_agent(concat!("sidetone/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        let attempt_max = Duration::from_millis(config.attempt_timeout_ms);
+        Ok(Self { http, directory, egress, allow_http: config.allow_http, attempt_max })
+    }
+
+    pub(crate) async fn send(&self, attempt: &Attempt, now: Timestamp) -> Outcome {
+        let receiver = &attempt.lane.receiver;
+        let found = match self.directory.application(receiver).await {
+            Ok(found) => found.filter(|found| found.tenant == attempt.lane.tenant.as_str()),
+            Err(_) => return Outcome::Unreachable,
+        };
+        let Some(application) = found else { return Outcome::Refused(DeadReason::NoReceiver) };
+        let Ok(secret) = self.directory.application_secret(receiver).await else {
+            return Outcome::Unreachable;
+        };
+        let outcome = self.post(url_of(&application, attempt), &application, &secret, attempt, now).await;
+        if outcome == Outcome::Delivered || application.fallback_url.is_empty() {
+            return outcome;
+        }
+        // The fallback is tried at once; if it fails too, the first answer counts.
+        let second = self.post(&application.fallback_url, &application, &secret, attempt, now).await;
+        if second == Outcome::Delivered { second } else { outcome }
+    }
+
+    async fn post(
+        &self,
+        url: &str,
+        application: &Application,
+        secret: &Option<Password>,
+        attempt: &Attempt,
+        now: Timestamp,
+    ) -> Outcome {
+        if url.is_empty() {
+            return Outcome::Refused(DeadReason::NoReceiver);
+        }
+        let Ok(url) = url.parse::<Url>() else { return Outcome::Refused(DeadReason::NoReceiver) };
+        if !self.may(&url) {
+            return Outcome::Refused(DeadReason::Forbidden);
+        }
+        let request = self
+            .http
+            .post(url)
+            .header(CONTENT_TYPE, "application/json")
+            .header("idempotency-key", format!("{}-{}", attempt.lane.receiver, attempt.parcel.id))
+            .headers(sign::headers(application, secret.as_ref(), attempt, now))
+            .body(attempt.parcel.body.clone());
+        match tokio::time::timeout(self.attempt_max, request.send()).await {
+            Err(_) => Outcome::Unreachable,
+            Ok(Err(error)) if is_refused(&error) => Outcome::Refused(DeadReason::Forbidden),
+            Ok(Err(_)) => Outcome::Unreachable,
+            Ok(Ok(mut response)) => {
+                let outcome = outcome(&response, now);
+                // The status has decided; a body that trickles must not hold the attempt up.
+                tokio::spawn(tokio::time::timeout(DRAIN_MAX, async move { drain(&mut response).await }));
+                outcome
+            }
+        }
+    }
+
+    /// What can be told without resolving: the scheme, and an address instead of a name.
+    fn may(&self, url: &Url) -> bool {
+        let literal = literal(url);
+        let allowed = literal.is_some_and(|ip| self.egress.is_allowed(ip));
+        let plain = url.scheme() == "https" || self.allow_http || allowed;
+        plain && literal.is_none_or(|ip| self.egress.check(ip).is_ok())
+    }
+}
+
+/// Calls that come in may have an address of their own.
+fn url_of<'a>(application: &'a Application, attempt: &Attempt) -> &'a str {
+    let knocks = || {
+        let body: Result<serde_json::Value, _> = serde_json::from_slice(&attempt.parcel.body);
+        body.is_ok_and(|body| body["type"] == KNOCKING)
+    };
+    if !application.answer_url.is_empty() && knocks() {
+        &application.answer_url
+    } else {
+        &application.event_url
+    }
+}
+
+fn outcome(response: &Response, now: Timestamp) -> Outcome {
+    match response.status() {
+        status if status.is_success() => Outcome::Delivered,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
+            Outcome::Failed { retry_after: retry_after(response.headers(), now) }
+        }
+        status if status.is_server_error() => {
+            Outcome::Failed { retry_after: retry_after(response.headers(), now) }
+        }
+        _ => Outcome::Refused(DeadReason::Refused),
+    }
+}
+
+/// Seconds or a date (RFC 9110, section 10.2.3).
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_millisecond();
+    Some(Timestamp::from_millis(u64::try_from(date).ok()?).since(now))
+}
+
+/// Reads a short answer to its end, so that the connection can be used again; of a long one the connection is closed.
+async fn drain(response: &mut Response) {
+    let mut read = 0;
+    while let Ok(Some(chunk)) = response.chunk().await {
+        read += chunk.len();
+        if read > ANSWER_BYTES_MAX {
+            return;
+        }
+    }
+}
+
+const KNOCKING: &str = "app:knocking";
+const IDLE_PER_HOST_MAX: usize = 16;
+const DRAIN_MAX: Duration = Duration::from_secs(1);
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
