@@ -46,11 +46,6 @@ impl Shard {
     pub(crate) fn leave(&mut self, leg: &LegView, now: Timestamp) {
         let Some(conference) = leg.conference else { return };
         self.fact(&leg.tenant, now, FactKind::ParticipantLeft { conference, leg: leg.leg });
-        let of_a_call = self.fold.conference(conference).is_some_and(|meeting| meeting.call.is_some());
-        if of_a_call {
-            // The rest is arranged when the leg has ended.
-            return;
-        }
         let over = self.fold.conference(conference).is_some_and(|meeting| meeting.participants.is_empty());
         if over {
             self.fact(&leg.tenant, now, FactKind::ConferenceEnded { conference });

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use sidetone_model::command::{LegCommand, LegCommandKind};
-use sidetone_model::ids::BootId;
+use sidetone_model::ids::{BootId, NodeId};
 use sidetone_model::media::MediaDescription;
 use sidetone_model::party::Binding;
 use sidetone_model::signal::LegSignal;
@@ -55,6 +55,8 @@ pub(crate) struct Passing {
     pub(crate) offer: Option<MediaDescription>,
     /// Where the phone's signalling comes from.
     pub(crate) signalling_ip: Option<std::net::IpAddr>,
+    /// The node that is being asked for a port.
+    pub(crate) asked_node: Option<NodeId>,
     /// Nodes to ask next when one is full.
     pub(crate) other_nodes: VecDeque<NodeCandidate>,
     /// Where the leg is to be connected once its media is ready.
@@ -67,6 +69,8 @@ pub(crate) struct Passing {
     pub(crate) behind: VecDeque<LegSignal>,
     /// What media was asked last that the leg hear.
     pub(crate) asked: Connection,
+    /// Nobody knows what it hears: its node tells of mixes and bridges only.
+    pub(crate) hears_unknown: bool,
     /// Media was asked to play the music of those who are held.
     pub(crate) music: bool,
     /// The phone is asked to take the call by itself.

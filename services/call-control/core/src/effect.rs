@@ -42,7 +42,8 @@ pub enum Effect {
         /// The leg.
         leg: LegId,
     },
-    /// Commands that this replica has not acknowledged are to be sent again.
+    /// Commands that this replica has not acknowledged are to be sent again: before the commands of the step, which may
+    /// be among them.
     Resend {
         /// The replica.
         replica: ReplicaId,

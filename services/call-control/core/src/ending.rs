@@ -134,6 +134,10 @@ impl Shard {
         let legs = self.fold.call(call).map_or(&[][..], |call| &call.legs);
         let ends = legs.iter().filter_map(|leg| self.fold.leg(*leg)?.ended.clone()).map(|(_, end)| end);
         let mut ends: Vec<Termination> = ends.collect();
+        // Whoever passed the call on did not end it.
+        if ends.iter().any(|end| end.cause != Cause::Diverted) {
+            ends.retain(|end| end.cause != Cause::Diverted);
+        }
         let first = ends.first().cloned().unwrap_or_else(|| Termination::new(Cause::Internal));
         let trouble = ends.iter().position(|end| {
             !matches!(

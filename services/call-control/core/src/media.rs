@@ -126,6 +126,7 @@ impl Shard {
             Some(next) if elsewhere => {
                 // It may have done it and could not say so.
                 self.ask_node(node.clone(), MediaRequest::ReleaseLeg { leg: leg.leg });
+                self.control(leg.leg).passing.asked_node = Some(next.node.clone());
                 self.ask_node(next.node, request);
             }
             _ => {
@@ -205,6 +206,7 @@ impl Shard {
         };
         let passing = &mut self.control(leg.leg).passing;
         passing.other_nodes = nodes;
+        passing.asked_node = Some(first.node.clone());
         let request = MediaRequest::CreateLeg {
             leg: leg.leg,
             call: leg.call,

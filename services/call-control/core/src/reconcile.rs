@@ -79,7 +79,7 @@ impl Shard {
         for leg in self.legs_on(node) {
             let other_life = leg.node.as_ref().is_some_and(|(_, of)| *of != boot);
             if other_life || !held_ids.contains(&leg.leg) {
-                self.end_lost_media(&leg);
+                self.end_lost_media(&leg, now);
             }
         }
         self.unknown_media.retain(|(of, leg), _| of != node || held_ids.contains(leg));
@@ -109,7 +109,7 @@ impl Shard {
         let in_life = |of: BootId| life.is_none_or(|life| life == of);
         for leg in self.legs_on(node) {
             if leg.node.as_ref().is_some_and(|(_, of)| in_life(*of)) {
-                self.end_lost_media(&leg);
+                self.end_lost_media(&leg, now);
             }
         }
         let recordings: Vec<_> = self
@@ -134,8 +134,9 @@ impl Shard {
         self.fold.legs().filter(|leg| leg.is_live() && is_on(leg, node)).cloned().collect()
     }
 
-    fn end_lost_media(&mut self, leg: &LegView) {
-        self.end(leg, Termination::new(Cause::MediaNodeLost).with_text("the media node is gone"));
+    fn end_lost_media(&mut self, leg: &LegView, now: Timestamp) {
+        let gone = Termination::new(Cause::MediaNodeLost).with_text("the media node is gone");
+        self.end_any(leg, gone, now);
     }
 
     /// The replica does not hold a leg of the log.

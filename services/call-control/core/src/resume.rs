@@ -64,6 +64,7 @@ impl Shard {
         };
         if let Some(control) = self.legs.get_mut(&held.leg).filter(|control| control.passing.resumed) {
             control.passing.asked = there;
+            control.passing.hears_unknown = there == Connection::Nothing;
         }
     }
 

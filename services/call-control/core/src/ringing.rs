@@ -33,6 +33,9 @@ impl Shard {
         let mut nodes = routing.clone();
         if let Some(node) = self.node_of(ring.call) {
             nodes.nodes.retain(|candidate| candidate.node == node);
+        } else if self.fold.call(ring.call).is_some_and(|call| call.open) {
+            // Whoever comes will talk with the others: all go where the first goes.
+            nodes.nodes.truncate(1);
         }
         routing.bindings.iter().map(|binding| self.ring_device(ring, binding, &nodes, now)).collect()
     }
@@ -70,7 +73,9 @@ impl Shard {
 
     /// The media node of a call: all its legs are on it.
     pub(crate) fn node_of(&self, call: CallId) -> Option<NodeId> {
-        self.fold.live_legs(call).find_map(|leg| leg.node.as_ref().map(|(node, _)| node.clone()))
+        let asked = |leg: &LegView| self.legs.get(&leg.leg)?.passing.asked_node.clone();
+        let mut legs = self.fold.live_legs(call);
+        legs.find_map(|leg| leg.node.as_ref().map(|(node, _)| node.clone()).or_else(|| asked(leg)))
     }
 
     /// Who waits, and was not answered, hears that it rings, once.

@@ -53,16 +53,18 @@ impl Shard {
             let ended = FactKind::CallEnded { call: call.call, termination: termination.clone() };
             record.facts.push(fact(*at, ended));
         }
+        // Behind the end: a name of a call that is over does not lead to it.
+        for external in call.externals.iter().cloned() {
+            record
+                .facts
+                .push(fact(call.created_at, FactKind::ExternalRefAdded { call: call.call, external }));
+        }
         record
     }
 
-    /// What is recorded, played and listened to, and the names of the call.
+    /// What is recorded, played and listened to.
     fn media_facts(&self, call: &CallView) -> Vec<Fact> {
         let fact = |at: Timestamp, kind: FactKind| Fact { tenant: call.tenant.clone(), at, kind };
-        let names = call.externals.iter().map(|external| {
-            let external = external.clone();
-            fact(call.created_at, FactKind::ExternalRefAdded { call: call.call, external })
-        });
         let recordings = self.recording_facts(call).into_iter().map(|kind| fact(call.created_at, kind));
         let playbacks = call.playbacks.iter().filter_map(|id| self.fold.playback(*id)).map(|view| {
             let (playback, call, leg, source) = (view.playback, view.call, view.leg, view.source.clone());
@@ -72,7 +74,7 @@ impl Shard {
             let (stream, call, format, node) = (view.stream, view.call, view.format, view.node.clone());
             fact(view.started_at, FactKind::StreamStarted { stream, call, format, node })
         });
-        names.chain(recordings).chain(playbacks).chain(streams).collect()
+        recordings.chain(playbacks).chain(streams).collect()
     }
 
     fn leg_control(&self, leg: &LegView, record: &mut FactRecord) {

@@ -50,7 +50,8 @@ impl Shard {
 
     fn make_hear(&mut self, leg: &LegView, to: Connection) {
         let asked = self.legs.get(&leg.leg).map_or(Connection::Nothing, |control| control.passing.asked);
-        if asked == to {
+        let unknown = std::mem::take(&mut self.control(leg.leg).passing.hears_unknown);
+        if asked == to && !(unknown && leg.served_by == Some(Destination::Echo)) {
             return;
         }
         // A leg that leaves its peer leaves it in silence.

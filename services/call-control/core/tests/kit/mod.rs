@@ -92,6 +92,17 @@ impl Office {
         }
     }
 
+    pub fn with_hold_prompt(prompt: &str) -> Self {
+        let limits = Limits { hold_prompt: Some(prompt.into()), ..Limits::default() };
+        Self { shard: Shard::new(limits, [4; 32]), ..Self::new() }
+    }
+
+    /// Whether so many are mixed with a leg.
+    pub fn legs_in_mix(&self, leg: LegId, count: usize) -> bool {
+        let mix = self.leg(leg).conference.and_then(|mix| self.shard.fold().conference(mix));
+        mix.is_some_and(|mix| mix.participants.len() == count)
+    }
+
     pub fn take(&mut self, step: Step) {
         self.commands.extend(step.record.commands.iter().cloned());
         if step.record != FactRecord::default() {
@@ -123,6 +134,89 @@ impl Office {
 
     pub fn to_room(&self) -> Routing {
         self.to(Destination::Room(RoomId::new("r1").unwrap()), 0)
+    }
+
+    /// Where the devices of a user are registered.
+    pub fn registered(&self, user: &str, devices: &[&str]) -> Routing {
+        let user = UserId::new(user).unwrap();
+        let binding = |device: &&str| Binding {
+            user: user.clone(),
+            device: device.parse().unwrap(),
+            ..self.binding(0)
+        };
+        Routing {
+            bindings: devices.iter().map(binding).collect(),
+            ..self.to(Destination::User(user.clone()), 0)
+        }
+    }
+
+    /// A user's device calls, and media does whatever follows.
+    pub fn dial(&mut self, user: &str, device: &str, routing: Routing) -> LegId {
+        let leg = self.ids.make(self.now);
+        let from = Party {
+            user: Some(UserId::new(user).unwrap()),
+            device: Some(device.parse().unwrap()),
+            number: user.into(),
+            display_name: "".into(),
+        };
+        let LegSignalKind::Offered(offered) = self.offered(Some(media())) else { unreachable!() };
+        let offered = LegSignalKind::Offered(Box::new(Offered { from, ..*offered }));
+        self.routed_signal(leg, offered, Some(routing));
+        self.serve();
+        leg
+    }
+
+    /// The phone that was called rings.
+    pub fn rings(&mut self, leg: LegId) {
+        self.signal(leg, LegSignalKind::Progress { media: None });
+    }
+
+    /// The phone that was called answers, and media does whatever follows.
+    pub fn answers(&mut self, leg: LegId) -> Vec<MediaRequest> {
+        self.signal(leg, LegSignalKind::Answered { media: Some(media()) });
+        self.serve()
+    }
+
+    /// The live legs of a user.
+    pub fn legs_of(&self, user: &str) -> Vec<LegId> {
+        let user = UserId::new(user).unwrap();
+        self.shard.fold().live_legs_of(&self.tenant, &user).map(|leg| leg.leg).collect()
+    }
+
+    /// `from` dials `to`'s phone, which answers.
+    pub fn connect(&mut self, from: &str, to: &str) -> (LegId, LegId) {
+        let before = self.legs_of(to);
+        let caller = self.dial(from, "desk", self.registered(to, &["desk"]));
+        let callee = *self.legs_of(to).iter().find(|leg| !before.contains(leg)).unwrap();
+        self.rings(callee);
+        self.answers(callee);
+        assert_eq!(self.leg(caller).peer, Some(callee));
+        (caller, callee)
+    }
+
+    /// A command that needs no routing, under a key of its own.
+    pub fn does(&mut self, kind: CallCommandKind) -> Result<CommandSubject, CommandError> {
+        self.does_to(kind, Routing::default(), Routing::default())
+    }
+
+    pub fn does_to(
+        &mut self,
+        kind: CallCommandKind,
+        from: Routing,
+        to: Routing,
+    ) -> Result<CommandSubject, CommandError> {
+        let key = format!("key {}", self.log.len());
+        self.ask(&key, kind, from, to)
+    }
+
+    /// What media was asked for lately that concerns what legs hear.
+    pub fn heard(&mut self) -> Vec<(LegId, Connection)> {
+        connects(&self.serve())
+    }
+
+    /// What is said to have happened, from a place in the log on.
+    pub fn happened_since(&self, place: usize) -> Vec<&FactKind> {
+        self.log[place..].iter().flat_map(|record| &record.facts).map(|fact| &fact.kind).collect()
     }
 
     fn binding(&self, n: u8) -> Binding {

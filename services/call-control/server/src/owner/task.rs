@@ -234,6 +234,11 @@ impl Owner {
     /// Puts a step with those that are to be appended.
     fn keep(&mut self, index: usize, step: Step) {
         let Step { record, effects } = step;
+        let (resend, effects): (Vec<_>, Vec<_>) =
+            effects.into_iter().partition(|effect| matches!(effect, Effect::Resend { .. }));
+        if !resend.is_empty() {
+            self.then.push(Then::Effects(index, resend));
+        }
         if !record.commands.is_empty() {
             self.then.push(Then::Commands(record.commands.clone()));
         }

@@ -98,6 +98,10 @@ impl Fold {
             FactKind::ExternalRefAdded { call, external } => {
                 if let Some(view) = self.calls.get_mut(call) {
                     view.externals.push(external.clone());
+                    if view.ended.is_some() {
+                        // Only in snapshots: the key may be another call's by now.
+                        return;
+                    }
                     self.externals.insert((fact.tenant.clone(), external.clone()), *call);
                 }
             }

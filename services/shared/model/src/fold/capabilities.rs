@@ -207,7 +207,8 @@ impl Place<'_> {
     fn of_answered(&self, all: &mut Capabilities) {
         use Capability::*;
         if self.leg.held.is_some() {
-            all.add(&[Retrieve, Enquire]);
+            all.add(&[Retrieve]);
+            self.of_device(all);
             return;
         }
         if self.parties.is_empty() || self.leg.served_by.is_some() || self.is_in_room() {
@@ -229,7 +230,11 @@ impl Place<'_> {
             // What it was asked to join is still being made.
             return;
         }
-        all.add(&[Hold, Enquire, SwitchDevice, AddDevice, AddParticipant, Intruded, BlindTransfer]);
+        all.add(&[Hold, AddParticipant, Intruded, BlindTransfer]);
+        self.of_device(all);
+        if self.leg.party.user.is_some() {
+            all.add(&[SwitchDevice, AddDevice]);
+        }
         all.add(&[SetAudio, SendDigits, Play, StartStream]);
         if self.holds_another {
             all.add(&[Alternate, Merge, Transfer]);
@@ -239,6 +244,13 @@ impl Place<'_> {
             if self.parties.iter().any(|other| other.is_answered() && !other.put_aside) {
                 all.add(&[HoldParticipant]);
             }
+        }
+    }
+
+    /// Only a device that is known can be called for a second call.
+    fn of_device(&self, all: &mut Capabilities) {
+        if self.leg.party.user.is_some() && self.leg.party.device.is_some() {
+            all.add(&[Capability::Enquire]);
         }
     }
 
