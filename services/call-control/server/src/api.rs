@@ -230,6 +230,13 @@ impl CallControlApi for CallControl {
         self.command("stop_recording", CallCommand { tenant, key, kind }, &request, Default::default()).await
     }
 
+    async fn execute(
+        &self,
+        request: Request<pb::ExecuteRequest>,
+    ) -> Result<Response<pb::CommandResponse>, Status> {
+        self.execute_request(request).await
+    }
+
     async fn list_calls(
         &self,
         request: Request<pb::ListCallsRequest>,
@@ -333,7 +340,7 @@ impl CallControlApi for CallControl {
     }
 }
 
-fn to_response(subject: CommandSubject) -> pb::CommandResponse {
+pub(crate) fn to_response(subject: CommandSubject) -> pb::CommandResponse {
     use pb::command_response::Subject;
     let subject = match subject {
         CommandSubject::Call(call) => Subject::CallId(call.to_string()),
@@ -391,6 +398,12 @@ fn leg_to_proto(leg: &LegView) -> pb::Leg {
         termination: leg.ended.as_ref().map(|(_, termination)| termination.into()),
         conference_id: leg.conference.map(|id| id.to_string()).unwrap_or_default(),
         sip_call_id: leg.sip_call_id.to_string(),
+        cause: wire::number(leg.cause),
+        holds: leg.held.is_some(),
+        put_aside: leg.put_aside,
+        muted: leg.muted,
+        deafened: leg.deafened,
+        peer_leg_id: leg.peer.map(|peer| peer.to_string()).unwrap_or_default(),
     }
 }
 

@@ -14,6 +14,7 @@ mod api;
 mod cdr;
 mod clock;
 mod config;
+mod execute;
 mod facts;
 mod follow;
 mod handle;

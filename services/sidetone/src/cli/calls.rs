@@ -2,13 +2,14 @@
 
 use clap::Subcommand;
 use sidetone_proto::callcontrol::v1::{
-    AnswerLegRequest, Call, GetCallRequest, HangUpRequest, LegState, ListCallsRequest, StartRecordingRequest,
-    StopRecordingRequest, hang_up_request::Subject,
+    AnswerLegRequest, Call, ExecuteRequest, GetCallRequest, HangUpRequest, LegState, ListCallsRequest,
+    StartRecordingRequest, StopRecordingRequest, hang_up_request::Subject,
 };
 
 use super::ClientArgs;
 use super::call::done;
 use super::client::{explain, idempotency_key};
+use super::operations::Operation;
 use super::output::{one, rows, time};
 
 /// Live calls.
@@ -19,6 +20,9 @@ EXAMPLES
   sidetone calls show 019a...               one, with its legs
   sidetone calls hang-up 019a...            end it
   sidetone calls record 019a... --stereo    record it, caller left, the others right
+  sidetone calls hold 019a...               a leg (of `show`) holds whoever it talks with
+  sidetone calls transfer 019a... 1003      a leg passes its call on
+  sidetone calls add 019a... 1003           a leg asks 1003 into its conversation
   sidetone calls --output json | jq '.[].call_id'")]
 pub(crate) struct CallsArgs {
     #[command(subcommand)]
@@ -70,6 +74,8 @@ enum Action {
         /// The recording.
         recording: String,
     },
+    #[command(flatten)]
+    Operate(Operation),
 }
 
 pub(crate) async fn run(args: CallsArgs) -> anyhow::Result<()> {
@@ -98,6 +104,10 @@ pub(crate) async fn run(args: CallsArgs) -> anyhow::Result<()> {
         Action::StopRecording { recording } => {
             let request = StopRecordingRequest { tenant, idempotency_key, recording_id: recording };
             calls.stop_recording(request).await
+        }
+        Action::Operate(operation) => {
+            let command = Some(operation.command());
+            calls.execute(ExecuteRequest { tenant, idempotency_key, command }).await
         }
     };
     one(client.output, &response.map_err(|s| explain(&s))?.into_inner(), done)
@@ -133,6 +143,10 @@ fn describe(call: &Call) -> String {
         let state = leg.state().as_str_name().trim_start_matches("LEG_STATE_").to_lowercase();
         let _ =
             write!(text, "\n  leg {} {direction} {number:<16} {state:<10} media {}", leg.leg_id, leg.node_id);
+        for (is, word) in [(leg.holds, "holds"), (leg.put_aside, "aside"), (leg.muted, "muted")] {
+            text += if is { " " } else { "" };
+            text += if is { word } else { "" };
+        }
     }
     for recording in &call.recordings {
         let state = recording.state().as_str_name().trim_start_matches("RECORDING_STATE_").to_lowercase();

@@ -10,6 +10,7 @@ mod conferences;
 mod directory;
 mod events;
 mod nodes;
+mod operations;
 mod outbox;
 mod output;
 

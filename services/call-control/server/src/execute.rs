@@ -1,0 +1,244 @@
+//! Any operation, over the network: the request becomes a command, which goes the way of the HTTP door's.
+
+use sidetone_model::call::{DeviceOf, Elsewhere};
+use sidetone_model::command::{
+    Audience, CallCommand, CallCommandKind, CallName, PlaceOptions, RecordingOptions,
+};
+use sidetone_model::ids::TenantId;
+use sidetone_model::party::Destination;
+use sidetone_model::wire::{WireError, enumeration, id, message, optional_id};
+use sidetone_proto::callcontrol::v1 as pb;
+use sidetone_proto::callcontrol::v1::execute_request::Command;
+use sidetone_runtime::link::CommandPort as _;
+use sidetone_runtime::{Caller, status};
+use tonic::{Request, Response, Status};
+
+use crate::CallControl;
+use crate::api::to_response;
+
+impl CallControl {
+    pub(crate) async fn execute_request(
+        &self,
+        request: Request<pb::ExecuteRequest>,
+    ) -> Result<Response<pb::CommandResponse>, Status> {
+        let caller = Caller::of(&request);
+        let request = request.into_inner();
+        let tenant: TenantId = id("tenant", &request.tenant).map_err(|error| status(&error))?;
+        caller.may(&tenant)?;
+        if !(1..=128).contains(&request.idempotency_key.len()) {
+            let field = "idempotency_key";
+            return Err(status(&WireError::Invalid { field, reason: "expected 1 to 128 characters" }));
+        }
+        let kind = request.command.ok_or(WireError::UnknownKind { field: "ExecuteRequest.command" });
+        let kind = kind.and_then(command).map_err(|error| status(&error))?;
+        let command = CallCommand { tenant, key: request.idempotency_key.into(), kind };
+        let subject = self.execute(command).await.map_err(|refused| status(&refused))?;
+        Ok(Response::new(to_response(subject)))
+    }
+}
+
+fn command(command: Command) -> Result<CallCommandKind, WireError> {
+    Ok(match command {
+        Command::AnswerRinging(it) => CallCommandKind::AnswerRinging { leg: id("leg_id", &it.leg_id)? },
+        Command::Reject(it) => CallCommandKind::Reject { leg: id("leg_id", &it.leg_id)? },
+        Command::Overflow(it) => CallCommandKind::Overflow { leg: id("leg_id", &it.leg_id)? },
+        Command::Hold(it) => CallCommandKind::Hold { leg: id("leg_id", &it.leg_id)? },
+        Command::Retrieve(it) => CallCommandKind::Retrieve { leg: id("leg_id", &it.leg_id)? },
+        Command::RetrieveParticipant(it) => {
+            CallCommandKind::RetrieveParticipant { leg: id("leg_id", &it.leg_id)? }
+        }
+        Command::DropMe(it) => CallCommandKind::DropMe { leg: id("leg_id", &it.leg_id)? },
+        Command::Alternate(_)
+        | Command::Reconnect(_)
+        | Command::Merge(_)
+        | Command::TransferAttended(_)
+        | Command::Enquire(_)
+        | Command::TransferBlind(_) => between_two(command)?,
+        Command::AddParticipant(_)
+        | Command::DropParticipant(_)
+        | Command::HoldParticipant(_)
+        | Command::SwitchDevice(_)
+        | Command::AddDevice(_)
+        | Command::PickUp(_)
+        | Command::Intrude(_)
+        | Command::AddExternalRef(_) => among_several(command)?,
+        Command::Redirect(it) => redirect(it)?,
+        Command::Join(it) => join(it)?,
+        Command::Place(it) => place(it)?,
+        Command::SetAudio(_)
+        | Command::SendDigits(_)
+        | Command::Record(_)
+        | Command::PauseRecording(_)
+        | Command::ResumeRecording(_)
+        | Command::Play(_)
+        | Command::StopPlay(_)
+        | Command::StartStream(_)
+        | Command::StopStream(_) => with_media(command)?,
+    })
+}
+
+const UNKNOWN: WireError = WireError::UnknownKind { field: "ExecuteRequest.command" };
+
+fn between_two(command: Command) -> Result<CallCommandKind, WireError> {
+    let legs = |it: &pb::TwoLegs| {
+        Ok::<_, WireError>((id("active_leg_id", &it.active_leg_id)?, id("held_leg_id", &it.held_leg_id)?))
+    };
+    Ok(match command {
+        Command::Alternate(it) => {
+            let (active, held) = legs(&it)?;
+            CallCommandKind::Alternate { active, held }
+        }
+        Command::Reconnect(it) => {
+            let (active, held) = legs(&it)?;
+            CallCommandKind::Reconnect { active, held }
+        }
+        Command::Merge(it) => {
+            let (active, held) = legs(&it)?;
+            CallCommandKind::Merge { active, held }
+        }
+        Command::TransferAttended(it) => {
+            let (active, held) = legs(&it)?;
+            CallCommandKind::TransferAttended { active, held }
+        }
+        Command::Enquire(it) => {
+            let (leg, to_number, anonymous) = (id("leg_id", &it.leg_id)?, it.to.into(), it.anonymous);
+            CallCommandKind::Enquire { leg, to_number, anonymous }
+        }
+        Command::TransferBlind(it) => {
+            let (leg, to_number, anonymous) = (id("leg_id", &it.leg_id)?, it.to.into(), it.anonymous);
+            CallCommandKind::TransferBlind { leg, to_number, anonymous }
+        }
+        _ => return Err(UNKNOWN),
+    })
+}
+
+fn among_several(command: Command) -> Result<CallCommandKind, WireError> {
+    Ok(match command {
+        Command::AddParticipant(it) => {
+            CallCommandKind::AddParticipant { leg: id("leg_id", &it.leg_id)?, to_number: it.to.into() }
+        }
+        Command::DropParticipant(it) => {
+            let (leg, by) = (id("leg_id", &it.leg_id)?, optional_id("by_leg_id", &it.by_leg_id)?);
+            CallCommandKind::DropParticipant { leg, by }
+        }
+        Command::HoldParticipant(it) => {
+            let (leg, by) = (id("leg_id", &it.leg_id)?, optional_id("by_leg_id", &it.by_leg_id)?);
+            CallCommandKind::HoldParticipant { leg, by }
+        }
+        Command::SwitchDevice(it) => {
+            let (leg, device) = (id("leg_id", &it.leg_id)?, id("device", &it.device)?);
+            CallCommandKind::SwitchDevice { leg, device }
+        }
+        Command::AddDevice(it) => {
+            let (leg, device) = (id("leg_id", &it.leg_id)?, id("device", &it.device)?);
+            CallCommandKind::AddDevice { leg, device }
+        }
+        Command::PickUp(it) => {
+            CallCommandKind::PickUp { leg: id("leg_id", &it.leg_id)?, by: device(&it.user, &it.device)? }
+        }
+        Command::Intrude(it) => {
+            CallCommandKind::Intrude { call: id("call_id", &it.call_id)?, by: device(&it.user, &it.device)? }
+        }
+        Command::AddExternalRef(it) => CallCommandKind::AddExternalRef {
+            call: id("call_id", &it.call_id)?,
+            external: message("external", it.external)?,
+        },
+        _ => return Err(UNKNOWN),
+    })
+}
+
+fn device(user: &str, device: &str) -> Result<DeviceOf, WireError> {
+    Ok(DeviceOf { user: id("user", user)?, device: optional_id("device", device)? })
+}
+
+fn redirect(it: pb::Redirect) -> Result<CallCommandKind, WireError> {
+    use pb::redirect::To;
+    let to = match it.to {
+        Some(To::Number(number)) => Elsewhere::Number(number.into()),
+        Some(To::Voicemail(true)) => Elsewhere::Voicemail,
+        Some(To::Assistant(true)) => Elsewhere::Assistant,
+        Some(To::Voicemail(false) | To::Assistant(false)) | None => {
+            return Err(WireError::Missing { field: "Redirect.to" });
+        }
+    };
+    Ok(CallCommandKind::Redirect { leg: id("leg_id", &it.leg_id)?, to })
+}
+
+fn join(it: pb::Join) -> Result<CallCommandKind, WireError> {
+    use pb::join::Call;
+    let call = match it.call {
+        Some(Call::CallId(call)) => CallName::Id(id("call_id", &call)?),
+        Some(Call::External(external)) => CallName::External(external.try_into()?),
+        None => return Err(WireError::Missing { field: "Join.call" }),
+    };
+    // Where the numbers lead is looked up with the command.
+    let to = Destination::Wait;
+    Ok(CallCommandKind::Join { call, to, to_number: it.to.into(), from_number: it.from.into() })
+}
+
+fn place(it: pb::Place) -> Result<CallCommandKind, WireError> {
+    let options = PlaceOptions {
+        device: optional_id("device", &it.device)?,
+        anonymous: it.anonymous,
+        auto_answer: it.auto_answer,
+        external: it.external.map(TryInto::try_into).transpose()?,
+    };
+    let (from, to) = (Destination::Wait, Destination::Wait);
+    let (from_number, to_number) = (it.from.into(), it.to.into());
+    Ok(CallCommandKind::Place { from, from_number, to, to_number, options })
+}
+
+fn with_media(command: Command) -> Result<CallCommandKind, WireError> {
+    Ok(match command {
+        Command::SetAudio(it) => CallCommandKind::SetAudio {
+            leg: id("leg_id", &it.leg_id)?,
+            muted: it.muted,
+            deafened: it.deafened,
+        },
+        Command::SendDigits(it) => {
+            CallCommandKind::SendDigits { leg: id("leg_id", &it.leg_id)?, digits: it.digits.into() }
+        }
+        Command::Record(it) => record(it)?,
+        Command::PauseRecording(it) => {
+            CallCommandKind::PauseRecording { recording: id("recording_id", &it.recording_id)? }
+        }
+        Command::ResumeRecording(it) => {
+            CallCommandKind::ResumeRecording { recording: id("recording_id", &it.recording_id)? }
+        }
+        Command::Play(it) => {
+            use pb::play::Audience as To;
+            let to = match it.audience {
+                Some(To::CallId(call)) => Audience::Call(id("call_id", &call)?),
+                Some(To::LegId(leg)) => Audience::Leg(id("leg_id", &leg)?),
+                None => return Err(WireError::Missing { field: "Play.audience" }),
+            };
+            let sources = it.sources.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+            CallCommandKind::Play { to, sources, repeat: it.repeat }
+        }
+        Command::StopPlay(it) => {
+            use pb::stop_play::Audience as To;
+            let to = match it.audience {
+                Some(To::CallId(call)) => Audience::Call(id("call_id", &call)?),
+                Some(To::LegId(leg)) => Audience::Leg(id("leg_id", &leg)?),
+                None => return Err(WireError::Missing { field: "StopPlay.audience" }),
+            };
+            CallCommandKind::StopPlay { to, playback: optional_id("playback_id", &it.playback_id)? }
+        }
+        Command::StartStream(it) => CallCommandKind::StartStream {
+            call: id("call_id", &it.call_id)?,
+            format: enumeration("StartStream.format", it.format)?,
+        },
+        Command::StopStream(it) => CallCommandKind::StopStream { stream: id("stream_id", &it.stream_id)? },
+        _ => return Err(UNKNOWN),
+    })
+}
+
+fn record(it: pb::Record) -> Result<CallCommandKind, WireError> {
+    let options = RecordingOptions {
+        format: enumeration("Record.format", it.format)?,
+        layout: enumeration("Record.layout", it.layout)?,
+        legs: it.leg_ids.iter().map(|leg| id("leg_ids", leg)).collect::<Result<_, _>>()?,
+        name: it.name.into(),
+    };
+    Ok(CallCommandKind::StartRecording { call: id("call_id", &it.call_id)?, options })
+}
