@@ -1,14 +1,27 @@
-//! Recording containers as bytes out: WAV that plays after a crash.
+//! Recordings as bytes out: a timeline, voices put together on it, and containers that play after a crash.
 //!
 //! # Contract
 //! [`WavWriter`] takes samples by their place on the recording's timeline (0 is the first sample, 8,000 a second) and gives out
 //! bytes to append and, now and then, a [`Patch`] to write over the start of the file. A file whose writer died at any moment
 //! plays up to the last patch; [`repaired_header`] makes all that lies behind it count, too.
 //!
+//! [`Timeline`] says where sound belongs when a recording is paused or masked, [`Mixdown`] adds voices up, [`Encoder`] makes
+//! WAV or (feature `mp3-encode`) MP3 of them, and [`Segments`] cuts a file into pieces that play alone.
+//!
 //! # What it does not do
-//! It opens no file, knows no clock, mixes nothing and encodes nothing: samples come in the format of the file.
+//! It opens no file and knows no clock.
 #![forbid(unsafe_code)]
 
+mod container;
+mod mixdown;
+#[cfg(feature = "mp3-encode")]
+mod mp3;
+mod segment;
+mod timeline;
 mod wav;
 
+pub use container::{Container, EncodeError, Encoder, RATE_HZ, Repair};
+pub use mixdown::Mixdown;
+pub use segment::{Segment, Segments};
+pub use timeline::Timeline;
 pub use wav::{HEADER_LEN, Patch, SampleFormat, WavError, WavFormat, WavWriter, repaired_header};

@@ -141,6 +141,11 @@ impl WavWriter {
         (Self { format, position: 0, patched: 0, overlapped: 0, filled: 0 }, header)
     }
 
+    /// The header of a file that holds so many bytes of audio and will not grow.
+    pub fn header_for(format: WavFormat, data_bytes: u64) -> Vec<u8> {
+        format.header(data_bytes.min(MAX_DATA) as u32).to_vec()
+    }
+
     /// Appends to `out` what belongs in the file when `samples` (bytes in the file's format, channels interleaved) start at
     /// sample frame `at`: silence for a gap before them, and only what is new where they overlap what was written.
     pub fn write(&mut self, at: u64, samples: &[u8], out: &mut Vec<u8>) -> Result<(), WavError> {

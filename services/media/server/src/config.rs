@@ -21,6 +21,10 @@ pub struct Config {
     pub legs_max: usize,
     /// The most recordings at a time, 1 to 10000. Default: 500.
     pub recordings_max: usize,
+    /// The most live streams at a time, 1 to 10000. Default: 200.
+    pub streams_max: usize,
+    /// The most who listen to streams at a time, 1 to 100000. Default: 1000.
+    pub listeners_max: usize,
     /// The networks on which RTP is spoken; the first is the default one. Default: `default` on 127.0.0.1.
     pub realms: Vec<Realm>,
     /// How long a freed port rests before it is given out again, in seconds. Default: 10.
@@ -60,6 +64,8 @@ impl Default for Config {
             pin_workers: true,
             legs_max: 4000,
             recordings_max: 500,
+            streams_max: 200,
+            listeners_max: 1000,
             realms: vec![Realm::default()],
             port_rest_s: 10,
             idle_timeout_s: 60,
@@ -105,6 +111,12 @@ impl Config {
         }
         if !(1..=10_000).contains(&self.recordings_max) {
             bad("recordings_max", "expected 1 to 10000");
+        }
+        if !(1..=10_000).contains(&self.streams_max) {
+            bad("streams_max", "expected 1 to 10000");
+        }
+        if !(1..=100_000).contains(&self.listeners_max) {
+            bad("listeners_max", "expected 1 to 100000");
         }
         if !(1..=86_400).contains(&self.idle_timeout_s) {
             bad("idle_timeout_s", "expected 1 to 86400");

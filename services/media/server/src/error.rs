@@ -37,6 +37,9 @@ pub enum MediaError {
     /// A worker does not take commands fast enough.
     #[error("the node is overloaded")]
     Overloaded,
+    /// Whoever listens does not take the bytes as fast as they come.
+    #[error("too slow for a live stream")]
+    TooSlow,
     /// No new legs: the node is being emptied.
     #[error("the node is draining")]
     Draining,
@@ -60,7 +63,7 @@ impl Classify for MediaError {
             Self::NotFound(_) => Class::NotFound,
             Self::Reused(_) => Class::Conflict,
             Self::NoCommonCodec | Self::NotSecured | Self::NoOpenOffer => Class::FailedPrecondition,
-            Self::NoPort | Self::TooMany(_) | Self::Overloaded => Class::Exhausted,
+            Self::NoPort | Self::TooMany(_) | Self::Overloaded | Self::TooSlow => Class::Exhausted,
             Self::Draining | Self::Stopping => Class::Unavailable,
             Self::Io { .. } => Class::Internal,
         }
@@ -77,6 +80,7 @@ impl Classify for MediaError {
             Self::NoPort => "no_port",
             Self::TooMany(_) => "too_many",
             Self::Overloaded => "overloaded",
+            Self::TooSlow => "too_slow",
             Self::Draining => "draining",
             Self::Stopping => "stopping",
             Self::Io { .. } => "io",

@@ -81,9 +81,14 @@ impl MediaNode {
             links.push(threads.start_worker(&config, number, cpu, epoch)?);
         }
         let frames = std::mem::take(&mut threads.frames);
-        let (recorder, mut failed, join) =
-            recorder::start(config.recordings_dir.clone(), &config.node_id, epoch, frames)
-                .map_err(|source| StartError::System { what: "starting the recorder", source })?;
+        let (recorder, mut failed, join) = recorder::start(
+            config.recordings_dir.clone(),
+            &config.node_id,
+            epoch,
+            frames,
+            Arc::clone(&telemetry),
+        )
+        .map_err(|source| StartError::System { what: "starting the recorder", source })?;
         threads.joins.push(join);
         let counters = links.iter().map(|link| Arc::clone(&link.counters)).collect();
         let parts = Parts {

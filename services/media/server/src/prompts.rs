@@ -112,6 +112,7 @@ pub(crate) fn load(folder: &Path, name: &str) -> Result<Prompt, MediaError> {
         Ok(file) => read_wav(std::io::BufReader::new(file)),
         Err(_) if name == "welcome" => read_wav(WELCOME),
         Err(_) if name == "tone" => Ok(tone()),
+        Err(_) if name == "beep" => Ok(beep()),
         Err(_) => Err(MediaError::NotFound("prompt")),
     }
 }
@@ -120,6 +121,13 @@ pub(crate) fn load(folder: &Path, name: &str) -> Result<Prompt, MediaError> {
 fn tone() -> Prompt {
     let mut samples = vec![0; 8000];
     ToneGenerator::new(8000, &[Tone { freq_hz: 440.0, level_dbm0: -12.0 }]).fill(&mut samples);
+    Prompt::new(&samples)
+}
+
+/// What tells that a recording begins: 200 ms of 1400 Hz.
+fn beep() -> Prompt {
+    let mut samples = vec![0; 1600];
+    ToneGenerator::new(8000, &[Tone { freq_hz: 1400.0, level_dbm0: -16.0 }]).fill(&mut samples);
     Prompt::new(&samples)
 }
 

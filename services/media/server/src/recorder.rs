@@ -1,14 +1,18 @@
-//! Recordings on disk: one thread that takes frames off the workers' rings and writes WAV files.
+//! Recordings on disk and live streams: one thread that takes frames off the workers' rings.
 //!
-//! What the legs say is placed by sample position into a short window, where voices of one channel add up, and written
-//! half a second behind the clock. The header is put right with each write: a file of a process that was killed plays up
-//! to a second before that. A small sheet beside the recordings (`.spool/<node>/<recording>.json`) is kept until the end
-//! of the recording is acknowledged; sheets that a dead process left open are adopted at the start.
+//! Each leg that anybody wants to hear has one feed; the thread knows to which recordings and streams a feed goes. What the
+//! legs say is placed by sample position into a short window, where voices of one channel add up. A recording is written half a
+//! second behind the clock and its header put right with each write: a file of a process that was killed plays up to a second
+//! before that. A small sheet beside the recordings (`.spool/<node>/<recording>.json`) is kept until the end of the recording is
+//! acknowledged; sheets that a dead process left open are adopted at the start. A stream is made a tenth of a second behind
+//! the clock and given to whoever listens.
 
-mod file;
+pub(crate) mod live;
+mod read;
+mod recording;
 mod spool;
 mod thread;
-mod wav;
+mod track;
 
 use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -18,11 +22,16 @@ use std::time::Instant;
 use rtrb::Consumer;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_proto::media::v1 as pb;
+use sidetone_record_core::Container;
+use sidetone_telemetry::Telemetry;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::MediaError;
 use crate::worker::rings::RecordingFrame;
+use live::Listener;
 use spool::Spool;
+
+pub(crate) use recording::TRACKS_MAX;
 
 /// A recording to be begun.
 #[derive(Debug, Clone)]
@@ -31,7 +40,8 @@ pub(crate) struct NewRecording {
     pub(crate) number: u32,
     pub(crate) id: String,
     pub(crate) tenant: String,
-    /// 1, or 2 for a channel each side.
+    pub(crate) container: Container,
+    /// Of each file: 1, or 2 for a channel each side.
     pub(crate) channels: u16,
     /// On the node's clock.
     pub(crate) began_ms: u64,
@@ -43,6 +53,9 @@ pub(crate) struct Finished {
     pub(crate) id: String,
     /// Relative to the folder of recordings.
     pub(crate) file: String,
+    /// The other files, where each leg has one.
+    #[serde(default)]
+    pub(crate) tracks: Vec<String>,
     pub(crate) duration_ms: u64,
     pub(crate) size_bytes: u64,
     /// Why it is not whole.
@@ -60,9 +73,54 @@ pub(crate) struct RecorderHandle {
 /// What the thread is asked to do.
 #[derive(Debug)]
 enum Order {
-    Begin { new: NewRecording, done: oneshot::Sender<Result<(), MediaError>> },
-    End { number: u32, failure: Option<&'static str>, done: oneshot::Sender<Result<Finished, MediaError>> },
+    Begin {
+        new: NewRecording,
+        done: oneshot::Sender<Result<(), MediaError>>,
+    },
+    End {
+        number: u32,
+        failure: Option<&'static str>,
+        done: oneshot::Sender<Result<Finished, MediaError>>,
+    },
+    Route {
+        feed: u32,
+        place: Place,
+        done: oneshot::Sender<Result<(), MediaError>>,
+    },
+    /// Of one recording or stream, or of all.
+    Unroute {
+        feed: u32,
+        output: Option<u32>,
+    },
+    Hold {
+        number: u32,
+        mask: bool,
+    },
+    Resume {
+        number: u32,
+    },
+    BeginStream {
+        number: u32,
+        container: Container,
+        done: oneshot::Sender<Result<(), MediaError>>,
+    },
+    EndStream {
+        number: u32,
+    },
+    Listen {
+        number: u32,
+        listener: Listener,
+    },
     Stop,
+}
+
+/// Where in a recording or stream a leg is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The recording or stream, by its number in this process.
+    pub(crate) output: u32,
+    pub(crate) track: usize,
+    pub(crate) channel: usize,
 }
 
 /// A recording that could not go on.
@@ -81,12 +139,14 @@ pub(crate) fn start(
     node_id: &str,
     epoch: Instant,
     frames: Vec<Consumer<RecordingFrame>>,
+    telemetry: Arc<Telemetry>,
 ) -> std::io::Result<(RecorderHandle, mpsc::Receiver<Failed>, std::thread::JoinHandle<()>)> {
     let spool = Spool::new(folder, node_id);
     let finished = Arc::new(Mutex::new(spool.adopt()));
     let (orders, waiting) = sync_channel(ORDERS_MAX);
     let (failures, failed) = mpsc::channel(ORDERS_MAX);
-    let recorder = thread::Recorder::new(spool.clone(), epoch, frames, Arc::clone(&finished), failures);
+    let shared = thread::Shared { finished: Arc::clone(&finished), failures, telemetry };
+    let recorder = thread::Recorder::new(spool.clone(), epoch, frames, shared);
     let join =
         std::thread::Builder::new().name("media-recorder".into()).spawn(move || recorder.run(&waiting))?;
     Ok((RecorderHandle { orders, finished, spool }, failed, join))
@@ -109,6 +169,46 @@ impl RecorderHandle {
         let (done, ended) = oneshot::channel();
         self.order(Order::End { number, failure, done })?;
         ended.await.map_err(|_| MediaError::Stopping)?
+    }
+
+    /// Lets what a leg says be heard in a recording or stream.
+    pub(crate) async fn route(&self, feed: u32, place: Place) -> Result<(), MediaError> {
+        let (done, routed) = oneshot::channel();
+        self.order(Order::Route { feed, place, done })?;
+        routed.await.map_err(|_| MediaError::Stopping)?
+    }
+
+    /// No longer lets what a leg says be heard in one output, or anywhere.
+    pub(crate) fn unroute(&self, feed: u32, output: Option<u32>) {
+        // Refused, it costs a few bytes until the output ends: no frame of the feed comes any more.
+        let _ = self.order(Order::Unroute { feed, output });
+    }
+
+    /// Takes nothing in for a while.
+    pub(crate) fn hold(&self, number: u32, mask: bool) -> Result<(), MediaError> {
+        self.order(Order::Hold { number, mask })
+    }
+
+    /// Takes in again what is said.
+    pub(crate) fn resume(&self, number: u32) -> Result<(), MediaError> {
+        self.order(Order::Resume { number })
+    }
+
+    /// Begins a live stream.
+    pub(crate) async fn begin_stream(&self, number: u32, container: Container) -> Result<(), MediaError> {
+        let (done, begun) = oneshot::channel();
+        self.order(Order::BeginStream { number, container, done })?;
+        begun.await.map_err(|_| MediaError::Stopping)?
+    }
+
+    /// Ends a live stream, and with it those who listen.
+    pub(crate) fn end_stream(&self, number: u32) -> Result<(), MediaError> {
+        self.order(Order::EndStream { number })
+    }
+
+    /// One more who listens.
+    pub(crate) fn listen(&self, number: u32, listener: Listener) -> Result<(), MediaError> {
+        self.order(Order::Listen { number, listener })
     }
 
     /// An ended recording that was not acknowledged.
@@ -162,6 +262,7 @@ impl From<&Finished> for pb::FinishedRecording {
             duration_ms: finished.duration_ms,
             size_bytes: finished.size_bytes,
             failure,
+            tracks: finished.tracks.clone(),
         }
     }
 }

@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 use crate::engine::Engine;
 use crate::engine::connect::Target;
 use crate::engine::legs::{NewLeg, mode};
-use crate::engine::play::Audience;
+use crate::engine::play::{Audience, Stopped};
 use crate::engine::view::stats;
 use crate::error::MediaError;
 
@@ -159,8 +159,14 @@ impl Media for MediaServer {
         request: Request<pb::StopPlayRequest>,
     ) -> Result<Response<pb::StopPlayResponse>, Status> {
         Caller::of(&request).must_be_operator()?;
-        let id = request.into_inner().playback_id;
-        self.run(|engine| async move { engine.stop_play(&id).await }).await?;
+        let request = request.into_inner();
+        let chosen = match (&*request.playback_id, &*request.leg_id, &*request.mix_id) {
+            (id, "", "") => Stopped::Playback(plain_id("playback_id", id)?),
+            ("", leg, "") => Stopped::All(Audience::Leg(leg_id("leg_id", leg)?)),
+            ("", "", mix) => Stopped::All(Audience::Mix(plain_id("mix_id", mix)?)),
+            _ => return Err(invalid("playback_id", "expected one of playback_id, leg_id, mix_id")),
+        };
+        self.run(|engine| async move { engine.stop_play(&chosen).await }).await?;
         Ok(Response::new(pb::StopPlayResponse {}))
     }
 
@@ -188,6 +194,85 @@ impl Media for MediaServer {
         let id = request.into_inner().recording_id;
         let finished = self.run(|engine| async move { engine.stop_recording(&id).await }).await?;
         Ok(Response::new(pb::StopRecordingResponse { recording: Some((&finished).into()) }))
+    }
+
+    async fn pause_recording(
+        &self,
+        request: Request<pb::PauseRecordingRequest>,
+    ) -> Result<Response<pb::PauseRecordingResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let pb::PauseRecordingRequest { recording_id, mask } = request.into_inner();
+        self.run(|engine| async move { engine.hold_recording(&recording_id, mask).await }).await?;
+        Ok(Response::new(pb::PauseRecordingResponse {}))
+    }
+
+    async fn resume_recording(
+        &self,
+        request: Request<pb::ResumeRecordingRequest>,
+    ) -> Result<Response<pb::ResumeRecordingResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let id = request.into_inner().recording_id;
+        self.run(|engine| async move { engine.resume_recording(&id).await }).await?;
+        Ok(Response::new(pb::ResumeRecordingResponse {}))
+    }
+
+    type ReadRecordingStream = BoxStream<'static, Result<pb::RecordingBytes, Status>>;
+
+    async fn read_recording(
+        &self,
+        request: Request<pb::ReadRecordingRequest>,
+    ) -> Result<Response<Self::ReadRecordingStream>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let request = request.into_inner();
+        let bytes = self.run(|engine| async move { engine.read_recording(request).await }).await?;
+        Ok(Response::new(bytes.map(|part| part.map_err(|error| status(&error))).boxed()))
+    }
+
+    async fn delete_recording(
+        &self,
+        request: Request<pb::DeleteRecordingRequest>,
+    ) -> Result<Response<pb::DeleteRecordingResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let request = request.into_inner();
+        self.run(|engine| async move { engine.delete_recording(request).await }).await?;
+        Ok(Response::new(pb::DeleteRecordingResponse {}))
+    }
+
+    async fn start_stream(
+        &self,
+        request: Request<pb::StartStreamRequest>,
+    ) -> Result<Response<pb::StartStreamResponse>, Status> {
+        tenant(&request, &request.get_ref().tenant)?;
+        let request = request.into_inner();
+        plain_id("stream_id", &request.stream_id)?;
+        let legs = request.leg_ids.iter().map(|leg| leg_id("leg_ids", leg)).collect::<Result<Vec<_>, _>>()?;
+        if legs.is_empty() == request.mix_id.is_empty() || legs.len() > IDS_MAX {
+            return Err(invalid("leg_ids", "expected legs or a mix, and not both"));
+        }
+        let content_type = self.run(|engine| async move { engine.start_stream(legs, request).await }).await?;
+        Ok(Response::new(pb::StartStreamResponse { content_type: content_type.into() }))
+    }
+
+    async fn stop_stream(
+        &self,
+        request: Request<pb::StopStreamRequest>,
+    ) -> Result<Response<pb::StopStreamResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let id = request.into_inner().stream_id;
+        self.run(|engine| async move { engine.stop_stream(&id).await }).await?;
+        Ok(Response::new(pb::StopStreamResponse {}))
+    }
+
+    type ListenStream = BoxStream<'static, Result<pb::StreamBytes, Status>>;
+
+    async fn listen(
+        &self,
+        request: Request<pb::ListenRequest>,
+    ) -> Result<Response<Self::ListenStream>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let id = request.into_inner().stream_id;
+        let bytes = self.run(|engine| async move { engine.listen(&id).await }).await?;
+        Ok(Response::new(bytes.map(|part| part.map_err(|error| status(&error))).boxed()))
     }
 
     async fn refresh(

@@ -90,6 +90,7 @@ async fn a_prompt_is_heard_by_a_leg_and_by_a_mix_and_its_end_is_told() {
         target: Some(target),
         prompt: prompt.into(),
         repeat,
+        ..Default::default()
     };
     let to_leg = pb::play_request::Target::LegId(a.leg.clone());
     let once = play("p1", to_leg.clone(), "tone", 1);
@@ -109,7 +110,7 @@ async fn a_prompt_is_heard_by_a_leg_and_by_a_mix_and_its_end_is_told() {
         if let Some(pb::media_event::Kind::PlaybackFinished(finished)) = event.kind {
             if finished.playback_id == "p1" {
                 assert!(has_tone(&a.listen_for_tones().await, 440.0), "the mix hears it");
-                let stop = pb::StopPlayRequest { playback_id: "p3".into() };
+                let stop = pb::StopPlayRequest { playback_id: "p3".into(), ..Default::default() };
                 node.media.stop_play(Request::new(stop)).await.unwrap();
             }
             ended.push((finished.playback_id, finished.stopped));

@@ -77,6 +77,7 @@ async fn a_hundred_ticks_of_everything_leave_the_heap_alone() {
         target: Some(pb::play_request::Target::LegId(phones[6].leg.clone())),
         prompt: "tone".into(),
         repeat: 0,
+        ..Default::default()
     };
     node.media.play(Request::new(play)).await.unwrap();
     let recording = pb::StartRecordingRequest {
@@ -85,6 +86,7 @@ async fn a_hundred_ticks_of_everything_leave_the_heap_alone() {
         call_id: uuid(1),
         leg_ids: phones.iter().map(|phone| phone.leg.clone()).collect(),
         stereo: true,
+        ..Default::default()
     };
     node.media.start_recording(Request::new(recording)).await.unwrap();
     phones[0].hear(20).await;

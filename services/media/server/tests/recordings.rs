@@ -18,6 +18,7 @@ fn recording(n: u32, legs: &[&Phone], stereo: bool) -> pb::StartRecordingRequest
         call_id: uuid(1),
         leg_ids: legs.iter().map(|phone| phone.leg.clone()).collect(),
         stereo,
+        ..Default::default()
     }
 }
 

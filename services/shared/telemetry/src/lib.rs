@@ -13,7 +13,7 @@ use std::sync::Arc;
 use instruments::Registry;
 use prometheus::{Encoder as _, TextEncoder};
 
-pub use instruments::{CallControl, Media, Outbox, Push, Signalling, Store};
+pub use instruments::{Audio, CallControl, Media, Outbox, Push, Signalling, Store};
 
 /// The instruments of one process.
 ///
@@ -30,6 +30,8 @@ pub struct Telemetry {
     pub media: Media,
     /// Webhooks.
     pub outbox: Outbox,
+    /// Prompts, streams and stored recordings of a media node.
+    pub audio: Audio,
     /// Wake-ups.
     pub push: Push,
     /// The store.
@@ -45,10 +47,11 @@ impl Telemetry {
         let signalling = Signalling::register(&registry)?;
         let call_control = CallControl::register(&registry)?;
         let media = Media::register(&registry)?;
+        let audio = Audio::register(&registry)?;
         let outbox = Outbox::register(&registry)?;
         let push = Push::register(&registry)?;
         let store = Store::register(&registry)?;
-        Ok(Arc::new(Self { registry, signalling, call_control, media, outbox, push, store }))
+        Ok(Arc::new(Self { registry, signalling, call_control, media, audio, outbox, push, store }))
     }
 
     /// Everything in the Prometheus text format, version 0.0.4.

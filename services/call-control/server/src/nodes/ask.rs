@@ -174,11 +174,12 @@ async fn ask_rest(service: &MediaService, request: MediaRequest) -> Result<Media
                 return Err(Status::unimplemented("this media node plays one prompt at a time"));
             };
             let (playback_id, prompt) = (playback.to_string(), prompt.to_string());
-            let request = PlayRequest { playback_id, target: Some(target), prompt, repeat };
+            let request =
+                PlayRequest { playback_id, target: Some(target), prompt, repeat, ..Default::default() };
             service.play(Request::new(request)).await?;
         }
         MediaRequest::StopPlay { playback } => {
-            let request = StopPlayRequest { playback_id: playback.to_string() };
+            let request = StopPlayRequest { playback_id: playback.to_string(), ..Default::default() };
             service.stop_play(Request::new(request)).await?;
         }
         MediaRequest::StartRecording { recording, tenant, call, legs, layout, .. } => {
@@ -188,6 +189,7 @@ async fn ask_rest(service: &MediaService, request: MediaRequest) -> Result<Media
                 call_id: call.to_string(),
                 leg_ids: legs.iter().map(ToString::to_string).collect(),
                 stereo: layout == Layout::Stereo,
+                ..Default::default()
             };
             service.start_recording(Request::new(request)).await?;
         }

@@ -125,7 +125,9 @@ fn input(life: &NodeLife, kind: Kind) -> Option<Input> {
             end: PlaybackEnd::Done,
         }),
         Kind::RecordingFinished(recording) => finished(life, recording),
-        Kind::PlaybackFinished(_) | Kind::Attached(_) => None,
+        Kind::PlaybackFinished(_) | Kind::Attached(_) | Kind::RecordingStored(_) | Kind::StreamEnded(_) => {
+            None
+        }
     }
 }
 

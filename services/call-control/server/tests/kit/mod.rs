@@ -226,6 +226,7 @@ impl Media for Node {
             duration_ms: 20,
             size_bytes: 44,
             failure: None,
+            tracks: Vec::new(),
         };
         let kind = Some(media_event::Kind::RecordingFinished(recording.clone()));
         let mut state = self.state();
@@ -234,6 +235,63 @@ impl Media for Node {
             .watchers
             .retain(|watcher| watcher.send(Ok(MediaEvent { at_unix_ms: 0, kind: kind.clone() })).is_ok());
         Ok(Response::new(StopRecordingResponse { recording: Some(recording) }))
+    }
+
+    async fn pause_recording(
+        &self,
+        request: Request<PauseRecordingRequest>,
+    ) -> Result<Response<PauseRecordingResponse>, Status> {
+        self.ask(format!("pause {}", request.get_ref().recording_id))?;
+        Ok(Response::new(PauseRecordingResponse {}))
+    }
+
+    async fn resume_recording(
+        &self,
+        request: Request<ResumeRecordingRequest>,
+    ) -> Result<Response<ResumeRecordingResponse>, Status> {
+        self.ask(format!("resume {}", request.get_ref().recording_id))?;
+        Ok(Response::new(ResumeRecordingResponse {}))
+    }
+
+    type ReadRecordingStream = BoxStream<'static, Result<RecordingBytes, Status>>;
+
+    async fn read_recording(
+        &self,
+        request: Request<ReadRecordingRequest>,
+    ) -> Result<Response<Self::ReadRecordingStream>, Status> {
+        self.ask(format!("read {}", request.get_ref().recording_id))?;
+        Ok(Response::new(futures_util::stream::empty().boxed()))
+    }
+
+    async fn delete_recording(
+        &self,
+        request: Request<DeleteRecordingRequest>,
+    ) -> Result<Response<DeleteRecordingResponse>, Status> {
+        self.ask(format!("delete {}", request.get_ref().recording_id))?;
+        Ok(Response::new(DeleteRecordingResponse {}))
+    }
+
+    async fn start_stream(
+        &self,
+        request: Request<StartStreamRequest>,
+    ) -> Result<Response<StartStreamResponse>, Status> {
+        self.ask(format!("stream {}", request.get_ref().stream_id))?;
+        Ok(Response::new(StartStreamResponse { content_type: "audio/wav".into() }))
+    }
+
+    async fn stop_stream(
+        &self,
+        request: Request<StopStreamRequest>,
+    ) -> Result<Response<StopStreamResponse>, Status> {
+        self.ask(format!("stop stream {}", request.get_ref().stream_id))?;
+        Ok(Response::new(StopStreamResponse {}))
+    }
+
+    type ListenStream = BoxStream<'static, Result<StreamBytes, Status>>;
+
+    async fn listen(&self, request: Request<ListenRequest>) -> Result<Response<Self::ListenStream>, Status> {
+        self.ask(format!("listen {}", request.get_ref().stream_id))?;
+        Ok(Response::new(futures_util::stream::empty().boxed()))
     }
 
     async fn refresh(&self, _: Request<RefreshRequest>) -> Result<Response<RefreshResponse>, Status> {

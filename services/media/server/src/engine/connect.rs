@@ -49,6 +49,7 @@ impl Engine {
         if let Some(entry) = control.legs.get_mut(&id) {
             entry.route = route;
         }
+        self.follow_legs(&mut control, id).await;
         self.telemetry.media.mixes.set(control.mixes.len() as i64);
         Ok(())
     }

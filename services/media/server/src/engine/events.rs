@@ -22,7 +22,7 @@ const CHANGES_MAX: usize = 16_384;
 enum Change {
     PlaybackEnded { number: u64, stopped: bool },
     Idle { leg: LegId },
-    RecordingLost { number: u32 },
+    RecordingLost { feed: u32 },
 }
 
 /// Hands on what one worker tells until `stopping`. Answers are completed at once, because who waits for one may hold the
@@ -68,7 +68,7 @@ async fn write_changes(engine: Arc<Engine>, mut waiting: mpsc::Receiver<Change>)
         match change {
             Change::PlaybackEnded { number, stopped } => engine.playback_ended(number, stopped).await,
             Change::Idle { leg } => engine.time_out(leg).await,
-            Change::RecordingLost { number } => engine.recording_lost(number).await,
+            Change::RecordingLost { feed } => engine.recording_lost(feed).await,
         }
     }
 }
@@ -94,7 +94,7 @@ impl Engine {
                 return vec![Change::PlaybackEnded { number: playing.playback, stopped }];
             }
             Event::Idle { leg } => return vec![Change::Idle { leg: leg_id(leg) }],
-            Event::RecordingLost { recording } => return vec![Change::RecordingLost { number: recording }],
+            Event::RecordingLost { recording } => return vec![Change::RecordingLost { feed: recording }],
         }
         Vec::new()
     }

@@ -170,6 +170,7 @@ impl Engine {
             }
             state = Some(leg.state.clone());
         }
+        self.forget_feed(id).await;
         self.control.lock().await.ports[realm].give_back(port, Instant::now());
         Ok(state)
     }

@@ -6,11 +6,13 @@
 
 pub(crate) mod connect;
 mod events;
+mod feed;
 pub(crate) mod legs;
 pub(crate) mod link;
 mod metrics;
 pub(crate) mod play;
 mod record;
+mod stream;
 pub(crate) mod view;
 
 use std::collections::{BTreeSet, HashMap};
@@ -61,6 +63,8 @@ pub(crate) struct Control {
     mixes: HashMap<Box<str>, MixEntry>,
     playbacks: HashMap<Box<str>, PlaybackEntry>,
     recordings: HashMap<Box<str>, RecordingEntry>,
+    streams: HashMap<Box<str>, stream::StreamEntry>,
+    feeds: HashMap<LegId, feed::Feed>,
     ports: Vec<Ports>,
     prompts: Prompts,
     next_number: u64,
@@ -103,6 +107,7 @@ struct MixEntry {
 #[derive(Debug)]
 struct PlaybackEntry {
     request: pb::PlayRequest,
+    audience: play::Audience,
     number: u64,
     duration_ms: u64,
 }
@@ -111,7 +116,6 @@ struct PlaybackEntry {
 struct RecordingEntry {
     request: pb::StartRecordingRequest,
     number: u32,
-    began_ms: u64,
 }
 
 /// What an engine is made of.
@@ -141,6 +145,8 @@ impl Engine {
             mixes: HashMap::new(),
             playbacks: HashMap::new(),
             recordings: HashMap::new(),
+            streams: HashMap::new(),
+            feeds: HashMap::new(),
             ports,
             prompts: Prompts::new(&config.prompts_dir),
             next_number: 1,

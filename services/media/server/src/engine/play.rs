@@ -13,10 +13,18 @@ use crate::worker::playing::Playing;
 use crate::worker::rings::Command;
 
 /// Who is to hear a prompt.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Audience {
     Leg(LegId),
     Mix(Box<str>),
+}
+
+/// What is to be stopped.
+#[derive(Debug, Clone)]
+pub(crate) enum Stopped {
+    Playback(Box<str>),
+    /// All that somebody hears.
+    All(Audience),
 }
 
 /// Playbacks of one node at a time.
@@ -40,12 +48,25 @@ impl Engine {
         let playing = Box::new(Playing { playback: number, prompt, rounds, frame: 0, stopped: false });
         let (worker, command) = self.place(&control, &audience, playing)?;
         let id = request.playback_id.as_str().into();
-        control.playbacks.insert(id, PlaybackEntry { request, number, duration_ms });
+        control.playbacks.insert(id, PlaybackEntry { request, audience, number, duration_ms });
         let pushed = control.workers[worker].push(command).await;
         if pushed.is_err() {
             control.playbacks.retain(|_, entry| entry.number != number);
         }
         pushed.map(|()| duration_ms)
+    }
+
+    /// Tells a leg that it is recorded from now on.
+    pub(super) async fn beep(&self, leg: LegId, recording: &str) -> Result<(), MediaError> {
+        let request = pb::PlayRequest {
+            playback_id: format!("beep:{recording}:{leg}"),
+            target: Some(pb::play_request::Target::LegId(leg.to_string())),
+            prompt: "beep".into(),
+            repeat: 1,
+            manner: pb::PlayManner::Over.into(),
+            ..Default::default()
+        };
+        self.play(Audience::Leg(leg), request).await.map(drop)
     }
 
     fn place(
@@ -61,9 +82,7 @@ impl Engine {
             }
             Audience::Mix(name) => {
                 let mix = control.mixes.get(name).ok_or(MediaError::NotFound("mix"))?;
-                let here = control.playbacks.values().filter(|playback| {
-                    matches!(&playback.request.target, Some(pb::play_request::Target::MixId(id)) if **id == **name)
-                });
+                let here = control.playbacks.values().filter(|playback| playback.audience == *audience);
                 if here.count() >= MIX_PLAYBACKS_MAX {
                     return Err(MediaError::TooMany("playbacks of one mix"));
                 }
@@ -87,13 +106,21 @@ impl Engine {
         Ok(prompt)
     }
 
-    /// Stops a playback. One that has ended is no fault.
-    pub(crate) async fn stop_play(&self, id: &str) -> Result<(), MediaError> {
+    /// Stops playbacks. One that has ended is no fault.
+    pub(crate) async fn stop_play(&self, chosen: &Stopped) -> Result<(), MediaError> {
         let mut control = self.control.lock().await;
-        let Some(number) = control.playbacks.get(id).map(|entry| entry.number) else { return Ok(()) };
-        // Its leg may have moved: every worker is asked.
-        for link in &mut control.workers {
-            link.push(Command::StopPlay { playback: number }).await?;
+        let is_chosen = |id: &str, entry: &PlaybackEntry| match chosen {
+            Stopped::Playback(playback) => **playback == *id,
+            Stopped::All(audience) => entry.audience == *audience,
+        };
+        let playbacks = control.playbacks.iter();
+        let numbers: Vec<u64> =
+            playbacks.filter(|(id, entry)| is_chosen(id, entry)).map(|(_, entry)| entry.number).collect();
+        for playback in numbers {
+            // Its leg may have moved: every worker is asked.
+            for link in &mut control.workers {
+                link.push(Command::StopPlay { playback }).await?;
+            }
         }
         Ok(())
     }
@@ -105,7 +132,7 @@ impl Engine {
         let Some(id) = id else { return };
         control.playbacks.remove(&id);
         drop(control);
-        let finished = pb::PlaybackFinished { playback_id: id.into(), stopped };
+        let finished = pb::PlaybackFinished { playback_id: id.into(), stopped, failure: None };
         self.tell(pb::media_event::Kind::PlaybackFinished(finished));
     }
 }

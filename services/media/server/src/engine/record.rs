@@ -1,14 +1,18 @@
 //! Recordings: which legs are in them, and their ends.
 
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 use sidetone_model::ids::LegId;
 use sidetone_proto::media::v1 as pb;
+use sidetone_record_core::Container;
 
 use super::link::Reply;
 use super::{Control, Engine, RecordingEntry};
 use crate::error::MediaError;
-use crate::recorder::{Finished, NewRecording};
-use crate::state::Tap;
-use crate::worker::rings::Command;
+use crate::recorder::{Finished, NewRecording, Place, TRACKS_MAX};
+
+/// What a stream of a recording's bytes gives.
+pub(crate) type RecordingBytes = BoxStream<'static, Result<pb::RecordingBytes, MediaError>>;
 
 impl Engine {
     /// Begins a recording, or adds legs to it.
@@ -17,62 +21,94 @@ impl Engine {
         legs: Vec<LegId>,
         request: pb::StartRecordingRequest,
     ) -> Result<(), MediaError> {
+        let added = self.add_to_recording(&legs, &request).await?;
+        if request.beep {
+            for leg in added {
+                // A leg that went away meanwhile needs no warning.
+                let _ = self.beep(leg, &request.recording_id).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn add_to_recording(
+        &self,
+        legs: &[LegId],
+        request: &pb::StartRecordingRequest,
+    ) -> Result<Vec<LegId>, MediaError> {
+        let container = container(request.format())?;
+        let layout = layout(request);
         let mut control = self.control.lock().await;
         let control = &mut *control;
         if legs.iter().any(|leg| !control.legs.contains_key(leg)) {
             return Err(MediaError::NotFound("leg"));
         }
         let known = control.recordings.get(request.recording_id.as_str());
-        let (number, began_ms, had) = match known {
-            Some(entry) if !continues(&entry.request, &request) => {
+        let (number, had) = match known {
+            Some(entry) if !continues(&entry.request, request) => {
                 return Err(MediaError::Reused("recording"));
             }
-            Some(entry) => (entry.number, entry.began_ms, entry.request.leg_ids.clone()),
-            None => {
-                let (number, began_ms) = self.begin(control, &request).await?;
-                (number, began_ms, Vec::new())
-            }
+            Some(entry) => (entry.number, entry.request.leg_ids.clone()),
+            None => (self.begin(control, request, container, layout).await?, Vec::new()),
         };
         let mut all = had.clone();
         all.extend(request.leg_ids.iter().filter(|leg| !had.contains(leg)).cloned());
+        let entry = RecordingEntry {
+            request: pb::StartRecordingRequest { leg_ids: all.clone(), ..request.clone() },
+            number,
+        };
+        control.recordings.insert(request.recording_id.as_str().into(), entry);
+        self.telemetry.media.recordings.set(control.recordings.len() as i64);
+        let mut added = Vec::new();
         for (id, text) in legs.iter().zip(&request.leg_ids) {
-            if had.contains(text) {
+            if had.contains(text) || added.contains(id) {
                 continue;
             }
-            let Some(entry) = control.legs.get(id) else { continue };
-            let channel = u8::from(request.stereo && all.first() != Some(text));
-            let tap = Tap { recording: number, channel, began_ms, anchor: None };
-            control.workers[entry.worker].push(Command::Tap { slot: entry.slot, tap }).await?;
+            let index = all.iter().position(|leg| leg == text).unwrap_or(0);
+            self.feed(control, *id, place(layout, number, index)?).await?;
+            added.push(*id);
         }
-        let entry = RecordingEntry {
-            request: pb::StartRecordingRequest { leg_ids: all, ..request.clone() },
-            number,
-            began_ms,
-        };
-        control.recordings.insert(request.recording_id.into(), entry);
-        self.telemetry.media.recordings.set(control.recordings.len() as i64);
-        Ok(())
+        Ok(added)
     }
 
     async fn begin(
         &self,
         control: &mut Control,
         request: &pb::StartRecordingRequest,
-    ) -> Result<(u32, u64), MediaError> {
+        container: Container,
+        layout: pb::RecordingLayout,
+    ) -> Result<u32, MediaError> {
         if control.recordings.len() >= self.config.recordings_max {
             return Err(MediaError::TooMany("recordings"));
         }
         let number = control.number() as u32;
-        let began_ms = self.now_ms();
         let new = NewRecording {
             number,
             id: request.recording_id.clone(),
             tenant: request.tenant.clone(),
-            channels: if request.stereo { 2 } else { 1 },
-            began_ms,
+            container,
+            channels: if layout == pb::RecordingLayout::Stereo { 2 } else { 1 },
+            began_ms: self.now_ms(),
         };
         self.recorder.begin(new).await?;
-        Ok((number, began_ms))
+        Ok(number)
+    }
+
+    /// Takes in no more of what is said, for now.
+    pub(crate) async fn hold_recording(&self, id: &str, mask: bool) -> Result<(), MediaError> {
+        let number = self.recording_number(id).await?;
+        self.recorder.hold(number, mask)
+    }
+
+    /// Takes in again what is said.
+    pub(crate) async fn resume_recording(&self, id: &str) -> Result<(), MediaError> {
+        let number = self.recording_number(id).await?;
+        self.recorder.resume(number)
+    }
+
+    async fn recording_number(&self, id: &str) -> Result<u32, MediaError> {
+        let control = self.control.lock().await;
+        control.recordings.get(id).map(|entry| entry.number).ok_or(MediaError::NotFound("recording"))
     }
 
     /// Ends a recording; its file is complete then. Ended ones are answered until they are acknowledged.
@@ -84,10 +120,12 @@ impl Engine {
         self.end_recording(number, None).await
     }
 
-    /// A worker could not get rid of what it heard.
-    pub(super) async fn recording_lost(&self, number: u32) {
-        // It was ended meanwhile, or it could not be; both are told elsewhere.
-        let _ = self.end_recording(number, Some("the recorder could not keep up")).await;
+    /// A worker could not get rid of what a leg said.
+    pub(super) async fn recording_lost(&self, feed: u32) {
+        for output in self.lose_feed(feed).await {
+            // It was ended meanwhile, or it is a stream, which goes on without that leg.
+            let _ = self.end_recording(output, Some("the recorder could not keep up")).await;
+        }
     }
 
     /// The recorder could not write.
@@ -102,13 +140,10 @@ impl Engine {
     ) -> Result<Finished, MediaError> {
         let pending = {
             let mut control = self.control.lock().await;
-            let mut pending = Vec::new();
-            for link in &mut control.workers {
-                let (token, done) = self.replies.open();
-                link.push(Command::Untap { recording: number, token }).await?;
-                pending.push(done);
+            if !control.recordings.values().any(|entry| entry.number == number) {
+                return Err(MediaError::NotFound("recording"));
             }
-            pending
+            self.drop_output(&mut control, number).await?
         };
         for done in pending {
             // From here on the worker adds nothing: all it had is in the ring, before the end that follows.
@@ -138,9 +173,68 @@ impl Engine {
     pub(crate) async fn ack_recording(&self, id: &str) -> Result<(), MediaError> {
         self.recorder.acknowledge(id).await
     }
+
+    /// The bytes of an ended recording's file.
+    pub(crate) async fn read_recording(
+        &self,
+        request: pb::ReadRecordingRequest,
+    ) -> Result<RecordingBytes, MediaError> {
+        let name = self.recorder.file_of(&request.recording_id, request.track, &request.file)?;
+        let file = self.recorder.read(&name, request.offset).await?;
+        let first = pb::RecordingBytes {
+            data: Vec::new(),
+            size_bytes: file.size_bytes,
+            content_type: file.content_type.into(),
+        };
+        let rest = file
+            .parts
+            .map(|part| part.map(|data| pb::RecordingBytes { data: data.into(), ..Default::default() }));
+        Ok(stream::once(async { Ok(first) }).chain(rest).boxed())
+    }
+
+    /// Takes an ended recording away.
+    pub(crate) async fn delete_recording(
+        &self,
+        request: pb::DeleteRecordingRequest,
+    ) -> Result<(), MediaError> {
+        if self.control.lock().await.recordings.contains_key(request.recording_id.as_str()) {
+            return Err(MediaError::Invalid { field: "recording_id", problem: "is still recording" });
+        }
+        self.recorder.delete(&request.recording_id, &request.files).await.map(drop)
+    }
 }
 
 /// Whether a request adds to a running recording: all but the legs is the same.
 fn continues(running: &pb::StartRecordingRequest, request: &pb::StartRecordingRequest) -> bool {
-    running.tenant == request.tenant && running.call_id == request.call_id && running.stereo == request.stereo
+    *running == pb::StartRecordingRequest { leg_ids: running.leg_ids.clone(), ..request.clone() }
+}
+
+fn layout(request: &pb::StartRecordingRequest) -> pb::RecordingLayout {
+    match request.layout() {
+        pb::RecordingLayout::Unspecified if request.stereo => pb::RecordingLayout::Stereo,
+        pb::RecordingLayout::Unspecified => pb::RecordingLayout::Mono,
+        layout => layout,
+    }
+}
+
+/// Where the leg of an index is heard.
+fn place(layout: pb::RecordingLayout, output: u32, index: usize) -> Result<Place, MediaError> {
+    let place = |track, channel| Place { output, track, channel };
+    match layout {
+        pb::RecordingLayout::Stereo => Ok(place(0, usize::from(index > 0))),
+        pb::RecordingLayout::TrackPerLeg if index >= TRACKS_MAX => Err(MediaError::TooMany("tracks")),
+        pb::RecordingLayout::TrackPerLeg => Ok(place(index, 0)),
+        pb::RecordingLayout::Unspecified | pb::RecordingLayout::Mono => Ok(place(0, 0)),
+    }
+}
+
+/// What a file or stream is to be made of; refused where the node has no encoder for it.
+pub(super) fn container(format: pb::AudioFormat) -> Result<Container, MediaError> {
+    let absent = MediaError::Invalid { field: "format", problem: "this node cannot make it" };
+    let container = match format {
+        pb::AudioFormat::Unspecified | pb::AudioFormat::Wav => Container::Wav,
+        pb::AudioFormat::Mp3 => Container::Mp3,
+        pb::AudioFormat::OggOpus | pb::AudioFormat::Flac => return Err(absent),
+    };
+    if container.is_here() { Ok(container) } else { Err(absent) }
 }

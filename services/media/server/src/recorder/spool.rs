@@ -5,7 +5,8 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::recorder::wav::{HEADER, repair};
+use sidetone_record_core::{Container, HEADER_LEN};
+
 use crate::recorder::{Finished, NewRecording};
 
 /// The folder of recordings with this node's sheets.
@@ -19,7 +20,12 @@ pub(super) struct Spool {
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
 enum Sheet {
-    Open { id: String, file: String },
+    Open {
+        id: String,
+        file: String,
+        #[serde(default)]
+        tracks: Vec<String>,
+    },
     Ended(Finished),
 }
 
@@ -29,16 +35,28 @@ impl Spool {
         Self { folder, sheets }
     }
 
-    /// Makes the file and the sheet of a recording; its name relative to the folder.
-    pub(super) fn create(&self, new: &NewRecording, unix_ms: u64) -> io::Result<(String, File)> {
-        let name = format!("{}/{}/{}.wav", new.tenant, date(unix_ms)?, new.id);
-        let path = self.folder.join(&name);
+    /// The name of a recording's first file, relative to the folder.
+    pub(super) fn name(new: &NewRecording, unix_ms: u64) -> io::Result<String> {
+        Ok(format!("{}/{}/{}.{}", new.tenant, date(unix_ms)?, new.id, new.container.extension()))
+    }
+
+    /// Makes a new file.
+    pub(super) fn create(&self, name: &str) -> io::Result<File> {
+        let path = self.folder.join(name);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
-        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        self.put(&new.id, &Sheet::Open { id: new.id.clone(), file: name.clone() })?;
-        Ok((name, file))
+        OpenOptions::new().write(true).create_new(true).open(path)
+    }
+
+    /// Notes which files a running recording has.
+    pub(super) fn open(&self, id: &str, file: &str, tracks: &[String]) -> io::Result<()> {
+        self.put(id, &Sheet::Open { id: id.into(), file: file.into(), tracks: tracks.into() })
+    }
+
+    /// Where a file lies.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
     }
 
     /// Notes the end of a recording.
@@ -77,8 +95,15 @@ impl Spool {
         }
         match serde_json::from_slice(&fs::read(path)?)? {
             Sheet::Ended(finished) => Ok(Some(finished)),
-            Sheet::Open { id, file } => {
-                let finished = self.repair(id, file)?;
+            Sheet::Open { id, file, tracks } => {
+                let failure = Some("the process that recorded ended".to_owned());
+                let (mut duration_ms, mut size_bytes) = (0, 0);
+                for name in std::iter::once(&file).chain(&tracks) {
+                    let (duration, size) = self.repair(name)?;
+                    duration_ms = duration_ms.max(duration);
+                    size_bytes += size;
+                }
+                let finished = Finished { id, file, tracks, duration_ms, size_bytes, failure };
                 self.end(&finished)?;
                 tracing::info!(recording = finished.id, "recording of an ended process adopted");
                 Ok(Some(finished))
@@ -86,25 +111,25 @@ impl Spool {
         }
     }
 
-    fn repair(&self, id: String, name: String) -> io::Result<Finished> {
-        let failure = Some("the process that recorded ended".to_owned());
-        let mut file = match OpenOptions::new().read(true).write(true).open(self.folder.join(&name)) {
+    /// Makes a left-behind file whole; its length in ms and in bytes.
+    fn repair(&self, name: &str) -> io::Result<(u64, u64)> {
+        let mut file = match OpenOptions::new().read(true).write(true).open(self.folder.join(name)) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Finished { id, file: name, duration_ms: 0, size_bytes: 0, failure });
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, 0)),
             Err(error) => return Err(error),
         };
         let size_bytes = file.metadata()?.len();
         let mut start = Vec::new();
-        (&mut file).take(HEADER as u64).read_to_end(&mut start)?;
+        (&mut file).take(HEADER_LEN as u64).read_to_end(&mut start)?;
         // A file without even a header has nothing in it that could be heard.
-        let Some((header, duration_ms)) = repair(&start, size_bytes) else {
-            return Ok(Finished { id, file: name, duration_ms: 0, size_bytes, failure });
-        };
-        file.write_all_at(&header.bytes, header.offset)?;
+        let repair = Container::of_name(name).and_then(|container| container.repair(&start, size_bytes));
+        let Some(repair) = repair else { return Ok((0, size_bytes)) };
+        if let Some(patch) = &repair.patch {
+            file.write_all_at(&patch.bytes, patch.offset)?;
+        }
+        file.set_len(repair.length)?;
         file.sync_all()?;
-        Ok(Finished { id, file: name, duration_ms, size_bytes, failure })
+        Ok((repair.duration_ms, repair.length))
     }
 
     /// Whole or not at all: a sheet that was cut would lose its recording.

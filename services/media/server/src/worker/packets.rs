@@ -106,14 +106,13 @@ impl Worker {
     fn record(&mut self, slot: usize, law: Law, accepted: &Accepted, now: Now) {
         let Some(tap) = self.legs[slot].as_deref_mut().and_then(|leg| leg.state.tap.as_mut()) else { return };
         let position = place(tap, accepted.header.ssrc, accepted.header.timestamp, now.ms);
-        let (recording, channel) = (tap.recording, tap.channel);
+        let recording = tap.recording;
         let mut lost = false;
         for (n, part) in self.buffer[accepted.payload.clone()].chunks(FRAME_BYTES).enumerate() {
             let mut bytes = [0; FRAME_BYTES];
             bytes[..part.len()].copy_from_slice(part);
             let frame = RecordingFrame {
                 recording,
-                channel,
                 law,
                 position: position + (n * FRAME_BYTES) as u64,
                 length: part.len() as u16,

@@ -160,7 +160,6 @@ pub(crate) enum Event {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecordingFrame {
     pub(crate) recording: u32,
-    pub(crate) channel: u8,
     pub(crate) law: Law,
     /// Sample position in the recording at 8 kHz.
     pub(crate) position: u64,

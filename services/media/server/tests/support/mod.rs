@@ -1,6 +1,8 @@
 //! A node on free ports, and telephones that speak RTP to it over the loopback.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod audio;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};

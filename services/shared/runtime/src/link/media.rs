@@ -14,8 +14,15 @@ use tonic::{Request, Response, Status};
 use super::{LinkError, MediaConnector};
 use crate::grpc::{TlsConfig, channel};
 
+/// What a media node streams.
+type Streamed<T> = BoxStream<'static, Result<T, Status>>;
+
 /// A media node, wherever it is.
-pub type MediaService = dyn Media<WatchStream = BoxStream<'static, Result<MediaEvent, Status>>>;
+pub type MediaService = dyn Media<
+        WatchStream = Streamed<MediaEvent>,
+        ReadRecordingStream = Streamed<RecordingBytes>,
+        ListenStream = Streamed<StreamBytes>,
+    >;
 
 /// What a media node may take to answer. Past it the node is as good as gone.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -50,7 +57,8 @@ impl MediaConnector for GrpcMediaConnector {
 }
 
 macro_rules! forward {
-    ($($method:ident($request:ty) -> $response:ty;)*) => {
+    (one { $($method:ident($request:ty) -> $response:ty;)* }
+     many { $($streaming:ident($asked:ty) -> $item:ty as $name:ident;)* }) => {
         #[async_trait::async_trait]
         impl Media for RemoteMedia {
             $(async fn $method(&self, mut request: Request<$request>) -> Result<Response<$response>, Status> {
@@ -58,28 +66,40 @@ macro_rules! forward {
                 self.client.clone().$method(request).await
             })*
 
-            type WatchStream = BoxStream<'static, Result<MediaEvent, Status>>;
+            $(type $name = Streamed<$item>;
 
-            async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-                let response = self.client.clone().watch(request).await?;
+            async fn $streaming(&self, request: Request<$asked>) -> Result<Response<Self::$name>, Status> {
+                let response = self.client.clone().$streaming(request).await?;
                 Ok(response.map(|stream| stream.boxed()))
-            }
+            })*
         }
     };
 }
 
 forward! {
-    create_leg(CreateLegRequest) -> CreateLegResponse;
-    update_leg(UpdateLegRequest) -> UpdateLegResponse;
-    connect_leg(ConnectLegRequest) -> ConnectLegResponse;
-    release_leg(ReleaseLegRequest) -> ReleaseLegResponse;
-    play(PlayRequest) -> PlayResponse;
-    stop_play(StopPlayRequest) -> StopPlayResponse;
-    start_recording(StartRecordingRequest) -> StartRecordingResponse;
-    stop_recording(StopRecordingRequest) -> StopRecordingResponse;
-    refresh(RefreshRequest) -> RefreshResponse;
-    list_legs(ListLegsRequest) -> ListLegsResponse;
-    get_node(GetNodeRequest) -> Node;
-    drain(DrainRequest) -> Node;
-    ack_recording(AckRecordingRequest) -> AckRecordingResponse;
+    one {
+        create_leg(CreateLegRequest) -> CreateLegResponse;
+        update_leg(UpdateLegRequest) -> UpdateLegResponse;
+        connect_leg(ConnectLegRequest) -> ConnectLegResponse;
+        release_leg(ReleaseLegRequest) -> ReleaseLegResponse;
+        play(PlayRequest) -> PlayResponse;
+        stop_play(StopPlayRequest) -> StopPlayResponse;
+        start_recording(StartRecordingRequest) -> StartRecordingResponse;
+        stop_recording(StopRecordingRequest) -> StopRecordingResponse;
+        refresh(RefreshRequest) -> RefreshResponse;
+        list_legs(ListLegsRequest) -> ListLegsResponse;
+        get_node(GetNodeRequest) -> Node;
+        drain(DrainRequest) -> Node;
+        ack_recording(AckRecordingRequest) -> AckRecordingResponse;
+        pause_recording(PauseRecordingRequest) -> PauseRecordingResponse;
+        resume_recording(ResumeRecordingRequest) -> ResumeRecordingResponse;
+        delete_recording(DeleteRecordingRequest) -> DeleteRecordingResponse;
+        start_stream(StartStreamRequest) -> StartStreamResponse;
+        stop_stream(StopStreamRequest) -> StopStreamResponse;
+    }
+    many {
+        watch(WatchRequest) -> MediaEvent as WatchStream;
+        read_recording(ReadRecordingRequest) -> RecordingBytes as ReadRecordingStream;
+        listen(ListenRequest) -> StreamBytes as ListenStream;
+    }
 }

@@ -1,5 +1,6 @@
 //! One file per service. [`counter`] and its kin register an instrument and hand it back.
 
+mod audio;
 mod call_control;
 mod media;
 mod outbox;
@@ -7,6 +8,7 @@ mod push;
 mod signalling;
 mod store;
 
+pub use audio::Audio;
 pub use call_control::CallControl;
 pub use media::Media;
 pub use outbox::Outbox;

@@ -1,0 +1,175 @@
+//! Recordings in every container and layout: paused, masked, read and deleted, judged by ear.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use futures_util::StreamExt as _;
+use pb::connect_leg_request::To;
+use sidetone_dsp::Law;
+use sidetone_proto::media::v1 as pb;
+use sidetone_proto::media::v1::media_server::Media as _;
+use support::audio::decode;
+use support::*;
+use tonic::{Code, Request};
+
+fn request(n: u32, legs: &[&Phone], format: pb::AudioFormat) -> pb::StartRecordingRequest {
+    pb::StartRecordingRequest {
+        recording_id: uuid(n),
+        tenant: "demo".into(),
+        call_id: uuid(1),
+        leg_ids: legs.iter().map(|phone| phone.leg.clone()).collect(),
+        format: format.into(),
+        ..Default::default()
+    }
+}
+
+async fn stop(node: &TestNode, n: u32) -> pb::FinishedRecording {
+    let stop = pb::StopRecordingRequest { recording_id: uuid(n) };
+    node.media.stop_recording(Request::new(stop)).await.unwrap().into_inner().recording.unwrap()
+}
+
+/// A file of an ended recording, as the door would give it to a client.
+async fn read(node: &TestNode, request: pb::ReadRecordingRequest) -> Result<(String, Vec<u8>), Code> {
+    let offset = request.offset;
+    let answer = node.media.read_recording(Request::new(request)).await.map_err(|status| status.code())?;
+    let mut parts = answer.into_inner();
+    let first = parts.next().await.unwrap().unwrap();
+    let mut bytes = first.data;
+    while let Some(part) = parts.next().await {
+        bytes.extend(part.unwrap().data);
+    }
+    assert_eq!(first.size_bytes, offset + bytes.len() as u64);
+    Ok((first.content_type, bytes))
+}
+
+fn track(n: u32, track: u32) -> pb::ReadRecordingRequest {
+    pb::ReadRecordingRequest { recording_id: uuid(n), track, ..Default::default() }
+}
+
+async fn bridged(node: &TestNode) -> (Phone, Phone) {
+    let a = Phone::call(node, 1, Law::Mu, 500.0, 20).await;
+    let b = Phone::call(node, 2, Law::A, 900.0, 20).await;
+    node.connect(&a.leg, To::PeerLegId(b.leg.clone())).await;
+    a.hear(5).await;
+    (a, b)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mp3_holds_each_side_and_is_read_and_deleted() {
+    let node = node().await;
+    let (a, b) = bridged(&node).await;
+    let wanted = pb::StartRecordingRequest {
+        layout: pb::RecordingLayout::Stereo.into(),
+        ..request(50, &[&a, &b], pb::AudioFormat::Mp3)
+    };
+    node.media.start_recording(Request::new(wanted)).await.unwrap();
+    let running = pb::DeleteRecordingRequest { recording_id: uuid(50), files: Vec::new() };
+    let refused = node.media.delete_recording(Request::new(running.clone())).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "it is still recording");
+    a.hear(100).await;
+    let finished = stop(&node, 50).await;
+    assert!(finished.file.ends_with(".mp3") && finished.failure.is_none(), "{finished:?}");
+    let (content_type, bytes) = read(&node, track(50, 0)).await.unwrap();
+    assert_eq!((content_type.as_str(), bytes.len() as u64), ("audio/mpeg", finished.size_bytes));
+    let sides = decode(&bytes, "mp3");
+    assert_eq!(sides.rate_hz, 8000);
+    let middle = |n: usize| sides.channels[n][4800..12_000].to_vec();
+    assert!(has_tone(&middle(0), 500.0) && !has_tone(&middle(0), 900.0));
+    assert!(has_tone(&middle(1), 900.0) && !has_tone(&middle(1), 500.0));
+    let from = pb::ReadRecordingRequest { offset: 1000, ..track(50, 0) };
+    assert_eq!(read(&node, from).await.unwrap().1, bytes[1000..]);
+    let other = pb::ReadRecordingRequest { file: "../../etc/passwd".into(), ..track(50, 0) };
+    assert_eq!(read(&node, other).await.unwrap_err(), Code::NotFound);
+
+    node.media.delete_recording(Request::new(running)).await.unwrap();
+    assert!(!node.folder.path().join("recordings").join(&finished.file).exists());
+    assert_eq!(read(&node, track(50, 0)).await.unwrap_err(), Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_track_for_each_leg_has_its_voice_alone_and_one_length() {
+    let node = node().await;
+    let (a, b) = bridged(&node).await;
+    let layout = pb::RecordingLayout::TrackPerLeg.into();
+    let first = pb::StartRecordingRequest { layout, ..request(51, &[&a], pb::AudioFormat::Wav) };
+    let second = pb::StartRecordingRequest { layout, ..request(51, &[&b], pb::AudioFormat::Wav) };
+    node.media.start_recording(Request::new(first)).await.unwrap();
+    a.hear(50).await;
+    node.media.start_recording(Request::new(second)).await.unwrap();
+    a.hear(50).await;
+    let finished = stop(&node, 51).await;
+    assert_eq!(finished.tracks.len(), 1, "{finished:?}");
+    let mine = decode(&read(&node, track(51, 0)).await.unwrap().1, "wav").channels.remove(0);
+    let theirs = decode(&read(&node, track(51, 1)).await.unwrap().1, "wav").channels.remove(0);
+    assert_eq!(mine.len(), theirs.len());
+    assert!(has_tone(&mine[1600..6400], 500.0) && !has_tone(&mine[1600..6400], 900.0));
+    assert!(!has_tone(&theirs[..4800], 900.0), "it joined a second later");
+    let end = &theirs[theirs.len() - 6400..theirs.len() - 1600];
+    assert!(has_tone(end, 900.0) && !has_tone(end, 500.0));
+    let told = pb::ReadRecordingRequest { file: finished.tracks[0].clone(), ..track(51, 0) };
+    assert_eq!(read(&node, told).await.unwrap().1.len(), theirs.len() * 2 + 58);
+    assert_eq!(read(&node, track(51, 2)).await.unwrap_err(), Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_leaves_a_gap_out_and_a_mask_is_silence() {
+    let node = node().await;
+    let (a, b) = bridged(&node).await;
+    for (n, mask) in [(52, false), (53, true)] {
+        let begun = std::time::Instant::now();
+        let wanted = request(n, &[&a, &b], pb::AudioFormat::Wav);
+        node.media.start_recording(Request::new(wanted)).await.unwrap();
+        a.hear(50).await;
+        for _ in 0..2 {
+            let pause = pb::PauseRecordingRequest { recording_id: uuid(n), mask };
+            node.media.pause_recording(Request::new(pause)).await.unwrap();
+        }
+        let held = std::time::Instant::now();
+        a.hear(75).await;
+        let gap_ms = held.elapsed().as_millis() as u64;
+        let resume = pb::ResumeRecordingRequest { recording_id: uuid(n) };
+        node.media.resume_recording(Request::new(resume)).await.unwrap();
+        a.hear(50).await;
+        let finished = stop(&node, n).await;
+        let all_ms = begun.elapsed().as_millis() as u64;
+        let sound = decode(&read(&node, track(n, 0)).await.unwrap().1, "wav").channels.remove(0);
+        let quiet = sound.chunks(160).skip(10).filter(|frame| frame.iter().all(|s| s.abs() < 50)).count();
+        if mask {
+            assert!(finished.duration_ms + 400 > all_ms, "the time counts: {finished:?} {all_ms}");
+            assert!(quiet as u64 * 20 + 300 > gap_ms, "{quiet} frames silent of {gap_ms} ms");
+        } else {
+            assert!(finished.duration_ms < all_ms - gap_ms + 400, "{finished:?} {all_ms} {gap_ms}");
+            assert!(quiet < 40, "{quiet} frames silent");
+        }
+        let end = &sound[sound.len() - 6400..sound.len() - 1600];
+        assert!(has_tone(end, 500.0) && has_tone(end, 900.0), "it goes on");
+    }
+    let unknown = pb::PauseRecordingRequest { recording_id: uuid(99), mask: false };
+    assert_eq!(node.media.pause_recording(Request::new(unknown)).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_recordings_of_one_leg_and_a_beep() {
+    let node = node().await;
+    let (a, b) = bridged(&node).await;
+    node.media.start_recording(Request::new(request(54, &[&a], pb::AudioFormat::Wav))).await.unwrap();
+    a.forget();
+    let beeping = pb::StartRecordingRequest { beep: true, ..request(55, &[&a, &b], pb::AudioFormat::Mp3) };
+    node.media.start_recording(Request::new(beeping)).await.unwrap();
+    let heard = linear(a.law, &a.hear(40).await);
+    assert!(heard.windows(800).step_by(160).any(|part| has_tone(part, 1400.0)), "the beep is heard");
+    a.hear(40).await;
+    let one = stop(&node, 54).await;
+    a.hear(40).await;
+    let two = stop(&node, 55).await;
+    assert!(two.duration_ms > one.duration_ms / 2);
+    let alone = decode(&read(&node, track(54, 0)).await.unwrap().1, "wav").channels.remove(0);
+    let both = decode(&read(&node, track(55, 0)).await.unwrap().1, "mp3").channels.remove(0);
+    assert!(has_tone(&alone[3200..8000], 500.0) && !has_tone(&alone[3200..8000], 900.0));
+    let end = &both[both.len() - 8000..both.len() - 3200];
+    assert!(has_tone(end, 500.0) && has_tone(end, 900.0), "the end of one does not end the other");
+    let flac = request(56, &[&a], pb::AudioFormat::Flac);
+    let refused = node.media.start_recording(Request::new(flac)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+}
