@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use sidetone_call_core::{RoomSettings, Routing};
 use sidetone_directory::{Directory, DirectoryError};
-use sidetone_model::ids::TenantId;
-use sidetone_model::party::Destination;
+use sidetone_model::ids::{ReplicaId, TenantId};
+use sidetone_model::party::{Binding, Destination};
 
 use crate::nodes::Nodes;
 
@@ -20,7 +20,31 @@ impl Router {
     /// Everything a shard needs to know of a number.
     pub(crate) async fn resolve(&self, tenant: &TenantId, number: &str) -> Result<Routing, DirectoryError> {
         let resolved = self.directory.resolve(tenant, number).await?;
+        if resolved.is_none()
+            && let Some(replica) = self.directory.trunk_replica(tenant, number).await?
+        {
+            return self.outside(tenant, number, replica).await;
+        }
         self.lead(tenant, resolved.map(|resolved| resolved.destination)).await
+    }
+
+    /// A number that nobody in the tenant has goes out over a trunk: to call control it is one more device to ring. Which
+    /// trunk, and which next when that one fails, is signalling's ([`sidetone_model::party::Binding::outside`]).
+    async fn outside(
+        &self,
+        tenant: &TenantId,
+        number: &str,
+        replica: ReplicaId,
+    ) -> Result<Routing, DirectoryError> {
+        let binding = Binding::outside(number, replica);
+        let calls_max = self.directory.tenant(tenant).await?.map_or(0, |tenant| tenant.calls_max);
+        Ok(Routing {
+            calls_max,
+            nodes: self.nodes.candidates(2),
+            destination: Some(Destination::User(binding.user.clone())),
+            bindings: vec![binding],
+            ..Routing::default()
+        })
     }
 
     /// Everything a shard needs to know of a destination.

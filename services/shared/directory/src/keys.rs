@@ -11,6 +11,9 @@
 //! | `directory/rooms/<tenant>/<room>` | `directory.v1.Room` |
 //! | `directory/applications/<application>` | `directory.v1.Application`: unique in the installation |
 //! | `directory/secrets/<application>` | the secret of an application |
+//! | `directory/trunks/<tenant>/<trunk>` | `directory.v1.Trunk` |
+//! | `directory/trunk-secrets/<tenant>/<trunk>` | the password of a trunk |
+//! | `trunk-states/<tenant>/<trunk>` | `directory.v1.TrunkState` of the replica that serves it, expires |
 //! | `directory/tokens/<SHA-256 of the secret>` | `directory.v1.Token` |
 //! | `registrations/<tenant>/<user>/<device>[=<hash of the instance>]` | `directory.v1.Registration`, expires |
 //!
@@ -80,6 +83,26 @@ pub(crate) fn room(tenant: &TenantId, room: &RoomId) -> String {
 
 pub(crate) fn application(application: &str) -> String {
     format!("{APPLICATIONS}{application}")
+}
+
+pub(crate) fn trunks(tenant: Option<&TenantId>) -> String {
+    tenant.map_or_else(|| "directory/trunks/".to_owned(), |tenant| format!("directory/trunks/{tenant}/"))
+}
+
+pub(crate) fn trunk(tenant: &TenantId, trunk: &str) -> String {
+    format!("directory/trunks/{tenant}/{trunk}")
+}
+
+pub(crate) fn trunk_secret(tenant: &TenantId, trunk: &str) -> String {
+    format!("directory/trunk-secrets/{tenant}/{trunk}")
+}
+
+pub(crate) fn trunk_states(tenant: &TenantId) -> String {
+    format!("trunk-states/{tenant}/")
+}
+
+pub(crate) fn trunk_state(tenant: &TenantId, trunk: &str) -> String {
+    format!("trunk-states/{tenant}/{trunk}")
 }
 
 pub(crate) fn secret(application: &str) -> String {

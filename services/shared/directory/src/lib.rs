@@ -26,6 +26,7 @@ mod seed;
 mod service;
 mod tenants;
 mod tokens;
+mod trunks;
 
 pub use applications::{SeedApplication, SeedKind};
 pub use directory::{Directory, Resolved};
@@ -35,3 +36,4 @@ pub use secret::{Algorithm, Credential, Password};
 pub use seed::{SeedConfig, SeedDevice, SeedNumber, SeedRoom, SeedTenant, SeedUser, Seeded};
 pub use service::DirectoryService;
 pub use tokens::NewToken;
+pub use trunks::{SeedRoute, SeedRule, SeedTrunk, apply as apply_number_rules};

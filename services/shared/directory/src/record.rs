@@ -42,7 +42,8 @@ macro_rules! records {
         }
     )*};
 }
-records!(Tenant "tenant", User "user", Device "device", Number "number", Room "room", Application "application");
+records!(Tenant "tenant", User "user", Device "device", Number "number", Room "room", Application "application",
+    Trunk "trunk");
 
 macro_rules! plain_records {
     ($($message:ty, $what:literal);*) => {$(

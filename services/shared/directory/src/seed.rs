@@ -17,6 +17,7 @@ use crate::people::is_auth_username;
 use crate::record::Replaces;
 use crate::secret::Password;
 use crate::tenants::normal_host;
+use crate::trunks::SeedTrunk;
 
 /// The `seed` section of the configuration.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -50,6 +51,9 @@ pub struct SeedTenant {
     /// Its applications and teams. Default none.
     #[serde(default)]
     pub applications: Vec<SeedApplication>,
+    /// Its carriers. Default none.
+    #[serde(default)]
+    pub trunks: Vec<SeedTrunk>,
 }
 
 /// One user.
@@ -267,6 +271,16 @@ impl Directory {
             for number in &user.numbers {
                 let destination = Destination::User(user_id.clone());
                 self.seed_number(&id, number, &destination, false, seeded).await?;
+            }
+        }
+        for trunk in &tenant.trunks {
+            let id =
+                sidetone_model::ids::TenantId::new(&tenant.tenant).map_err(DirectoryError::id("tenant"))?;
+            let present = self.list_trunks(Some(&id)).await?.into_iter().find(|t| t.trunk == trunk.trunk);
+            if seeded.is_new(present) {
+                let record = trunk.record(&tenant.tenant);
+                let password = trunk.password.as_ref();
+                seeded.note(self.write_trunk(record, password, Replaces::Nothing).await)?;
             }
         }
         for application in &tenant.applications {

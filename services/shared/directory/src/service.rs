@@ -195,6 +195,35 @@ impl DirectoryV1 for DirectoryService {
         let found = self.directory.list_applications(&tenant).await;
         answer(found.map(|applications| pb::ListApplicationsResponse { applications }))
     }
+
+    async fn put_trunk(&self, request: Request<pb::PutTrunkRequest>) -> Answer<pb::Trunk> {
+        let caller = Caller::of(&request);
+        let request = request.into_inner();
+        let trunk = given(request.trunk, "trunk")?;
+        allowed(&caller, &trunk.tenant, "trunk.tenant")?;
+        let password = request.password.map(Password::new);
+        answer(self.directory.put_trunk(trunk, password.as_ref()).await)
+    }
+
+    async fn delete_trunk(&self, request: Request<pb::DeleteTrunkRequest>) -> Answer<pb::DeleteResponse> {
+        let tenant = allowed(&Caller::of(&request), &request.get_ref().tenant, "tenant")?;
+        deleted(self.directory.delete_trunk(&tenant, &request.get_ref().trunk).await)
+    }
+
+    async fn list_trunks(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListTrunksResponse> {
+        let (tenant, _) = listed(&request)?;
+        let found = self.directory.list_trunks(Some(&tenant)).await;
+        answer(found.map(|trunks| pb::ListTrunksResponse { trunks }))
+    }
+
+    async fn list_trunk_states(
+        &self,
+        request: Request<pb::ListRequest>,
+    ) -> Answer<pb::ListTrunkStatesResponse> {
+        let (tenant, _) = listed(&request)?;
+        let found = self.directory.trunk_states(&tenant).await;
+        answer(found.map(|states| pb::ListTrunkStatesResponse { states }))
+    }
 }
 
 fn answer<T>(result: Result<T, DirectoryError>) -> Answer<T> {

@@ -81,6 +81,9 @@ impl Directory {
         if !self.list_tokens(tenant).await?.is_empty() {
             return in_use("tokens");
         }
+        if !self.list_trunks(Some(tenant)).await?.is_empty() {
+            return in_use("trunks");
+        }
         if !self.list_applications(tenant).await?.is_empty() {
             return in_use("applications");
         }

@@ -58,6 +58,33 @@ pub struct Binding {
     pub flow: Flow,
 }
 
+impl Binding {
+    /// A number outside of the tenant, to be reached over one of its trunks. The device is no telephone: which trunk it is,
+    /// and over which flow, signalling decides when it calls.
+    pub fn outside(number: &str, replica: ReplicaId) -> Self {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        Self {
+            user: UserId::reserved(Self::OUTSIDE),
+            device: DeviceId::reserved(Self::OUTSIDE),
+            contact_uri: format!("sip:{number}@{}", Self::OUTSIDE_HOST).into(),
+            replica,
+            flow: Flow { transport: Transport::Udp, local: nowhere, remote: nowhere },
+        }
+    }
+
+    /// The number of a binding that [`Self::outside`] made; none for any other.
+    pub fn outside_number(&self) -> Option<&str> {
+        let user =
+            self.contact_uri.strip_prefix("sip:")?.strip_suffix(Self::OUTSIDE_HOST)?.strip_suffix('@')?;
+        (self.flow.remote.port() == 0).then_some(user)
+    }
+
+    /// The user and device of whoever is outside.
+    const OUTSIDE: &'static str = "outside";
+    /// No host can have this name (RFC 2606, section 2).
+    const OUTSIDE_HOST: &'static str = "trunks.invalid";
+}
+
 /// One way over the network between a replica and a device.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Flow {

@@ -128,6 +128,9 @@ enum Action {
     /// Applications and teams that steer calls through an HTTP dialect.
     #[command(subcommand)]
     Applications(super::applications::ApplicationAction),
+    /// Trunks: carriers, and the numbers that go over them.
+    #[command(subcommand)]
+    Trunks(super::trunks::TrunkAction),
     /// List the access tokens.
     Tokens,
     /// Make an access token; its secret is printed once.
@@ -181,6 +184,7 @@ pub(crate) async fn run(args: DirectoryArgs) -> anyhow::Result<()> {
     use Action as A;
     match args.action {
         A::Applications(action) => super::applications::run(action, &args.client).await,
+        A::Trunks(action) => super::trunks::run(action, &args.client).await,
         A::Tenants | A::Users | A::Devices { .. } | A::Numbers | A::Rooms | A::Registrations | A::Tokens => {
             list(args.action, &args.client).await
         }

@@ -22,6 +22,9 @@ pub struct Config {
     pub defence: DefenceConfig,
     /// Certificates for listeners `tls` and `wss`, and whom we trust when we open a connection under TLS ourselves.
     pub tls: TlsConfig,
+    /// Names of carriers that are not asked of the domain name system, as lines of a zone: `name A 192.0.2.1`,
+    /// `name SRV priority weight port host`, `name NAPTR order preference service replacement`. Default none.
+    pub dns_records: Vec<String>,
     /// The web pages (`https://phone.example.net`) that may open a WebSocket; empty for all. Default empty.
     pub websocket_origins: Vec<String>,
     /// A request of ours with more bytes goes by TCP instead of UDP, and by UDP if the phone takes no TCP (RFC 3261, section
@@ -206,6 +209,7 @@ impl Default for Config {
             replica_id: "signalling-0".to_owned(),
             defence: DefenceConfig::default(),
             tls: TlsConfig::default(),
+            dns_records: Vec::new(),
             websocket_origins: Vec::new(),
             udp_request_bytes_max: 1300,
             listeners: vec![listener(TransportKind::Udp), listener(TransportKind::Tcp)],
@@ -248,6 +252,9 @@ impl Config {
         }
         self.check_tls(&mut wrong);
         self.check_defence(&mut wrong);
+        if let Some(at) = self.dns_records.iter().position(|line| !crate::trunks::Names::is_record(line)) {
+            wrong(&format!("dns_records[{at}]"), "is no record like: name SRV 1 1 5060 host");
+        }
         if !(1..=1_000_000).contains(&self.legs_max) {
             wrong("legs_max", "must be 1 to 1000000");
         }

@@ -26,6 +26,7 @@ mod replica;
 mod server;
 mod service;
 mod transport;
+mod trunks;
 
 pub use config::{
     CertificateConfig, ClientAuth, Config, DefenceConfig, ListenerConfig, TlsConfig, TransportKind,

@@ -124,6 +124,17 @@ impl Signalling {
         let (drained_sender, drained) = watch::channel(false);
         let limit = config.source_requests_per_s;
         let defence = Defence::new(config.defence.clone(), limit, known, Arc::clone(&deps.telemetry));
+        let (table_sender, table) = watch::channel(Arc::default());
+        let reports = crate::trunks::Reports::default();
+        let keeper = crate::trunks::Keeper {
+            directory: deps.directory.clone(),
+            replica: replica.clone(),
+            names: crate::trunks::Names::new(&config.dns_records),
+            tokens: tokens()?,
+            reports: Arc::clone(&reports),
+            table: table_sender,
+        };
+        tokio::spawn(keeper.run(deps.lifecycle.stopping()));
         let agent = Agent::new(Parts {
             config,
             replica,
@@ -135,6 +146,8 @@ impl Signalling {
             authenticator: Authenticator::new(auth, &secret),
             outputs,
             defence,
+            table,
+            reports,
             directory: deps.directory,
             telemetry: deps.telemetry,
             stats,

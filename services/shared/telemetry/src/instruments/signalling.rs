@@ -27,6 +27,8 @@ pub struct Signalling {
     pub connections: IntGaugeVec,
     /// Connections that we closed or did not take, by reason.
     pub connections_closed: IntCounterVec,
+    /// What became of calls over trunks, and of what keeps them up.
+    pub trunk_calls: IntCounterVec,
     /// Hostile or stray requests that got no answer or a refusal, by the rule that met them.
     pub defended: IntCounterVec,
     /// Sources banned for wrong passwords.
@@ -109,6 +111,12 @@ impl Signalling {
                 "sidetone_signalling_connections_closed_total",
                 "Connections that we closed or did not take, by reason.",
                 &["reason"],
+            )?,
+            trunk_calls: counters(
+                registry,
+                "sidetone_signalling_trunk_calls_total",
+                "What became of calls over trunks, and of what keeps them up.",
+                &["trunk", "result"],
             )?,
             defended: counters(
                 registry,

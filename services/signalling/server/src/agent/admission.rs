@@ -64,7 +64,11 @@ impl Agent {
         {
             return self.answer(tx, &request, Status::LOOP_DETECTED, now);
         }
-        let question = question(&request);
+        let arrivals = match invite {
+            true => self.trunking.arrivals(&request, &flow),
+            false => Vec::new(),
+        };
+        let question = Question { arrivals, ..question(&request) };
         let (directory, findings) = (self.parts.directory.clone(), self.findings.clone());
         tokio::spawn(async move {
             let result = lookup::within(lookup::identify(&directory, question)).await;
@@ -246,6 +250,12 @@ impl Agent {
             self.count_refused(reason);
             return self.refuse(tx, &request, Cause::NoCapacity, now);
         }
+        if let Some(arrival) = &identity.arrival
+            && self.trunking.is_full(arrival)
+        {
+            self.count_trunk(&arrival.trunk, "full");
+            return self.refuse(tx, &request, Cause::NoCapacity, now);
+        }
         let Some(setup) = self.leg_setup(flow, &identity.tenant) else {
             return self.refuse(tx, &request, Cause::Internal, now);
         };
@@ -255,7 +265,7 @@ impl Agent {
             .map(|known| Caller { user: Some(known.user), device: Some(known.device) })
             .unwrap_or_default();
         match Leg::incoming(setup, tx, request, caller, &mut self.parts.tokens, now) {
-            Ok(leg) => self.open_incoming(tx, leg, identity.tenant.clone(), merge, shown_as, now),
+            Ok(leg) => self.open_incoming(tx, leg, identity, merge, shown_as, now),
             Err(refusal) => {
                 self.count_refused("unacceptable_invite");
                 self.respond(tx, *refusal, now);
@@ -267,12 +277,13 @@ impl Agent {
         &mut self,
         tx: ServerTx,
         mut leg: Leg,
-        tenant: TenantId,
+        identity: &Identity,
         merge: Option<MergeKey>,
         shown_as: Option<String>,
         now: Instant,
     ) {
         let id: LegId = self.parts.ids.make(wall_clock());
+        let tenant = identity.tenant.clone();
         self.parts.transactions.assign(tx, id);
         tracing::debug!(leg = %id, %tenant, "a call comes in");
         // The first output is Offered; a number that is not the caller's own is put right in it.
@@ -282,6 +293,10 @@ impl Agent {
             if let Some(name) = shown_as {
                 offered.from.number = name.into();
                 offered.from.display_name = "".into();
+            }
+            if let Some(arrival) = &identity.arrival {
+                self.trunking.begin(id, arrival, now);
+                offered.dialled = arrival.number.as_str().into();
             }
             self.signal(id, LegSignalKind::Offered(offered), now);
         }
@@ -319,6 +334,7 @@ fn question(request: &Request) -> Question {
         usernames: usernames.iter().map(|c| (c.realm().to_owned(), c.username().to_owned())).collect(),
         dialled: (!register).then(|| request.uri().user()),
         claimed: claimed.uri.user(),
+        arrivals: Vec::new(),
     }
 }
 

@@ -130,6 +130,9 @@ impl Agent {
     fn apply(&mut self, id: LegId, n: u64, kind: LegCommandKind, now: Instant) {
         let Some(entry) = self.legs.get_mut(id) else { return };
         entry.last_command_n = n;
+        if matches!(kind, LegCommandKind::End(_)) {
+            self.trunking.taken_back(id);
+        }
         let result = match entry.leg.as_mut().map(|leg| leg.handle_command(kind, now)) {
             Some(Ok(())) => "done",
             // It crossed with something the phone did, of which the owner hears by a signal.
@@ -149,7 +152,7 @@ impl Agent {
     fn open_leg(&mut self, command: LegCommand, now: Instant) {
         let LegCommand { tenant, leg: id, n, kind, .. } = command;
         match kind {
-            LegCommandKind::Invite(invite) if n == 1 => match self.invite(&invite, &tenant) {
+            LegCommandKind::Invite(invite) if n == 1 => match self.invite(id, &invite, &tenant, now) {
                 Ok(mut leg) => {
                     leg.set_owner_away(!self.upstream.is_attached());
                     tracing::debug!(leg = %id, %tenant, "calling a device");
@@ -175,14 +178,19 @@ impl Agent {
 
     fn invite(
         &mut self,
+        id: LegId,
         invite: &Invite,
         tenant: &sidetone_model::ids::TenantId,
+        now: Instant,
     ) -> Result<Leg, Termination> {
         if self.draining {
             return Err(Termination::new(Cause::Shutdown));
         }
         if self.legs.live() >= self.parts.config.legs_max {
             return Err(Termination::new(Cause::NoCapacity));
+        }
+        if let Some(number) = invite.binding.outside_number() {
+            return self.invite_outside(id, invite, number, tenant, now);
         }
         let flow = invite.binding.flow.clone();
         let setup = self.leg_setup(flow, tenant).ok_or(Termination::new(Cause::TransportFailure))?;

@@ -149,6 +149,17 @@ impl Legs {
         self.entries.insert(id, entry);
     }
 
+    /// A leg begins anew, as another dialog.
+    pub(super) fn replace(&mut self, id: LegId, leg: Leg) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let dialog = leg.dialog_key();
+        entry.leg = Some(leg);
+        if let Some(before) = entry.dialog.replace(dialog.clone()) {
+            self.by_dialog.remove(&before);
+        }
+        self.by_dialog.insert(dialog, id);
+    }
+
     fn reschedule(&mut self, id: LegId) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let next = entry.leg.as_ref().and_then(Leg::poll_timeout).map(|(at, _)| at);
@@ -240,10 +251,15 @@ impl Agent {
                 LegOutput::Respond { tx, response } => self.respond(tx, response, now),
                 LegOutput::Request { flow, request } => self.send_request(id, flow, request, now),
                 LegOutput::Ack { flow, request } => self.parts.transactions.send_ack(&request, &flow),
-                LegOutput::Signal(kind) => self.signal(id, kind, now),
+                LegOutput::Signal(kind) => {
+                    if !self.takes_next_way(id, &kind, now) {
+                        self.signal(id, kind, now);
+                    }
+                }
                 LegOutput::Finished => {
                     self.legs.finish(id);
                     self.outgoing.forget_leg(id);
+                    self.trunking.call_over(id);
                 }
             }
         }

@@ -9,6 +9,7 @@ use sidetone_model::party::Destination;
 use sidetone_sip_core::transaction::ServerTx;
 
 use super::registration::Stored;
+use super::trunking::Arrival;
 
 /// What came back.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(super) struct Question {
     pub(super) usernames: Vec<(String, String)>,
     /// The number dialled; none for a REGISTER.
     pub(super) dialled: Option<String>,
+    /// What it means should it come from a carrier: for each trunk whose address it has.
+    pub(super) arrivals: Vec<Arrival>,
     /// The user part under which the sender appears: From of an INVITE, To of a REGISTER.
     pub(super) claimed: String,
 }
@@ -36,6 +39,8 @@ pub(super) struct Identity {
     pub(super) tenant: TenantId,
     /// Of the user name that was given for the tenant's realm.
     pub(super) credential: Option<Credential>,
+    /// The trunk it came over, and the number dialled as the directory has it.
+    pub(super) arrival: Option<Arrival>,
     /// The number dialled needs no credentials.
     pub(super) open: bool,
     /// Whose number it is under which the sender appears.
@@ -86,6 +91,19 @@ pub(super) async fn identify(
     directory: &Directory,
     question: Question,
 ) -> Result<Option<Identity>, LookupError> {
+    for arrival in question.arrivals {
+        // Only a number of the tenant's: else a carrier's caller could call out over another carrier.
+        if directory.resolve(&arrival.tenant, &arrival.number).await?.is_some() {
+            let tenant = arrival.tenant.clone();
+            return Ok(Some(Identity {
+                tenant,
+                credential: None,
+                arrival: Some(arrival),
+                open: true,
+                claimed: None,
+            }));
+        }
+    }
     let Some(tenant) = directory.tenant_of_domain(&question.host).await? else { return Ok(None) };
     let mut credential = None;
     for (_, username) in question.usernames.iter().filter(|(realm, _)| realm == tenant.as_str()) {
@@ -105,7 +123,7 @@ pub(super) async fn identify(
         },
         _ => None,
     };
-    Ok(Some(Identity { tenant, credential, open, claimed }))
+    Ok(Some(Identity { tenant, credential, arrival: None, open, claimed }))
 }
 
 /// Less than what a phone waits before it asks again for the second time.

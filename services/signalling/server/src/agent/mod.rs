@@ -12,6 +12,7 @@ mod outbox;
 mod outgoing;
 mod registration;
 mod requests;
+mod trunking;
 mod upstream;
 
 use std::collections::HashMap;
@@ -36,11 +37,13 @@ use crate::defence::Defence;
 use crate::owner::LinkEvent;
 use crate::service::Stats;
 use crate::transport::{Inbound, Outputs};
+use crate::trunks::{Reports, Table};
 use admission::Pending;
 use delayed::Delayed;
 use legs::Legs;
 use lookup::Finding;
 use outgoing::Outgoing;
+use trunking::Trunking;
 use upstream::{Said, Upstream};
 
 /// What an agent is made of.
@@ -55,6 +58,8 @@ pub(crate) struct Parts {
     pub(crate) authenticator: Authenticator,
     pub(crate) outputs: Outputs,
     pub(crate) defence: Defence,
+    pub(crate) table: watch::Receiver<Arc<Table>>,
+    pub(crate) reports: Reports,
     pub(crate) directory: Directory,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) stats: Arc<Stats>,
@@ -79,6 +84,7 @@ pub(crate) struct Agent {
     /// The SIP domain under which a tenant's phones were last heard: the host of From on calls to them.
     domains: HashMap<TenantId, Box<str>>,
     delayed: Delayed,
+    trunking: Trunking,
     outgoing: Outgoing,
     findings: mpsc::Sender<Finding>,
     found: Option<mpsc::Receiver<Finding>>,
@@ -104,6 +110,7 @@ impl Agent {
         let (findings, found) = mpsc::channel(FINDINGS_MAX);
         Self {
             delayed: Delayed::default(),
+            trunking: Trunking::new(parts.table.clone(), Arc::clone(&parts.reports)),
             parts,
             legs: Legs::default(),
             upstream: Upstream::default(),
@@ -162,6 +169,9 @@ impl Agent {
             }
             Input::Network(Inbound::Message { flow, message, bytes }) => {
                 self.count_message(&message);
+                if self.trunking.is_source(flow.remote.ip()) {
+                    self.parts.defence.let_in(&flow, now);
+                }
                 if let Message::Request(request) = &*message
                     && !self.parts.defence.admits(request, &flow, bytes, now)
                 {
@@ -202,14 +212,13 @@ impl Agent {
 
     fn next_timeout(&self) -> Option<Instant> {
         let transactions = self.parts.transactions.poll_timeout().map(|(at, _)| at);
-        [transactions, self.legs.next_timeout(), self.delayed.next(), self.stop_at]
-            .into_iter()
-            .flatten()
-            .min()
+        let own = [self.delayed.next(), self.trunking.next(), self.stop_at];
+        [transactions, self.legs.next_timeout()].into_iter().chain(own).flatten().min()
     }
 
     fn handle_timeouts(&mut self, now: Instant) {
         self.parts.transactions.handle_timeout(now);
+        self.tend_trunks(now);
         while let Some((tx, response)) = self.delayed.pop_due(now) {
             self.respond(tx, response, now);
         }

@@ -28,9 +28,17 @@ impl Agent {
             }
             Event::Response { owner, response, .. } => {
                 self.note_response(owner, &response);
+                if self.handle_job_response(owner, &response, now)
+                    || self.answers_challenge(owner, &response, now)
+                {
+                    return;
+                }
                 self.with_leg(owner, now, |leg| leg.handle_response(&response, now));
             }
             Event::Failed { owner, method, cseq, failure, .. } => {
+                if self.handle_job_failure(owner, failure, now) {
+                    return;
+                }
                 if method != Method::Cancel && self.falls_back(owner, cseq, failure, now) {
                     return;
                 }

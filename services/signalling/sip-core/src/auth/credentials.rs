@@ -85,7 +85,7 @@ impl Credentials {
 }
 
 /// `name=token` and `name="quoted"`, separated by commas.
-fn params(text: &str) -> Option<Vec<(String, String)>> {
+pub(super) fn params(text: &str) -> Option<Vec<(String, String)>> {
     let mut out: Vec<(String, String)> = Vec::new();
     let mut rest = text.trim();
     while !rest.is_empty() && out.len() < PARAMS_MAX {

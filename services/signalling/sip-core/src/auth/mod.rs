@@ -4,6 +4,7 @@
 //! another made. Nonce counts are remembered in a bounded table; what falls out of it makes all older nonces stale,
 //! so that forgetting never lets a replay through.
 
+mod client;
 mod credentials;
 mod ha1;
 mod nonce;
@@ -18,6 +19,7 @@ use crate::tokens::Tokens;
 use crate::uri::SipUri;
 use nonce::{NonceTable, Nonces};
 
+pub use client::Challenge;
 pub use credentials::Credentials;
 pub use ha1::{Algorithm, Ha1, HashError, ha1};
 

@@ -22,7 +22,7 @@ use crate::uri::{NameAddr, SipUri};
 /// The INVITE that opened the leg.
 #[derive(Debug)]
 pub(super) struct SentInvite {
-    request: Request,
+    pub(super) request: Request,
     /// An answer in a provisional response, with the tag of who sent it.
     early: Option<(Box<str>, RemoteSdp)>,
     /// The ACK for each tag that has sent a 2xx, to be repeated with it.

@@ -5,6 +5,7 @@
 //! The leg knows no other leg. After any input, drain the outputs and ask [`Leg::poll_timeout`] anew.
 
 mod answer;
+mod authenticate;
 mod end;
 mod in_dialog;
 mod invite;

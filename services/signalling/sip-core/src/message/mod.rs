@@ -270,6 +270,24 @@ impl Request {
         Self::from_sip(inner).ok()
     }
 
+    /// The same request as a new one: with another Via and CSeq number, and one header field more in the place of any of the
+    /// same name. None when one of them cannot stand in a message.
+    pub fn again(&self, via: &str, cseq: u32, header: &str, value: &str) -> Option<Self> {
+        let mut inner = self.inner.clone();
+        let name = |text: &str| HeaderName::parse(&Bytes::copy_from_slice(text.as_bytes()));
+        for (name, value) in [
+            (HeaderName::Via, via.to_owned()),
+            (name("CSeq"), format!("{cseq} {}", self.method().as_str())),
+            (name(header), value.to_owned()),
+        ] {
+            let at = inner.headers.iter().position(|known| *known.name() == name);
+            let field = sip::Header::build(name.clone(), value).ok()?;
+            inner.headers.remove_first(&name);
+            inner.headers.insert(at.unwrap_or(1), field);
+        }
+        Self::from_sip(inner).ok()
+    }
+
     /// Whether this opens a dialog: an INVITE whose To has no tag.
     pub fn is_initial_invite(&self) -> bool {
         self.inner.method == sip::Method::Invite && self.core.to.tag().is_none()

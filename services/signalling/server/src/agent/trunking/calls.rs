@@ -1,0 +1,223 @@
+//! Calls over trunks: in, by the carrier's address; out, by one way after the other (RFC 3261, section 16.7; RFC 3263,
+//! section 4.3).
+
+use std::time::Instant;
+
+use sidetone_model::command::Invite;
+use sidetone_model::ids::{LegId, TenantId};
+use sidetone_model::party::{Binding, Flow};
+use sidetone_model::signal::LegSignalKind;
+use sidetone_model::termination::{Cause, Termination};
+use sidetone_sip_core::auth::Challenge;
+use sidetone_sip_core::leg::Leg;
+use sidetone_sip_core::message::{Method, Request, Response};
+use sidetone_sip_core::uri::SipUri;
+
+use super::{Attempt, Trunking};
+use crate::agent::Agent;
+use crate::trunks::{Trunk, Way};
+
+/// For whom a carrier's call may be: one for each tenant that has this carrier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::agent) struct Arrival {
+    pub(in crate::agent) tenant: TenantId,
+    pub(in crate::agent) trunk: String,
+    pub(in crate::agent) number: String,
+}
+
+impl Trunking {
+    /// What a request from a carrier's address may mean.
+    pub(in crate::agent) fn arrivals(&self, request: &Request, flow: &Flow) -> Vec<Arrival> {
+        let table = self.table();
+        let arrival = |trunk: &&Trunk| {
+            let dialled = request.uri().user();
+            let registered = trunk.record.register_as.split('@').next().unwrap_or_default();
+            // Some carriers call the Contact that we registered, and name the number in To.
+            let dialled = if dialled == registered { request.to().uri.user() } else { dialled };
+            Arrival {
+                tenant: trunk.key.0.clone(),
+                trunk: trunk.key.1.clone(),
+                number: sidetone_directory::apply_number_rules(&trunk.record.inbound, &dialled),
+            }
+        };
+        table.of_source(flow.remote.ip()).iter().map(arrival).collect()
+    }
+
+    /// Whether a trunk has as many calls as it may.
+    pub(in crate::agent) fn is_full(&self, arrival: &Arrival) -> bool {
+        let key = (arrival.tenant.clone(), arrival.trunk.clone());
+        let max = self.table.borrow().get(&key).map_or(0, |trunk| trunk.record.calls_max);
+        max > 0 && self.conditions.get(&key).is_some_and(|condition| condition.calls >= max)
+    }
+
+    /// Counts a call that came in over a trunk. The trunk's rate is for calls that we make.
+    pub(in crate::agent) fn begin(&mut self, leg: LegId, arrival: &Arrival, now: Instant) {
+        let key = (arrival.tenant.clone(), arrival.trunk.clone());
+        self.conditions.entry(key.clone()).or_default().begin(0, now);
+        self.calls.insert(leg, key);
+    }
+
+    /// A call has ended, or takes another way.
+    pub(in crate::agent) fn call_over(&mut self, leg: LegId) {
+        self.attempts.remove(&leg);
+        if let Some(condition) = self.calls.remove(&leg).and_then(|key| self.conditions.get_mut(&key)) {
+            condition.end();
+        }
+    }
+
+    /// A call stays where it is, whatever comes.
+    pub(in crate::agent) fn stays(&mut self, leg: LegId) {
+        if let Some(attempt) = self.attempts.remove(&leg)
+            && let Some(condition) = self.conditions.get_mut(&attempt.way.key)
+        {
+            condition.worked();
+        }
+    }
+
+    /// The call was taken back; it is nobody's fault.
+    pub(in crate::agent) fn taken_back(&mut self, leg: LegId) {
+        self.attempts.remove(&leg);
+    }
+}
+
+impl Agent {
+    /// Begins a call to a number outside, over the first way that there is.
+    pub(in crate::agent) fn invite_outside(
+        &mut self,
+        id: LegId,
+        invite: &Invite,
+        number: &str,
+        tenant: &TenantId,
+        now: Instant,
+    ) -> Result<Leg, Termination> {
+        let table = self.trunking.table();
+        let tokens = &mut self.parts.tokens;
+        let mut random = |bound| tokens.below(bound);
+        let ways = table.ways(tenant, number, &mut self.trunking.conditions, &mut random, now);
+        if ways.is_empty() {
+            self.count_trunk("none", "no_way");
+            return Err(Termination::new(Cause::NoCapacity).with_text("no trunk takes the number now"));
+        }
+        let way = ways[0].clone();
+        let attempt = Attempt { invite: invite.clone(), way, rest: ways.into(), challenged: false };
+        self.next_way(id, attempt, tenant, now)
+            .ok_or(Termination::new(Cause::TransportFailure).with_text("no way to any trunk"))
+    }
+
+    /// Takes the next way of an attempt that can be taken.
+    fn next_way(&mut self, id: LegId, mut attempt: Attempt, tenant: &TenantId, now: Instant) -> Option<Leg> {
+        let table = self.trunking.table();
+        while let Some(way) = attempt.rest.pop_front() {
+            let Some(trunk) = table.get(&way.key) else { continue };
+            let Some(leg) = self.leg_over(trunk, &way, &attempt.invite, tenant) else {
+                self.count_trunk(&way.key.1, "no_transport");
+                continue;
+            };
+            self.trunking.conditions.entry(way.key.clone()).or_default().begin(trunk.record.calls_per_s, now);
+            self.trunking.calls.insert(id, way.key.clone());
+            (attempt.way, attempt.challenged) = (way, false);
+            self.count_trunk(&attempt.way.key.1, "tried");
+            self.trunking.attempts.insert(id, attempt);
+            return Some(leg);
+        }
+        None
+    }
+
+    fn leg_over(&mut self, trunk: &Trunk, way: &Way, invite: &Invite, tenant: &TenantId) -> Option<Leg> {
+        let uri = SipUri::parse(trunk.record.uri.as_bytes()).ok()?;
+        let flow = self.parts.outputs.flow_to(way.target.transport, way.target.address)?;
+        self.parts.outputs.connect(&flow, Some(&uri.host()));
+        let mut setup = self.leg_setup(flow.clone(), tenant)?;
+        let host =
+            trunk.record.register_as.split_once('@').map_or_else(|| host_of(&uri), |(_, d)| d.to_owned());
+        setup.domain = host.into();
+        let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let transport = match uri.param("transport") {
+            Some(transport) => format!(";transport={transport}"),
+            None => String::new(),
+        };
+        let mut invite = invite.clone();
+        let contact = format!("sip:{}@{}{port}{transport}", way.number, host_of(&uri));
+        invite.binding = Binding { contact_uri: contact.into(), flow, ..invite.binding };
+        invite.to = way.number.as_str().into();
+        invite.from.number = match trunk.record.caller_id.as_str() {
+            "" => sidetone_directory::apply_number_rules(&trunk.record.outbound, &invite.from.number).into(),
+            fixed => fixed.into(),
+        };
+        Leg::outgoing(setup, &invite, &mut self.parts.tokens).ok()
+    }
+
+    /// A leg says something of its call: when a way failed, the call takes the next one and nothing is said. True when that
+    /// is so.
+    pub(in crate::agent) fn takes_next_way(&mut self, id: LegId, kind: &LegSignalKind, now: Instant) -> bool {
+        let LegSignalKind::Ended(termination) = kind else {
+            self.trunking.stays(id);
+            return false;
+        };
+        let Some(attempt) = self.trunking.attempts.remove(&id) else { return false };
+        self.trunking.call_over(id);
+        let name = attempt.way.key.1.clone();
+        let failed = is_the_carriers(termination);
+        let condition = self.trunking.conditions.entry(attempt.way.key.clone()).or_default();
+        if !failed {
+            condition.worked();
+            self.count_trunk(&name, "refused");
+            return false;
+        }
+        condition.failed(now);
+        self.count_trunk(&name, "failed");
+        let Some(tenant) = self.legs.get(id).map(|entry| entry.tenant.clone()) else { return false };
+        match self.next_way(id, attempt, &tenant, now) {
+            Some(leg) => {
+                self.legs.replace(id, leg);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A carrier asks who we are: the INVITE goes out again with the answer. True when that is so.
+    pub(in crate::agent) fn answers_challenge(
+        &mut self,
+        id: LegId,
+        response: &Response,
+        now: Instant,
+    ) -> bool {
+        let Some(challenge) = Challenge::of(response) else { return false };
+        let table = self.trunking.table();
+        let Some(attempt) = self.trunking.attempts.get_mut(&id).filter(|attempt| !attempt.challenged) else {
+            return false;
+        };
+        let trunk = table.get(&attempt.way.key);
+        let Some((trunk, password)) = trunk.and_then(|trunk| Some((trunk, trunk.password.as_ref()?))) else {
+            return false;
+        };
+        let Some(leg) = self.legs.get_mut(id).and_then(|entry| entry.leg.as_mut()) else { return false };
+        attempt.challenged = true;
+        let (uri, cnonce) = (leg.target().to_string(), self.parts.tokens.tag());
+        let answer = challenge.answer(trunk.username(), password.reveal(), &Method::Invite, &uri, &cnonce);
+        if leg.send_invite_again(challenge.answer_header, &answer).is_err() {
+            return false;
+        }
+        self.settle_leg(id, now);
+        true
+    }
+
+    pub(in crate::agent) fn count_trunk(&self, trunk: &str, result: &str) {
+        self.parts.telemetry.signalling.trunk_calls.with_label_values(&[trunk, result]).inc();
+    }
+}
+
+/// Whether another carrier may do what this one did not: it does not answer, or says that it cannot.
+fn is_the_carriers(termination: &Termination) -> bool {
+    match termination.sip_status {
+        Some(status) => matches!(status, 408 | 429 | 500..=599),
+        None => matches!(termination.cause, Cause::Timeout | Cause::TransportFailure),
+    }
+}
+
+/// As it stands in a URI.
+fn host_of(uri: &SipUri) -> String {
+    let host = uri.host();
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host }
+}
