@@ -82,7 +82,9 @@ impl Shard {
     pub(crate) fn route(&mut self, leg: &LegView, routing: Routing, now: Timestamp) {
         match &routing.destination {
             None => self.end(leg, Termination::new(Cause::NotFound)),
-            Some(served @ (Destination::Echo | Destination::Announcement { .. })) => {
+            Some(
+                served @ (Destination::Echo | Destination::Announcement { .. } | Destination::Voicemail(_)),
+            ) => {
                 self.accept(leg, now);
                 self.serve(leg, served.clone(), now);
             }
@@ -98,8 +100,8 @@ impl Shard {
                     self.command(leg, LegCommandKind::Ring { media: None });
                 }
             }
-            Some(Destination::Voicemail(_) | Destination::Mailbox(_) | Destination::Assistant) => {
-                let text = "no voicemail takes the call";
+            Some(Destination::Mailbox(_) | Destination::Assistant) => {
+                let text = "nothing is set up to take the call";
                 self.end(leg, Termination::new(Cause::Unavailable).with_text(text));
             }
         }
@@ -126,8 +128,11 @@ impl Shard {
             return;
         }
         self.fact(&leg.tenant, now, FactKind::LegServed { leg: leg.leg, by: by.clone() });
-        if let Destination::Announcement { prompt, repeat } = by {
-            self.announce(leg, prompt, repeat);
+        let Some(leg) = &self.live(leg.leg) else { return };
+        match by {
+            Destination::Announcement { prompt, repeat } => self.announce(leg, prompt, repeat),
+            Destination::Voicemail(_) => self.greet(leg),
+            _ => {}
         }
         self.arrange_media(leg.call);
     }

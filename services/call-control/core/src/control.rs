@@ -73,6 +73,8 @@ pub(crate) struct Passing {
     pub(crate) hears_unknown: bool,
     /// Media was asked to play the music of those who are held.
     pub(crate) music: bool,
+    /// A recording or a stream of the whole call was told of it.
+    pub(crate) captured: bool,
     /// The phone is asked to take the call by itself.
     pub(crate) auto_answer: bool,
     /// The caller has been told that it rings.

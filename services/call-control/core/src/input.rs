@@ -94,6 +94,10 @@ pub struct Limits {
     pub ended_kept: Duration,
     /// What those hear who are held; none is silence.
     pub hold_prompt: Option<Box<str>>,
+    /// What a voicemail greets with. Where there is no such prompt, the message begins at once.
+    pub voicemail_greeting: Box<str>,
+    /// How long a voicemail message may be.
+    pub message_max: Duration,
 }
 
 impl Default for Limits {
@@ -104,6 +108,8 @@ impl Default for Limits {
             idempotency: Duration::from_secs(24 * 3600),
             ended_kept: Duration::from_secs(3600),
             hold_prompt: None,
+            voicemail_greeting: "welcome".into(),
+            message_max: Duration::from_secs(180),
         }
     }
 }

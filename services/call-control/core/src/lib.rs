@@ -32,6 +32,7 @@ mod command;
 mod conference;
 mod connect;
 mod control;
+mod device;
 mod effect;
 mod ending;
 mod error;
@@ -49,6 +50,7 @@ mod signal;
 mod snapshot;
 mod timeout;
 mod topology;
+mod voicemail;
 
 pub use effect::{Connection, Effect, Heard, MediaRequest, Step};
 pub use error::CommandError;

@@ -7,7 +7,7 @@ use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{LegPhase, LegView};
 use sidetone_model::ids::{BootId, LegId, NodeId, PlaybackId};
 use sidetone_model::media::MediaDescription;
-use sidetone_model::party::Binding;
+use sidetone_model::party::{Binding, Destination};
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
@@ -69,6 +69,7 @@ impl Shard {
     pub fn handle_digit(&mut self, leg: LegId, digit: char, duration_ms: u32, now: Timestamp) -> Step {
         if let Some(view) = self.live(leg) {
             self.fact(&view.tenant, now, FactKind::LegDigit { leg, digit, duration_ms });
+            self.on_message_digit(leg, digit);
         }
         self.finish()
     }
@@ -192,6 +193,10 @@ impl Shard {
             && music_of(leg.leg) == playback
             && leg.served_by.is_some()
         {
+            if matches!(leg.served_by, Some(Destination::Voicemail(_))) {
+                self.begin_message(leg, now);
+                return;
+            }
             self.end(leg, failed(failure));
         }
     }

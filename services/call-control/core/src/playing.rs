@@ -29,10 +29,14 @@ impl Shard {
             self.playback_over(playback, end, now);
             return self.finish();
         }
-        // A leg's own: the announcement for which it called.
+        // A leg's own: the announcement for which it called, or a greeting.
         let leg = self.live(LegId::from(playback.as_uuid()));
-        if let Some(leg) = leg.filter(|leg| matches!(leg.served_by, Some(Destination::Announcement { .. }))) {
-            self.end(&leg, Termination::new(Cause::Normal).with_text("the announcement is over"));
+        match leg.as_ref().and_then(|leg| leg.served_by.clone()) {
+            Some(Destination::Announcement { .. }) => leg.iter().for_each(|leg| {
+                self.end(leg, Termination::new(Cause::Normal).with_text("the announcement is over"));
+            }),
+            Some(Destination::Voicemail(_)) => leg.iter().for_each(|leg| self.begin_message(leg, now)),
+            _ => {}
         }
         self.finish()
     }

@@ -3,7 +3,7 @@
 use sidetone_model::command::RecordingOptions;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{Capability, LegView, RecordingPhase, RecordingView};
-use sidetone_model::ids::{CallId, NodeId, RecordingId};
+use sidetone_model::ids::{CallId, LegId, NodeId, RecordingId};
 use sidetone_model::media::Layout;
 use sidetone_model::termination::Termination;
 use sidetone_model::time::Timestamp;
@@ -65,12 +65,23 @@ impl Shard {
         if view.recordings.iter().any(|recording| running(self, recording)) {
             return Err(CommandError::AlreadyRecording);
         }
-        let answered: Vec<LegView> =
-            self.fold.live_legs(call).filter(|leg| leg.is_answered()).cloned().collect();
-        let first = answered.first().ok_or(CommandError::NotAnswered)?;
+        let first =
+            self.fold.live_legs(call).find(|leg| leg.is_answered()).ok_or(CommandError::NotAnswered)?;
         if !self.fold.capabilities(first.leg).contains(Capability::StartRecording) {
             return Err(CommandError::CapabilityMissing);
         }
+        self.record(call, options, now)
+    }
+
+    pub(crate) fn record(
+        &mut self,
+        call: CallId,
+        options: &RecordingOptions,
+        now: Timestamp,
+    ) -> Result<RecordingId, CommandError> {
+        let answered: Vec<LegView> =
+            self.fold.live_legs(call).filter(|leg| leg.is_answered()).cloned().collect();
+        let first = answered.first().ok_or(CommandError::NotAnswered)?;
         let (node, _) = first.node.clone().ok_or(CommandError::NotAnswered)?;
         let recording = self.ids.make(now);
         let tenant = first.tenant.clone();
@@ -120,6 +131,39 @@ impl Shard {
         self.fact(&view.tenant, now, kind);
         self.ask_node(view.node, MediaRequest::PauseRecording { recording, paused });
         Ok(())
+    }
+
+    /// Whoever comes into a call that is recorded or listened to as a whole is taken in.
+    pub(crate) fn capture_newcomers(&mut self, call: CallId) {
+        let Some(view) = self.fold.call(call) else { return };
+        if view.recordings.is_empty() && view.streams.is_empty() {
+            return;
+        }
+        let (recordings, streams) = (view.recordings.clone(), view.streams.clone());
+        let legs: Vec<LegView> = self.fold.live_legs(call).filter(|leg| leg.is_answered()).cloned().collect();
+        let fresh =
+            legs.iter().any(|leg| !std::mem::replace(&mut self.control(leg.leg).passing.captured, true));
+        if !fresh {
+            return;
+        }
+        let all: Vec<LegId> = legs.iter().map(|leg| leg.leg).collect();
+        for id in recordings {
+            let running = self.fold.recording(id).filter(|view| view.is_running() && view.legs.is_empty());
+            let running = running.cloned().filter(|_| !self.is_stop_asked(id));
+            let Some(view) = running else { continue };
+            let (recording, tenant, layout, format) = (id, view.tenant, view.layout, view.format);
+            let legs = all.clone();
+            self.ask_node(
+                view.node,
+                MediaRequest::StartRecording { recording, tenant, call, legs, layout, format },
+            );
+        }
+        for id in streams {
+            let Some(view) = self.fold.stream(id).cloned() else { continue };
+            let (stream, tenant, format) = (id, view.tenant, view.format);
+            let legs = all.clone();
+            self.ask_node(view.node, MediaRequest::StartStream { stream, tenant, call, legs, format });
+        }
     }
 
     /// Asks the node to complete a recording, if it runs. The fact comes with the node's answer.

@@ -72,6 +72,9 @@ impl Shard {
         if let Some(Destination::Announcement { prompt, repeat }) = leg.served_by.clone() {
             self.announce(leg, prompt, repeat);
         }
+        if matches!(leg.served_by, Some(Destination::Voicemail(_))) {
+            self.greet(leg);
+        }
         if leg.muted || leg.deafened {
             let (leg_id, muted, deafened) = (leg.leg, leg.muted, leg.deafened);
             self.ask(leg, MediaRequest::SetAudio { leg: leg_id, muted, deafened });
@@ -139,7 +142,7 @@ impl Shard {
     }
 
     /// Whether an application has ended it: the command is in the log, its consequence may not be.
-    fn is_stop_asked(&self, recording: RecordingId) -> bool {
+    pub(crate) fn is_stop_asked(&self, recording: RecordingId) -> bool {
         let meeting = self.fold.conferences().any(|meeting| recording_of(meeting.conference) == recording);
         let about = CommandSubject::Recording(recording);
         let commands = self.completed.values().filter(|done| done.subject == about).count();

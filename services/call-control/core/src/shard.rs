@@ -22,6 +22,8 @@ pub struct Shard {
     pub(crate) missing: BTreeMap<LegId, Timestamp>,
     /// Phones that we call and that have not answered, by the time since when.
     pub(crate) alerting: BTreeSet<(Timestamp, LegId)>,
+    /// Legs that leave a message, by the time since when. After a restart it begins anew.
+    pub(crate) messages: BTreeSet<(Timestamp, LegId)>,
     /// Legs that replicas hold and that are not known here, since when.
     pub(crate) unknown: BTreeMap<(ReplicaId, LegId), Timestamp>,
     /// Legs that media nodes hold and that are not known here, since when.
@@ -43,6 +45,7 @@ impl Shard {
             completed: BTreeMap::new(),
             missing: BTreeMap::new(),
             alerting: BTreeSet::new(),
+            messages: BTreeSet::new(),
             unknown: BTreeMap::new(),
             unknown_media: BTreeMap::new(),
             missing_nodes: BTreeMap::new(),
@@ -154,6 +157,9 @@ impl Shard {
                 }
             }
             FactKind::LegAnswered { leg } => self.no_longer_alerting(*leg),
+            FactKind::RecordingStarted { legs, name, .. } if name.starts_with("voicemail/") => {
+                self.messages.extend(legs.iter().map(|leg| (fact.at, *leg)));
+            }
             // Who has ended is of no further concern.
             FactKind::LegEnded { leg, .. } => {
                 self.no_longer_alerting(*leg);

@@ -154,6 +154,7 @@ impl Shard {
             }
             LegSignalKind::Digit { digit, duration_ms } => {
                 self.fact(&leg.tenant, now, FactKind::LegDigit { leg: leg.leg, digit, duration_ms });
+                self.on_message_digit(leg.leg, digit);
             }
             _ => {}
         }

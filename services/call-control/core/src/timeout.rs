@@ -12,6 +12,8 @@ use crate::shard::Shard;
 pub enum Reason {
     /// A phone has rung for too long.
     Ringing,
+    /// Somebody has left a message for too long.
+    Message,
     /// Something missing has not shown up, or something unknown is still there.
     Grace,
 }
@@ -27,7 +29,9 @@ impl Shard {
             .chain(self.unknown_media.values().copied())
             .chain(self.missing_nodes.values().copied())
             .map(|since| (since + self.limits.grace, Reason::Grace));
-        ringing.into_iter().chain(grace).min_by_key(|(at, _)| *at)
+        let message =
+            self.messages.first().map(|(since, _)| (*since + self.limits.message_max, Reason::Message));
+        ringing.into_iter().chain(message).chain(grace).min_by_key(|(at, _)| *at)
     }
 
     /// Does what is due. Called too early it does nothing.
@@ -44,6 +48,7 @@ impl Shard {
             let termination = Termination::new(Cause::NoAnswer).with_text("it rang for too long");
             self.end_any(&leg, termination, now);
         }
+        self.end_long_messages(now);
         self.give_up_missing_nodes(now);
         self.release_unknown(now);
         self.forget_commands(now);

@@ -23,6 +23,14 @@ pub struct Config {
     pub snapshot_records: u64,
     /// How long facts are kept for events and CDRs, in days, 1 to 3650. Default 30.
     pub retention_days: u64,
+    /// What those hear who are held: the name of a prompt of the media nodes. Empty (default) is silence.
+    pub hold_prompt: String,
+    /// What a voicemail greets with, likewise. Where there is no such prompt, the message begins at once. Default welcome.
+    pub voicemail_greeting: String,
+    /// How long a voicemail message may be, in seconds, 5 to 3600. Default 180.
+    pub message_max_s: u64,
+    /// How long call control is not ready because it has found no media node, in seconds, 0 to 60. Default 10.
+    pub media_wait_s: u64,
     /// Folder for CDRs as JSON lines, one file a day; none (default) writes no files.
     pub cdr_dir: Option<PathBuf>,
 }
@@ -36,6 +44,10 @@ impl Default for Config {
             refresh_s: 15,
             snapshot_records: 10_000,
             retention_days: 30,
+            hold_prompt: String::new(),
+            voicemail_greeting: "welcome".to_owned(),
+            message_max_s: 180,
+            media_wait_s: 10,
             cdr_dir: None,
         }
     }
@@ -58,12 +70,17 @@ impl Config {
         range("refresh_s", self.refresh_s, 1, 3600);
         range("snapshot_records", self.snapshot_records, 100, u64::MAX);
         range("retention_days", self.retention_days, 1, 3650);
+        range("message_max_s", self.message_max_s, 5, 3600);
+        range("media_wait_s", self.media_wait_s, 0, 60);
     }
 
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             ring_timeout: Duration::from_secs(self.ring_timeout_s),
             grace: Duration::from_secs(self.grace_s),
+            hold_prompt: (!self.hold_prompt.is_empty()).then(|| self.hold_prompt.clone().into()),
+            voicemail_greeting: self.voicemail_greeting.clone().into(),
+            message_max: Duration::from_secs(self.message_max_s),
             ..Limits::default()
         }
     }

@@ -56,7 +56,7 @@ pub(crate) struct Shared {
 }
 
 impl CallControl {
-    /// Folds the logs and starts. Returns when it can take calls, as far as it is concerned.
+    /// Folds the logs and starts. It is ready when it has found a media node, or has waited for one long enough.
     ///
     /// # Errors
     /// When a log cannot be read.
@@ -101,7 +101,15 @@ impl CallControl {
         let new = Self { shared: Arc::new(shared) };
         cdr::start(&new, config.cdr_dir.as_deref())?;
         crate::facts::start_trimming(&new, config.retention_days);
-        component.set_ready(true);
+        crate::devices::start(&new, new.shared.router.directory.clone());
+        // Without a media node the first call would be refused. But nodes may wait for us, too: not for ever.
+        let (control, wait) = (new.clone(), Duration::from_secs(config.media_wait_s));
+        tokio::spawn(async move {
+            if tokio::time::timeout(wait, control.media_found()).await.is_err() {
+                tracing::warn!("no media node was found; calls are refused until there is one");
+            }
+            component.set_ready(true);
+        });
         Ok(new)
     }
 

@@ -14,6 +14,7 @@ mod api;
 mod cdr;
 mod clock;
 mod config;
+mod devices;
 mod execute;
 mod facts;
 mod follow;

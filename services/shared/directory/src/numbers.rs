@@ -32,7 +32,9 @@ impl Directory {
         self.needs_tenant(&tenant).await?;
         let wanted = number.destination.clone().unwrap_or_default();
         match Destination::try_from(wanted).map_err(DirectoryError::wire("number.destination"))? {
-            Destination::User(user) => self.needs_user(&tenant, &user).await?,
+            Destination::User(user) | Destination::Voicemail(user) | Destination::Mailbox(user) => {
+                self.needs_user(&tenant, &user).await?;
+            }
             Destination::Room(room) => {
                 self.room(&tenant, &room).await?.ok_or(DirectoryError::NotFound { what: "room" })?;
             }

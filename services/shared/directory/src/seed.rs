@@ -100,7 +100,7 @@ pub struct SeedRoom {
     pub record: bool,
 }
 
-/// One number, with exactly one of `user`, `room`, `echo`, `announcement` and `wait`.
+/// One number, with exactly one of `user`, `room`, `echo`, `announcement`, `wait` and `voicemail`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SeedNumber {
@@ -118,6 +118,8 @@ pub struct SeedNumber {
     pub repeat: Option<u32>,
     /// Stays unanswered until an application answers.
     pub wait: bool,
+    /// Leaves a message in this user's voicemail.
+    pub voicemail: Option<String>,
     /// May be called without credentials. Default false.
     pub open: bool,
 }
@@ -217,9 +219,12 @@ impl SeedNumber {
         if self.wait {
             all.push(Destination::Wait);
         }
+        if let Some(user) = &self.voicemail {
+            all.push(Destination::Voicemail(UserId::new(user).map_err(|_| id)?));
+        }
         match all.pop() {
             Some(destination) if all.is_empty() => Ok(destination),
-            _ => Err("expected exactly one of user, room, echo, announcement and wait"),
+            _ => Err("expected exactly one of user, room, echo, announcement, wait and voicemail"),
         }
     }
 }

@@ -164,6 +164,9 @@ struct LeadsTo {
     /// Unanswered until an application answers it.
     #[arg(long)]
     wait: bool,
+    /// Into the voicemail of a user.
+    #[arg(long, value_name = "USER")]
+    voicemail: Option<String>,
 }
 
 impl LeadsTo {
@@ -173,6 +176,7 @@ impl LeadsTo {
             Self { user: Some(user), .. } => Kind::User(user),
             Self { room: Some(room), .. } => Kind::Room(room),
             Self { announcement: Some(prompt), .. } => Kind::Announcement(Announcement { prompt, repeat: 1 }),
+            Self { voicemail: Some(user), .. } => Kind::Voicemail(user),
             Self { echo: true, .. } => Kind::Echo(Echo {}),
             Self { .. } => Kind::Wait(Wait {}),
         };

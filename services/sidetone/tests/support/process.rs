@@ -200,7 +200,7 @@ impl Installation {
         let folder = new.folder.path().to_owned();
         let push_grpc = free_address();
         let control = format!(
-            "[grpc]\nbind = \"{grpc}\"\n[http]\nbind = \"{}\"\n[store]\npath = \"{}\"\n[peers]\npush = \"{push_grpc}\"\n{}",
+            "[grpc]\nbind = \"{grpc}\"\n[http]\nbind = \"{}\"\n[store]\npath = \"{}\"\n[call_control]\nmedia_wait_s = 0\n[peers]\npush = \"{push_grpc}\"\n{}",
             new.http,
             folder.join("store").display(),
             seed()

@@ -20,6 +20,7 @@ impl Shard {
             (None, _) => {}
         }
         self.arrange_media(call);
+        self.capture_newcomers(call);
     }
 
     /// Who talks in a call, or would if nobody held: answered, staying, and with no machine or room.

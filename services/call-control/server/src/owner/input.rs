@@ -8,7 +8,7 @@ use sidetone_call_core::{
 use sidetone_model::call::PlaybackEnd;
 use sidetone_model::command::CallCommand;
 use sidetone_model::fact::CommandSubject;
-use sidetone_model::ids::{BootId, LegId, NodeId, PlaybackId, ReplicaId};
+use sidetone_model::ids::{BootId, DeviceId, LegId, NodeId, PlaybackId, ReplicaId, TenantId, UserId};
 use sidetone_model::signal::{Hello, LegSignal, OwnerMessage};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -61,6 +61,8 @@ pub(crate) enum Input {
     Digit { leg: LegId, digit: char, duration_ms: u32 },
     /// A prompt is over.
     PlaybackFinished { playback: PlaybackId, end: PlaybackEnd },
+    /// Whether a device can be reached, as far as the directory knows.
+    Device { tenant: TenantId, user: UserId, device: DeviceId, in_service: bool },
     /// A recording is over.
     RecordingFinished { node: NodeId, finished: FinishedRecording },
     /// Somebody wants to look.

@@ -106,6 +106,12 @@ impl Owner {
                 let step = self.parts.shards[shard].0.handle_media(&node, request, answer, now);
                 self.keep(shard, step);
             }
+            Input::Device { tenant, user, device, in_service } => {
+                let index = self.shard_of(&tenant);
+                let shard = &mut self.parts.shards[index].0;
+                let step = shard.handle_device_state(&tenant, (&user, &device), in_service, now);
+                self.keep(index, step);
+            }
             Input::Look(look) => {
                 let shards: Vec<&Shard> = self.parts.shards.iter().map(|(shard, _)| shard).collect();
                 look(&shards);

@@ -1,0 +1,69 @@
+//! Voicemail: greets, and records what the caller leaves.
+//!
+//! A message is a recording of the one leg, with the name `voicemail/` and the user's. It ends when the caller hangs up or
+//! presses `#`, or after [`crate::Limits::message_max`].
+
+use sidetone_model::command::RecordingOptions;
+use sidetone_model::fold::LegView;
+use sidetone_model::ids::LegId;
+use sidetone_model::party::Destination;
+use sidetone_model::termination::{Cause, Termination};
+use sidetone_model::time::Timestamp;
+
+use crate::shard::Shard;
+
+/// The digit that ends a message.
+const END: char = '#';
+
+impl Shard {
+    /// The leg is in somebody's voicemail: it is greeted. After a restart it is greeted again, unless it speaks already.
+    pub(crate) fn greet(&mut self, leg: &LegView) {
+        if !self.is_leaving_message(leg) {
+            let greeting = self.limits.voicemail_greeting.clone();
+            self.announce(leg, greeting, 1);
+        }
+    }
+
+    /// The greeting is over, or there was none to be played: what is said now is the message.
+    pub(crate) fn begin_message(&mut self, leg: &LegView, now: Timestamp) {
+        let Some(Destination::Voicemail(user)) = &leg.served_by else { return };
+        if self.is_leaving_message(leg) || self.is_ending(leg.leg) {
+            return;
+        }
+        let name = format!("voicemail/{user}").into();
+        let options = RecordingOptions { legs: vec![leg.leg], name, ..RecordingOptions::default() };
+        if self.record(leg.call, &options, now).is_err() {
+            let text = "the message cannot be recorded";
+            self.end(leg, Termination::new(Cause::Internal).with_text(text));
+        }
+    }
+
+    fn is_leaving_message(&self, leg: &LegView) -> bool {
+        let recordings = self.fold.call(leg.call).map_or(&[][..], |call| &call.recordings);
+        let mut running = recordings.iter().filter_map(|id| self.fold.recording(*id));
+        running.any(|view| view.is_running() && view.legs == [leg.leg])
+    }
+
+    /// Whoever leaves a message has pressed a digit.
+    pub(crate) fn on_message_digit(&mut self, leg: LegId, digit: char) {
+        let Some(leg) = self.live(leg) else { return };
+        if digit == END && matches!(leg.served_by, Some(Destination::Voicemail(_))) {
+            self.end(&leg, Termination::new(Cause::Normal).with_text("the message is complete"));
+        }
+    }
+
+    /// Messages that have become too long are complete.
+    pub(crate) fn end_long_messages(&mut self, now: Timestamp) {
+        let max = self.limits.message_max;
+        while let Some((since, leg)) = self.messages.first().copied().filter(|(since, _)| *since + max <= now)
+        {
+            self.messages.remove(&(since, leg));
+            if let Some(leg) = self.live(leg) {
+                self.end(
+                    &leg,
+                    Termination::new(Cause::Normal).with_text("the message is as long as it may be"),
+                );
+            }
+        }
+    }
+}

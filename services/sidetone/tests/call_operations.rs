@@ -1,0 +1,216 @@
+//! Operations on calls, by ear: phones that each sing their own tone, and the command line that tells call control what to
+//! do with them.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::time::Duration;
+
+use sidetone_testkit::phone::{Call, EndedBy, Phone};
+use support::phones::{call, eventually, hears, registered};
+use support::process::Installation;
+
+/// Long enough for what is still on its way to be over.
+const SETTLED: Duration = Duration::from_millis(700);
+
+/// The live leg of a number in the calls that go on.
+fn leg(installation: &Installation, number: &str) -> String {
+    let calls = installation.json(&["calls"]);
+    let legs = calls.as_array().unwrap().iter().flat_map(|call| call["legs"].as_array().unwrap().clone());
+    let mut live = legs.filter(|leg| leg["party"]["number"] == number && leg["state"] != "LEG_STATE_ENDED");
+    live.next().unwrap_or_else(|| panic!("no leg of {number}: {calls:#}"))["leg_id"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+fn does(installation: &Installation, arguments: &[&str]) {
+    let arguments: Vec<&str> = ["calls"].iter().chain(arguments).copied().collect();
+    installation.command(&arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+}
+
+/// What a call hears from now on has nothing of a tone in it.
+async fn no_longer_hears(installation: &Installation, call: &Call, tone_hz: f32) {
+    eventually(installation, &format!("no tone of {tone_hz} Hz"), || !call.ear().hears(tone_hz)).await;
+}
+
+/// The one call of a phone that is called.
+async fn taken(installation: &Installation, phone: &Phone) -> Call {
+    eventually(installation, "the phone is in a call", || !phone.calls().is_empty()).await;
+    phone.calls().remove(0)
+}
+
+/// 1001 sings at 440 Hz and talks to 1002, who sings at 700 Hz.
+async fn talking(installation: &Installation) -> (Phone, Phone, Call, Call) {
+    let ada = registered(installation, "1001", 440.0).await;
+    let ben = registered(installation, "1002", 700.0).await;
+    let at_ada = call(installation, &ada, "1002").await;
+    let at_ben = taken(installation, &ben).await;
+    hears(installation, &at_ada, 700.0).await;
+    hears(installation, &at_ben, 440.0).await;
+    (ada, ben, at_ada, at_ben)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hold_is_silence_until_it_is_over() {
+    let installation = Installation::one_process();
+    let (_ada, _ben, at_ada, at_ben) = talking(&installation).await;
+    let holder = leg(&installation, "1001");
+    does(&installation, &["hold", &holder]);
+    no_longer_hears(&installation, &at_ben, 440.0).await;
+    no_longer_hears(&installation, &at_ada, 700.0).await;
+    let again = installation.command(&["calls", "hold", &holder]).unwrap_err();
+    assert!(again.contains("does not allow"), "{again}");
+    does(&installation, &["retrieve", &holder]);
+    hears(&installation, &at_ben, 440.0).await;
+    hears(&installation, &at_ada, 700.0).await;
+    at_ben.hang_up().await.unwrap();
+    assert!(matches!(at_ada.wait_ended(Duration::from_secs(5)).await, Some(EndedBy::FarEnd { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_passed_on_without_asking() {
+    let installation = Installation::one_process();
+    let cid = registered(&installation, "1003", 1100.0).await;
+    let (_ada, _ben, at_ada, at_ben) = talking(&installation).await;
+    does(&installation, &["transfer", &leg(&installation, "1002"), "1003"]);
+    assert!(matches!(at_ben.wait_ended(Duration::from_secs(5)).await, Some(EndedBy::FarEnd { .. })));
+    let at_cid = taken(&installation, &cid).await;
+    hears(&installation, &at_ada, 1100.0).await;
+    hears(&installation, &at_cid, 440.0).await;
+    assert_eq!(installation.calls().len(), 1, "it is still the same call");
+    at_ada.hang_up().await.unwrap();
+    assert!(at_cid.wait_ended(Duration::from_secs(5)).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_hear_each_other_and_two_go_on() {
+    let installation = Installation::one_process();
+    let cid = registered(&installation, "1003", 1100.0).await;
+    let (_ada, _ben, at_ada, at_ben) = talking(&installation).await;
+    does(&installation, &["add", &leg(&installation, "1001"), "1003"]);
+    let at_cid = taken(&installation, &cid).await;
+    for (at, others, own) in [
+        (&at_ada, [700.0, 1100.0], 440.0),
+        (&at_ben, [440.0, 1100.0], 700.0),
+        (&at_cid, [440.0, 700.0], 1100.0),
+    ] {
+        for tone in others {
+            hears(&installation, at, tone).await;
+        }
+        assert!(!at.ear().hears(own), "one hears oneself at {own} Hz");
+    }
+    let aside = leg(&installation, "1002");
+    does(&installation, &["aside", &aside]);
+    no_longer_hears(&installation, &at_ben, 440.0).await;
+    no_longer_hears(&installation, &at_ada, 700.0).await;
+    hears(&installation, &at_ada, 1100.0).await;
+    does(&installation, &["aside", &aside, "--back"]);
+    hears(&installation, &at_ada, 700.0).await;
+    at_ada.hang_up().await.unwrap();
+    hears(&installation, &at_ben, 1100.0).await;
+    hears(&installation, &at_cid, 700.0).await;
+    no_longer_hears(&installation, &at_cid, 440.0).await;
+    at_cid.hang_up().await.unwrap();
+    assert!(at_ben.wait_ended(Duration::from_secs(5)).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_rings_elsewhere_is_picked_up() {
+    let installation = Installation::one_process();
+    let silent = Phone::start(
+        sidetone_testkit::phone::PhoneConfig::new(installation.sip, "127.0.0.1", "1002", "secret-1002")
+            .with_tone(700.0),
+    )
+    .await
+    .unwrap();
+    silent.register().await.unwrap();
+    let cid = registered(&installation, "1003", 1100.0).await;
+    let ada = registered(&installation, "1001", 440.0).await;
+    let calling = tokio::spawn(async move { (ada.call("1002").await, ada) });
+    let ringing = silent.next_incoming().await.unwrap();
+    eventually(&installation, "it rings", || {
+        let calls = installation.json(&["calls"]);
+        let text = calls.to_string();
+        text.contains("LEG_STATE_RINGING")
+    })
+    .await;
+    does(&installation, &["pick-up", &leg(&installation, "1002"), "user1003"]);
+    assert!(ringing.wait_cancelled(Duration::from_secs(5)).await, "it rings on");
+    let (at_ada, _ada) = calling.await.unwrap();
+    let at_ada = at_ada.unwrap();
+    let at_cid = taken(&installation, &cid).await;
+    hears(&installation, &at_ada, 1100.0).await;
+    hears(&installation, &at_cid, 440.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_asks_somebody_else_and_connects_the_two() {
+    let installation = Installation::one_process();
+    let cid = registered(&installation, "1003", 1100.0).await;
+    let (ada, _ben, at_ada, at_ben) = talking(&installation).await;
+    let first = leg(&installation, "1001");
+    does(&installation, &["enquire", &first, "1003"]);
+    eventually(&installation, "the second call", || ada.calls().len() == 2).await;
+    let second_at_ada = ada.calls().into_iter().find(|call| call.call_id() != at_ada.call_id()).unwrap();
+    let at_cid = taken(&installation, &cid).await;
+    hears(&installation, &at_cid, 440.0).await;
+    hears(&installation, &second_at_ada, 1100.0).await;
+    tokio::time::sleep(SETTLED).await;
+    assert!(!at_ben.ear().hears(440.0), "who is held hears who asks");
+    let calls = installation.json(&["calls"]);
+    let legs: Vec<_> = calls
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|call| call["legs"].as_array().unwrap().clone())
+        .filter(|leg| leg["cause"] == "LEG_CAUSE_ENQUIRY")
+        .collect();
+    let active = legs[0]["leg_id"].as_str().unwrap().to_owned();
+    does(&installation, &["transfer", &active, "--held", &first]);
+    hears(&installation, &at_cid, 700.0).await;
+    hears(&installation, &at_ben, 1100.0).await;
+    for at in [&at_ada, &second_at_ada] {
+        assert!(matches!(at.wait_ended(Duration::from_secs(5)).await, Some(EndedBy::FarEnd { .. })));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_does_not_answer_is_left_a_message() {
+    let installation = Installation::one_process();
+    let silent =
+        sidetone_testkit::phone::PhoneConfig::new(installation.sip, "127.0.0.1", "1002", "secret-1002");
+    let silent = Phone::start(silent).await.unwrap();
+    silent.register().await.unwrap();
+    let ada = registered(&installation, "1001", 440.0).await;
+    let calling = tokio::spawn(async move { (ada.call("1002").await, ada) });
+    let ringing = silent.next_incoming().await.unwrap();
+    eventually(&installation, "it rings", || {
+        installation.json(&["calls"]).to_string().contains("LEG_STATE_RINGING")
+    })
+    .await;
+    does(&installation, &["overflow", &leg(&installation, "1001")]);
+    assert!(ringing.wait_cancelled(Duration::from_secs(5)).await, "it rings on");
+    let (at_ada, _ada) = calling.await.unwrap();
+    let at_ada = at_ada.unwrap();
+    let call = installation.calls().remove(0);
+    let recording = |state: &str| {
+        let call = installation.json(&["calls", "show", &call]);
+        call["recordings"][0]["state"] == state
+    };
+    eventually(&installation, "the message begins", || recording("RECORDING_STATE_RUNNING")).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    at_ada.hang_up().await.unwrap();
+    eventually(&installation, "the message is complete", || recording("RECORDING_STATE_FINISHED")).await;
+    let shown = installation.json(&["calls", "show", &call]);
+    let file =
+        installation.folder.path().join("recordings").join(shown["recordings"][0]["file"].as_str().unwrap());
+    let mut wav = hound::WavReader::open(file).unwrap();
+    let samples: Vec<i16> = wav.samples::<i16>().map(Result::unwrap).collect();
+    let level = sidetone_dsp::goertzel::tone_level_dbov(&samples[samples.len() - 4000..], 8000, 440.0);
+    assert!(
+        level > -30.0,
+        "the message does not hold what was said: {level} dBov of {} samples",
+        samples.len()
+    );
+}
