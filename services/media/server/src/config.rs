@@ -34,10 +34,57 @@ pub struct Config {
     /// After how long without a refresh a leg that needs no RTP (held, inactive, receive-only) is freed, in seconds.
     /// Default: 3600.
     pub held_timeout_s: u64,
-    /// Where `<prompt>.wav` files are. Default: `prompts`; it need not exist.
+    /// Where prompts are, as wav, mp3, flac, ogg (Vorbis), ulaw, alaw or sln. Default: `prompts`; it need not exist.
     pub prompts_dir: PathBuf,
+    /// Decoded prompts that are kept, in MB, 1 to 65536; a minute of sound takes 2. Default: 128.
+    pub prompt_cache_mb: usize,
+    /// How prompts are fetched by URL.
+    pub fetch: Fetch,
     /// Where recordings are written. Default: `recordings`; made at the first recording.
     pub recordings_dir: PathBuf,
+}
+
+/// How prompts are fetched by URL.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fetch {
+    /// Hosts (`media.example`), addresses and networks (`10.1.0.0/16`) that may be spoken to although they are not public.
+    /// Default: none.
+    pub allow: Vec<String>,
+    /// The largest file, in KB, 1 to 102400. Default: 10240.
+    pub size_max_kb: usize,
+    /// How long fetching may take in all, in seconds, 1 to 120. Default: 10.
+    pub timeout_s: u64,
+}
+
+impl Default for Fetch {
+    fn default() -> Self {
+        Self { allow: Vec::new(), size_max_kb: 10_240, timeout_s: 10 }
+    }
+}
+
+impl Fetch {
+    /// Whether an address is an exception, by itself or by the name that led to it.
+    pub(crate) fn allows(&self, host: &str, ip: IpAddr) -> bool {
+        self.allow.iter().any(|entry| entry.eq_ignore_ascii_case(host) || network_holds(entry, ip))
+    }
+}
+
+/// Whether `address` or `address/length` holds an address.
+fn network_holds(network: &str, ip: IpAddr) -> bool {
+    let (base, length) =
+        network.split_once('/').map_or((network, None), |(base, length)| (base, Some(length)));
+    let bits = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => (u128::from(ip.to_bits()) << 96, 32),
+        IpAddr::V6(ip) => (ip.to_bits(), 128),
+    };
+    let Ok(base) = base.parse::<IpAddr>() else { return false };
+    let ((base_bits, width), (ip_bits, ip_width)) = (bits(base), bits(ip));
+    let Some(length) = length.map_or(Some(width), |length| length.parse().ok()) else { return false };
+    if width != ip_width || length > width {
+        return false;
+    }
+    length == 0 || (base_bits ^ ip_bits) >> (128 - length) == 0
 }
 
 /// One network on which RTP is spoken.
@@ -71,6 +118,8 @@ impl Default for Config {
             idle_timeout_s: 60,
             held_timeout_s: 3600,
             prompts_dir: "prompts".into(),
+            prompt_cache_mb: 128,
+            fetch: Fetch::default(),
             recordings_dir: "recordings".into(),
         }
     }
@@ -118,6 +167,15 @@ impl Config {
         if !(1..=100_000).contains(&self.listeners_max) {
             bad("listeners_max", "expected 1 to 100000");
         }
+        if !(1..=65_536).contains(&self.prompt_cache_mb) {
+            bad("prompt_cache_mb", "expected 1 to 65536");
+        }
+        if !(1..=102_400).contains(&self.fetch.size_max_kb) {
+            bad("fetch.size_max_kb", "expected 1 to 102400");
+        }
+        if !(1..=120).contains(&self.fetch.timeout_s) {
+            bad("fetch.timeout_s", "expected 1 to 120");
+        }
         if !(1..=86_400).contains(&self.idle_timeout_s) {
             bad("idle_timeout_s", "expected 1 to 86400");
         }
@@ -150,6 +208,25 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn exceptions_are_hosts_addresses_and_networks() {
+        let fetch = Fetch {
+            allow: ["media.example", "127.0.0.1", "10.1.0.0/16", "fd00::/8"].map(Into::into).into(),
+            ..Fetch::default()
+        };
+        for (host, ip, allowed) in [
+            ("Media.Example", "192.168.1.1", true),
+            ("x", "127.0.0.1", true),
+            ("x", "127.0.0.2", false),
+            ("x", "10.1.200.1", true),
+            ("x", "10.2.0.1", false),
+            ("x", "fd12::1", true),
+            ("x", "fe80::1", false),
+        ] {
+            assert_eq!(fetch.allows(host, ip.parse().unwrap()), allowed, "{host} {ip}");
+        }
+    }
 
     #[test]
     fn the_default_is_right_and_every_mistake_is_named() {

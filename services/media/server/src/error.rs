@@ -37,6 +37,9 @@ pub enum MediaError {
     /// A worker does not take commands fast enough.
     #[error("the node is overloaded")]
     Overloaded,
+    /// A prompt could not be had from where its URL leads.
+    #[error("fetching a prompt: {0}")]
+    Fetch(&'static str),
     /// Whoever listens does not take the bytes as fast as they come.
     #[error("too slow for a live stream")]
     TooSlow,
@@ -65,6 +68,7 @@ impl Classify for MediaError {
             Self::NoCommonCodec | Self::NotSecured | Self::NoOpenOffer => Class::FailedPrecondition,
             Self::NoPort | Self::TooMany(_) | Self::Overloaded | Self::TooSlow => Class::Exhausted,
             Self::Draining | Self::Stopping => Class::Unavailable,
+            Self::Fetch(_) => Class::FailedPrecondition,
             Self::Io { .. } => Class::Internal,
         }
     }
@@ -80,6 +84,7 @@ impl Classify for MediaError {
             Self::NoPort => "no_port",
             Self::TooMany(_) => "too_many",
             Self::Overloaded => "overloaded",
+            Self::Fetch(_) => "fetch",
             Self::TooSlow => "too_slow",
             Self::Draining => "draining",
             Self::Stopping => "stopping",

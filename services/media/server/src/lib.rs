@@ -24,7 +24,7 @@ mod service;
 mod state;
 mod worker;
 
-pub use config::{Config, Realm};
+pub use config::{Config, Fetch, Realm};
 pub use error::MediaError;
 pub use negotiate::{Agreement, Payload, PayloadTypes};
 pub use node::{Deps, MediaNode, StartError};

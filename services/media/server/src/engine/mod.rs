@@ -110,6 +110,8 @@ struct PlaybackEntry {
     audience: play::Audience,
     number: u64,
     duration_ms: u64,
+    /// Cancelled to stop it while its sound is still fetched; none once it plays.
+    loading: Option<CancellationToken>,
 }
 
 #[derive(Debug)]
@@ -148,7 +150,7 @@ impl Engine {
             streams: HashMap::new(),
             feeds: HashMap::new(),
             ports,
-            prompts: Prompts::new(&config.prompts_dir),
+            prompts: Prompts::new(&config.prompts_dir, config.prompt_cache_mb << 20),
             next_number: 1,
         };
         let unix_us =

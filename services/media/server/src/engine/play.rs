@@ -1,15 +1,18 @@
-//! Prompts played to legs and mixes.
+//! Prompts, files and tones played to legs and mixes.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use sidetone_model::ids::LegId;
+use sidetone_model::termination::{Cause, Termination};
 use sidetone_proto::media::v1 as pb;
+use tokio_util::sync::CancellationToken;
 
 use super::{Control, Engine, PlaybackEntry};
 use crate::error::MediaError;
-use crate::prompts::{self, Prompt};
+use crate::prompts::{self, Prompt, Source};
 use crate::worker::mix::MIX_PLAYBACKS_MAX;
-use crate::worker::playing::Playing;
+use crate::worker::playing::{Playing, Program};
 use crate::worker::rings::Command;
 
 /// Who is to hear a prompt.
@@ -29,80 +32,178 @@ pub(crate) enum Stopped {
 
 /// Playbacks of one node at a time.
 const PLAYBACKS_MAX: usize = 10_000;
+/// Sources of one playback.
+const SOURCES_MAX: usize = 64;
+/// The longest silence between two sources, in ms.
+const PAUSE_MAX_MS: u32 = 60_000;
+/// The largest file in a request, in bytes.
+const DATA_MAX: usize = 4 << 20;
 
 impl Engine {
-    /// Plays a prompt; the length of one round in ms.
-    pub(crate) async fn play(&self, audience: Audience, request: pb::PlayRequest) -> Result<u64, MediaError> {
-        let prompt = self.prompt(&request.prompt).await?;
+    /// Plays; the length of one round in ms, 0 when it has to be fetched first.
+    pub(crate) async fn play(
+        self: &Arc<Self>,
+        audience: Audience,
+        request: pb::PlayRequest,
+    ) -> Result<u64, MediaError> {
+        let sources = sources(&request)?;
+        if let Some(duration_ms) = self.known(&request).await? {
+            return Ok(duration_ms);
+        }
+        if !sources.iter().any(Source::is_far) {
+            let program = self.program(sources, &request).await?;
+            return self.begin_playback(audience, request, program).await;
+        }
+        let id: Box<str> = request.playback_id.as_str().into();
+        let (number, stopped) = self.expect_playback(&audience, &request).await?;
+        let engine = Arc::clone(self);
+        tokio::spawn(async move {
+            let program = tokio::select! {
+                program = engine.program(sources, &request) => program.map(Some),
+                () = stopped.cancelled() => Ok(None),
+            };
+            let begun = match program {
+                Ok(Some(program)) => engine.begin_expected(&id, number, program).await,
+                Ok(None) => return engine.playback_ended(number, true).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = begun {
+                tracing::info!(playback = %id, %error, "a playback failed");
+                engine.end_playback(number, false, Some(&error)).await;
+            }
+        });
+        Ok(0)
+    }
+
+    /// The answer to a playback that was asked for before.
+    async fn known(&self, request: &pb::PlayRequest) -> Result<Option<u64>, MediaError> {
+        let control = self.control.lock().await;
+        match control.playbacks.get(request.playback_id.as_str()) {
+            Some(entry) if entry.request == *request => Ok(Some(entry.duration_ms)),
+            Some(_) => Err(MediaError::Reused("playback")),
+            None if control.playbacks.len() >= PLAYBACKS_MAX => Err(MediaError::TooMany("playbacks")),
+            None => Ok(None),
+        }
+    }
+
+    /// Writes a playback down whose sound is still to come.
+    async fn expect_playback(
+        &self,
+        audience: &Audience,
+        request: &pb::PlayRequest,
+    ) -> Result<(u64, CancellationToken), MediaError> {
         let mut control = self.control.lock().await;
+        room(&control, audience)?;
+        let number = control.number();
+        let loading = CancellationToken::new();
+        let entry = PlaybackEntry {
+            request: request.clone(),
+            audience: audience.clone(),
+            number,
+            duration_ms: 0,
+            loading: Some(loading.clone()),
+        };
+        control.playbacks.insert(request.playback_id.as_str().into(), entry);
+        Ok((number, loading))
+    }
+
+    /// What was expected has come.
+    async fn begin_expected(&self, id: &str, number: u64, program: Program) -> Result<(), MediaError> {
+        let mut control = self.control.lock().await;
+        let Some(entry) = control.playbacks.get_mut(id).filter(|entry| entry.number == number) else {
+            return Ok(());
+        };
+        let stopped = entry.loading.take().is_some_and(|loading| loading.is_cancelled());
+        let mut playing = Box::new(playing(number, program, &entry.request));
+        playing.stopped = stopped;
+        let audience = entry.audience.clone();
+        self.push_playing(&mut control, &audience, playing).await
+    }
+
+    async fn begin_playback(
+        &self,
+        audience: Audience,
+        request: pb::PlayRequest,
+        program: Program,
+    ) -> Result<u64, MediaError> {
+        let mut control = self.control.lock().await;
+        // The same request may have come twice meanwhile.
         if let Some(entry) = control.playbacks.get(request.playback_id.as_str()) {
             let same = entry.request == request;
             return if same { Ok(entry.duration_ms) } else { Err(MediaError::Reused("playback")) };
         }
-        if control.playbacks.len() >= PLAYBACKS_MAX {
-            return Err(MediaError::TooMany("playbacks"));
-        }
+        room(&control, &audience)?;
         let number = control.number();
-        let duration_ms = prompt.duration_ms();
-        let rounds = (request.repeat > 0).then_some(request.repeat);
-        let playing = Box::new(Playing { playback: number, prompt, rounds, frame: 0, stopped: false });
-        let (worker, command) = self.place(&control, &audience, playing)?;
-        let id = request.playback_id.as_str().into();
-        control.playbacks.insert(id, PlaybackEntry { request, audience, number, duration_ms });
-        let pushed = control.workers[worker].push(command).await;
+        let duration_ms = program.duration_ms();
+        let playing = Box::new(playing(number, program, &request));
+        let id: Box<str> = request.playback_id.as_str().into();
+        let entry = PlaybackEntry { request, audience: audience.clone(), number, duration_ms, loading: None };
+        control.playbacks.insert(id.clone(), entry);
+        let pushed = self.push_playing(&mut control, &audience, playing).await;
         if pushed.is_err() {
-            control.playbacks.retain(|_, entry| entry.number != number);
+            control.playbacks.remove(&id);
         }
         pushed.map(|()| duration_ms)
     }
 
+    async fn push_playing(
+        &self,
+        control: &mut Control,
+        audience: &Audience,
+        playing: Box<Playing>,
+    ) -> Result<(), MediaError> {
+        let (worker, command) = match audience {
+            Audience::Leg(id) => {
+                let leg = control.legs.get(id).ok_or(MediaError::NotFound("leg"))?;
+                (leg.worker, Command::PlayToLeg { slot: leg.slot, playing })
+            }
+            Audience::Mix(name) => {
+                let mix = control.mixes.get(name).ok_or(MediaError::NotFound("mix"))?;
+                (mix.worker, Command::PlayToMix { slot: mix.slot, playing })
+            }
+        };
+        control.workers[worker].push(command).await
+    }
+
     /// Tells a leg that it is recorded from now on.
-    pub(super) async fn beep(&self, leg: LegId, recording: &str) -> Result<(), MediaError> {
+    pub(super) async fn beep(self: &Arc<Self>, leg: LegId, recording: &str) -> Result<(), MediaError> {
         let request = pb::PlayRequest {
             playback_id: format!("beep:{recording}:{leg}"),
             target: Some(pb::play_request::Target::LegId(leg.to_string())),
             prompt: "beep".into(),
             repeat: 1,
-            manner: pb::PlayManner::Over.into(),
             ..Default::default()
         };
         self.play(Audience::Leg(leg), request).await.map(drop)
     }
 
-    fn place(
-        &self,
-        control: &Control,
-        audience: &Audience,
-        playing: Box<Playing>,
-    ) -> Result<(usize, Command), MediaError> {
-        match audience {
-            Audience::Leg(id) => {
-                let leg = control.legs.get(id).ok_or(MediaError::NotFound("leg"))?;
-                Ok((leg.worker, Command::PlayToLeg { slot: leg.slot, playing }))
-            }
-            Audience::Mix(name) => {
-                let mix = control.mixes.get(name).ok_or(MediaError::NotFound("mix"))?;
-                let here = control.playbacks.values().filter(|playback| playback.audience == *audience);
-                if here.count() >= MIX_PLAYBACKS_MAX {
-                    return Err(MediaError::TooMany("playbacks of one mix"));
-                }
-                Ok((mix.worker, Command::PlayToMix { slot: mix.slot, playing }))
-            }
+    /// Brings everything of a playback.
+    async fn program(&self, sources: Vec<Source>, request: &pb::PlayRequest) -> Result<Program, MediaError> {
+        let mut prompts = Vec::with_capacity(sources.len());
+        for source in sources {
+            prompts.push(self.prompt(source).await?);
         }
+        Ok(Program::new(prompts, request.pause_between_ms as usize / 20))
     }
 
-    async fn prompt(&self, name: &str) -> Result<Arc<Prompt>, MediaError> {
+    async fn prompt(&self, source: Source) -> Result<Arc<Prompt>, MediaError> {
         let folder = {
-            let control = self.control.lock().await;
-            if let Some(prompt) = control.prompts.get(name) {
+            let mut control = self.control.lock().await;
+            if let Some(prompt) = control.prompts.get(&source, Instant::now()) {
                 return Ok(prompt);
             }
             control.prompts.folder().to_owned()
         };
-        let owned = name.to_owned();
-        let loaded = tokio::task::spawn_blocking(move || prompts::load(&folder, &owned)).await;
-        let prompt = Arc::new(loaded.map_err(|_| MediaError::Stopping)??);
-        self.control.lock().await.prompts.keep(name, Arc::clone(&prompt));
+        let is_far = source.is_far();
+        let loaded = prompts::load(&folder, &self.config.fetch, source.clone()).await;
+        if is_far {
+            let result = if loaded.is_ok() { "fetched" } else { "failed" };
+            self.telemetry.audio.fetches.with_label_values(&[result]).inc();
+        }
+        let prompt = Arc::new(loaded?);
+        let mut control = self.control.lock().await;
+        let held = control.prompts.keep(source, Arc::clone(&prompt), Instant::now());
+        self.telemetry.audio.prompt_cache_bytes.set(held as i64);
         Ok(prompt)
     }
 
@@ -113,9 +214,13 @@ impl Engine {
             Stopped::Playback(playback) => **playback == *id,
             Stopped::All(audience) => entry.audience == *audience,
         };
-        let playbacks = control.playbacks.iter();
-        let numbers: Vec<u64> =
-            playbacks.filter(|(id, entry)| is_chosen(id, entry)).map(|(_, entry)| entry.number).collect();
+        let mut numbers = Vec::new();
+        for (_, entry) in control.playbacks.iter().filter(|(id, entry)| is_chosen(id, entry)) {
+            match &entry.loading {
+                Some(loading) => loading.cancel(),
+                None => numbers.push(entry.number),
+            }
+        }
         for playback in numbers {
             // Its leg may have moved: every worker is asked.
             for link in &mut control.workers {
@@ -127,12 +232,67 @@ impl Engine {
 
     /// Tells of the end of a playback, once.
     pub(super) async fn playback_ended(&self, number: u64, stopped: bool) {
+        self.end_playback(number, stopped, None).await;
+    }
+
+    async fn end_playback(&self, number: u64, stopped: bool, failure: Option<&MediaError>) {
         let mut control = self.control.lock().await;
         let id = control.playbacks.iter().find(|(_, entry)| entry.number == number).map(|(id, _)| id.clone());
         let Some(id) = id else { return };
         control.playbacks.remove(&id);
         drop(control);
-        let finished = pb::PlaybackFinished { playback_id: id.into(), stopped, failure: None };
+        let failure =
+            failure.map(|error| (&Termination::new(Cause::Internal).with_text(error.to_string())).into());
+        let finished = pb::PlaybackFinished { playback_id: id.into(), stopped, failure };
         self.tell(pb::media_event::Kind::PlaybackFinished(finished));
     }
+}
+
+fn playing(number: u64, program: Program, request: &pb::PlayRequest) -> Playing {
+    let rounds = (request.repeat > 0).then_some(request.repeat);
+    Playing::new(number, Arc::new(program), rounds, request.start_offset_ms as usize / 20)
+}
+
+/// Whether somebody may be played one more to.
+fn room(control: &Control, audience: &Audience) -> Result<(), MediaError> {
+    match audience {
+        Audience::Leg(id) if !control.legs.contains_key(id) => Err(MediaError::NotFound("leg")),
+        Audience::Mix(name) if !control.mixes.contains_key(name) => Err(MediaError::NotFound("mix")),
+        Audience::Leg(_) => Ok(()),
+        Audience::Mix(_) => {
+            let here = control.playbacks.values().filter(|playback| playback.audience == *audience);
+            if here.count() >= MIX_PLAYBACKS_MAX {
+                return Err(MediaError::TooMany("playbacks of one mix"));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What is to be played, in its order.
+fn sources(request: &pb::PlayRequest) -> Result<Vec<Source>, MediaError> {
+    use pb::play_source::Source as Wire;
+    let invalid = |field, problem| MediaError::Invalid { field, problem };
+    if request.pause_between_ms > PAUSE_MAX_MS {
+        return Err(invalid("pause_between_ms", "expected at most 60000"));
+    }
+    let to_leg = matches!(request.target, Some(pb::play_request::Target::LegId(_)));
+    if to_leg && request.manner() == pb::PlayManner::Over {
+        return Err(invalid("manner", "what a leg is played is heard instead of everything else"));
+    }
+    if request.sources.is_empty() {
+        return Ok(vec![Source::Named(request.prompt.as_str().into())]);
+    }
+    if !request.prompt.is_empty() || request.sources.len() > SOURCES_MAX {
+        return Err(invalid("sources", "expected at most 64, and no prompt besides"));
+    }
+    let source = |source: &pb::PlaySource| match &source.source {
+        Some(Wire::Prompt(name)) => Ok(Source::Named(name.as_str().into())),
+        Some(Wire::Url(url)) if url.len() <= 4096 => Ok(Source::Url(url.as_str().into())),
+        Some(Wire::Url(_)) => Err(invalid("url", "is longer than 4096 characters")),
+        Some(Wire::Data(data)) if data.len() <= DATA_MAX => Ok(Source::Bytes(data.clone())),
+        Some(Wire::Data(_)) => Err(invalid("data", "is larger than 4 MB")),
+        None => Err(invalid("sources", "one of them is empty")),
+    };
+    request.sources.iter().map(source).collect()
 }

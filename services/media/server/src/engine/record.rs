@@ -1,5 +1,7 @@
 //! Recordings: which legs are in them, and their ends.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use sidetone_model::ids::LegId;
@@ -17,7 +19,7 @@ pub(crate) type RecordingBytes = BoxStream<'static, Result<pb::RecordingBytes, M
 impl Engine {
     /// Begins a recording, or adds legs to it.
     pub(crate) async fn start_recording(
-        &self,
+        self: &Arc<Self>,
         legs: Vec<LegId>,
         request: pb::StartRecordingRequest,
     ) -> Result<(), MediaError> {

@@ -1,4 +1,4 @@
-//! A prompt on its way to a leg or a mix.
+//! What is played, on its way to a leg or a mix.
 
 use std::sync::Arc;
 
@@ -7,40 +7,147 @@ use sidetone_dsp::Law;
 use crate::playout::FRAME;
 use crate::prompts::Prompt;
 
-/// One playback. The prompt is shared by all who hear it.
+/// One playback. What it plays is shared by all who hear it.
 #[derive(Debug)]
 pub(crate) struct Playing {
     /// The playback, by its number in this process.
     pub(crate) playback: u64,
-    pub(crate) prompt: Arc<Prompt>,
+    program: Arc<Program>,
     /// Rounds left; none is for ever.
-    pub(crate) rounds: Option<u32>,
-    /// The next frame.
-    pub(crate) frame: usize,
+    rounds: Option<u32>,
+    part: usize,
+    /// The next frame of the part.
+    frame: usize,
     /// Ended by command; it leaves on the next tick.
     pub(crate) stopped: bool,
 }
 
+/// One round: prompts one after the other, with pauses.
+#[derive(Debug)]
+pub(crate) struct Program {
+    parts: Box<[Part]>,
+    /// Parts of the last round, which ends without a pause.
+    last_round: usize,
+    frames: usize,
+}
+
+#[derive(Debug)]
+enum Part {
+    Sound(Arc<Prompt>),
+    /// Frames of silence.
+    Pause(usize),
+}
+
+const SILENCE: [i16; FRAME] = [0; FRAME];
+const SILENCE_MU: [u8; FRAME] = [0xff; FRAME];
+const SILENCE_A: [u8; FRAME] = [0xd5; FRAME];
+
+impl Program {
+    /// Prompts with so many frames of silence after each; those without sound are left out.
+    pub(crate) fn new(prompts: Vec<Arc<Prompt>>, pause_frames: usize) -> Self {
+        let mut parts = Vec::new();
+        for prompt in prompts.into_iter().filter(|prompt| prompt.frames() > 0) {
+            parts.push(Part::Sound(prompt));
+            if pause_frames > 0 {
+                parts.push(Part::Pause(pause_frames));
+            }
+        }
+        let last_round = parts.len() - usize::from(matches!(parts.last(), Some(Part::Pause(_))));
+        let frames = parts[..last_round].iter().map(Part::frames).sum();
+        Self { parts: parts.into(), last_round, frames }
+    }
+
+    /// Of one round.
+    pub(crate) fn duration_ms(&self) -> u64 {
+        self.frames as u64 * 20
+    }
+}
+
+impl Part {
+    fn frames(&self) -> usize {
+        match self {
+            Self::Sound(prompt) => prompt.frames(),
+            Self::Pause(frames) => *frames,
+        }
+    }
+}
+
 impl Playing {
+    /// Begins so many frames into the first round.
+    pub(crate) fn new(
+        playback: u64,
+        program: Arc<Program>,
+        rounds: Option<u32>,
+        offset_frames: usize,
+    ) -> Self {
+        let (mut part, mut frame) = (0, offset_frames.checked_rem(program.frames).unwrap_or(0));
+        while let Some(length) = program.parts.get(part).map(Part::frames).filter(|length| frame >= *length) {
+            frame -= length;
+            part += 1;
+        }
+        Self { playback, program, rounds, part, frame, stopped: false }
+    }
+
     pub(crate) fn is_over(&self) -> bool {
-        self.stopped || self.rounds == Some(0) || self.prompt.frames() == 0
+        self.stopped || self.rounds == Some(0) || self.program.frames == 0
     }
 
     /// The present 20 ms in one law.
     pub(crate) fn encoded(&self, law: Law) -> &[u8; FRAME] {
-        self.prompt.encoded(law, self.frame)
+        match (&self.program.parts[self.part], law) {
+            (Part::Sound(prompt), law) => prompt.encoded(law, self.frame),
+            (Part::Pause(_), Law::Mu) => &SILENCE_MU,
+            (Part::Pause(_), Law::A) => &SILENCE_A,
+        }
     }
 
     /// The present 20 ms.
     pub(crate) fn linear(&self) -> &[i16; FRAME] {
-        self.prompt.linear(self.frame)
+        match &self.program.parts[self.part] {
+            Part::Sound(prompt) => prompt.linear(self.frame),
+            Part::Pause(_) => &SILENCE,
+        }
     }
 
     pub(crate) fn advance(&mut self) {
         self.frame += 1;
-        if self.frame >= self.prompt.frames() {
-            self.frame = 0;
+        if self.frame < self.program.parts[self.part].frames() {
+            return;
+        }
+        self.frame = 0;
+        self.part += 1;
+        let end = if self.rounds == Some(1) { self.program.last_round } else { self.program.parts.len() };
+        if self.part >= end {
+            self.part = 0;
             self.rounds = self.rounds.map(|rounds| rounds.saturating_sub(1));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn played(rounds: Option<u32>, offset: usize) -> Vec<i16> {
+        let prompt = |level: i16, frames: usize| Arc::new(Prompt::new(&vec![level; frames * FRAME]));
+        let program = Arc::new(Program::new(vec![prompt(1, 2), prompt(0, 0), prompt(2, 1)], 1));
+        let mut playing = Playing::new(1, program, rounds, offset);
+        let mut heard = Vec::new();
+        while !playing.is_over() && heard.len() < 12 {
+            heard.push(playing.linear()[0]);
+            playing.advance();
+        }
+        heard
+    }
+
+    #[test]
+    fn a_playlist_goes_round_with_pauses_and_ends_without_one() {
+        assert_eq!(played(Some(1), 0), [1, 1, 0, 2]);
+        assert_eq!(played(Some(2), 0), [1, 1, 0, 2, 0, 1, 1, 0, 2]);
+        assert_eq!(played(Some(1), 3), [2]);
+        assert_eq!(played(Some(2), 6), [0, 2, 0, 1, 1, 0, 2], "an offset is within the round");
+        assert_eq!(played(None, 0).len(), 12);
+        let nothing = Playing::new(1, Arc::new(Program::new(Vec::new(), 3)), None, 9);
+        assert!(nothing.is_over());
     }
 }

@@ -1,0 +1,246 @@
+//! Prompts by URL: fetched within limits of address, size, type and time.
+//!
+//! A URL comes from whoever steers a call, so it must not reach what only this node can reach: every address a name resolves
+//! to is checked, the connection is made to the addresses that were checked, and each redirect begins anew. Exceptions are
+//! named by the operator in `media.fetch.allow`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use reqwest::{Response, Url, redirect};
+
+use crate::config::Fetch;
+use crate::error::MediaError;
+
+/// What was fetched.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    pub(super) bytes: Vec<u8>,
+    /// By type or name; a hint for the decoder.
+    pub(super) ending: &'static str,
+}
+
+/// Redirects that are followed.
+const REDIRECTS_MAX: usize = 3;
+
+/// Fetches a whole file.
+pub(super) async fn fetch(config: &Fetch, url: &str) -> Result<Fetched, MediaError> {
+    let limit = Duration::from_secs(config.timeout_s);
+    match tokio::time::timeout(limit, follow(config, url)).await {
+        Ok(fetched) => fetched,
+        Err(_) => Err(failed("it took too long")),
+    }
+}
+
+async fn follow(config: &Fetch, url: &str) -> Result<Fetched, MediaError> {
+    let mut url = parse(url)?;
+    for _ in 0..=REDIRECTS_MAX {
+        let response = get(config, &url).await?;
+        if response.status().is_redirection() {
+            let to = response.headers().get(reqwest::header::LOCATION).and_then(|to| to.to_str().ok());
+            let to = to.ok_or_else(|| failed("a redirect to nowhere"))?;
+            url = parse(url.join(to).map_err(|_| failed("a redirect to nowhere"))?.as_str())?;
+            continue;
+        }
+        if !response.status().is_success() {
+            return Err(failed("the server does not give it"));
+        }
+        return take(config, &url, response).await;
+    }
+    Err(failed("too many redirects"))
+}
+
+fn parse(url: &str) -> Result<Url, MediaError> {
+    let url = Url::parse(url).map_err(|_| refused("is no URL"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(refused("expected http or https"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refused("must not hold credentials"));
+    }
+    Ok(url)
+}
+
+async fn get(config: &Fetch, url: &Url) -> Result<Response, MediaError> {
+    let addresses = addresses(config, url).await?;
+    let host = url.host_str().unwrap_or_default();
+    let client = reqwest::Client::builder()
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .resolve_to_addrs(host, &addresses)
+        .build()
+        .map_err(|_| failed("no client"))?;
+    client.get(url.clone()).send().await.map_err(|_| failed("the server cannot be reached"))
+}
+
+/// The addresses of a host, all of which may be spoken to.
+async fn addresses(config: &Fetch, url: &Url) -> Result<Vec<SocketAddr>, MediaError> {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let port = url.port_or_known_default().unwrap_or(80);
+    let found: Vec<SocketAddr> = match host.parse::<IpAddr>() {
+        Ok(ip) => vec![SocketAddr::new(ip, port)],
+        Err(_) => tokio::net::lookup_host((host, port))
+            .await
+            .map_err(|_| failed("its host has no address"))?
+            .collect(),
+    };
+    let allowed = |ip: IpAddr| is_public(ip) || config.allows(host, ip);
+    if found.is_empty() || !found.iter().all(|address| allowed(address.ip())) {
+        return Err(refused("leads to an address that this node must not speak to"));
+    }
+    Ok(found)
+}
+
+async fn take(config: &Fetch, url: &Url, response: Response) -> Result<Fetched, MediaError> {
+    let content_type = response.headers().get(reqwest::header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|t| t.to_str().ok()).unwrap_or("").to_ascii_lowercase();
+    let content_type = content_type.split(';').next().unwrap_or_default().trim();
+    let ending = ending(content_type, url.path()).ok_or_else(|| failed("it is no sound"))?;
+    let most = config.size_max_kb * 1024;
+    if response.content_length().is_some_and(|length| length > most as u64) {
+        return Err(failed("it is too large"));
+    }
+    let mut bytes = Vec::new();
+    let mut parts = response.bytes_stream();
+    while let Some(part) = parts.next().await {
+        let part = part.map_err(|_| failed("the server broke off"))?;
+        if bytes.len() + part.len() > most {
+            return Err(failed("it is too large"));
+        }
+        bytes.extend_from_slice(&part);
+    }
+    Ok(Fetched { bytes, ending })
+}
+
+fn ending(content_type: &str, path: &str) -> Option<&'static str> {
+    match content_type {
+        "audio/wav" | "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => Some("wav"),
+        "audio/mpeg" | "audio/mp3" => Some("mp3"),
+        "audio/flac" | "audio/x-flac" => Some("flac"),
+        "audio/ogg" | "application/ogg" => Some("ogg"),
+        "audio/basic" | "audio/pcmu" => Some("ulaw"),
+        "audio/pcma" => Some("alaw"),
+        "" | "application/octet-stream" | "binary/octet-stream" => {
+            let named = path.rsplit_once('.').map_or("", |(_, ending)| ending);
+            Some(super::decode::ENDINGS.into_iter().find(|known| *known == named).unwrap_or("wav"))
+        }
+        _ => None,
+    }
+}
+
+/// Whether an address belongs to the public network: neither this machine's, nor its neighbours', nor a group's.
+pub(super) fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => is_public_v4(ip),
+        IpAddr::V6(ip) => match embedded_v4(ip) {
+            Some(inner) => is_public_v4(inner),
+            None => {
+                let first = ip.segments()[0];
+                // Only the global unicast block (RFC 4291), without documentation (RFC 3849) and protocol use (RFC 2928).
+                first & 0xE000 == 0x2000
+                    && !(first == 0x2001 && matches!(ip.segments()[1], 0x0DB8 | 0x0000..=0x01FF))
+            }
+        },
+    }
+}
+
+/// RFC 6890 and its registry; 169.254.169.254, where clouds tell their secrets, is link-local.
+fn is_public_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, c, _] = ip.octets();
+    let special = ip.is_private()
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_multicast()
+        || ip.is_broadcast()
+        || ip.is_documentation();
+    let reserved = a == 0 || a >= 240;
+    let shared = a == 100 && (64..128).contains(&b);
+    let protocol = a == 192 && b == 0 && c == 0 || a == 192 && b == 88 && c == 99;
+    let benchmark = a == 198 && (b == 18 || b == 19);
+    !(special || reserved || shared || protocol || benchmark)
+}
+
+/// The IPv4 address that an IPv6 one stands for: mapped (RFC 4291), translated (RFC 6052), 6to4 (RFC 3056).
+fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    let s = ip.segments();
+    let of = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
+    match s {
+        [0, 0, 0, 0, 0, 0 | 0xFFFF, high, low] => Some(of(high, low)),
+        [0x0064, 0xFF9B, 0, 0, 0, 0, high, low] => Some(of(high, low)),
+        [0x2002, high, low, ..] => Some(of(high, low)),
+        _ => None,
+    }
+}
+
+fn refused(problem: &'static str) -> MediaError {
+    MediaError::Invalid { field: "url", problem }
+}
+
+fn failed(problem: &'static str) -> MediaError {
+    MediaError::Fetch(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_public_addresses_are_spoken_to() {
+        for bad in [
+            "127.0.0.1",
+            "10.0.0.1",
+            "172.16.5.5",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "192.0.0.1",
+            "198.18.0.1",
+            "240.0.0.1",
+            "192.0.2.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::127.0.0.1",
+            "64:ff9b::10.0.0.1",
+            "2002:7f00:1::",
+            "2001:db8::1",
+            "2001::1",
+            "100::1",
+        ] {
+            assert!(!is_public(bad.parse().unwrap()), "{bad}");
+        }
+        for good in ["8.8.8.8", "1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "64:ff9b::8.8.8.8"]
+        {
+            assert!(is_public(good.parse().unwrap()), "{good}");
+        }
+    }
+
+    #[tokio::test]
+    async fn urls_that_lead_inside_are_refused() {
+        let config = Fetch::default();
+        for url in [
+            "http://127.0.0.1/a.wav",
+            "http://localhost/a.wav",
+            "http://[::1]:80/a.wav",
+            "http://169.254.169.254/latest/meta-data",
+            "http://2130706433/a.wav",
+            "http://0x7f.1/a.wav",
+            "file:///etc/passwd",
+            "ftp://example.com/a.wav",
+            "http://user:pass@8.8.8.8/a.wav",
+            "gopher://x",
+            "nonsense",
+        ] {
+            let error = fetch(&config, url).await.unwrap_err();
+            assert!(matches!(error, MediaError::Invalid { field: "url", .. }), "{url}: {error:?}");
+        }
+    }
+}
