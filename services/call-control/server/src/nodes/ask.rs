@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sidetone_call_core::{Connection, Heard, MediaFailure, MediaReply, MediaRequest};
+use sidetone_call_core::{Connection, MediaFailure, MediaReply, MediaRequest};
 use sidetone_model::classify::Class;
 use sidetone_model::ids::BootId;
-use sidetone_model::media::{Layout, Source};
 use sidetone_model::wire;
 use sidetone_proto::media::v1::connect_leg_request as connect;
 use sidetone_proto::media::v1::*;
@@ -16,6 +15,7 @@ use tokio::sync::mpsc;
 use tonic::{Request, Status};
 
 use super::registry::{NodeLife, Nodes};
+use super::sound;
 use crate::owner::Input;
 
 /// Lanes of a node: so many requests are under way at once.
@@ -165,51 +165,10 @@ async fn ask_rest(service: &MediaService, request: MediaRequest) -> Result<Media
         MediaRequest::ReleaseLeg { leg } => {
             service.release_leg(Request::new(ReleaseLegRequest { leg_id: leg.to_string() })).await?;
         }
-        MediaRequest::Play { playback, to, sources, repeat } => {
-            let target = match to {
-                Heard::Leg(leg) => play_request::Target::LegId(leg.to_string()),
-                Heard::Mix(mix) => play_request::Target::MixId(mix.to_string()),
-            };
-            let [Source::Prompt(prompt)] = sources.as_slice() else {
-                return Err(Status::unimplemented("this media node plays one prompt at a time"));
-            };
-            let (playback_id, prompt) = (playback.to_string(), prompt.to_string());
-            let request =
-                PlayRequest { playback_id, target: Some(target), prompt, repeat, ..Default::default() };
-            service.play(Request::new(request)).await?;
-        }
-        MediaRequest::StopPlay { playback } => {
-            let request = StopPlayRequest { playback_id: playback.to_string(), ..Default::default() };
-            service.stop_play(Request::new(request)).await?;
-        }
-        MediaRequest::StartRecording { recording, tenant, call, legs, layout, .. } => {
-            let request = StartRecordingRequest {
-                recording_id: recording.to_string(),
-                tenant: tenant.to_string(),
-                call_id: call.to_string(),
-                leg_ids: legs.iter().map(ToString::to_string).collect(),
-                stereo: layout == Layout::Stereo,
-                ..Default::default()
-            };
-            service.start_recording(Request::new(request)).await?;
-        }
-        MediaRequest::StopRecording { recording } => {
-            let request = StopRecordingRequest { recording_id: recording.to_string() };
-            service.stop_recording(Request::new(request)).await?;
-        }
-        MediaRequest::AckRecording { recording } => {
-            let request = AckRecordingRequest { recording_id: recording.to_string() };
-            service.ack_recording(Request::new(request)).await?;
-        }
-        MediaRequest::SetAudio { .. }
-        | MediaRequest::SendDigits { .. }
-        | MediaRequest::PauseRecording { .. }
-        | MediaRequest::StartStream { .. }
-        | MediaRequest::StopStream { .. } => {
+        MediaRequest::SetAudio { .. } | MediaRequest::SendDigits { .. } => {
             return Err(Status::unimplemented("this media node cannot do that"));
         }
-        MediaRequest::CreateLeg { .. } | MediaRequest::UpdateLeg { .. } | MediaRequest::ConnectLeg { .. } => {
-        }
+        other => sound::ask(service, other).await?,
     }
     Ok(MediaReply::Done)
 }

@@ -122,7 +122,7 @@ fn input(life: &NodeLife, kind: Kind) -> Option<Input> {
         }),
         Kind::PlaybackFinished(event) if !event.stopped => Some(Input::PlaybackFinished {
             playback: event.playback_id.parse().ok()?,
-            end: PlaybackEnd::Done,
+            end: if event.failure.is_some() { PlaybackEnd::Failed } else { PlaybackEnd::Done },
         }),
         Kind::RecordingFinished(recording) => finished(life, recording),
         Kind::PlaybackFinished(_) | Kind::Attached(_) | Kind::RecordingStored(_) | Kind::StreamEnded(_) => {

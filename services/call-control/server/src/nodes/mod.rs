@@ -3,5 +3,6 @@
 mod ask;
 mod life;
 mod registry;
+mod sound;
 
 pub(crate) use registry::Nodes;

@@ -196,7 +196,12 @@ impl Media for Node {
     }
 
     async fn play(&self, request: Request<PlayRequest>) -> Result<Response<PlayResponse>, Status> {
-        self.ask(format!("play {}", request.get_ref().prompt))?;
+        let sources = request.get_ref().sources.iter().filter_map(|source| source.source.as_ref());
+        let names = sources.map(|source| match source {
+            play_source::Source::Prompt(name) | play_source::Source::Url(name) => name.as_str(),
+            play_source::Source::Data(_) => "data",
+        });
+        self.ask(format!("play {}", names.collect::<Vec<_>>().join(",")))?;
         Ok(Response::new(PlayResponse { duration_ms: 1000 }))
     }
 

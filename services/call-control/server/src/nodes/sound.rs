@@ -1,0 +1,105 @@
+//! What a node is asked about playing, recording and streaming.
+
+use sidetone_call_core::{Heard, MediaRequest};
+use sidetone_model::media::{FileFormat, Layout, Source};
+use sidetone_proto::media::v1::*;
+use sidetone_runtime::link::MediaService;
+use tonic::{Request, Status};
+
+/// Asks for playbacks, recordings and streams; what is something else is no matter of this.
+pub(super) async fn ask(service: &MediaService, request: MediaRequest) -> Result<(), Status> {
+    match request {
+        MediaRequest::Play { playback, to, sources, repeat } => {
+            let target = match to {
+                Heard::Leg(leg) => play_request::Target::LegId(leg.to_string()),
+                Heard::Mix(mix) => play_request::Target::MixId(mix.to_string()),
+            };
+            let request = PlayRequest {
+                playback_id: playback.to_string(),
+                target: Some(target),
+                sources: sources.into_iter().map(play_source).collect(),
+                repeat,
+                ..Default::default()
+            };
+            service.play(Request::new(request)).await?;
+        }
+        MediaRequest::StopPlay { playback } => {
+            let request = StopPlayRequest { playback_id: playback.to_string(), ..Default::default() };
+            service.stop_play(Request::new(request)).await?;
+        }
+        MediaRequest::StartStream { stream, tenant, call, legs, format } => {
+            let request = StartStreamRequest {
+                stream_id: stream.to_string(),
+                tenant: tenant.to_string(),
+                call_id: call.to_string(),
+                leg_ids: legs.iter().map(ToString::to_string).collect(),
+                format: audio_format(format).into(),
+                ..Default::default()
+            };
+            service.start_stream(Request::new(request)).await?;
+        }
+        MediaRequest::StopStream { stream } => {
+            let request = StopStreamRequest { stream_id: stream.to_string() };
+            service.stop_stream(Request::new(request)).await?;
+        }
+        other => record(service, other).await?,
+    }
+    Ok(())
+}
+
+async fn record(service: &MediaService, request: MediaRequest) -> Result<(), Status> {
+    match request {
+        MediaRequest::StartRecording { recording, tenant, call, legs, layout, format } => {
+            let layout = match layout {
+                Layout::Mono => RecordingLayout::Mono,
+                Layout::Stereo => RecordingLayout::Stereo,
+                Layout::TrackPerLeg => RecordingLayout::TrackPerLeg,
+            };
+            let request = StartRecordingRequest {
+                recording_id: recording.to_string(),
+                tenant: tenant.to_string(),
+                call_id: call.to_string(),
+                leg_ids: legs.iter().map(ToString::to_string).collect(),
+                layout: layout.into(),
+                format: audio_format(format).into(),
+                ..Default::default()
+            };
+            service.start_recording(Request::new(request)).await?;
+        }
+        MediaRequest::PauseRecording { recording, paused: true } => {
+            let request = PauseRecordingRequest { recording_id: recording.to_string(), mask: false };
+            service.pause_recording(Request::new(request)).await?;
+        }
+        MediaRequest::PauseRecording { recording, paused: false } => {
+            let request = ResumeRecordingRequest { recording_id: recording.to_string() };
+            service.resume_recording(Request::new(request)).await?;
+        }
+        MediaRequest::StopRecording { recording } => {
+            let request = StopRecordingRequest { recording_id: recording.to_string() };
+            service.stop_recording(Request::new(request)).await?;
+        }
+        MediaRequest::AckRecording { recording } => {
+            let request = AckRecordingRequest { recording_id: recording.to_string() };
+            service.ack_recording(Request::new(request)).await?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn play_source(source: Source) -> PlaySource {
+    let source = match source {
+        Source::Prompt(name) => play_source::Source::Prompt(name.into()),
+        Source::Url(url) => play_source::Source::Url(url.into()),
+    };
+    PlaySource { source: Some(source) }
+}
+
+fn audio_format(format: FileFormat) -> AudioFormat {
+    match format {
+        FileFormat::Wav => AudioFormat::Wav,
+        FileFormat::Mp3 => AudioFormat::Mp3,
+        FileFormat::OggOpus => AudioFormat::OggOpus,
+        FileFormat::Flac => AudioFormat::Flac,
+    }
+}
