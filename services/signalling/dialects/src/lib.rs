@@ -19,6 +19,7 @@ pub mod bot;
 mod doorway;
 mod emission;
 mod people;
+pub mod telephony;
 
 use std::sync::Arc;
 
@@ -47,5 +48,5 @@ pub trait Dialect: Send + Sync + 'static {
 
 /// Every dialect.
 pub fn all() -> Vec<Arc<dyn Dialect>> {
-    vec![Arc::new(bot::Bot)]
+    vec![Arc::new(telephony::Telephony), Arc::new(bot::Bot)]
 }

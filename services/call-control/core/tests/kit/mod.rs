@@ -166,6 +166,16 @@ impl Office {
         leg
     }
 
+    /// A phone calls a number, and media does whatever follows.
+    pub fn dial_number(&mut self, from: Party, dialled: &str, routing: Routing) -> LegId {
+        let leg = self.ids.make(self.now);
+        let LegSignalKind::Offered(offered) = self.offered(Some(media())) else { unreachable!() };
+        let offered = Offered { from, dialled: dialled.into(), ..*offered };
+        self.routed_signal(leg, LegSignalKind::Offered(Box::new(offered)), Some(routing));
+        self.serve();
+        leg
+    }
+
     /// The phone that was called rings.
     pub fn rings(&mut self, leg: LegId) {
         self.signal(leg, LegSignalKind::Progress { media: None });

@@ -1,0 +1,290 @@
+//! What users are told of a fact: the difference between what they saw before it and what they see after it.
+//!
+//! Bodies of one fact go out in the order in which the users joined the call; what a fact changes in a user's other calls
+//! follows behind the call itself, and the user's own state last.
+
+mod event;
+mod seen;
+mod standing;
+
+use std::collections::BTreeMap;
+
+use sidetone_model::call::{DivertCause, LegCause};
+use sidetone_model::fact::{Fact, FactKind};
+use sidetone_model::fold::Fold;
+use sidetone_model::ids::{CallId, LegId, TenantId, UserId};
+use sidetone_model::termination::{Cause, Termination};
+
+use event::Speaker;
+use seen::Seen;
+
+use crate::{Emission, OrderKey, People, Projected, Recipient};
+
+/// Why something happened, as it is told.
+#[derive(Debug, Clone, Default)]
+struct Why {
+    /// To everybody in the call.
+    all: Option<&'static str>,
+    /// Where whoever passed the call on sent it.
+    new_destination: Option<Box<str>>,
+    /// The call to which legs went, and that they left.
+    moved: Option<(CallId, CallId)>,
+}
+
+/// What the users of the calls that a fact concerns see.
+type Sight = BTreeMap<(UserId, CallId), Seen>;
+
+pub(crate) fn project<'a>(before: &Fold, fact: &'a Fact, people: &'a dyn People) -> Projected<'a> {
+    if let FactKind::DeviceStateChanged { user, device, in_service } = &fact.kind {
+        return Box::new(move |_| {
+            let body = event::device_state(user, device.as_str(), *in_service);
+            vec![emission(user, OrderKey::User(user.clone()), body)]
+        });
+    }
+    let calls = calls_of(before, &fact.kind);
+    if calls.is_empty() {
+        return Box::new(|_| Vec::new());
+    }
+    let mut users = users_of(before, &calls);
+    if let FactKind::LegCreated { party, .. } = &fact.kind
+        && let Some(user) = party.user.as_ref().filter(|user| !users.contains(user))
+    {
+        users.push(user.clone());
+    }
+    let was = sight(before, &fact.tenant, &users, &calls);
+    Box::new(move |after| {
+        let is = sight(after, &fact.tenant, &users, &calls);
+        if was == is {
+            return Vec::new();
+        }
+        let why = why(after, &fact.kind, &was);
+        Telling { speaker: Speaker { people, tenant: &fact.tenant }, calls: &calls, was, is, why }
+            .tell(&users)
+    })
+}
+
+struct Telling<'a> {
+    speaker: Speaker<'a>,
+    calls: &'a [CallId],
+    was: Sight,
+    is: Sight,
+    why: Why,
+}
+
+impl Telling<'_> {
+    fn tell(&self, users: &[UserId]) -> Vec<Emission> {
+        let mut told = Vec::new();
+        for user in users {
+            self.other_phones_first(user, &mut told);
+        }
+        for user in users {
+            let (mut late, mut order) = (Vec::new(), self.calls.first().copied());
+            for (call, was, is) in self.calls_of(user) {
+                order.get_or_insert(call);
+                let mut bodies = self.bodies(user, call, was, is);
+                late.extend(bodies.split_off(bodies.len().min(1)).into_iter().map(|body| (call, body)));
+                told.extend(bodies.into_iter().map(|body| emission(user, OrderKey::Call(call), body)));
+            }
+            if let Some(busy) = self.state_change(user)
+                && let Some(call) = order
+            {
+                told.push(emission(user, OrderKey::Call(call), event::user_state(user, busy)));
+            }
+            told.extend(late.into_iter().map(|(call, body)| emission(user, OrderKey::Call(call), body)));
+        }
+        told
+    }
+
+    /// When a call that rings on several phones is sent on, all but the first fall silent first.
+    fn other_phones_first(&self, user: &UserId, told: &mut Vec<Emission>) {
+        if self.why.new_destination.is_none() {
+            return;
+        }
+        for (call, was, is) in self.calls_of(user) {
+            if let (Some(was), None) = (was, is) {
+                for leg in was.legs.iter().skip(1) {
+                    told.push(emission(user, OrderKey::Call(call), event::leg_removed(user, call, leg)));
+                }
+            }
+        }
+    }
+
+    /// A user's calls: first those that the fact is about.
+    fn calls_of(&self, user: &UserId) -> Vec<(CallId, Option<&Seen>, Option<&Seen>)> {
+        let mut calls: Vec<CallId> = self.calls.to_vec();
+        for (_, call) in self.was.keys().chain(self.is.keys()).filter(|(of, _)| of == user) {
+            if !calls.contains(call) {
+                calls.push(*call);
+            }
+        }
+        let seen = |call| {
+            let key = (user.clone(), call);
+            (call, self.was.get(&key), self.is.get(&key))
+        };
+        calls.into_iter().map(seen).collect()
+    }
+
+    fn bodies(
+        &self,
+        user: &UserId,
+        call: CallId,
+        was: Option<&Seen>,
+        is: Option<&Seen>,
+    ) -> Vec<serde_json::Value> {
+        match (was, is) {
+            (None, None) => Vec::new(),
+            (None, Some(is)) => {
+                let cause = self.why.all.or_else(|| cause_of_arrival(is.cause));
+                vec![self.speaker.created(user, is, cause)]
+            }
+            (Some(was), Some(is)) => {
+                let about = self.calls.contains(&call);
+                self.speaker.modified(user, was, is, self.why.all.filter(|_| about))
+            }
+            (Some(was), None) => {
+                let last = !self.is.keys().any(|(of, _)| of == user);
+                let replaced = self.why.moved.filter(|(from, _)| *from == call).map(|(_, to)| to);
+                let why = (self.why.all, self.why.new_destination.as_deref(), replaced);
+                vec![event::removed(user, was, why, last)]
+            }
+        }
+    }
+
+    /// Whether the user has become busy, or free.
+    fn state_change(&self, user: &UserId) -> Option<bool> {
+        let busy = |sight: &Sight| {
+            sight.iter().any(|((of, _), seen)| of == user && seen.state != "RINGING_INCOMING")
+        };
+        let (was, is) = (busy(&self.was), busy(&self.is));
+        (was != is).then_some(is)
+    }
+}
+
+fn emission(user: &UserId, order: OrderKey, body: serde_json::Value) -> Emission {
+    Emission { recipient: Recipient::User(user.clone()), order, body }
+}
+
+/// What these users see of these calls and of all others that they are in.
+fn sight(fold: &Fold, tenant: &TenantId, users: &[UserId], calls: &[CallId]) -> Sight {
+    let mut sight = Sight::new();
+    for user in users {
+        for call in calls {
+            if let Some(seen) = Seen::of(fold, *call, user) {
+                sight.insert((user.clone(), *call), seen);
+            }
+        }
+        for seen in Seen::all(fold, tenant, user) {
+            sight.insert((user.clone(), seen.call), seen);
+        }
+    }
+    sight
+}
+
+/// Who is in these calls, in the order in which they joined.
+fn users_of(fold: &Fold, calls: &[CallId]) -> Vec<UserId> {
+    let mut users: Vec<UserId> = Vec::new();
+    for leg in calls.iter().flat_map(|call| fold.live_legs(*call)) {
+        match &leg.party.user {
+            Some(user) if !users.contains(user) => users.push(user.clone()),
+            _ => {}
+        }
+    }
+    users
+}
+
+/// The calls that a fact is about.
+fn calls_of(fold: &Fold, kind: &FactKind) -> Vec<CallId> {
+    use FactKind::{
+        CallDiverted, CallEnded, ConferenceEnded, LegAnswered, LegCreated, LegEnded, LegHeld, LegMoved,
+        LegRetrieved, LegRinging, LegServed, LegWaiting, LegsBridged, ParticipantHeld, ParticipantJoined,
+        ParticipantLeft, ParticipantRetrieved, RecordingFailed, RecordingFinished, RecordingPaused,
+        RecordingResumed, RecordingStarted,
+    };
+    let of_leg = |leg: &LegId| fold.leg(*leg).map(|leg| leg.call);
+    let of_recording = |id| fold.recording(id).map(|recording| recording.call);
+    match kind {
+        LegMoved { from, to, .. } => vec![*from, *to],
+        LegCreated { call, .. }
+        | CallDiverted { call, .. }
+        | CallEnded { call, .. }
+        | LegsBridged { call, .. }
+        | RecordingStarted { call, .. } => vec![*call],
+        LegRinging { leg }
+        | LegWaiting { leg }
+        | LegAnswered { leg }
+        | LegHeld { leg, .. }
+        | LegRetrieved { leg }
+        | LegServed { leg, .. }
+        | LegEnded { leg, .. }
+        | ParticipantJoined { leg, .. }
+        | ParticipantLeft { leg, .. }
+        | ParticipantHeld { leg, .. }
+        | ParticipantRetrieved { leg } => of_leg(leg).into_iter().collect(),
+        ConferenceEnded { conference } => {
+            fold.conference(*conference).and_then(|meeting| meeting.call).into_iter().collect()
+        }
+        RecordingPaused { recording }
+        | RecordingResumed { recording }
+        | RecordingFinished { recording, .. }
+        | RecordingFailed { recording, .. } => of_recording(*recording).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn why(after: &Fold, kind: &FactKind, was: &Sight) -> Why {
+    match kind {
+        FactKind::CallDiverted { cause, to, .. } => {
+            let all = match cause {
+                DivertCause::Transferred => "TRANSFERRED",
+                DivertCause::Redirected => "REDIRECTED",
+                DivertCause::Overflown => "OVERFLOWN",
+                DivertCause::PickedUp => "PICKED_UP",
+            };
+            Why { all: Some(all), new_destination: Some(to.number.clone()), moved: None }
+        }
+        FactKind::LegMoved { from, to, cause, .. } => {
+            use sidetone_model::call::MoveCause;
+            let all = match cause {
+                MoveCause::Transferred => "TRANSFERRED",
+                MoveCause::Merged => "CONFERENCED",
+            };
+            Why { all: Some(all), new_destination: None, moved: Some((*from, *to)) }
+        }
+        FactKind::LegCreated { leg, .. } | FactKind::LegRinging { leg } | FactKind::LegAnswered { leg } => {
+            let joins = after.leg(*leg).is_some_and(|leg| leg.cause == LegCause::Conferenced);
+            Why { all: joins.then_some("CONFERENCED"), ..Why::default() }
+        }
+        FactKind::LegEnded { leg, termination } => {
+            let answered = after.leg(*leg).is_some_and(|leg| leg.answered_at.is_some());
+            let all = (!answered && !was.is_empty()).then(|| cause_of_end(termination)).flatten();
+            Why { all, ..Why::default() }
+        }
+        _ => Why::default(),
+    }
+}
+
+/// What brought a call to somebody.
+fn cause_of_arrival(cause: LegCause) -> Option<&'static str> {
+    match cause {
+        LegCause::Transferred => Some("TRANSFERRED"),
+        LegCause::Redirected => Some("REDIRECTED"),
+        LegCause::Overflown => Some("OVERFLOWN"),
+        LegCause::Conferenced => Some("CONFERENCED"),
+        LegCause::PickedUp => Some("PICKED_UP"),
+        LegCause::Intrusion => Some("SUPERVISOR_INTRUSION"),
+        _ => None,
+    }
+}
+
+/// Why a call was not answered; none where nothing is to be said of it.
+fn cause_of_end(termination: &Termination) -> Option<&'static str> {
+    match termination.cause {
+        Cause::Busy => Some("BUSY"),
+        Cause::NoAnswer => Some("NOT_ANSWERED"),
+        Cause::NotFound => Some("INVALID_NUMBER"),
+        Cause::Unavailable => Some("DESTINATION_NOT_OBTAINABLE"),
+        Cause::Cancelled => Some("ABANDONED"),
+        Cause::NoCapacity => Some("RESOURCES_NOT_AVAILABLE"),
+        _ => None,
+    }
+}

@@ -1,0 +1,131 @@
+//! A call as one of its users sees it.
+
+use sidetone_model::call::LegCause;
+use sidetone_model::fold::{CallView, Fold, LegView};
+use sidetone_model::ids::{CallId, LegId, TenantId, UserId};
+
+use super::standing::{Standing, is_passed_on, leaves, makes_call};
+
+/// A call as one of its users sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) call: CallId,
+    pub(crate) initial_called: Box<str>,
+    pub(crate) state: &'static str,
+    pub(crate) capabilities: Vec<&'static str>,
+    /// The user made it, and is not to be named.
+    pub(crate) anonymous: bool,
+    pub(crate) cause: LegCause,
+    /// The number of whoever asked the user in.
+    pub(crate) initiator: Option<Box<str>>,
+    pub(crate) legs: Vec<SeenLeg>,
+    pub(crate) participants: Vec<SeenParticipant>,
+}
+
+/// One device of the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SeenLeg {
+    pub(crate) leg: LegId,
+    pub(crate) device: Box<str>,
+    pub(crate) state: &'static str,
+    pub(crate) capabilities: Vec<&'static str>,
+}
+
+/// Somebody else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SeenParticipant {
+    pub(crate) number: Box<str>,
+    pub(crate) user: Option<UserId>,
+    pub(crate) display_name: Box<str>,
+    pub(crate) anonymous: bool,
+    /// Told of those who were asked in only.
+    pub(crate) state: Option<&'static str>,
+}
+
+impl Seen {
+    /// A call as a user sees it; none when the user does not.
+    pub(crate) fn of(fold: &Fold, call: CallId, user: &UserId) -> Option<Self> {
+        let call = fold.call(call)?;
+        let own: Vec<(Standing, &LegView)> = fold
+            .live_legs(call.call)
+            .filter(|leg| leg.party.user.as_ref() == Some(user))
+            .filter_map(|leg| Some((Standing::of(fold, call, leg)?, leg)))
+            .collect();
+        // One who talks on one phone is not asked about the others.
+        let (standing, main) = *own.iter().find(|(_, leg)| leg.is_answered()).or(own.first())?;
+        let legs = own.iter().map(|(standing, leg)| SeenLeg {
+            leg: leg.leg,
+            device: leg.party.device.as_ref().map_or("", |device| device.as_str()).into(),
+            state: standing.name(),
+            capabilities: standing.of_leg(fold, leg),
+        });
+        let asked_anew = matches!(main.cause, LegCause::Transferred | LegCause::Conferenced);
+        let asker = main.by.and_then(|by| fold.leg(by)).filter(|_| main.cause == LegCause::Conferenced);
+        Some(Self {
+            call: call.call,
+            initial_called: if asked_anew { main.party.number.clone() } else { call.dialled.clone() },
+            state: standing.name(),
+            capabilities: standing.of_call(fold, main),
+            anonymous: call.anonymous && makes_call(call, main),
+            cause: main.cause,
+            initiator: asker.map(|asker| asker.party.number.clone()),
+            legs: legs.collect(),
+            participants: participants(fold, call, user),
+        })
+    }
+
+    /// Every call that a user sees, in the order in which they began.
+    pub(crate) fn all(fold: &Fold, tenant: &TenantId, user: &UserId) -> Vec<Self> {
+        let mut calls: Vec<CallId> = fold.live_legs_of(tenant, user).map(|leg| leg.call).collect();
+        calls.sort_unstable();
+        calls.dedup();
+        calls.into_iter().filter_map(|call| Self::of(fold, call, user)).collect()
+    }
+}
+
+/// Whoever else is in the call, in the order in which they joined; or whoever is awaited.
+fn participants(fold: &Fold, call: &CallView, user: &UserId) -> Vec<SeenParticipant> {
+    let mut found: Vec<SeenParticipant> = Vec::new();
+    let others = fold.live_legs(call.call).filter(|leg| leg.party.user.as_ref() != Some(user));
+    for leg in others.filter(|leg| !leaves(fold, leg)) {
+        let state = leg.joins().then(|| if leg.is_answered() { "ACTIVE" } else { "RINGING_INCOMING" });
+        let anonymous = call.anonymous && makes_call(call, leg);
+        match found.iter_mut().find(|other| other.number == leg.party.number) {
+            Some(other) if leg.is_answered() => other.state = state,
+            Some(_) => {}
+            None => found.push(SeenParticipant {
+                number: leg.party.number.clone(),
+                user: leg.party.user.clone(),
+                display_name: leg.party.display_name.clone(),
+                anonymous,
+                state,
+            }),
+        }
+    }
+    if found.is_empty() {
+        found.extend(awaited(fold, call));
+    }
+    found
+}
+
+/// Whom the only party of a call waits for, while that has no leg.
+fn awaited(fold: &Fold, call: &CallView) -> Option<SeenParticipant> {
+    let none_yet = call.legs.len() <= 1 && call.ended.is_none();
+    let served = fold.live_legs(call.call).any(|leg| leg.served_by.is_some() || leg.conference.is_some());
+    let party = match &call.diverted_to {
+        Some(to) if is_passed_on(fold, call) || served => Some(to.clone()),
+        _ if none_yet || (served && call.diverted_to.is_none()) => None,
+        _ => return None,
+    };
+    let (number, user, display_name) = match party {
+        Some(party) => (party.number, party.user, party.display_name),
+        None => {
+            let user = match &call.destination {
+                Some(sidetone_model::party::Destination::User(user)) => Some(user.clone()),
+                _ => None,
+            };
+            (call.dialled.clone(), user, "".into())
+        }
+    };
+    Some(SeenParticipant { number, user, display_name, anonymous: false, state: None })
+}

@@ -1,0 +1,163 @@
+//! Where a leg stands in its call, in the dialect's terms, and what may be done from there.
+
+use sidetone_model::call::LegCause;
+use sidetone_model::fold::{CallView, Fold, LegPhase, LegView, RecordingPhase};
+
+/// Where a leg stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It calls; nobody rings yet.
+    Dialing,
+    /// It calls, and somebody rings.
+    RingingOutgoing,
+    /// It rings.
+    RingingIncoming,
+    /// It talks.
+    Active,
+    /// It talks to a machine.
+    Served,
+    /// It holds whoever it talked with.
+    Holder,
+    /// Whoever it talked with holds it.
+    Held,
+    /// Whoever it talked with is gone.
+    Alone,
+    /// Whoever it held is gone.
+    AloneHeld,
+}
+
+impl Standing {
+    /// Where a leg stands; none when its user is not to see it: it is over, has passed its call on, or is a phone that
+    /// nobody hears ringing yet.
+    pub(crate) fn of(fold: &Fold, call: &CallView, leg: &LegView) -> Option<Self> {
+        if !leg.is_live() || leaves(fold, leg) {
+            return None;
+        }
+        if !leg.is_answered() && !makes_call(call, leg) {
+            let rings = leg.phase == LegPhase::Ringing && leg.cause != LegCause::DeviceSwitched;
+            return rings.then_some(Self::RingingIncoming);
+        }
+        let others: Vec<&LegView> =
+            fold.live_legs(call.call).filter(|other| other.leg != leg.leg && !leaves(fold, other)).collect();
+        let talks = others.iter().any(|other| other.is_answered() || makes_call(call, other));
+        if talks {
+            return Some(Self::of_talking(fold, call, leg));
+        }
+        if leg.served_by.is_some() || leg.conference.is_some() {
+            return Some(Self::Served);
+        }
+        let sent_on = |leg: &LegView| {
+            matches!(leg.cause, LegCause::Transferred | LegCause::Redirected | LegCause::Overflown)
+        };
+        let awaits = |other: &LegView| other.phase == LegPhase::Ringing || sent_on(other);
+        if others.iter().any(|other| awaits(other)) || is_passed_on(fold, call) {
+            return Some(Self::RingingOutgoing);
+        }
+        let met = call
+            .legs
+            .iter()
+            .filter_map(|id| fold.leg(*id))
+            .any(|other| other.leg != leg.leg && other.answered_at.is_some() && !leaves(fold, other));
+        Some(match (met, leg.held) {
+            (false, _) => Self::Dialing,
+            (true, None) => Self::Alone,
+            (true, Some(_)) => Self::AloneHeld,
+        })
+    }
+
+    fn of_talking(fold: &Fold, call: &CallView, leg: &LegView) -> Self {
+        if leg.held.is_some() {
+            return Self::Holder;
+        }
+        if leg.put_aside {
+            return Self::Held;
+        }
+        if !leg.is_answered()
+            && !fold.live_legs(call.call).any(|other| other.leg != leg.leg && other.is_answered())
+        {
+            return Self::Dialing;
+        }
+        let held = leg.peer.and_then(|peer| fold.leg(peer)).is_some_and(|peer| peer.held.is_some());
+        if held { Self::Held } else { Self::Active }
+    }
+
+    /// The state's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Dialing => "DIALING",
+            Self::RingingOutgoing => "RINGING_OUTGOING",
+            Self::RingingIncoming => "RINGING_INCOMING",
+            Self::Active | Self::Served | Self::Alone => "ACTIVE",
+            Self::Holder | Self::Held | Self::AloneHeld => "HELD",
+        }
+    }
+
+    /// What may be done with the leg, in the dialect's words.
+    pub(crate) fn of_leg(self, fold: &Fold, leg: &LegView) -> Vec<&'static str> {
+        match self {
+            Self::Dialing | Self::Served | Self::Alone => vec!["drop"],
+            Self::RingingOutgoing if fold.held_beside(leg).is_some() => vec!["drop", "reconnect"],
+            Self::RingingOutgoing => vec!["drop"],
+            Self::RingingIncoming => vec!["answer"],
+            Self::Active => vec!["drop", "hold", "switchDevice"],
+            Self::Holder => vec!["retrieve"],
+            Self::Held | Self::AloneHeld => Vec::new(),
+        }
+    }
+
+    /// What may be done with the call from there, in the dialect's words.
+    pub(crate) fn of_call(self, fold: &Fold, leg: &LegView) -> Vec<&'static str> {
+        match self {
+            Self::Dialing | Self::Served | Self::Holder | Self::Held | Self::Alone | Self::AloneHeld => {
+                vec!["terminate"]
+            }
+            Self::RingingOutgoing => vec!["overflowToVoiceMail", "terminate"],
+            Self::RingingIncoming => {
+                vec!["redirect", "pickedUp", "redirectToVoiceMail", "redirectToDVA", "reject"]
+            }
+            Self::Active => active(fold, leg),
+        }
+    }
+}
+
+fn active(fold: &Fold, leg: &LegView) -> Vec<&'static str> {
+    let mut may = vec!["addDevice", "addParticipant", "intruded", "blindTransfer", "terminate"];
+    if fold.held_beside(leg).is_some() {
+        may.extend(["transfer", "merge"]);
+    }
+    if fold.is_conference(leg.call) {
+        may.extend(["dropMe", "dropParticipant", "holdParticipant"]);
+    }
+    let recordings = fold.call(leg.call).map_or(&[][..], |call| &call.recordings);
+    let running = recordings.iter().filter_map(|id| fold.recording(*id)).find(|view| view.is_running());
+    match running.map(|view| &view.phase) {
+        None => may.push("startRecord"),
+        Some(RecordingPhase::Paused) => may.extend(["stopRecord", "resumeRecord"]),
+        Some(_) => may.extend(["stopRecord", "pauseRecord"]),
+    }
+    may
+}
+
+/// Whether it is the leg of whoever makes the call.
+pub(crate) fn makes_call(call: &CallView, leg: &LegView) -> bool {
+    leg.incoming
+        || leg.cause == LegCause::Enquiry
+        || (call.by_application && !call.open && call.legs.first() == Some(&leg.leg))
+}
+
+/// Whether the leg has passed its call on, or rings beside one that did.
+pub(crate) fn leaves(fold: &Fold, leg: &LegView) -> bool {
+    if leg.diverted || leg.is_party() {
+        return leg.diverted;
+    }
+    let legs = fold.call(leg.call).map_or(&[][..], |call| &call.legs);
+    legs.iter().filter_map(|id| fold.leg(*id)).any(|other| {
+        let same_fork = (&other.party.user, other.cause, other.by) == (&leg.party.user, leg.cause, leg.by);
+        other.diverted && other.answered_at.is_none() && same_fork
+    })
+}
+
+/// Whether the call was passed on, and nobody has rung since.
+pub(crate) fn is_passed_on(fold: &Fold, call: &CallView) -> bool {
+    fold.live_legs(call.call).any(|leg| leg.diverted)
+}
