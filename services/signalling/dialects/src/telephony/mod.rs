@@ -1,13 +1,23 @@
 //! Dialect 002: telephony events and operations, as clients of OpenTouch know them.
 //!
-//! Every user sees the own calls: the same `callRef` for all, with what that user may do now. Events go to the user's
-//! subscriptions.
+//! Every user sees the own calls: the same `callRef` for all, with what that user may do now. A user authenticates with
+//! a password, opens a session, subscribes, and reads events from a channel that does not end; operations on calls ask
+//! for the capability that the events have shown.
 
+mod answer;
+mod calls;
+mod channel;
+mod openapi;
+mod operations;
 mod project;
+mod request;
+mod rest;
+mod session;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::routing::{delete, get, post};
 use sidetone_model::fact::Fact;
 use sidetone_model::fold::Fold;
 
@@ -20,6 +30,13 @@ pub const NAME: &str = "telephony";
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Telephony;
 
+/// What handlers have at hand.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) door: Arc<dyn Doorway>,
+    pub(crate) sessions: Arc<session::Sessions>,
+}
+
 impl Dialect for Telephony {
     fn name(&self) -> &'static str {
         NAME
@@ -29,7 +46,67 @@ impl Dialect for Telephony {
         project::project(before, fact, people)
     }
 
-    fn routes(&self, _: Arc<dyn Doorway>) -> Router {
+    fn routes(&self, door: Arc<dyn Doorway>) -> Router {
+        let telephony = calls().merge(on_calls()).merge(devices());
         Router::new()
+            .route("/api/rest", get(rest::versions))
+            .route("/api/rest/authenticate", get(rest::authenticate))
+            .route("/api/rest/1.0/openapi.json", get(openapi::serve))
+            .route("/api/rest/1.0/sessions", post(rest::open).delete(rest::close))
+            .route("/api/rest/1.0/subscriptions", post(rest::subscribe))
+            .route("/api/rest/1.0/subscriptions/{id}", delete(rest::unsubscribe))
+            .route("/api/rest/1.0/subscriptions/{id}/events", get(rest::events))
+            .nest("/api/rest/1.0/telephony", telephony)
+            .method_not_allowed_fallback(answer::method_not_allowed)
+            .with_state(State { door, sessions: Arc::default() })
     }
+}
+
+fn calls() -> Router<State> {
+    Router::new()
+        .route("/calls", post(calls::make).get(calls::list))
+        .route("/calls/{callRef}", get(calls::get).delete(operations::terminate))
+        .route("/calls/{callRef}/deviceLegs", get(calls::legs))
+        .route("/calls/{callRef}/participants", get(calls::participants).post(operations::add))
+        .route("/calls/{callRef}/participants/{participantId}", delete(operations::drop_participant))
+        .route("/calls/{callRef}/participants/{participantId}/hold", post(operations::hold_participant))
+        .route(
+            "/calls/{callRef}/participants/{participantId}/retrieve",
+            post(operations::retrieve_participant),
+        )
+        .route("/state", get(calls::state))
+}
+
+fn on_calls() -> Router<State> {
+    Router::new()
+        .route("/calls/{callRef}/answer", post(operations::answer))
+        .route("/calls/{callRef}/drop", post(operations::drop_leg))
+        .route("/calls/{callRef}/hold", post(operations::hold))
+        .route("/calls/{callRef}/retrieve", post(operations::retrieve))
+        .route("/calls/{callRef}/reconnect", post(operations::reconnect))
+        .route("/calls/{callRef}/enquiry", post(operations::enquire))
+        .route("/calls/{callRef}/alternate", post(operations::alternate))
+        .route("/calls/{callRef}/merge", post(operations::merge))
+        .route("/calls/{callRef}/transfer", post(operations::transfer))
+        .route("/calls/{callRef}/blindtransfer", post(operations::blind_transfer))
+        .route("/calls/{callRef}/redirect", post(operations::redirect))
+        .route("/calls/{callRef}/overflowToVoiceMail", post(operations::overflow))
+        .route("/calls/{callRef}/dropme", post(operations::drop_me))
+        .route("/calls/{callRef}/sendDtmf", post(operations::send_digits))
+        .route("/calls/{callRef}/switchDevice", post(operations::switch_device))
+        .route("/calls/{callRef}/addDevice", post(operations::add_device))
+        .route("/calls/{callRef}/recording", post(operations::record))
+}
+
+fn devices() -> Router<State> {
+    Router::new()
+        .route("/devices", get(calls::devices))
+        .route("/devices/{deviceId}", get(calls::device))
+        .route("/devices/{deviceId}/pickUp", post(operations::pick_up))
+        .route("/devices/{deviceId}/intrusion", post(operations::intrude))
+}
+
+/// The dialect's OpenAPI document.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    openapi::document()
 }

@@ -10,7 +10,7 @@ use http::{Request, StatusCode};
 use serde_json::Value;
 use sidetone_dialects::{
     Application, ApplicationKind, CommandRefusal, Dialect, Doorway, Emission, MediaRef, People, Person,
-    SubscribeError, Subscription,
+    Recipient, SubscribeError, Subscription,
 };
 use sidetone_directory::{Directory, Password};
 use sidetone_model::call::{ExternalRef, LegCause};
@@ -22,6 +22,7 @@ use sidetone_model::party::{Destination, Party};
 use sidetone_model::time::Timestamp;
 use sidetone_proto::directory::v1 as pb;
 use sidetone_store::embedded::EmbeddedStore;
+use tokio::sync::broadcast;
 use tower::ServiceExt as _;
 
 pub(crate) const SECRET: &str = "a secret of some length";
@@ -42,6 +43,8 @@ pub(crate) struct Door {
     pub(crate) now: Mutex<Timestamp>,
     pub(crate) people: Crowd,
     answering: Mutex<Box<Answering>>,
+    /// Everything that was emitted for users.
+    emitted: broadcast::Sender<(UserId, Value)>,
     ids: Mutex<IdSource>,
 }
 
@@ -93,6 +96,7 @@ impl Door {
             commands: Mutex::default(),
             now: Mutex::new(NOW),
             people: crowd,
+            emitted: broadcast::channel(64).0,
             answering: Mutex::new(Box::new(|command, _| Ok(subject_of(&command.kind)))),
             ids: Mutex::new(IdSource::seeded([1; 32])),
         })
@@ -111,7 +115,14 @@ impl Door {
         let fact = Fact { tenant: tenant(), at: *self.now.lock().unwrap(), kind };
         let project = dialect.project(&fold, &fact, &self.people);
         fold.apply(&fact);
-        project(&fold)
+        let emissions = project(&fold);
+        for emission in &emissions {
+            if let Recipient::User(user) = &emission.recipient {
+                // Nobody may be listening.
+                let _ = self.emitted.send((user.clone(), emission.body.clone()));
+            }
+        }
+        emissions
     }
 
     pub(crate) fn taken(&self) -> Vec<CallCommandKind> {
@@ -151,10 +162,19 @@ impl Doorway for Door {
         &self,
         _: &'static str,
         _: &TenantId,
-        _: &UserId,
+        user: &UserId,
         _: Option<u64>,
     ) -> Result<Subscription, SubscribeError> {
-        Err(SubscribeError::TooMany)
+        let state = (self.emitted.subscribe(), user.clone());
+        let events = futures_util::stream::unfold(state, |(mut events, user)| async move {
+            loop {
+                match events.recv().await.ok()? {
+                    (of, body) if of == user => return Some(((0, body), (events, user))),
+                    _ => {}
+                }
+            }
+        });
+        Ok(Box::pin(events))
     }
 
     fn media_url(&self, _: &TenantId, media: MediaRef) -> String {

@@ -15,8 +15,8 @@ use sidetone_model::fold::Fold;
 use sidetone_model::ids::{CallId, LegId, TenantId, UserId};
 use sidetone_model::termination::{Cause, Termination};
 
-use event::Speaker;
-use seen::Seen;
+pub(crate) use event::{Speaker, call_data, call_ref, device_state_body, leg_body, participant_body};
+pub(crate) use seen::Seen;
 
 use crate::{Emission, OrderKey, People, Projected, Recipient};
 

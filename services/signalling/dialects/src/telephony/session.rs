@@ -1,0 +1,278 @@
+//! Who asks: a password once, a cookie from then on.
+//!
+//! A user proves to be one with the password of any of the own devices: the directory keeps its hash of digest
+//! authentication (RFC 7616, section 3.4.2), which is made again from what is given and compared. The password itself is kept
+//! nowhere, and nothing new has to be kept secret.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::extract::FromRequestParts;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as STANDARD;
+use http::HeaderMap;
+use http::request::Parts;
+use sidetone_directory::Algorithm;
+use sidetone_model::classify::Class;
+use sidetone_model::ids::{TenantId, UserId};
+use sidetone_model::time::Timestamp;
+
+use super::State;
+use super::answer::Failure;
+use super::channel::Channel;
+
+/// A user who has proved to be one.
+#[derive(Clone)]
+pub(crate) struct Asker {
+    pub(crate) state: State,
+    pub(crate) token: Box<str>,
+    pub(crate) tenant: TenantId,
+    pub(crate) user: UserId,
+}
+
+/// What is known of whoever has a cookie.
+struct Session {
+    tenant: TenantId,
+    user: UserId,
+    /// Whether the session was opened, after the password was taken.
+    open: bool,
+    used_at: Timestamp,
+    channels: BTreeMap<Box<str>, Arc<Channel>>,
+}
+
+/// Who tries to log in, as given.
+type Login = (TenantId, Box<str>);
+
+/// Everybody who is logged in at this replica, and who failed to lately.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    sessions: Mutex<BTreeMap<Box<str>, Session>>,
+    failures: Mutex<BTreeMap<Login, (Timestamp, u32)>>,
+}
+
+impl Sessions {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Session>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new cookie.
+    fn begin(&self, tenant: TenantId, user: UserId, now: Timestamp) -> Result<Box<str>, Failure> {
+        let token = secret()?;
+        let mut sessions = self.lock();
+        sessions.retain(|_, session| !is_over(session, now));
+        if sessions.len() >= SESSIONS_MAX {
+            return Err(Failure::new(
+                Class::Exhausted,
+                "too_many_sessions",
+                "too many sessions; try again later",
+            ));
+        }
+        let session = Session { tenant, user, open: false, used_at: now, channels: BTreeMap::new() };
+        sessions.insert(token.clone(), session);
+        Ok(token)
+    }
+
+    fn of(&self, token: &str, now: Timestamp) -> Option<(TenantId, UserId)> {
+        let mut sessions = self.lock();
+        let session = sessions.get_mut(token).filter(|session| !is_over(session, now))?;
+        session.used_at = now;
+        Some((session.tenant.clone(), session.user.clone()))
+    }
+
+    /// How often a name may still be tried now.
+    fn may_try(&self, who: &Login, now: Timestamp) -> bool {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.retain(|_, (since, _)| since.as_millis() + FAILURE_WINDOW_MS > now.as_millis());
+        failures.len() < SESSIONS_MAX && failures.get(who).is_none_or(|(_, count)| *count < FAILURES_MAX)
+    }
+
+    fn failed(&self, who: Login, now: Timestamp) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.entry(who).or_insert((now, 0)).1 += 1;
+    }
+}
+
+impl Asker {
+    /// Opens the session.
+    pub(crate) fn open(&self) {
+        if let Some(session) = self.state.sessions.lock().get_mut(&self.token) {
+            session.open = true;
+        }
+    }
+
+    /// Logs out; the session's channels end.
+    pub(crate) fn log_out(&self) {
+        let over = self.state.sessions.lock().remove(&self.token);
+        for channel in over.into_iter().flat_map(|session| session.channels.into_values()) {
+            channel.close();
+        }
+    }
+
+    pub(crate) fn add_channel(&self, id: Box<str>, channel: Arc<Channel>) -> Result<(), Failure> {
+        let mut sessions = self.state.sessions.lock();
+        let session = sessions.get_mut(&self.token).ok_or_else(forbidden)?;
+        if !session.open {
+            return Err(Failure::new(Class::FailedPrecondition, "no_session", "open a session first"));
+        }
+        if session.channels.len() >= CHANNELS_MAX {
+            return Err(Failure::new(
+                Class::Exhausted,
+                "too_many_subscriptions",
+                "end another subscription first",
+            ));
+        }
+        session.channels.insert(id, channel);
+        Ok(())
+    }
+
+    pub(crate) fn channel(&self, id: &str) -> Result<Arc<Channel>, Failure> {
+        let sessions = self.state.sessions.lock();
+        let channel = sessions.get(&self.token).and_then(|session| session.channels.get(id)).cloned();
+        channel.ok_or_else(|| Failure::not_found("subscription"))
+    }
+
+    pub(crate) fn remove_channel(&self, id: &str) -> Result<(), Failure> {
+        let mut sessions = self.state.sessions.lock();
+        let channel = sessions.get_mut(&self.token).and_then(|session| session.channels.remove(id));
+        channel.ok_or_else(|| Failure::not_found("subscription"))?.close();
+        Ok(())
+    }
+
+    /// A session whose events are listened to is in use.
+    pub(crate) fn keep_alive(&self) -> bool {
+        self.state.sessions.of(&self.token, self.state.door.now()).is_some()
+    }
+}
+
+impl FromRequestParts<State> for Asker {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Failure> {
+        let token: Box<str> = cookie(&parts.headers).ok_or_else(forbidden)?.into();
+        let (tenant, user) = state.sessions.of(&token, state.door.now()).ok_or_else(forbidden)?;
+        Ok(Self { state: state.clone(), token, tenant, user })
+    }
+}
+
+fn forbidden() -> Failure {
+    Failure::new(
+        Class::Forbidden,
+        "not_authenticated",
+        "authenticate first: the cookie AlcUserId is missing or over",
+    )
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let lines = headers.get_all(http::header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(';')).find_map(|pair| pair.trim().strip_prefix("AlcUserId="))
+}
+
+/// Takes a password and gives a cookie.
+pub(crate) async fn authenticate(state: &State, headers: &HeaderMap) -> Result<(Box<str>, UserId), Failure> {
+    let refused =
+        || Failure::new(Class::Unauthenticated, "bad_credentials", "expected a login and its password");
+    let (login, password) = basic(headers).ok_or_else(refused)?;
+    let (login, tenant) = tenant_of(state, &login, headers).await?.ok_or_else(refused)?;
+    let now = state.door.now();
+    let who = (tenant.clone(), Box::from(&*login));
+    if !state.sessions.may_try(&who, now) {
+        return Err(Failure::new(
+            Class::Exhausted,
+            "too_many_failures",
+            "too many wrong passwords; wait a minute",
+        ));
+    }
+    let Some(user) = user_of(state, &tenant, &login, &password).await? else {
+        state.sessions.failed(who, now);
+        return Err(refused());
+    };
+    Ok((state.sessions.begin(tenant, user.clone(), now)?, user))
+}
+
+fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+    let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > BASIC_BYTES_MAX {
+        return None;
+    }
+    let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (login, password) = text.split_once(':')?;
+    Some((login.to_owned(), password.to_owned()))
+}
+
+/// The tenant: by the domain in the login, else by the host that was asked, else the only one there is.
+async fn tenant_of(
+    state: &State,
+    login: &str,
+    headers: &HeaderMap,
+) -> Result<Option<(String, TenantId)>, Failure> {
+    let directory = state.door.directory();
+    let of = |error| Failure::of(&error);
+    if let Some((login, domain)) = login.rsplit_once('@') {
+        let tenant = directory.tenant_of_domain(domain).await.map_err(of)?;
+        return Ok(tenant.map(|tenant| (login.to_owned(), tenant)));
+    }
+    let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    if let Some(tenant) = directory.tenant_of_domain(host).await.map_err(of)? {
+        return Ok(Some((login.to_owned(), tenant)));
+    }
+    let tenants = directory.list_tenants().await.map_err(of)?;
+    let [only] = &tenants[..] else { return Ok(None) };
+    Ok(TenantId::new(&only.tenant).ok().map(|tenant| (login.to_owned(), tenant)))
+}
+
+/// The user of a login, if the password is that of one of the user's devices.
+async fn user_of(
+    state: &State,
+    tenant: &TenantId,
+    login: &str,
+    password: &str,
+) -> Result<Option<UserId>, Failure> {
+    let directory = state.door.directory();
+    let mut names = vec![login.to_owned()];
+    if let Ok(user) = UserId::new(login) {
+        let devices =
+            directory.list_devices(tenant, Some(&user)).await.map_err(|error| Failure::of(&error))?;
+        names.extend(devices.into_iter().map(|device| device.auth_username));
+    }
+    for name in names {
+        let found = directory.credential(tenant, &name).await.map_err(|error| Failure::of(&error))?;
+        let Some(found) = found else { continue };
+        let hash = found.ha1.iter().find(|(algorithm, _)| *algorithm == Algorithm::Sha256);
+        let given = hex(digest(&SHA256, format!("{name}:{tenant}:{password}").as_bytes()).as_ref());
+        if hash.is_some_and(|(_, kept)| verify_slices_are_equal(kept.as_bytes(), given.as_bytes()).is_ok()) {
+            return Ok(Some(found.user));
+        }
+    }
+    Ok(None)
+}
+
+/// 256 random bits.
+pub(crate) fn secret() -> Result<Box<str>, Failure> {
+    let mut bytes = [0; 32];
+    let failed = |_| Failure::new(Class::Internal, "internal", "an internal error");
+    aws_lc_rs::rand::fill(&mut bytes).map_err(failed)?;
+    Ok(hex(&bytes).into())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn is_over(session: &Session, now: Timestamp) -> bool {
+    session.used_at.as_millis() + TIME_TO_LIVE_S * 1000 < now.as_millis()
+}
+
+/// Seconds after which an unused session is over.
+pub(crate) const TIME_TO_LIVE_S: u64 = 3600;
+/// Sessions at once on one replica; past it the next one is refused.
+const SESSIONS_MAX: usize = 10_000;
+/// Subscriptions of one session.
+const CHANNELS_MAX: usize = 8;
+/// Wrong passwords of one login within [`FAILURE_WINDOW_MS`].
+const FAILURES_MAX: u32 = 10;
+const FAILURE_WINDOW_MS: u64 = 60_000;
+const BASIC_BYTES_MAX: usize = 1024;
