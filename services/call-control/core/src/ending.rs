@@ -39,6 +39,7 @@ impl Shard {
             None => termination,
         };
         self.leave(&leg, now);
+        self.end_playbacks_to(&leg, now);
         self.fact(&leg.tenant, now, FactKind::LegEnded { leg: leg.leg, termination: termination.clone() });
         self.ask(&leg, MediaRequest::ReleaseLeg { leg: leg.leg });
         if let Connection::Peer(peer) = asked

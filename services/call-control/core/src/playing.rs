@@ -31,7 +31,7 @@ impl Shard {
         }
         // A leg's own: the announcement for which it called, or a greeting.
         let leg = self.live(LegId::from(playback.as_uuid()));
-        match leg.as_ref().and_then(|leg| leg.served_by.clone()) {
+        match leg.as_ref().filter(|_| end != PlaybackEnd::Stopped).and_then(|leg| leg.served_by.clone()) {
             Some(Destination::Announcement { .. }) => leg.iter().for_each(|leg| {
                 self.end(leg, Termination::new(Cause::Normal).with_text("the announcement is over"));
             }),
@@ -39,6 +39,24 @@ impl Shard {
             _ => {}
         }
         self.finish()
+    }
+
+    /// A node tells that a stream is over.
+    pub fn handle_stream_ended(&mut self, stream: StreamId, now: Timestamp) -> Step {
+        if let Some(tenant) = self.fold.stream(stream).map(|view| view.tenant.clone()) {
+            self.fact(&tenant, now, FactKind::StreamStopped { stream });
+        }
+        self.finish()
+    }
+
+    /// Whoever is gone hears nothing.
+    pub(crate) fn end_playbacks_to(&mut self, leg: &LegView, now: Timestamp) {
+        let playing = self.fold.call(leg.call).map(|call| call.playbacks.clone()).unwrap_or_default();
+        for playback in playing {
+            if self.fold.playback(playback).is_some_and(|view| view.leg == Some(leg.leg)) {
+                self.playback_over(playback, PlaybackEnd::Stopped, now);
+            }
+        }
     }
 
     pub(crate) fn play(

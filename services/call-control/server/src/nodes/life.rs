@@ -120,14 +120,17 @@ fn input(life: &NodeLife, kind: Kind) -> Option<Input> {
             digit: event.digit.chars().next()?,
             duration_ms: event.duration_ms,
         }),
-        Kind::PlaybackFinished(event) if !event.stopped => Some(Input::PlaybackFinished {
+        Kind::PlaybackFinished(event) => Some(Input::PlaybackFinished {
             playback: event.playback_id.parse().ok()?,
-            end: if event.failure.is_some() { PlaybackEnd::Failed } else { PlaybackEnd::Done },
+            end: match (&event.failure, event.stopped) {
+                (Some(_), _) => PlaybackEnd::Failed,
+                (None, true) => PlaybackEnd::Stopped,
+                (None, false) => PlaybackEnd::Done,
+            },
         }),
+        Kind::StreamEnded(event) => Some(Input::StreamEnded { stream: event.stream_id.parse().ok()? }),
         Kind::RecordingFinished(recording) => finished(life, recording),
-        Kind::PlaybackFinished(_) | Kind::Attached(_) | Kind::RecordingStored(_) | Kind::StreamEnded(_) => {
-            None
-        }
+        Kind::Attached(_) | Kind::RecordingStored(_) => None,
     }
 }
 

@@ -8,7 +8,9 @@ use sidetone_call_core::{
 use sidetone_model::call::PlaybackEnd;
 use sidetone_model::command::CallCommand;
 use sidetone_model::fact::CommandSubject;
-use sidetone_model::ids::{BootId, DeviceId, LegId, NodeId, PlaybackId, ReplicaId, TenantId, UserId};
+use sidetone_model::ids::{
+    BootId, DeviceId, LegId, NodeId, PlaybackId, ReplicaId, StreamId, TenantId, UserId,
+};
 use sidetone_model::signal::{Hello, LegSignal, OwnerMessage};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -63,6 +65,8 @@ pub(crate) enum Input {
     PlaybackFinished { playback: PlaybackId, end: PlaybackEnd },
     /// Whether a device can be reached, as far as the directory knows.
     Device { tenant: TenantId, user: UserId, device: DeviceId, in_service: bool },
+    /// A stream is over.
+    StreamEnded { stream: StreamId },
     /// A recording is over.
     RecordingFinished { node: NodeId, finished: FinishedRecording },
     /// Somebody wants to look.

@@ -213,6 +213,13 @@ impl Owner {
                     self.keep(index, step);
                 }
             }
+            Input::StreamEnded { stream } => {
+                let mut shards = self.parts.shards.iter();
+                if let Some(index) = shards.position(|(shard, _)| shard.fold().stream(stream).is_some()) {
+                    let step = self.parts.shards[index].0.handle_stream_ended(stream, now);
+                    self.keep(index, step);
+                }
+            }
             Input::RecordingFinished { node, finished } => {
                 let id = finished.recording;
                 let mut shards = self.parts.shards.iter();
