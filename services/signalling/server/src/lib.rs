@@ -20,6 +20,7 @@
 mod agent;
 mod config;
 mod defence;
+mod dialogs;
 mod owner;
 mod remote;
 mod replica;

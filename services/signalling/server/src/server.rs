@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::{Agent, Inputs, Parts};
 use crate::config::Config;
 use crate::defence::Defence;
+use crate::dialogs::Dialogs;
 use crate::owner::{self, LINK_EVENTS_MAX};
 use crate::replica::{self, wall_clock};
 use crate::service::{SignallingService, Stats};
@@ -60,6 +61,9 @@ pub enum StartError {
     /// The store does not answer.
     #[error("the secret of nonces cannot be had from the store")]
     Store(#[source] StoreError),
+    /// The dialogs of a former life cannot be read.
+    #[error("the dialogs of a former life cannot be had from the store")]
+    Dialogs(#[source] StoreError),
     /// The system gives no random bytes.
     #[error("no random bytes from the system")]
     Random(#[source] std::io::Error),
@@ -135,6 +139,8 @@ impl Signalling {
             table: table_sender,
         };
         tokio::spawn(keeper.run(deps.lifecycle.stopping()));
+        let dialogs = Dialogs::new(Arc::clone(&deps.store), &replica);
+        let former = dialogs.load().await.map_err(StartError::Dialogs)?;
         let agent = Agent::new(Parts {
             config,
             replica,
@@ -146,6 +152,7 @@ impl Signalling {
             authenticator: Authenticator::new(auth, &secret),
             outputs,
             defence,
+            dialogs,
             table,
             reports,
             directory: deps.directory,
@@ -161,7 +168,7 @@ impl Signalling {
             stopping: deps.lifecycle.stopping(),
         };
         let task = tokio::spawn(async move {
-            agent.run(inputs).await;
+            agent.run(inputs, former).await;
             closing.cancel();
         });
         Ok(Self { service, drained, task })
@@ -189,6 +196,12 @@ impl Signalling {
             // An agent that is gone has nothing left to drain.
             let _done = drained.wait_for(|drained| *drained).await;
         }
+    }
+
+    /// Stops at once and says nothing to anybody, as SIGKILL would: for tests of what outlives a replica.
+    pub async fn kill(self) {
+        self.task.abort();
+        let _cancelled = self.task.await;
     }
 
     /// Resolves when the replica has stopped.

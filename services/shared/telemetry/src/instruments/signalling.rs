@@ -29,6 +29,8 @@ pub struct Signalling {
     pub connections_closed: IntCounterVec,
     /// What became of calls over trunks, and of what keeps them up.
     pub trunk_calls: IntCounterVec,
+    /// Dialogs written to the store, by whether that was done in time.
+    pub dialogs: IntCounterVec,
     /// Hostile or stray requests that got no answer or a refusal, by the rule that met them.
     pub defended: IntCounterVec,
     /// Sources banned for wrong passwords.
@@ -117,6 +119,12 @@ impl Signalling {
                 "sidetone_signalling_trunk_calls_total",
                 "What became of calls over trunks, and of what keeps them up.",
                 &["trunk", "result"],
+            )?,
+            dialogs: counters(
+                registry,
+                "sidetone_signalling_dialogs_total",
+                "Dialogs written to the store before a final response, by whether that was done in time.",
+                &["result"],
             )?,
             defended: counters(
                 registry,

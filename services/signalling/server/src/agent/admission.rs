@@ -117,6 +117,7 @@ impl Agent {
                     Err(error) => self.refuse_for(tx, &pending.request, &error, now),
                 }
             }
+            Finding::DialogStored { leg, stored } => self.handle_dialog_stored(leg, stored, now),
             Finding::Stored { tx, result } => self.handle_stored(tx, result, now),
         }
     }
@@ -261,11 +262,17 @@ impl Agent {
         };
         let spoofed = credential.as_ref().filter(|known| !is_own_name(known, identity, &request));
         let shown_as = spoofed.map(|known| known.user.as_str().to_owned());
+        let owner = credential.as_ref().map(|known| (known.user.clone(), known.device.clone()));
         let caller = credential
             .map(|known| Caller { user: Some(known.user), device: Some(known.device) })
             .unwrap_or_default();
         match Leg::incoming(setup, tx, request, caller, &mut self.parts.tokens, now) {
-            Ok(leg) => self.open_incoming(tx, leg, identity, merge, shown_as, now),
+            Ok(leg) => {
+                let id = self.open_incoming(tx, leg, identity, merge, shown_as, now);
+                if let Some((user, device)) = owner {
+                    self.durable.note_owner(id, &user, &device);
+                }
+            }
             Err(refusal) => {
                 self.count_refused("unacceptable_invite");
                 self.respond(tx, *refusal, now);
@@ -281,7 +288,7 @@ impl Agent {
         merge: Option<MergeKey>,
         shown_as: Option<String>,
         now: Instant,
-    ) {
+    ) -> LegId {
         let id: LegId = self.parts.ids.make(wall_clock());
         let tenant = identity.tenant.clone();
         self.parts.transactions.assign(tx, id);
@@ -301,6 +308,7 @@ impl Agent {
             self.signal(id, LegSignalKind::Offered(offered), now);
         }
         self.settle_leg(id, now);
+        id
     }
 }
 

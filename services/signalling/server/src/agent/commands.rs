@@ -94,6 +94,8 @@ impl Agent {
 
     fn handle_command(&mut self, command: LegCommand, now: Instant) {
         let (leg, n) = (command.leg, command.n);
+        // What was done before a restart is not known in detail; call control begins with what it knows not to be done.
+        self.legs.begin_commands(leg, n);
         let last = match self.legs.get(leg) {
             Some(entry) => entry.last_command_n,
             None if self.legs.is_forgotten(leg) => u64::MAX,
@@ -155,6 +157,7 @@ impl Agent {
             LegCommandKind::Invite(invite) if n == 1 => match self.invite(id, &invite, &tenant, now) {
                 Ok(mut leg) => {
                     leg.set_owner_away(!self.upstream.is_attached());
+                    self.durable.note_owner(id, &invite.binding.user, &invite.binding.device);
                     tracing::debug!(leg = %id, %tenant, "calling a device");
                     self.legs.insert(id, tenant, Some(leg), None);
                     self.count_command("done");

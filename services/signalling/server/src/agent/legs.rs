@@ -27,6 +27,8 @@ pub(super) struct Entry {
     pub(super) leg: Option<Leg>,
     pub(super) outbox: Outbox,
     pub(super) last_command_n: u64,
+    /// Taken up after a restart; no command has come since.
+    resumed: bool,
     /// Commands that came before one that is missing.
     pub(super) held: BTreeMap<u64, LegCommandKind>,
     dialog: Option<DialogKey>,
@@ -141,12 +143,28 @@ impl Legs {
             leg,
             outbox: Outbox::default(),
             last_command_n: 0,
+            resumed: false,
             held: BTreeMap::new(),
             dialog,
             merge,
             timer: None,
         };
         self.entries.insert(id, entry);
+    }
+
+    /// A leg has been taken up after a restart.
+    pub(super) fn resume(&mut self, id: LegId, last_signal_n: u64) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.resumed = true;
+            entry.outbox.resume(last_signal_n);
+        }
+    }
+
+    /// The first command for a leg that was taken up is the next one, whatever its number.
+    pub(super) fn begin_commands(&mut self, id: LegId, n: u64) {
+        if let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.resumed) {
+            (entry.resumed, entry.last_command_n) = (false, n.saturating_sub(1));
+        }
     }
 
     /// A leg begins anew, as another dialog.
@@ -247,24 +265,31 @@ impl Agent {
         while let Some(output) =
             self.legs.get_mut(id).and_then(|entry| entry.leg.as_mut()).and_then(Leg::poll_output)
         {
-            match output {
-                LegOutput::Respond { tx, response } => self.respond(tx, response, now),
-                LegOutput::Request { flow, request } => self.send_request(id, flow, request, now),
-                LegOutput::Ack { flow, request } => self.parts.transactions.send_ack(&request, &flow),
-                LegOutput::Signal(kind) => {
-                    if !self.takes_next_way(id, &kind, now) {
-                        self.signal(id, kind, now);
-                    }
-                }
-                LegOutput::Finished => {
-                    self.legs.finish(id);
-                    self.outgoing.forget_leg(id);
-                    self.trunking.call_over(id);
-                }
+            if let Some(output) = self.waits_for_store(id, output) {
+                self.carry_out(id, output, now);
             }
         }
         self.legs.reschedule(id);
         self.legs.forget_if_done(id);
+    }
+
+    pub(super) fn carry_out(&mut self, id: LegId, output: LegOutput, now: Instant) {
+        match output {
+            LegOutput::Respond { tx, response } => self.respond(tx, response, now),
+            LegOutput::Request { flow, request } => self.send_request(id, flow, request, now),
+            LegOutput::Ack { flow, request } => self.parts.transactions.send_ack(&request, &flow),
+            LegOutput::Signal(kind) => {
+                if !self.takes_next_way(id, &kind, now) {
+                    self.signal(id, kind, now);
+                }
+            }
+            LegOutput::Finished => {
+                self.legs.finish(id);
+                self.outgoing.forget_leg(id);
+                self.trunking.call_over(id);
+                self.forget_dialog(id);
+            }
+        }
     }
 
     /// Numbers a signal, keeps it and passes it on.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sidetone_directory::{Credential, Directory, DirectoryError};
 use sidetone_model::classify::{Class, Classify};
-use sidetone_model::ids::{TenantId, UserId};
+use sidetone_model::ids::{LegId, TenantId, UserId};
 use sidetone_model::party::Destination;
 use sidetone_sip_core::transaction::ServerTx;
 
@@ -15,6 +15,7 @@ use super::trunking::Arrival;
 #[derive(Debug)]
 pub(super) enum Finding {
     Identity { tx: ServerTx, result: Result<Option<Identity>, LookupError> },
+    DialogStored { leg: LegId, stored: bool },
     Stored { tx: ServerTx, result: Result<Box<Stored>, LookupError> },
 }
 

@@ -6,6 +6,7 @@
 mod admission;
 mod commands;
 mod delayed;
+mod durable;
 mod legs;
 mod lookup;
 mod outbox;
@@ -34,12 +35,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::defence::Defence;
+use crate::dialogs::{Dialogs, StoredDialog};
 use crate::owner::LinkEvent;
 use crate::service::Stats;
 use crate::transport::{Inbound, Outputs};
 use crate::trunks::{Reports, Table};
 use admission::Pending;
 use delayed::Delayed;
+use durable::Durable;
 use legs::Legs;
 use lookup::Finding;
 use outgoing::Outgoing;
@@ -58,6 +61,7 @@ pub(crate) struct Parts {
     pub(crate) authenticator: Authenticator,
     pub(crate) outputs: Outputs,
     pub(crate) defence: Defence,
+    pub(crate) dialogs: Dialogs,
     pub(crate) table: watch::Receiver<Arc<Table>>,
     pub(crate) reports: Reports,
     pub(crate) directory: Directory,
@@ -84,6 +88,7 @@ pub(crate) struct Agent {
     /// The SIP domain under which a tenant's phones were last heard: the host of From on calls to them.
     domains: HashMap<TenantId, Box<str>>,
     delayed: Delayed,
+    durable: Durable,
     trunking: Trunking,
     outgoing: Outgoing,
     findings: mpsc::Sender<Finding>,
@@ -110,6 +115,7 @@ impl Agent {
         let (findings, found) = mpsc::channel(FINDINGS_MAX);
         Self {
             delayed: Delayed::default(),
+            durable: Durable::new(parts.dialogs.clone()),
             trunking: Trunking::new(parts.table.clone(), Arc::clone(&parts.reports)),
             parts,
             legs: Legs::default(),
@@ -126,8 +132,9 @@ impl Agent {
     }
 
     /// Runs until the order to stop has been carried out.
-    pub(crate) async fn run(mut self, mut inputs: Inputs) {
+    pub(crate) async fn run(mut self, mut inputs: Inputs, former: Vec<(LegId, StoredDialog)>) {
         let Some(mut found) = self.found.take() else { return };
+        self.restore(former, Instant::now());
         loop {
             let now = Instant::now();
             self.settle(now);

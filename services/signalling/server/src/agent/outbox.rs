@@ -27,6 +27,16 @@ impl Outbox {
         Some(self.last_n + 1)
     }
 
+    /// The number of the last signal.
+    pub(super) fn last_n(&self) -> u64 {
+        self.last_n
+    }
+
+    /// After a restart: numbers go on far behind the last one that is known, since later ones may have been given.
+    pub(super) fn resume(&mut self, last_n: u64) {
+        self.last_n = last_n + NUMBERS_LEAP;
+    }
+
     /// Keeps a signal that has the number from [`Self::number`].
     pub(super) fn keep(&mut self, signal: LegSignal, now: Instant) {
         self.last_n = signal.n;
@@ -67,6 +77,8 @@ impl Outbox {
     }
 }
 
+/// More signals than a leg gives in its life.
+const NUMBERS_LEAP: u64 = 1_000_000;
 /// Signals kept for one leg, `Ended` not counted.
 pub(super) const SIGNALS_PER_LEG_MAX: usize = 64;
 /// Signals kept for all legs, `Ended` not counted.

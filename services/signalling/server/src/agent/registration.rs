@@ -51,6 +51,7 @@ impl Agent {
             self.count_registration("foreign_address");
             return self.refuse(tx, &pending.request, Cause::Forbidden, now);
         }
+        self.follow_device(&identity.tenant, &credential.user, &credential.device, &pending.flow);
         let task = Task {
             directory: self.parts.directory.clone(),
             tenant: identity.tenant.clone(),

@@ -170,6 +170,11 @@ impl Outputs {
         exact.or_else(|| self.listeners.iter().find(same)).map(|l| l.advertised)
     }
 
+    /// Whether a connection stands.
+    pub(crate) fn has_connection(&self, flow: &Flow) -> bool {
+        self.connections.contains_key(flow)
+    }
+
     /// Notes a new connection.
     pub(crate) fn opened(&mut self, flow: Flow, to_peer: mpsc::Sender<Bytes>) {
         self.connections.insert(flow, to_peer);

@@ -52,6 +52,8 @@ pub(crate) struct Rig {
     pub(crate) directory: Directory,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) lifecycle: Lifecycle,
+    store: Arc<dyn Store>,
+    config: Config,
     /// The file with the certificate that the replica shows.
     pub(crate) certificate: Option<PathBuf>,
     owner: Arc<FakeOwner>,
@@ -105,18 +107,56 @@ impl Rig {
         directory.seed(&toml::from_str::<SeedConfig>(SEED).unwrap()).await.unwrap();
         let (opened, ends) = mpsc::channel(4);
         let owner = Arc::new(FakeOwner { present: AtomicBool::new(true), opened, ends: Mutex::new(ends) });
+        let config = Config { listeners, ..config };
+        Self::live(config, store, directory, owner, certificate).await
+    }
+
+    async fn live(
+        mut config: Config,
+        store: Arc<dyn Store>,
+        directory: Directory,
+        owner: Arc<FakeOwner>,
+        certificate: Option<PathBuf>,
+    ) -> Self {
         let telemetry = Telemetry::new().unwrap();
         let lifecycle = Lifecycle::new();
         let deps = Deps {
-            store,
+            store: Arc::clone(&store),
             directory: directory.clone(),
             owner: owner.clone(),
             telemetry: Arc::clone(&telemetry),
             lifecycle: lifecycle.clone(),
             grpc_address: "127.0.0.1:1".to_owned(),
         };
-        let signalling = Signalling::start(Config { listeners, ..config }, deps).await.unwrap();
-        Self { signalling, directory, telemetry, lifecycle, certificate, owner }
+        let signalling = Signalling::start(config.clone(), deps).await.unwrap();
+        for (listener, bound) in config.listeners.iter_mut().zip(signalling.listeners()) {
+            listener.bind = bound.local;
+        }
+        Self { signalling, directory, telemetry, lifecycle, store, config, certificate, owner }
+    }
+
+    /// Waits until no dialog is stored any more.
+    pub(crate) async fn nothing_stored(&self) {
+        within(async {
+            while !self.store.list("signalling-dialogs/").await.unwrap().is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+
+    /// Kills the replica and starts it again at the same addresses with the same store.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { signalling, directory, store, config, certificate, owner, .. } = self;
+        signalling.kill().await;
+        // The sockets close when their tasks have noticed.
+        for listener in &config.listeners {
+            let free = || std::net::UdpSocket::bind(listener.bind).is_ok();
+            while !free() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+        Self::live(config, store, directory, owner, certificate).await
     }
 
     pub(crate) fn address(&self, transport: Transport) -> std::net::SocketAddr {

@@ -75,6 +75,13 @@ impl Phone {
         Self::new(rig, Transport::Udp, "alpha.test", user, password).await
     }
 
+    /// Connects anew after the server has closed the connection.
+    pub(crate) async fn reconnect(&mut self, rig: &Rig) {
+        let stream = TcpStream::connect(rig.address(self.transport)).await.unwrap();
+        self.local = stream.local_addr().unwrap();
+        self.wire = Wire::Stream(Box::new(stream), Box::new(Framer::new(Limits::default())));
+    }
+
     pub(crate) async fn send(&mut self, text: impl AsRef<[u8]>) {
         match &mut self.wire {
             Wire::Udp(socket) => drop(socket.send_to(text.as_ref(), self.server).await.unwrap()),

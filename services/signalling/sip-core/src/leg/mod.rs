@@ -11,6 +11,7 @@ mod in_dialog;
 mod invite;
 mod modify;
 mod offer;
+mod persist;
 mod session;
 mod state;
 mod timers;
@@ -35,6 +36,7 @@ use session::SessionTimer;
 use state::State;
 
 pub use answer::ALLOW;
+pub use persist::StoredLeg;
 
 /// What a leg is given for its life.
 #[derive(Debug, Clone)]

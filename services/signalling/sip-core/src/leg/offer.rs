@@ -27,6 +27,23 @@ impl Negotiation {
         Self { session_id, ..Self::default() }
     }
 
+    /// What there is to be stored: session id, version, our description and the other side's.
+    pub(super) fn parts(&self) -> (u64, u64, Option<(&MediaDescription, &str)>, Option<&RemoteSdp>) {
+        let local = self.local.as_ref().map(|local| (&local.media, local.text.as_str()));
+        (self.session_id, self.version, local, self.remote.as_deref())
+    }
+
+    /// Made again of what was stored, with nothing under way.
+    pub(super) fn restored(
+        session_id: u64,
+        version: u64,
+        local: Option<(MediaDescription, String)>,
+        remote: Option<RemoteSdp>,
+    ) -> Self {
+        let local = local.map(|(media, text)| Local { media, text });
+        Self { session_id, version, local, remote: remote.map(Box::new), offer_pending: false }
+    }
+
     /// Our offer as text.
     pub(super) fn offer(&mut self, media: &MediaDescription) -> String {
         self.offer_pending = true;

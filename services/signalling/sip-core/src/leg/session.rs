@@ -27,6 +27,17 @@ impl SessionTimer {
         Ok(timer)
     }
 
+    /// The interval agreed upon.
+    pub(super) fn interval(&self) -> Option<Duration> {
+        self.interval
+    }
+
+    /// Made again of what was stored: the phone has a whole interval to refresh.
+    pub(super) fn restored(interval: Duration, now: Instant) -> Self {
+        let interval = Some(interval).filter(|interval| !interval.is_zero());
+        Self { interval, expires_at: interval.map(|interval| now + give_up_after(interval)) }
+    }
+
     /// A refresh, which may change the interval or drop the timer.
     pub(super) fn renew(&mut self, request: &Request, now: Instant) -> Result<(), SessionRefusal> {
         let supported = request.lists("Supported", "timer") || request.lists("Require", "timer");

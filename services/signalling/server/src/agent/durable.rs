@@ -1,0 +1,149 @@
+//! Dialogs are stored before the message goes out that makes or changes them: a leg's outputs wait for the store, and go on
+//! in their order.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+use sidetone_model::ids::{DeviceId, LegId, TenantId, UserId};
+use sidetone_model::party::Flow;
+use sidetone_sip_core::leg::{Leg, LegOutput};
+use sidetone_sip_core::message::Method;
+
+use super::Agent;
+use super::lookup::Finding;
+use crate::dialogs::{Dialogs, StoredDialog};
+
+/// What is known of the legs' records.
+pub(super) struct Durable {
+    dialogs: Dialogs,
+    legs: HashMap<LegId, Record>,
+}
+
+#[derive(Default)]
+struct Record {
+    /// There is a record in the store.
+    stored: bool,
+    /// One is being written; outputs wait behind it.
+    writing: bool,
+    waiting: VecDeque<LegOutput>,
+    owner: Option<(UserId, DeviceId)>,
+}
+
+impl Durable {
+    pub(super) fn new(dialogs: Dialogs) -> Self {
+        Self { dialogs, legs: HashMap::new() }
+    }
+
+    /// Whose device a leg is.
+    pub(super) fn note_owner(&mut self, leg: LegId, user: &UserId, device: &DeviceId) {
+        self.legs.entry(leg).or_default().owner = Some((user.clone(), device.clone()));
+    }
+}
+
+impl Agent {
+    /// Takes up the dialogs of a former life.
+    pub(super) fn restore(&mut self, found: Vec<(LegId, StoredDialog)>, now: Instant) {
+        let count = found.len();
+        for (id, dialog) in found {
+            let StoredDialog { tenant, leg, last_signal_n, user, device } = dialog;
+            let restored =
+                leg.and_then(|leg| Leg::restore(leg, super::requests::PRODUCT, self.parts.timers, now));
+            let (Some(leg), Ok(tenant)) = (restored, TenantId::new(&tenant)) else {
+                tracing::warn!(leg = %id, "the record of a dialog cannot be understood; the call is lost");
+                self.forget_dialog(id);
+                continue;
+            };
+            self.legs.insert(id, tenant, Some(leg), None);
+            self.legs.resume(id, last_signal_n);
+            let owner = UserId::new(&user).ok().zip(DeviceId::new(&device).ok());
+            self.durable.legs.insert(id, Record { stored: true, owner, ..Record::default() });
+            self.settle_leg(id, now);
+        }
+        if count > 0 {
+            tracing::info!(legs = self.legs.live(), "dialogs of a former life are taken up");
+        }
+    }
+
+    /// Whether an output must wait until the dialog is stored; then it is kept here.
+    pub(super) fn waits_for_store(&mut self, id: LegId, output: LegOutput) -> Option<LegOutput> {
+        let record = self.durable.legs.entry(id).or_default();
+        if record.writing {
+            record.waiting.push_back(output);
+            return None;
+        }
+        let makes_or_changes = match &output {
+            LegOutput::Respond { response, .. } => {
+                response.status().is_success()
+                    && matches!(response.cseq_method(), Method::Invite | Method::Update)
+            }
+            // The ACK to the 2xx of a call of ours: with it the dialog stands.
+            LegOutput::Ack { .. } => !record.stored,
+            _ => false,
+        };
+        if !makes_or_changes {
+            return Some(output);
+        }
+        let Some(dialog) = self.dialog_of(id) else { return Some(output) };
+        let record = self.durable.legs.entry(id).or_default();
+        (record.writing, record.stored) = (true, true);
+        record.waiting.push_back(output);
+        let (dialogs, findings) = (self.durable.dialogs.clone(), self.findings.clone());
+        tokio::spawn(async move {
+            let stored = dialogs.put(id, &dialog).await;
+            let _agent_gone = findings.send(Finding::DialogStored { leg: id, stored }).await;
+        });
+        None
+    }
+
+    fn dialog_of(&self, id: LegId) -> Option<StoredDialog> {
+        let entry = self.legs.get(id)?;
+        let owner = self.durable.legs.get(&id).and_then(|record| record.owner.as_ref());
+        Some(StoredDialog {
+            tenant: entry.tenant.to_string(),
+            leg: Some(entry.leg.as_ref()?.export()?),
+            last_signal_n: entry.outbox.last_n(),
+            user: owner.map(|(user, _)| user.to_string()).unwrap_or_default(),
+            device: owner.map(|(_, device)| device.to_string()).unwrap_or_default(),
+        })
+    }
+
+    /// The store has answered: what waited goes out. A call is not refused because the store is slow; it is only not
+    /// durable then, and counted.
+    pub(super) fn handle_dialog_stored(&mut self, id: LegId, stored: bool, now: Instant) {
+        let result = if stored { "stored" } else { "not_stored" };
+        self.parts.telemetry.signalling.dialogs.with_label_values(&[result]).inc();
+        let Some(record) = self.durable.legs.get_mut(&id) else { return };
+        record.writing = false;
+        for output in std::mem::take(&mut record.waiting) {
+            self.carry_out(id, output, now);
+        }
+        self.settle_leg(id, now);
+    }
+
+    /// A leg is over: its record goes.
+    pub(super) fn forget_dialog(&mut self, id: LegId) {
+        let stored = self.durable.legs.remove(&id).is_none_or(|record| record.stored);
+        if stored {
+            let dialogs = self.durable.dialogs.clone();
+            tokio::spawn(async move { dialogs.remove(id).await });
+        }
+    }
+
+    /// A device has registered over a new connection: calls of its that had another, which is gone, follow it.
+    pub(super) fn follow_device(&mut self, tenant: &TenantId, user: &UserId, device: &DeviceId, flow: &Flow) {
+        let owned = self
+            .durable
+            .legs
+            .iter()
+            .filter(|(_, record)| record.owner.as_ref().is_some_and(|(u, d)| u == user && d == device));
+        let ids: Vec<LegId> = owned.map(|(id, _)| *id).collect();
+        for id in ids {
+            let Some(entry) = self.legs.get_mut(id).filter(|entry| entry.tenant == *tenant) else { continue };
+            let Some(leg) = entry.leg.as_mut() else { continue };
+            let same_kind = leg.flow().transport == flow.transport;
+            if same_kind && flow.transport.is_reliable() && !self.parts.outputs.has_connection(leg.flow()) {
+                leg.move_to(flow.clone());
+            }
+        }
+    }
+}

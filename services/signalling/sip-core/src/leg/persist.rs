@@ -1,0 +1,221 @@
+//! A confirmed leg as a value that outlives its process: what is needed to hang up, to refresh and to change the session
+//! afterwards, from both sides.
+//!
+//! Numbers that must only grow (CSeq, branches, SDP versions) are restored with a leap, so that a record that is older
+//! than the leg's last request is as good as a new one (RFC 3261, section 12.2.1.1, asks for higher, not for next).
+
+use std::time::{Duration, Instant};
+
+use sidetone_model::media::MediaDescription;
+use sidetone_model::party::Flow;
+use sidetone_proto::types::v1 as types;
+
+use super::offer::Negotiation;
+use super::session::SessionTimer;
+use super::state::{Change, State};
+use super::{Leg, LegSetup};
+use crate::dialog::DialogState;
+use crate::sdp::{Profile, RejectedMedia, RemoteSdp};
+use crate::transaction::Timers;
+use crate::uri::{NameAddr, SipUri};
+
+/// A confirmed leg. It holds addresses and numbers of people: not for logs.
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub struct StoredLeg {
+    #[prost(message, optional, tag = "1")]
+    flow: Option<types::Flow>,
+    #[prost(string, tag = "2")]
+    advertised: String,
+    #[prost(string, tag = "3")]
+    domain: String,
+    #[prost(string, tag = "4")]
+    call_id: String,
+    #[prost(string, tag = "5")]
+    local: String,
+    #[prost(string, tag = "6")]
+    remote: String,
+    #[prost(uint32, tag = "7")]
+    local_cseq: u32,
+    #[prost(uint32, optional, tag = "8")]
+    remote_cseq: Option<u32>,
+    #[prost(string, tag = "9")]
+    remote_target: String,
+    #[prost(string, repeated, tag = "10")]
+    route_set: Vec<String>,
+    #[prost(string, tag = "11")]
+    local_contact: String,
+    #[prost(string, tag = "12")]
+    via: String,
+    #[prost(uint32, tag = "13")]
+    branches: u32,
+    #[prost(uint64, tag = "14")]
+    session_id: u64,
+    #[prost(uint64, tag = "15")]
+    version: u64,
+    #[prost(message, optional, tag = "16")]
+    local_media: Option<types::MediaDescription>,
+    #[prost(string, tag = "17")]
+    local_sdp: String,
+    #[prost(message, optional, tag = "18")]
+    remote_sdp: Option<StoredSdp>,
+    /// Of the session timer (RFC 4028); 0 for none.
+    #[prost(uint64, tag = "19")]
+    session_interval_s: u64,
+}
+
+/// The other side's last description.
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+struct StoredSdp {
+    #[prost(message, optional, tag = "1")]
+    audio: Option<types::MediaDescription>,
+    #[prost(uint32, tag = "2")]
+    audio_index: u32,
+    #[prost(bool, tag = "3")]
+    feedback: bool,
+    #[prost(message, repeated, tag = "4")]
+    rejected: Vec<StoredRejected>,
+}
+
+/// An m-line that is refused.
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+struct StoredRejected {
+    #[prost(uint32, tag = "1")]
+    index: u32,
+    #[prost(string, tag = "2")]
+    media: String,
+    #[prost(string, tag = "3")]
+    profile: String,
+    #[prost(string, tag = "4")]
+    formats: String,
+}
+
+macro_rules! silent {
+    ($($type:ident)*) => {$(
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($type), "(..)"))
+            }
+        }
+    )*};
+}
+silent!(StoredLeg StoredSdp StoredRejected);
+
+impl Leg {
+    /// The leg as it is to be stored; none while it is not answered, and when it ends.
+    pub fn export(&self) -> Option<StoredLeg> {
+        if !matches!(self.state, State::Answered(_) | State::Confirmed { .. }) {
+            return None;
+        }
+        let dialog = &self.dialog;
+        let (session_id, version, local, remote) = self.negotiation.parts();
+        Some(StoredLeg {
+            flow: Some((&self.setup.flow).into()),
+            advertised: self.setup.advertised.to_string(),
+            domain: self.setup.domain.to_string(),
+            call_id: dialog.call_id.to_string(),
+            local: dialog.local.to_string(),
+            remote: dialog.remote.to_string(),
+            local_cseq: dialog.local_cseq,
+            remote_cseq: dialog.remote_cseq,
+            remote_target: dialog.remote_target.to_string(),
+            route_set: dialog.route_set.iter().map(ToString::to_string).collect(),
+            local_contact: dialog.local_contact.to_string(),
+            via: dialog.via.to_string(),
+            branches: dialog.branches,
+            session_id,
+            version,
+            local_media: local.map(|(media, _)| media.into()),
+            local_sdp: local.map(|(_, text)| text.to_owned()).unwrap_or_default(),
+            remote_sdp: remote.map(StoredSdp::from),
+            session_interval_s: self.session.interval().map_or(0, |interval| interval.as_secs()),
+        })
+    }
+
+    /// The leg of a record, confirmed and with nothing under way. None when the record cannot be understood.
+    pub fn restore(stored: StoredLeg, product: &str, timers: Timers, now: Instant) -> Option<Self> {
+        let address = |text: &str| NameAddr::parse(text).ok();
+        let dialog = DialogState {
+            call_id: stored.call_id.into(),
+            local: address(&stored.local)?,
+            remote: address(&stored.remote)?,
+            local_cseq: stored.local_cseq.checked_add(LEAP)?,
+            remote_cseq: stored.remote_cseq,
+            remote_target: SipUri::parse(&stored.remote_target).ok()?,
+            route_set: stored.route_set.iter().map(|route| address(route)).collect::<Option<_>>()?,
+            local_contact: stored.local_contact.into(),
+            via: stored.via.into(),
+            branches: stored.branches.checked_add(LEAP)?,
+        };
+        let setup = LegSetup {
+            flow: Flow::try_from(stored.flow?).ok()?,
+            advertised: stored.advertised.parse().ok()?,
+            domain: stored.domain.into(),
+            product: product.into(),
+            timers,
+        };
+        let media = |media: Option<types::MediaDescription>| MediaDescription::try_from(media?).ok();
+        let local = media(stored.local_media).map(|media| (media, stored.local_sdp));
+        let remote = match stored.remote_sdp {
+            Some(remote) => Some(remote.restore()?),
+            None => None,
+        };
+        let version = stored.version + u64::from(LEAP);
+        Some(Self {
+            setup,
+            dialog,
+            state: State::Confirmed { change: Change::None },
+            negotiation: Negotiation::restored(stored.session_id, version, local, remote),
+            session: SessionTimer::restored(Duration::from_secs(stored.session_interval_s), now),
+            opened_by: None,
+            outputs: std::collections::VecDeque::new(),
+            ended: false,
+            finished: false,
+            owner_away: true,
+        })
+    }
+
+    /// The phone is reached over another flow from now on: its connection was a new one.
+    pub fn move_to(&mut self, flow: Flow) {
+        self.setup.flow = flow;
+    }
+}
+
+impl From<&RemoteSdp> for StoredSdp {
+    fn from(sdp: &RemoteSdp) -> Self {
+        let rejected = |line: &RejectedMedia| StoredRejected {
+            index: line.index as u32,
+            media: line.media.to_string(),
+            profile: line.profile.to_string(),
+            formats: line.formats.to_string(),
+        };
+        Self {
+            audio: Some((&sdp.audio).into()),
+            audio_index: sdp.audio_index as u32,
+            feedback: sdp.profile == Profile::Avpf,
+            rejected: sdp.rejected.iter().map(rejected).collect(),
+        }
+    }
+}
+
+impl StoredSdp {
+    fn restore(self) -> Option<RemoteSdp> {
+        let rejected = |line: StoredRejected| RejectedMedia {
+            index: line.index as usize,
+            media: line.media.into(),
+            profile: line.profile.into(),
+            formats: line.formats.into(),
+        };
+        Some(RemoteSdp {
+            audio: MediaDescription::try_from(self.audio?).ok()?,
+            audio_index: self.audio_index as usize,
+            profile: if self.feedback { Profile::Avpf } else { Profile::Avp },
+            rejected: self.rejected.into_iter().map(rejected).collect(),
+        })
+    }
+}
+
+/// More requests than a leg makes in its life.
+const LEAP: u32 = 100_000;
