@@ -14,6 +14,7 @@ mod api;
 mod cdr;
 mod clock;
 mod config;
+mod content;
 mod devices;
 mod execute;
 mod facts;
@@ -26,4 +27,5 @@ mod routing;
 mod streams;
 
 pub use config::Config;
+pub use content::{Content, NoContent};
 pub use handle::{CallControl, Deps};

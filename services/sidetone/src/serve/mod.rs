@@ -1,5 +1,6 @@
 //! Running services: all four in one process, or one alone.
 
+mod media_source;
 mod running;
 
 use std::sync::Arc;
@@ -211,7 +212,7 @@ impl Shared {
             directory: self.directory.clone(),
             feed: Arc::new(control.clone()),
             commands: Arc::new(control.clone()),
-            media: None,
+            media: Some(Arc::new(media_source::FromNodes(control.clone()))),
             outlet: Some(Arc::new(outbox.clone())),
             dialects: sidetone_dialects::all(),
             lifecycle: self.lifecycle.clone(),

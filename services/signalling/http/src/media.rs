@@ -76,7 +76,7 @@ impl Tickets {
 /// What a URL gives.
 pub struct MediaBody {
     /// Its media type.
-    pub content_type: &'static str,
+    pub content_type: String,
     /// Its length in bytes, when it is known.
     pub length: Option<u64>,
     /// The bytes.
@@ -137,7 +137,11 @@ async fn fetch(State(shared): State<Shared>, Path(ticket): Path<String>) -> Resp
     };
     let mut response = Body::from_stream(body.bytes).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(body.content_type));
+    let content_type = HeaderValue::from_str(&body.content_type);
+    headers.insert(
+        header::CONTENT_TYPE,
+        content_type.unwrap_or(HeaderValue::from_static("application/octet-stream")),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     if let Some(length) = body.length {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));

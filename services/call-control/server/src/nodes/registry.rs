@@ -204,6 +204,11 @@ impl Nodes {
         nodes
     }
 
+    /// The way to a node, once there is one.
+    pub(crate) fn service(&self, node: &NodeId) -> Option<Arc<MediaService>> {
+        self.lives().get(node)?.service.get().cloned()
+    }
+
     /// Asks a node; the answer becomes an input of the owner. Requests of one leg keep their order.
     pub(crate) fn ask(&self, shard: usize, node: NodeId, request: MediaRequest) {
         let life = self.lives().get(&node).cloned();

@@ -1,0 +1,122 @@
+//! The bytes of recordings and live streams, from the media node that has them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use sidetone_model::fold::RecordingPhase;
+use sidetone_model::ids::{NodeId, RecordingId, ShardId, StreamId, TenantId};
+use sidetone_proto::media::v1 as media;
+use sidetone_runtime::link::MediaService;
+use tonic::{Code, Request, Status};
+
+use crate::CallControl;
+
+/// What there is to be heard.
+pub struct Content {
+    /// Its media type.
+    pub content_type: String,
+    /// Its length in bytes, when it has an end.
+    pub length: Option<u64>,
+    /// The bytes.
+    pub bytes: BoxStream<'static, Result<Vec<u8>, Status>>,
+}
+
+/// Why there is nothing to be heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoContent {
+    /// There is none such, or it is no more.
+    #[error("there is no such recording or stream")]
+    Gone,
+    /// The node that has it does not answer.
+    #[error("the media node that has it does not answer")]
+    Away,
+}
+
+/// How long a recording that was just stopped may take to be finished.
+const FINISH_MAX: Duration = Duration::from_secs(3);
+const POLL: Duration = Duration::from_millis(20);
+
+impl CallControl {
+    /// A finished recording of a tenant. One that is just being stopped is waited for.
+    ///
+    /// # Errors
+    /// When there is none, or its node does not answer.
+    pub async fn recording_content(
+        &self,
+        tenant: &TenantId,
+        recording: RecordingId,
+    ) -> Result<Content, NoContent> {
+        let (node, file) = self.recorded(tenant, recording).await?;
+        let request =
+            media::ReadRecordingRequest { recording_id: recording.to_string(), file, ..Default::default() };
+        let mut bytes =
+            self.node(&node)?.read_recording(Request::new(request)).await.map_err(missing)?.into_inner();
+        let first = bytes.try_next().await.map_err(missing)?.ok_or(NoContent::Gone)?;
+        let (content_type, length) = (first.content_type.clone(), first.size_bytes);
+        let all = futures_util::stream::iter([Ok(first)]).chain(bytes);
+        Ok(Content { content_type, length: Some(length), bytes: all.map_ok(|piece| piece.data).boxed() })
+    }
+
+    /// A stream of a tenant, from now on.
+    ///
+    /// # Errors
+    /// When there is none, or its node does not answer.
+    pub async fn stream_content(&self, tenant: &TenantId, stream: StreamId) -> Result<Content, NoContent> {
+        let node = self.look_in(tenant, move |fold, tenant| {
+            fold.stream(stream).filter(|view| view.tenant == *tenant).map(|view| view.node.clone())
+        });
+        let node = node.await.ok_or(NoContent::Gone)?;
+        let request = media::ListenRequest { stream_id: stream.to_string() };
+        let mut bytes = self.node(&node)?.listen(Request::new(request)).await.map_err(missing)?.into_inner();
+        let first = bytes.try_next().await.map_err(missing)?.ok_or(NoContent::Gone)?;
+        let content_type = first.content_type.clone();
+        let all = futures_util::stream::iter([Ok(first)]).chain(bytes);
+        Ok(Content { content_type, length: None, bytes: all.map_ok(|piece| piece.data).boxed() })
+    }
+
+    async fn recorded(
+        &self,
+        tenant: &TenantId,
+        recording: RecordingId,
+    ) -> Result<(NodeId, String), NoContent> {
+        let asked = tokio::time::Instant::now();
+        loop {
+            let view = self.look_in(tenant, move |fold, tenant| {
+                fold.recording(recording).filter(|view| view.tenant == *tenant).cloned()
+            });
+            let view = view.await.ok_or(NoContent::Gone)?;
+            match view.phase {
+                RecordingPhase::Finished { file, .. } => return Ok((view.node, file.into())),
+                RecordingPhase::Failed(_) => return Err(NoContent::Gone),
+                _ if asked.elapsed() > FINISH_MAX => return Err(NoContent::Away),
+                _ => tokio::time::sleep(POLL).await,
+            }
+        }
+    }
+
+    async fn look_in<T: Send + 'static>(
+        &self,
+        tenant: &TenantId,
+        look: impl FnOnce(&sidetone_model::fold::Fold, &TenantId) -> Option<T> + Send + 'static,
+    ) -> Option<T> {
+        let shard = usize::from(ShardId::of(tenant, self.shared().shards).0);
+        let tenant = tenant.clone();
+        self.look(move |shards| look(shards[shard].fold(), &tenant)).await.flatten()
+    }
+
+    fn node(&self, node: &NodeId) -> Result<Arc<MediaService>, NoContent> {
+        self.shared().router.nodes.service(node).ok_or(NoContent::Away)
+    }
+}
+
+fn missing(status: Status) -> NoContent {
+    match status.code() {
+        Code::NotFound | Code::FailedPrecondition | Code::InvalidArgument => NoContent::Gone,
+        code => {
+            tracing::warn!(?code, "a media node does not give what it recorded or streams");
+            NoContent::Away
+        }
+    }
+}
