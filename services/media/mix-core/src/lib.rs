@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod coded;
+mod hearing;
 mod member;
 mod mixer;
 

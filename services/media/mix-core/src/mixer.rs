@@ -1,6 +1,6 @@
 //! The tick.
 
-use sidetone_dsp::{Gain, Law, g711, level, mix};
+use sidetone_dsp::{Gain, level, mix};
 
 use crate::coded::Coded;
 use crate::member::{Member, MemberId, Presence};
@@ -15,18 +15,20 @@ pub struct MixerFull;
 /// A conference. See the crate's documentation for the order of a tick.
 #[derive(Debug)]
 pub struct Mixer {
-    members: Box<[Member]>,
+    pub(crate) members: Box<[Member]>,
     here: usize,
-    sum: Box<[i32]>,
+    pub(crate) sum: Box<[i32]>,
     /// What everybody hears who did not speak.
-    common: Box<[i16]>,
-    common_coded: Coded,
+    pub(crate) common: Box<[i16]>,
+    pub(crate) common_coded: Coded,
     /// What the speaker asked for last hears.
-    own: Box<[i16]>,
-    own_coded: Box<[u8]>,
-    silence: Box<[i16]>,
-    silence_coded: Coded,
-    voices: usize,
+    pub(crate) own: Box<[i16]>,
+    pub(crate) own_coded: Box<[u8]>,
+    pub(crate) silence: Box<[i16]>,
+    pub(crate) silence_coded: Coded,
+    pub(crate) voices: usize,
+    /// The sum as one member hears it to whom somebody whispers.
+    pub(crate) private: Box<[i32]>,
 }
 
 impl Mixer {
@@ -46,6 +48,7 @@ impl Mixer {
             silence: linear(),
             silence_coded: Coded::new(samples),
             voices: 0,
+            private: vec![0; samples].into_boxed_slice(),
         }
     }
 
@@ -66,6 +69,7 @@ impl Mixer {
         if let Some(member) = self.member_mut(id) {
             member.presence = Presence::Leaving;
             member.speaks = false;
+            member.asked = false;
             self.here -= 1;
         }
     }
@@ -101,11 +105,29 @@ impl Mixer {
         }
     }
 
+    /// Makes a member heard by one other alone (a coach), or by everybody again. It is faded out for those who heard it and
+    /// in for those who hear it then. Whoever whispers to somebody that has left is heard by nobody.
+    pub fn set_whisper(&mut self, id: MemberId, to: Option<MemberId>) {
+        if let Some(member) = self.member_mut(id) {
+            member.next_whisper = (member.whispers_to != to).then_some(to);
+        }
+    }
+
+    /// Takes over everybody of a smaller mix of the same frame length, in the state in which they are: handles stay good,
+    /// and nobody fades in again. What was in this mix is lost; the smaller one is not to be used any more.
+    pub fn take_over(&mut self, smaller: &mut Self) {
+        debug_assert!(self.sum.len() == smaller.sum.len() && self.members.len() >= smaller.members.len());
+        for (mine, theirs) in self.members.iter_mut().zip(&mut smaller.members) {
+            std::mem::swap(mine, theirs);
+        }
+        self.here = smaller.here;
+    }
+
     /// The slot for a member's frame of this tick; it counts as speaking. Whoever has nothing to say must not ask: what is
     /// in the slot is mixed. None when the member has left.
     pub fn speak(&mut self, id: MemberId) -> Option<&mut [i16]> {
         let member = self.member_mut(id)?;
-        member.speaks = true;
+        member.asked = true;
         Some(&mut member.voice)
     }
 
@@ -113,19 +135,29 @@ impl Mixer {
     pub fn mix(&mut self) {
         self.sum.fill(0);
         self.voices = 0;
+        let mut whispers = false;
         for member in &mut self.members {
             if member.presence == Presence::Free {
                 continue;
             }
+            member.is_coached = false;
+            member.deafens = member.deaf != std::mem::replace(&mut member.was_deaf, member.deaf);
             let audible = take_in(member);
-            if audible {
+            let whispered = member.whispers_to.is_some();
+            if audible && !whispered {
                 mix::accumulate(&mut self.sum, &member.voice);
                 self.voices += 1;
             }
             if member.presence == Presence::Leaving {
                 member.presence = Presence::Free;
             }
-            member.speaks = audible && member.presence == Presence::Here;
+            let here = audible && member.presence == Presence::Here;
+            member.speaks = here && !whispered;
+            member.whispers = here && whispered;
+            whispers |= member.whispers;
+        }
+        if whispers {
+            self.mark_coached();
         }
         if self.voices > 1 {
             mix::limit(&self.sum, &mut self.common);
@@ -135,30 +167,18 @@ impl Mixer {
         self.common_coded.forget();
     }
 
+    fn mark_coached(&mut self) {
+        for n in 0..self.members.len() {
+            let whisper = self.members[n].whispers_to.filter(|_| self.members[n].whispers);
+            if let Some(coached) = whisper.and_then(|id| self.member_mut(id)) {
+                coached.is_coached = true;
+            }
+        }
+    }
+
     /// How many voices are in the sum of this tick.
     pub fn voices(&self) -> usize {
         self.voices
-    }
-
-    /// What a member hears in this tick; silence when it has left or is deaf.
-    pub fn heard(&mut self, id: MemberId) -> &[i16] {
-        match self.hears(id) {
-            Hears::Silence => &self.silence,
-            Hears::Common => &self.common,
-            Hears::Own => &self.own,
-        }
-    }
-
-    /// What a member hears in this tick, in G.711.
-    pub fn heard_coded(&mut self, id: MemberId, law: Law) -> &[u8] {
-        match self.hears(id) {
-            Hears::Silence => self.silence_coded.get(law, &self.silence),
-            Hears::Common => self.common_coded.get(law, &self.common),
-            Hears::Own => {
-                g711::encode(law, &self.own, &mut self.own_coded);
-                &self.own_coded
-            }
-        }
     }
 
     /// What everybody hears who did not speak: also what a recording of the whole mix takes.
@@ -169,6 +189,11 @@ impl Mixer {
     /// A member's voice of this tick, after gain; none when it did not speak.
     pub fn voice(&self, id: MemberId) -> Option<&[i16]> {
         self.member(id).filter(|member| member.speaks).map(|member| &*member.voice)
+    }
+
+    /// How loud a member was in the last moments, in dBov, whoever heard it.
+    pub fn activity_dbov(&self, id: MemberId) -> f32 {
+        self.member(id).map_or(level::SILENCE_DBOV, |member| level::dbov_of_mean_square(member.activity))
     }
 
     /// The members who spoke most in the last moments, loudest first, into `ranking`. Returns how many there are.
@@ -190,25 +215,6 @@ impl Mixer {
         found
     }
 
-    fn hears(&mut self, id: MemberId) -> Hears {
-        let Some(member) = self.members.get(id.index as usize).filter(|member| is(member, id)) else {
-            return Hears::Silence;
-        };
-        if member.deaf || (self.voices == 1 && member.speaks) {
-            return Hears::Silence;
-        }
-        if !member.speaks {
-            return Hears::Common;
-        }
-        if self.voices > 2 {
-            mix::subtract_own_and_limit(&self.sum, &member.voice, &mut self.own);
-        } else {
-            // One voice is left: it passes unchanged.
-            mix::subtract_own_and_saturate(&self.sum, &member.voice, &mut self.own);
-        }
-        Hears::Own
-    }
-
     fn member(&self, id: MemberId) -> Option<&Member> {
         self.members.get(id.index as usize).filter(|member| is(member, id))
     }
@@ -218,25 +224,23 @@ impl Mixer {
     }
 }
 
-enum Hears {
-    Silence,
-    Common,
-    Own,
-}
-
-fn is(member: &Member, id: MemberId) -> bool {
+pub(crate) fn is(member: &Member, id: MemberId) -> bool {
     member.presence == Presence::Here && member.generation == id.generation
 }
 
 /// Brings a member's frame to its gain. Whether it belongs into the sum.
 fn take_in(member: &mut Member) -> bool {
     let wanted = member.wanted();
-    if !member.speaks && member.reached == Gain::SILENCE {
+    let speaks = std::mem::take(&mut member.asked);
+    if !speaks && member.reached == Gain::SILENCE {
+        if let Some(next) = member.next_whisper.take() {
+            member.whispers_to = next;
+        }
         member.activity *= ACTIVITY_DECAY;
         return false;
     }
     // Whoever stopped is faded out over the last frame, mirrored: it goes on where the sound was, without a step.
-    let fades = !member.speaks;
+    let fades = !speaks;
     let until = if fades { Gain::SILENCE } else { wanted };
     if fades {
         member.voice.reverse();
@@ -246,6 +250,11 @@ fn take_in(member: &mut Member) -> bool {
     }
     let silent = member.reached == Gain::SILENCE && until == Gain::SILENCE;
     member.reached = until;
+    if until == Gain::SILENCE
+        && let Some(next) = member.next_whisper.take()
+    {
+        member.whispers_to = next;
+    }
     let loudness = if silent { 0.0 } else { level::mean_square(&member.voice) };
     member.activity = member.activity * ACTIVITY_DECAY + loudness * (1.0 - ACTIVITY_DECAY);
     !silent

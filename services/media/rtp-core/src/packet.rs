@@ -1,5 +1,7 @@
 //! RTP packets (RFC 3550, section 5.1): reading in place, writing in place.
 
+use std::ops::Range;
+
 use thiserror::Error;
 
 /// A synchronisation source.
@@ -89,6 +91,8 @@ pub struct RtpPacketRef<'a> {
     pub extension: Option<(u16, &'a [u8])>,
     /// The payload without padding; may be empty.
     pub payload: &'a [u8],
+    /// Where the payload begins in the datagram, at least [`HEADER_LEN`].
+    pub payload_start: usize,
 }
 
 impl<'a> RtpPacketRef<'a> {
@@ -109,6 +113,7 @@ impl<'a> RtpPacketRef<'a> {
         } else {
             None
         };
+        let payload_start = datagram.len() - rest.len();
         if fixed[0] & 0x20 != 0 {
             let padding = usize::from(*rest.last().ok_or(PacketError::Padding)?);
             if padding == 0 || padding > rest.len() {
@@ -123,7 +128,12 @@ impl<'a> RtpPacketRef<'a> {
             timestamp: RtpTimestamp(u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]])),
             ssrc: Ssrc(u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]])),
         };
-        Ok(Self { header, csrc, extension, payload: rest })
+        Ok(Self { header, csrc, extension, payload: rest, payload_start })
+    }
+
+    /// Where the payload lies in the datagram.
+    pub fn payload_range(&self) -> Range<usize> {
+        self.payload_start..self.payload_start + self.payload.len()
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
+use sidetone_dsp::Gain;
 use sidetone_model::ids::{LegId, RecordingId, TenantId};
 use sidetone_model::media::{Encoding, MediaDescription};
 use sidetone_proto::media::v1 as pb;
@@ -14,11 +15,13 @@ use tokio::sync::broadcast::error::RecvError;
 use tonic::{Request, Response, Status};
 
 use crate::engine::Engine;
+use crate::engine::audio::Dial;
 use crate::engine::connect::Target;
 use crate::engine::legs::{NewLeg, mode};
 use crate::engine::play::{Audience, Stopped};
 use crate::engine::view::stats;
 use crate::error::MediaError;
+use crate::state::{Audio, Role};
 
 /// The service of one node. Clones share the node.
 #[derive(Debug, Clone)]
@@ -26,6 +29,9 @@ pub struct MediaServer {
     engine: Arc<Engine>,
 }
 
+/// Gains that may be asked for, in thousandths of a decibel: from silence to the most that does not break every voice.
+const GAIN_MDB_MIN: i32 = -72_000;
+const GAIN_MDB_MAX: i32 = 18_000;
 /// The most ids in one request.
 const IDS_MAX: usize = 100_000;
 
@@ -70,6 +76,23 @@ fn description(
 ) -> Result<MediaDescription, Status> {
     let value = value.ok_or_else(|| invalid("remote", "is missing"))?;
     MediaDescription::try_from(value).map_err(|error| status(&error))
+}
+
+fn audio(request: &pb::SetLegAudioRequest) -> Result<Audio, Status> {
+    use pb::leg_role::Kind;
+    let role = match request.role.as_ref().and_then(|role| role.kind.as_ref()) {
+        None | Some(Kind::Speaker(_)) => Role::Speaker,
+        Some(Kind::Listener(_)) => Role::Listener,
+        Some(Kind::Monitor(_)) => Role::Monitor,
+        Some(Kind::Coach(coach)) => {
+            Role::Coach { heard_by: leg_id("role.coach.heard_by_leg_id", &coach.heard_by_leg_id)?.as_u128() }
+        }
+    };
+    if !(GAIN_MDB_MIN..=GAIN_MDB_MAX).contains(&request.gain_mdb) {
+        return Err(invalid("gain_mdb", "expected -72000 to 18000"));
+    }
+    let gain = Gain::from_db(request.gain_mdb as f32 / 1000.0);
+    Ok(Audio { muted: request.muted, deafened: request.deafened, gain, role })
 }
 
 #[async_trait::async_trait]
@@ -138,6 +161,30 @@ impl Media for MediaServer {
         let id = leg_id("leg_id", &request.get_ref().leg_id)?;
         let state = self.run(|engine| async move { engine.release_leg(id).await }).await?;
         Ok(Response::new(pb::ReleaseLegResponse { stats: state.as_ref().map(stats) }))
+    }
+
+    async fn set_leg_audio(
+        &self,
+        request: Request<pb::SetLegAudioRequest>,
+    ) -> Result<Response<pb::SetLegAudioResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let request = request.into_inner();
+        let id = leg_id("leg_id", &request.leg_id)?;
+        let audio = audio(&request)?;
+        self.run(|engine| async move { engine.set_audio(id, audio).await }).await?;
+        Ok(Response::new(pb::SetLegAudioResponse {}))
+    }
+
+    async fn send_digits(
+        &self,
+        request: Request<pb::SendDigitsRequest>,
+    ) -> Result<Response<pb::SendDigitsResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let request = request.into_inner();
+        let id = leg_id("leg_id", &request.leg_id)?;
+        let dial = Dial::parse(&request).map_err(|error| status(&error))?;
+        self.run(|engine| async move { engine.send_digits(id, dial).await }).await?;
+        Ok(Response::new(pb::SendDigitsResponse {}))
     }
 
     async fn play(&self, request: Request<pb::PlayRequest>) -> Result<Response<pb::PlayResponse>, Status> {

@@ -1,10 +1,12 @@
 //! A leg as one plain value: what has to be known to go on with it elsewhere.
 
+use sidetone_dsp::Gain;
+
 use crate::negotiate::Agreement;
 use crate::policy::Policy;
 
 /// The layout of [`LegState`] that this release writes.
-pub const LEG_STATE_VERSION: u32 = 1;
+pub const LEG_STATE_VERSION: u32 = 2;
 
 /// Everything that makes a leg, apart from its sockets and what is on its way: a live leg is built from it, and a live
 /// leg can tell it. Times are in ms on the node's monotonic clock.
@@ -26,14 +28,57 @@ pub struct LegState {
     pub outgoing: Outgoing,
     /// The stream that we receive.
     pub incoming: Incoming,
-    /// Gain of what the leg says, in 1/256 (256 leaves it).
-    pub gain: u16,
+    /// Who hears it, how loud, and whether it hears.
+    pub audio: Audio,
     /// Its place in a recording.
     pub tap: Option<Tap>,
     /// When it was created or last refreshed.
     pub refreshed_ms: u64,
     /// When RTP was last accepted; none when none came yet.
     pub heard_ms: Option<u64>,
+}
+
+/// What is set for the sound of a leg, wherever it is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Audio {
+    /// Others hear silence instead of it.
+    pub muted: bool,
+    /// It hears silence.
+    pub deafened: bool,
+    /// How loud it is to others.
+    pub gain: Gain,
+    /// Its part in a conversation.
+    pub role: Role,
+}
+
+/// A leg's part in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// Heard by everybody.
+    #[default]
+    Speaker,
+    /// Hears, and is not heard.
+    Listener,
+    /// Hears everybody, and is heard by one leg alone.
+    Coach {
+        /// That leg, by its id as a number.
+        heard_by: u128,
+    },
+    /// Hears, is not heard, and is never told of as a speaker.
+    Monitor,
+}
+
+impl Audio {
+    /// Nobody at all hears the leg.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.muted || matches!(self.role, Role::Listener | Role::Monitor)
+    }
+
+    /// How loud the leg is to the one other leg it is bridged to.
+    pub(crate) fn gain_towards(&self, hearer: u128, deafened: bool) -> Gain {
+        let unheard = matches!(self.role, Role::Coach { heard_by } if heard_by != hearer);
+        if deafened || unheard || self.is_silent() { Gain::SILENCE } else { self.gain }
+    }
 }
 
 /// The stream that we send. One source and one unbroken run of sequence numbers, whatever the leg is connected to.
@@ -167,6 +212,16 @@ impl Outgoing {
         }
         self.at_ms = now_ms;
         (sequence, timestamp)
+    }
+
+    /// The sequence number of a packet of an event that began at `start` and lasts for `elapsed` samples so far.
+    pub(crate) fn put_event(&mut self, start: u32, elapsed: u32, now_ms: u64) -> u16 {
+        self.mapping = None;
+        let sequence = self.sequence;
+        self.sequence = sequence.wrapping_add(1);
+        self.timestamp = start.wrapping_add(elapsed);
+        self.at_ms = now_ms;
+        sequence
     }
 
     /// Whether the next packet carries the marker, which it then has carried.

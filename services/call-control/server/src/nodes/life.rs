@@ -130,7 +130,8 @@ fn input(life: &NodeLife, kind: Kind) -> Option<Input> {
         }),
         Kind::StreamEnded(event) => Some(Input::StreamEnded { stream: event.stream_id.parse().ok()? }),
         Kind::RecordingFinished(recording) => finished(life, recording),
-        Kind::Attached(_) | Kind::RecordingStored(_) => None,
+        // Who speaks is no fact of a call.
+        Kind::SpeakerChanged(_) | Kind::Attached(_) | Kind::RecordingStored(_) => None,
     }
 }
 

@@ -195,6 +195,22 @@ impl Media for Node {
         Ok(Response::new(ReleaseLegResponse { stats: None }))
     }
 
+    async fn set_leg_audio(
+        &self,
+        request: Request<SetLegAudioRequest>,
+    ) -> Result<Response<SetLegAudioResponse>, Status> {
+        self.ask(format!("audio {}", request.get_ref().leg_id))?;
+        Ok(Response::new(SetLegAudioResponse {}))
+    }
+
+    async fn send_digits(
+        &self,
+        request: Request<SendDigitsRequest>,
+    ) -> Result<Response<SendDigitsResponse>, Status> {
+        self.ask(format!("digits {}", request.get_ref().leg_id))?;
+        Ok(Response::new(SendDigitsResponse {}))
+    }
+
     async fn play(&self, request: Request<PlayRequest>) -> Result<Response<PlayResponse>, Status> {
         let sources = request.get_ref().sources.iter().filter_map(|source| source.source.as_ref());
         let names = sources.map(|source| match source {

@@ -23,6 +23,7 @@ enum Change {
     PlaybackEnded { number: u64, stopped: bool },
     Idle { leg: LegId },
     RecordingLost { feed: u32 },
+    Speaker { leg: LegId, speaking: bool },
 }
 
 /// Hands on what one worker tells until `stopping`. Answers are completed at once, because who waits for one may hold the
@@ -69,6 +70,7 @@ async fn write_changes(engine: Arc<Engine>, mut waiting: mpsc::Receiver<Change>)
             Change::PlaybackEnded { number, stopped } => engine.playback_ended(number, stopped).await,
             Change::Idle { leg } => engine.time_out(leg).await,
             Change::RecordingLost { feed } => engine.recording_lost(feed).await,
+            Change::Speaker { leg, speaking } => engine.speaker_changed(leg, speaking).await,
         }
     }
 }
@@ -95,6 +97,7 @@ impl Engine {
             }
             Event::Idle { leg } => return vec![Change::Idle { leg: leg_id(leg) }],
             Event::RecordingLost { recording } => return vec![Change::RecordingLost { feed: recording }],
+            Event::Speaker { leg, speaking } => return vec![Change::Speaker { leg: leg_id(leg), speaking }],
         }
         Vec::new()
     }

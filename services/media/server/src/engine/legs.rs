@@ -9,12 +9,13 @@ use sidetone_model::ids::LegId;
 use sidetone_model::media::{Encoding, MediaDescription};
 use sidetone_proto::media::v1 as pb;
 
+use super::audio::Dialed;
 use super::link::Reply;
 use super::{Control, Engine, LegEntry, Routed};
 use crate::error::MediaError;
 use crate::negotiate::{self, Agreement};
 use crate::policy::{Mode, Policy};
-use crate::state::{Incoming, LEG_STATE_VERSION, LegState, Outgoing};
+use crate::state::{Audio, Incoming, LEG_STATE_VERSION, LegState, Outgoing};
 use crate::worker::leg::Leg;
 use crate::worker::reports::Reports;
 use crate::worker::rings::{Command, Described};
@@ -80,6 +81,7 @@ impl Engine {
             realm,
             port,
             route: Routed::Fresh,
+            dialed: Dialed::default(),
         };
         control.legs.insert(new.id, entry);
         Ok(local)
@@ -101,7 +103,7 @@ impl Engine {
             // The first sequence number leaves room before the wrap, which some receivers want at the start.
             outgoing: Outgoing::new(random as u32, (random >> 32) as u16 & 0x7fff, (random >> 64) as u32),
             incoming: Incoming::default(),
-            gain: 256,
+            audio: Audio::default(),
             tap: None,
             refreshed_ms: self.now_ms(),
             heard_ms: None,

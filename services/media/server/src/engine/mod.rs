@@ -4,6 +4,7 @@
 //! is to hear a leg or a mix of another worker moves there with its sockets, so that everything which is connected is on
 //! one worker.
 
+pub(crate) mod audio;
 pub(crate) mod connect;
 mod events;
 mod feed;
@@ -84,6 +85,7 @@ struct LegEntry {
     realm: usize,
     port: u16,
     route: Routed,
+    dialed: audio::Dialed,
 }
 
 /// What a leg is connected to.

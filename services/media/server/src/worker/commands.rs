@@ -1,5 +1,6 @@
 //! What the control plane asks of a worker.
 
+use crate::state::Audio;
 use crate::worker::Worker;
 use crate::worker::leg::Leg;
 use crate::worker::mix::{MIX_PLAYBACKS_MAX, Mix};
@@ -24,6 +25,12 @@ impl Worker {
                 if let Some(leg) = self.leg(slot) {
                     leg.state.refreshed_ms = now.ms;
                     leg.idle_told = false;
+                }
+            }
+            Command::SetAudio { slot, audio } => self.set_audio(slot, audio),
+            Command::Dial { slot, digits } => {
+                if let Some(leg) = self.leg(slot) {
+                    leg.dialing.append(&digits);
                 }
             }
             Command::InsertMix { slot, mix } => self.insert_mix(slot, mix),
@@ -106,7 +113,8 @@ impl Worker {
             }
             Route::Mix(mix) => {
                 if let Some(mix) = self.mixes.get_mut(mix as usize).and_then(Option::as_deref_mut) {
-                    mix.members.retain(|member| *member != slot);
+                    mix.leave(slot);
+                    mix.apply_audio(&self.legs);
                 }
             }
             Route::Fresh | Route::Silence | Route::Echo => {}
@@ -130,15 +138,26 @@ impl Worker {
                     return;
                 };
                 // The control plane brings a larger mix before the next member comes.
-                if mix.members.len() >= mix.members_max() {
+                if mix.is_full() {
                     return;
                 }
-                mix.members.push(slot);
+                mix.join(slot);
+                mix.apply_audio(&self.legs);
             }
             Route::Fresh | Route::Silence | Route::Echo => {}
         }
         if let Some(leg) = self.leg(slot) {
             leg.route = route;
+        }
+    }
+
+    fn set_audio(&mut self, slot: Slot, audio: Audio) {
+        let Some(leg) = self.leg(slot) else { return };
+        leg.state.audio = audio;
+        if let Route::Mix(mix) = leg.route
+            && let Some(mix) = self.mixes.get_mut(mix as usize).and_then(Option::as_deref_mut)
+        {
+            mix.apply_audio(&self.legs);
         }
     }
 

@@ -6,17 +6,22 @@ use std::ops::Range;
 
 use sidetone_dsp::{Law, g711};
 use sidetone_net::Datagram;
+use sidetone_rtp_core::event::{Digit, EventReceiver};
+use sidetone_rtp_core::packet::HEADER_LEN;
+use sidetone_rtp_core::{
+    Header, PacketError, RtpPacketRef, RtpTimestamp, SequenceNumber, Ssrc, write_header,
+};
 
 use crate::negotiate::Payload;
-use crate::packet::{HEADER, Header};
 use crate::playout::{FRAME, Playout};
 use crate::policy::{Mode, Verdict};
 use crate::state::LegState;
 use crate::worker::counters::Counters;
-use crate::worker::digits::Digits;
+use crate::worker::dialing::Dialing;
 use crate::worker::playing::Playing;
 use crate::worker::reports::Reports;
 use crate::worker::rings::{Described, Route};
+use crate::worker::voice::Voice;
 
 /// A time on the node's monotonic clock.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +38,13 @@ pub(crate) struct Leg {
     pub(crate) rtcp: Datagram,
     pub(crate) route: Route,
     pub(crate) playout: Playout,
-    pub(crate) digits: Digits,
+    /// Digits that come in, and when the last packet of one came, in ms.
+    pub(crate) digits: EventReceiver,
+    pub(crate) event_at_ms: u64,
+    /// Digits that go out.
+    pub(crate) dialing: Dialing,
+    /// How loud it is towards whom it is bridged to.
+    pub(crate) voice: Voice,
     pub(crate) reports: Reports,
     pub(crate) playing: Option<Box<Playing>>,
     /// The control plane was told that it is idle.
@@ -55,14 +66,34 @@ pub(crate) struct Accepted {
     pub(crate) header: Header,
     pub(crate) payload: Range<usize>,
     pub(crate) carries: Payload,
-    /// It comes from another source than the one before.
-    pub(crate) new_source: bool,
 }
 
 /// A packet of 60 ms and one more frame.
 const OUTBOX: usize = 480 + FRAME;
 /// After how long without a packet the kernel is to let others through again, so that a move can be seen, in ms.
 const DISCONNECT_MS: u64 = 1000;
+/// An event whose end was lost is over when nothing came of it for this long.
+const LOST_EVENT_END_MS: u64 = 150;
+
+/// One packet of an event that we send.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EventPacket {
+    pub(super) marker: bool,
+    pub(super) payload: [u8; 4],
+    /// Timestamp of the whole event.
+    pub(super) start: u32,
+    /// Samples since then.
+    pub(super) elapsed: u32,
+}
+
+/// How a digit goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carrier {
+    /// As a telephone event.
+    Event,
+    /// As a tone in the sound.
+    Tone(Law),
+}
 
 impl Leg {
     pub(crate) fn new(state: LegState, (rtp, rtcp): (Datagram, Datagram), reports: Reports) -> Self {
@@ -72,7 +103,10 @@ impl Leg {
             rtcp,
             route: Route::Fresh,
             playout: Playout::new(),
-            digits: Digits::default(),
+            digits: EventReceiver::default(),
+            event_at_ms: 0,
+            dialing: Dialing::default(),
+            voice: Voice::default(),
             reports,
             playing: None,
             idle_told: false,
@@ -88,15 +122,26 @@ impl Leg {
         now: Now,
         counters: &Counters,
     ) -> Option<Accepted> {
-        let Some((header, payload)) = Header::read(packet) else {
-            counters.malformed.add(1);
-            return None;
+        let (header, payload) = match RtpPacketRef::parse(packet) {
+            Ok(parsed) => (parsed.header, parsed.payload_range()),
+            // Where the port is not shared a report has no business here either.
+            Err(
+                PacketError::TooShort
+                | PacketError::Version
+                | PacketError::Padding
+                | PacketError::Rtcp
+                | PacketError::NoRoom,
+            ) => {
+                counters.malformed.add(1);
+                return None;
+            }
         };
+        let (ssrc, sequence, timestamp) = (header.ssrc.0, header.sequence.0, header.timestamp.0);
         let Some(carries) = self.state.agreement.and_then(|a| a.receive.get(header.payload_type)) else {
             counters.unknown_payload.add(1);
             return None;
         };
-        match self.state.policy.judge(from, header.ssrc, header.sequence, now.ms) {
+        match self.state.policy.judge(from, ssrc, sequence, now.ms) {
             Verdict::Refused => {
                 self.state.incoming.refused += 1;
                 counters.refused_source.add(1);
@@ -104,16 +149,15 @@ impl Leg {
             }
             Verdict::Locked | Verdict::Accepted => self.follow(from),
         }
-        let new_source = self.state.incoming.ssrc != Some(header.ssrc);
-        if new_source {
+        if self.state.incoming.ssrc != Some(ssrc) {
             self.playout.clear();
         }
-        self.state.incoming.count(header.ssrc, header.sequence, header.timestamp, now.us);
+        self.state.incoming.count(ssrc, sequence, timestamp, now.us);
         self.state.incoming.payload_type = header.payload_type;
         self.state.heard_ms = Some(now.ms);
         counters.received.add(1);
         let receives = self.state.agreement.is_some_and(|a| a.direction.receives());
-        receives.then_some(Accepted { header, payload, carries, new_source })
+        receives.then_some(Accepted { header, payload, carries })
     }
 
     /// Lets the kernel drop what others send, as long as the source speaks.
@@ -161,7 +205,7 @@ impl Leg {
     /// exchanged byte for byte.
     pub(crate) fn forward(&mut self, accepted: &Accepted, packet: &mut [u8], now: Now, counters: &Counters) {
         let Some((target, agreement)) = self.sending() else { return };
-        if self.playing.is_some() {
+        if self.playing.is_some() || self.dialing.sounds() {
             return;
         }
         let body = accepted.payload.clone();
@@ -191,14 +235,14 @@ impl Leg {
         self.outbox.length = 0;
         let source = &accepted.header;
         let out = &mut self.state.outgoing;
-        let (sequence, timestamp) = out.map(source.ssrc, source.sequence, source.timestamp, samples, now.ms);
+        let (sequence, timestamp) =
+            out.map(source.ssrc.0, source.sequence.0, source.timestamp.0, samples, now.ms);
         let marker = source.marker | out.take_start();
-        let header = Header { marker, payload_type, sequence, timestamp, ssrc: out.ssrc };
-        let start = body.start - HEADER;
-        if let Some(place) = packet[start..].first_chunk_mut() {
-            header.write(place);
+        let header = stamp(marker, payload_type, sequence, timestamp, out.ssrc);
+        let start = body.start - HEADER_LEN;
+        if write_header(&mut packet[start..], &header).is_ok() {
+            self.send(&packet[start..body.end], target, counters);
         }
-        self.send(&packet[start..body.end], target, counters);
     }
 
     /// The law in which it is sent to; none when nothing is to be sent.
@@ -222,18 +266,51 @@ impl Leg {
         while waiting - sent >= size {
             let out = &mut self.state.outgoing;
             let (sequence, timestamp) = out.next(size as u32, now.ms);
-            let header =
-                Header { marker: out.take_start(), payload_type, sequence, timestamp, ssrc: out.ssrc };
-            let mut packet = [0; HEADER + 480];
-            if let Some(place) = packet.first_chunk_mut() {
-                header.write(place);
+            let header = stamp(out.take_start(), payload_type, sequence, timestamp, out.ssrc);
+            let mut packet = [0; HEADER_LEN + 480];
+            packet[HEADER_LEN..HEADER_LEN + size].copy_from_slice(&self.outbox.bytes[sent..sent + size]);
+            if write_header(&mut packet, &header).is_ok() {
+                self.send(&packet[..HEADER_LEN + size], target, counters);
             }
-            packet[HEADER..HEADER + size].copy_from_slice(&self.outbox.bytes[sent..sent + size]);
-            self.send(&packet[..HEADER + size], target, counters);
             sent += size;
         }
         self.outbox.bytes.copy_within(sent..waiting, 0);
         self.outbox.length = waiting - sent;
+    }
+
+    /// Sends one packet of a telephone event (RFC 4733, section 2.5.1). Its timestamp is that of the event's start, and the
+    /// stream's own time has moved on by `elapsed` samples since then.
+    pub(super) fn emit_event(&mut self, event: &EventPacket, now: Now, counters: &Counters) {
+        let Some((target, agreement)) = self.sending() else { return };
+        let Some(payload_type) = agreement.send.of(Payload::Event) else { return };
+        let out = &mut self.state.outgoing;
+        let sequence = out.put_event(event.start, event.elapsed, now.ms);
+        let header = stamp(event.marker, payload_type, sequence, event.start, out.ssrc);
+        let mut packet = [0; HEADER_LEN + 4];
+        packet[HEADER_LEN..].copy_from_slice(&event.payload);
+        self.outbox.length = 0;
+        if write_header(&mut packet, &header).is_ok() {
+            self.send(&packet, target, counters);
+        }
+    }
+
+    /// How digits reach the far side; none while nothing may be sent to it.
+    pub(super) fn digit_carrier(&self) -> Option<Carrier> {
+        let (_, agreement) = self.sending()?;
+        let law = agreement.send.audio().map(|(_, law)| law)?;
+        Some(if agreement.send.of(Payload::Event).is_some() { Carrier::Event } else { Carrier::Tone(law) })
+    }
+
+    /// Takes an event packet in; the digit that has become certain.
+    pub(crate) fn take_event(&mut self, header: &Header, payload: &[u8], now: Now) -> Option<Digit> {
+        self.event_at_ms = now.ms;
+        self.digits.receive(header.ssrc, header.timestamp, payload)
+    }
+
+    /// The digit whose end was lost, once nothing came of it for a while.
+    pub(crate) fn overdue_digit(&mut self, now: Now) -> Option<Digit> {
+        let overdue = self.digits.is_active() && now.ms.saturating_sub(self.event_at_ms) >= LOST_EVENT_END_MS;
+        if overdue { self.digits.expire() } else { None }
     }
 
     fn send(&mut self, packet: &[u8], target: SocketAddr, counters: &Counters) {
@@ -245,10 +322,20 @@ impl Leg {
         match result {
             Ok(()) => {
                 self.state.outgoing.packets += 1;
-                self.state.outgoing.octets += (packet.len() - HEADER) as u64;
+                self.state.outgoing.octets += (packet.len() - HEADER_LEN) as u64;
                 counters.sent.add(1);
             }
             Err(_) => counters.send_failed.add(1),
         }
+    }
+}
+
+fn stamp(marker: bool, payload_type: u8, sequence: u16, timestamp: u32, ssrc: u32) -> Header {
+    Header {
+        marker,
+        payload_type,
+        sequence: SequenceNumber(sequence),
+        timestamp: RtpTimestamp(timestamp),
+        ssrc: Ssrc(ssrc),
     }
 }

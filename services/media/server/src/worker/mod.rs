@@ -4,7 +4,7 @@
 //! What is ready between two ticks is handled at once: a packet of a bridged leg goes on in the moment it comes.
 
 pub(crate) mod counters;
-pub(crate) mod digits;
+pub(crate) mod dialing;
 pub(crate) mod leg;
 pub(crate) mod mix;
 pub(crate) mod playing;
@@ -14,6 +14,7 @@ pub(crate) mod rings;
 mod commands;
 mod packets;
 mod tick;
+mod voice;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -23,7 +24,6 @@ use std::time::{Duration, Instant};
 use rtrb::{Consumer, Producer};
 use sidetone_net::{Poller, Wake};
 
-use crate::packet::PACKET_MAX;
 use counters::Counters;
 use leg::{Leg, Now};
 use mix::Mix;
@@ -33,6 +33,8 @@ use rings::{Command, EVENTS_PER_COMMAND, Event, RecordingFrame};
 pub(crate) const TICK: Duration = Duration::from_millis(20);
 /// Ticks that are made up for in one go after a stall; the rest is left out and counted.
 const CATCH_UP_MAX: u32 = 3;
+/// The longest packet that is looked at: 60 ms of G.711 with a long header.
+pub(crate) const PACKET_MAX: usize = 1500;
 /// Packets read from one socket before others have their turn.
 const BURST_MAX: usize = 16;
 /// Commands carried out between two looks at the sockets.

@@ -1,13 +1,13 @@
 //! Packets between two ticks.
 
 use sidetone_dsp::Law;
+use sidetone_rtp_core::packet::is_rtcp;
 
 use crate::negotiate::Payload;
-use crate::packet::PACKET_MAX;
 use crate::state::Tap;
 use crate::worker::leg::{Accepted, Now};
 use crate::worker::rings::{Event, FRAME_BYTES, RecordingFrame, Route};
-use crate::worker::{BURST_MAX, Worker};
+use crate::worker::{BURST_MAX, PACKET_MAX, Worker};
 
 /// By how much a source may run off the recording's clock before it is placed anew, in samples.
 const TAP_DRIFT_MAX: u64 = 2400;
@@ -24,16 +24,13 @@ impl Worker {
                 // What the network reports of an earlier packet of ours; the next read may succeed.
                 Err(_) => continue,
             };
-            if leg.state.rtcp_mux && length >= 2 && (192..=223).contains(&self.buffer[1]) {
+            if leg.state.rtcp_mux && is_rtcp(&self.buffer[..length]) {
                 self.handle_report(slot, length, from, now);
                 continue;
             }
             let Some(accepted) = leg.accept(&self.buffer[..length], from, now, &self.counters) else {
                 continue;
             };
-            if accepted.new_source {
-                leg.digits = Default::default();
-            }
             self.handle_accepted(slot, &accepted, now);
         }
     }
@@ -70,17 +67,13 @@ impl Worker {
         }
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         match leg.route {
-            Route::Echo => leg.forward(accepted, &mut self.buffer[..], now, &self.counters),
-            Route::Bridge(peer) => {
-                if let Some(peer) = self.legs.get_mut(peer as usize).and_then(Option::as_deref_mut) {
-                    peer.forward(accepted, &mut self.buffer[..], now, &self.counters);
-                }
-            }
+            Route::Echo => self.pass_on(slot, slot, accepted, now),
+            Route::Bridge(peer) => self.pass_on(slot, peer as usize, accepted, now),
             Route::Mix(_) => {
                 if let Payload::Audio(law) = accepted.carries
                     && !leg.playout.push(
                         law,
-                        accepted.header.timestamp,
+                        accepted.header.timestamp.0,
                         &self.buffer[accepted.payload.clone()],
                     )
                 {
@@ -92,20 +85,34 @@ impl Worker {
         }
     }
 
+    /// Sends on what one leg says to another, or to itself: as it came, unless one is muted, deafened or of another gain.
+    fn pass_on(&mut self, from: usize, to: usize, accepted: &Accepted, now: Now) {
+        let Some(hearer) = self.legs.get(to).and_then(Option::as_deref).map(|leg| &leg.state) else { return };
+        let (hearer, deafened) = (hearer.leg, hearer.audio.deafened);
+        let Some(speaker) = self.legs[from].as_deref_mut() else { return };
+        if let Payload::Audio(law) = accepted.carries {
+            let wanted = speaker.state.audio.gain_towards(hearer, deafened);
+            speaker.voice.shape(law, wanted, &mut self.buffer[accepted.payload.clone()]);
+        }
+        if let Some(leg) = self.legs[to].as_deref_mut() {
+            leg.forward(accepted, &mut self.buffer[..], now, &self.counters);
+        }
+    }
+
     fn handle_digit(&mut self, slot: usize, accepted: &Accepted, now: Now) {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         let payload = &self.buffer[accepted.payload.clone()];
-        if let Some(digit) = leg.digits.handle(accepted.header.timestamp, payload, now.ms) {
-            let leg = leg.state.leg;
+        if let Some(digit) = leg.take_event(&accepted.header, payload, now) {
+            let event = Event::digit(leg.state.leg, digit);
             // Without room the digit is lost; the ring counts it.
-            let _ = self.tell(Event::Digit { leg, digit: digit.digit, duration_ms: digit.duration_ms });
+            let _ = self.tell(event);
         }
     }
 
     /// Sends what was said on to the recorder, with its place.
     fn record(&mut self, slot: usize, law: Law, accepted: &Accepted, now: Now) {
         let Some(tap) = self.legs[slot].as_deref_mut().and_then(|leg| leg.state.tap.as_mut()) else { return };
-        let position = place(tap, accepted.header.ssrc, accepted.header.timestamp, now.ms);
+        let position = place(tap, accepted.header.ssrc.0, accepted.header.timestamp.0, now.ms);
         let recording = tap.recording;
         let mut lost = false;
         for (n, part) in self.buffer[accepted.payload.clone()].chunks(FRAME_BYTES).enumerate() {

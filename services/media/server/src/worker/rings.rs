@@ -8,9 +8,11 @@
 use std::net::SocketAddr;
 
 use sidetone_dsp::Law;
+use sidetone_rtp_core::event;
 
 use crate::negotiate::Agreement;
-use crate::state::{LegState, Tap};
+use crate::state::{Audio, LegState, Tap};
+use crate::worker::dialing::DigitRun;
 use crate::worker::leg::Leg;
 use crate::worker::mix::Mix;
 use crate::worker::playing::Playing;
@@ -74,6 +76,15 @@ pub(crate) enum Command {
     },
     Refresh {
         slot: Slot,
+    },
+    SetAudio {
+        slot: Slot,
+        audio: Audio,
+    },
+    /// What is dialled already goes first.
+    Dial {
+        slot: Slot,
+        digits: DigitRun,
     },
     InsertMix {
         slot: Slot,
@@ -139,6 +150,11 @@ pub(crate) enum Event {
         digit: u8,
         duration_ms: u32,
     },
+    /// Who speaks in a mix has changed, to or from this leg.
+    Speaker {
+        leg: u128,
+        speaking: bool,
+    },
     PlaybackEnded {
         playing: Box<Playing>,
         stopped: bool,
@@ -154,6 +170,12 @@ pub(crate) enum Event {
     RecordingLost {
         recording: u32,
     },
+}
+
+impl Event {
+    pub(crate) fn digit(leg: u128, digit: event::Digit) -> Self {
+        Self::Digit { leg, digit: digit.digit as u8, duration_ms: u32::from(digit.duration) / 8 }
+    }
 }
 
 /// Up to 60 ms of what one leg said, on its way to the recorder.

@@ -18,6 +18,7 @@ impl Worker {
             let Some(mix) = self.mixes[slot].as_deref_mut() else { continue };
             mix.tick(&mut self.legs, now, &self.counters);
             self.end_mix_playbacks(slot);
+            self.tell_speaker(slot);
         }
         for slot in 0..self.legs.len() {
             if self.legs[slot].is_some() {
@@ -29,7 +30,8 @@ impl Worker {
     fn tick_leg(&mut self, slot: usize, now: Now) {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         leg.watch_silence(now);
-        if leg.playing.is_none() && leg.route == Route::Silence {
+        leg.tick_dialing(now, &self.counters);
+        if leg.playing.is_none() && !leg.dialing.sounds() && leg.route == Route::Silence {
             match leg.law() {
                 Some(Law::Mu) => leg.emit(&SILENCE_MU, now, &self.counters),
                 Some(Law::A) => leg.emit(&SILENCE_A, now, &self.counters),
@@ -47,7 +49,7 @@ impl Worker {
     fn play(&mut self, slot: usize, mut playing: Box<Playing>, now: Now) {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         if !playing.is_over() {
-            if let Some(law) = leg.law() {
+            if let Some(law) = leg.law().filter(|_| !leg.dialing.sounds()) {
                 leg.emit(playing.encoded(law), now, &self.counters);
             }
             playing.advance();
@@ -80,11 +82,22 @@ impl Worker {
         }
     }
 
+    /// An event that finds no room is made up for by the next look, half a second later.
+    fn tell_speaker(&mut self, slot: usize) {
+        let Some(mix) = self.mixes[slot].as_deref_mut() else { return };
+        let Some((leg, speaking)) = mix.speaker_change(&self.legs) else { return };
+        if self.tell(Event::Speaker { leg, speaking }).is_err()
+            && let Some(mix) = self.mixes[slot].as_deref_mut()
+        {
+            mix.forget_speaker();
+        }
+    }
+
     fn watch_digits(&mut self, slot: usize, now: Now) {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
-        if let Some(digit) = leg.digits.poll(now.ms) {
-            let leg = leg.state.leg;
-            let _ = self.tell(Event::Digit { leg, digit: digit.digit, duration_ms: digit.duration_ms });
+        if let Some(digit) = leg.overdue_digit(now) {
+            let event = Event::digit(leg.state.leg, digit);
+            let _ = self.tell(event);
         }
     }
 

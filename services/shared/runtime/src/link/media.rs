@@ -82,6 +82,8 @@ forward! {
         update_leg(UpdateLegRequest) -> UpdateLegResponse;
         connect_leg(ConnectLegRequest) -> ConnectLegResponse;
         release_leg(ReleaseLegRequest) -> ReleaseLegResponse;
+        set_leg_audio(SetLegAudioRequest) -> SetLegAudioResponse;
+        send_digits(SendDigitsRequest) -> SendDigitsResponse;
         play(PlayRequest) -> PlayResponse;
         stop_play(StopPlayRequest) -> StopPlayResponse;
         start_recording(StartRecordingRequest) -> StartRecordingResponse;
