@@ -1,4 +1,4 @@
-//! RTP and RTCP without sockets: packets, jitter buffer, telephone events, sender and receiver reports.
+//! RTP and RTCP without sockets: packets, jitter buffer, telephone events, sender and receiver reports, SRTP.
 //!
 //! # Contract
 //! - Time is an argument: `arrival_ms` and `now_ms` are milliseconds of any steady clock, NTP time is given by the caller.
@@ -7,7 +7,7 @@
 //! - Parsers take bytes from anyone: they never panic, and refuse with a typed reason.
 //!
 //! # What it does not do
-//! It neither encrypts nor decides whose packets to accept, keeps no table of legs, and decodes no audio.
+//! It agrees on no keys, does not decide whose packets to accept, keeps no table of legs, and decodes no audio.
 #![forbid(unsafe_code)]
 
 pub mod event;
@@ -16,6 +16,7 @@ pub mod packet;
 pub mod report;
 pub mod rtcp;
 pub mod sender;
+pub mod srtp;
 
 pub use jitter::{JitterBuffer, JitterConfig, JitterCounters, Playout};
 pub use packet::{Header, PacketError, RtpPacketRef, RtpTimestamp, SequenceNumber, Ssrc, write_header};

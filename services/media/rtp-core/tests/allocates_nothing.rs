@@ -7,6 +7,7 @@ use std::cell::Cell;
 use sidetone_rtp_core::event::{EventReceiver, EventSender};
 use sidetone_rtp_core::report::ReceiverStats;
 use sidetone_rtp_core::rtcp::{MAX_COMPOUND, Outgoing, read};
+use sidetone_rtp_core::srtp::{MasterKey, OVERHEAD_MAX, Receiver, Sender, Suite};
 use sidetone_rtp_core::{
     JitterBuffer, JitterConfig, RtpPacketRef, RtpTimestamp, SenderState, SequenceNumber, Ssrc,
 };
@@ -66,4 +67,23 @@ fn a_minute_of_a_stream_with_loss_jumps_digits_and_reports() {
     assert!(buffer.counters().played > 2_000 && buffer.counters().resets > 0);
     drop(std::hint::black_box(Box::new(1u8)));
     assert!(ALLOCATIONS.with(Cell::get) > before, "the counter does count");
+}
+
+#[test]
+fn protecting_and_opening() {
+    for suite in Suite::ALL {
+        let master = MasterKey::new(suite, &vec![7; suite.key_len() + suite.salt_len()]).unwrap();
+        let (mut sender, mut receiver) = (Sender::new(&master).unwrap(), Receiver::new(&master).unwrap());
+        let mut state = SenderState::new(Ssrc(1), SequenceNumber(65_000), RtpTimestamp(0));
+        let mut packet = [0x55; 172 + OVERHEAD_MAX];
+        let before = ALLOCATIONS.with(Cell::get);
+        for _ in 0..1_000 {
+            state.write_next(&mut packet, 0, 160, 160).unwrap();
+            let length = sender.protect_rtp(&mut packet, 172).unwrap();
+            assert_eq!(receiver.open_rtp(&mut packet[..length]), Ok(172));
+            let length = sender.protect_rtcp(&mut packet, 100).unwrap();
+            assert_eq!(receiver.open_rtcp(&mut packet[..length]), Ok(100));
+        }
+        assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0, "{}", suite.name());
+    }
 }

@@ -122,6 +122,8 @@ pub struct Incoming {
     pub base: u16,
     /// The highest sequence number, extended by its cycles.
     pub highest: u32,
+    /// The number after one that leapt: should it come, the source has restarted (appendix A.1).
+    pub leapt_to: Option<u16>,
     /// Packets of this source.
     pub packets: u64,
     /// Packets of earlier sources.
@@ -231,32 +233,46 @@ impl Outgoing {
 }
 
 impl Incoming {
-    /// Counts an accepted packet.
+    /// Counts an accepted packet. One stray number far from all others counts as nothing; two in a row are a source that
+    /// has restarted (RFC 3550, appendix A.1).
     pub(crate) fn count(&mut self, ssrc: u32, sequence: u16, timestamp: u32, now_us: u64) {
         // Reduced to 32 bits only after the product, so that the wrap is that of the timestamps.
         let arrival = (now_us.wrapping_mul(8) / 1000) as u32;
         let transit = arrival.wrapping_sub(timestamp);
         if self.ssrc != Some(ssrc) {
-            *self = Self {
-                ssrc: Some(ssrc),
-                base: sequence,
-                highest: u32::from(sequence),
-                packets: 0,
-                packets_before: self.packets_before + self.packets,
-                lost_before: self.lost(),
-                jitter_q4: 0,
-                transit,
-                ..*self
-            };
+            self.begin(ssrc, sequence, transit);
         }
-        self.packets += 1;
         let ahead = sequence.wrapping_sub(self.highest as u16);
-        if ahead < 0x8000 {
+        if (DROPOUT_MAX..=u16::MAX - MISORDER_MAX).contains(&ahead) {
+            if self.leapt_to != Some(sequence) {
+                self.leapt_to = Some(sequence.wrapping_add(1));
+                return;
+            }
+            self.begin(ssrc, sequence, transit);
+        } else if ahead < DROPOUT_MAX {
             self.highest = self.highest.wrapping_add(u32::from(ahead));
         }
+        self.leapt_to = None;
+        self.packets += 1;
         let difference = (transit.wrapping_sub(self.transit) as i32).unsigned_abs().min(0x00ff_ffff);
         self.transit = transit;
         self.jitter_q4 = self.jitter_q4 + difference - ((self.jitter_q4 + 8) >> 4);
+    }
+
+    /// Starts anew with a packet, and keeps what was counted before.
+    fn begin(&mut self, ssrc: u32, sequence: u16, transit: u32) {
+        *self = Self {
+            ssrc: Some(ssrc),
+            base: sequence,
+            highest: u32::from(sequence),
+            leapt_to: None,
+            packets: 0,
+            packets_before: self.packets_before + self.packets,
+            lost_before: self.lost(),
+            jitter_q4: 0,
+            transit,
+            ..*self
+        };
     }
 
     /// Packets lost, over all sources.
@@ -269,6 +285,9 @@ impl Incoming {
     }
 }
 
+/// How far sequence numbers may leap ahead, and lag behind, within one source (RFC 3550, appendix A.1).
+const DROPOUT_MAX: u16 = 3000;
+const MISORDER_MAX: u16 = 100;
 /// A pause longer than this is shown in the timestamps, in ms.
 const RESUME_MS: u64 = 100;
 
@@ -296,5 +315,16 @@ mod tests {
         assert_eq!(stream.lost(), 1);
         stream.count(8, 500, 0, 0);
         assert_eq!((stream.lost(), stream.packets_before), (1, 4));
+    }
+
+    #[test]
+    fn a_stray_number_is_no_loss_and_a_restart_begins_anew() {
+        let mut stream = Incoming::default();
+        for (n, sequence) in [10u16, 11, 40_000, 12, 13, 30_000, 30_001, 30_002].into_iter().enumerate() {
+            stream.count(7, sequence, n as u32 * 160, n as u64 * 20_000);
+        }
+        assert_eq!((stream.lost(), stream.base, stream.packets, stream.packets_before), (0, 30_001, 2, 4));
+        stream.count(7, 29_950, 0, 200_000);
+        assert_eq!((stream.lost(), stream.highest), (0, 30_002), "late, not a leap");
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Reports {
     /// What the last report of ours said.
     expected_before: u32,
     received_before: u32,
+    /// The source that it was about, and the number with which that began.
+    about: Option<(u32, u16)>,
     /// NTP time, in 1/2^32 s, at zero of the node's clock.
     ntp_at_zero: u64,
     name: [u8; NAME],
@@ -47,6 +49,7 @@ impl Reports {
             last_report: None,
             expected_before: 0,
             received_before: 0,
+            about: None,
             ntp_at_zero: seconds << 32 | fraction,
             name,
         };
@@ -103,6 +106,9 @@ impl Reports {
     }
 
     fn write_block(&mut self, ssrc: u32, incoming: &Incoming, now_ms: u64, writer: &mut Writer<'_>) {
+        if self.about.replace((ssrc, incoming.base)) != Some((ssrc, incoming.base)) {
+            (self.expected_before, self.received_before) = (0, 0);
+        }
         let expected = incoming.highest.wrapping_sub(u32::from(incoming.base)).wrapping_add(1);
         let received = incoming.packets as u32;
         let expected_now = expected.wrapping_sub(self.expected_before);

@@ -1,0 +1,159 @@
+//! SRTP and SRTCP: known packets, every suite both ways, and what strangers try (RFC 3711, 6188, 7714).
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use sidetone_rtp_core::srtp::{MasterKey, OVERHEAD_MAX, Receiver, Sender, SrtpError, Suite};
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+fn master(suite: Suite, seed: u8) -> MasterKey {
+    let key: Vec<u8> =
+        (0..suite.key_len() + suite.salt_len()).map(|n| (n as u8).wrapping_mul(37) ^ seed).collect();
+    MasterKey::new(suite, &key).unwrap()
+}
+
+fn pair(suite: Suite) -> (Sender, Receiver) {
+    (Sender::new(&master(suite, 9)).unwrap(), Receiver::new(&master(suite, 9)).unwrap())
+}
+
+fn rtp(sequence: u16, ssrc: u32) -> Vec<u8> {
+    let mut packet = vec![0x80, 0];
+    packet.extend(sequence.to_be_bytes());
+    packet.extend((u32::from(sequence) * 160).to_be_bytes());
+    packet.extend(ssrc.to_be_bytes());
+    packet.extend([sequence as u8; 160]);
+    packet
+}
+
+fn rtcp() -> Vec<u8> {
+    bytes(
+        "81c8000d4d6172734e5450314e545032525450200000042a0000e9304c756e61deadbeefdeadbeefdeadbeefdeadbeefdeadbeef",
+    )
+}
+
+fn protect(sender: &mut Sender, packet: &[u8]) -> Result<Vec<u8>, SrtpError> {
+    let mut buffer = packet.to_vec();
+    buffer.resize(packet.len() + OVERHEAD_MAX, 0);
+    let length = sender.protect_rtp(&mut buffer, packet.len())?;
+    buffer.truncate(length);
+    Ok(buffer)
+}
+
+fn protect_rtcp(sender: &mut Sender, packet: &[u8]) -> Vec<u8> {
+    let mut buffer = packet.to_vec();
+    buffer.resize(packet.len() + OVERHEAD_MAX, 0);
+    let length = sender.protect_rtcp(&mut buffer, packet.len()).unwrap();
+    buffer.truncate(length);
+    buffer
+}
+
+fn open(receiver: &mut Receiver, packet: &[u8]) -> Result<Vec<u8>, SrtpError> {
+    let mut packet = packet.to_vec();
+    let length = receiver.open_rtp(&mut packet)?;
+    packet.truncate(length);
+    Ok(packet)
+}
+
+/// The packet that libsrtp checks itself with, under the keys of RFC 3711, appendix B.3.
+#[test]
+fn a_known_packet_is_what_others_make_of_it() {
+    let key = bytes("e1f97a0d3e018be0d64fa32c06de41390ec675ad498afeebb6960b3aabe6");
+    let master = MasterKey::new(Suite::AesCm128HmacSha1_80, &key).unwrap();
+    let plain = bytes("800f1234decafbadcafebabeabababababababababababababababab");
+    let known = bytes("800f1234decafbadcafebabe4e55dc4ce79978d88ca4d215949d2402b78d6acc99ea179b8dbb");
+    assert_eq!(protect(&mut Sender::new(&master).unwrap(), &plain).unwrap(), known);
+    assert_eq!(open(&mut Receiver::new(&master).unwrap(), &known).unwrap(), plain);
+}
+
+#[test]
+fn every_suite_carries_both_over_a_roll_over_and_out_of_order() {
+    for suite in Suite::ALL {
+        assert_eq!(Suite::from_name(suite.name()), Some(suite));
+        let (mut sender, mut receiver) = pair(suite);
+        let sent: Vec<Vec<u8>> = (0..40u16).map(|n| rtp(65_520u16.wrapping_add(n), 7)).collect();
+        let mut sealed: Vec<Vec<u8>> =
+            sent.iter().map(|packet| protect(&mut sender, packet).unwrap()).collect();
+        for (plain, sealed) in sent.iter().zip(&sealed) {
+            assert_eq!(plain[..12], sealed[..12], "the header stays readable");
+            assert_ne!(plain[12..], sealed[12..plain.len()]);
+        }
+        sealed.swap(15, 17);
+        sealed.swap(3, 5);
+        let mut opened: Vec<Vec<u8>> =
+            sealed.iter().map(|packet| open(&mut receiver, packet).unwrap()).collect();
+        opened.swap(15, 17);
+        opened.swap(3, 5);
+        assert_eq!(opened, sent, "{}", suite.name());
+        for _ in 0..3 {
+            let mut report = protect_rtcp(&mut sender, &rtcp());
+            let again = report.clone();
+            let length = receiver.open_rtcp(&mut report).unwrap();
+            assert_eq!(report[..length], rtcp(), "{}", suite.name());
+            assert_eq!(receiver.open_rtcp(&mut again.clone()), Err(SrtpError::Replayed));
+        }
+    }
+}
+
+#[test]
+fn strangers_change_repeat_and_invent_nothing() {
+    for suite in Suite::ALL {
+        let (mut sender, mut receiver) = pair(suite);
+        let first = protect(&mut sender, &rtp(1, 7)).unwrap();
+        assert!(open(&mut receiver, &first).is_ok());
+        assert_eq!(open(&mut receiver, &first), Err(SrtpError::Replayed));
+        let second = protect(&mut sender, &rtp(2, 7)).unwrap();
+        for bit in 0..second.len() * 8 {
+            let mut forged = second.clone();
+            forged[bit / 8] ^= 1 << (bit % 8);
+            assert!(open(&mut receiver, &forged).is_err(), "{} bit {bit}", suite.name());
+        }
+        for length in 0..second.len() {
+            assert!(open(&mut receiver, &second[..length]).is_err(), "{} cut at {length}", suite.name());
+        }
+        for ssrc in 0..20 {
+            let mut stranger = Sender::new(&master(suite, 10)).unwrap();
+            let forged = protect(&mut stranger, &rtp(2, ssrc)).unwrap();
+            assert_eq!(open(&mut receiver, &forged), Err(SrtpError::NotAuthentic));
+            assert!(receiver.open_rtcp(&mut protect_rtcp(&mut stranger, &rtcp())).is_err());
+        }
+        assert!(open(&mut receiver, &rtp(2, 7)).is_err(), "in the clear");
+        assert!(open(&mut receiver, &second).is_ok(), "none of it has hurt the stream");
+        let mut report = protect_rtcp(&mut sender, &rtcp());
+        for bit in 0..report.len() * 8 {
+            report[bit / 8] ^= 1 << (bit % 8);
+            assert!(receiver.open_rtcp(&mut report.clone()).is_err(), "{} bit {bit}", suite.name());
+            report[bit / 8] ^= 1 << (bit % 8);
+        }
+        assert!(receiver.open_rtcp(&mut report).is_ok());
+    }
+}
+
+#[test]
+fn a_source_that_was_given_up_cannot_be_played_back() {
+    let (_, mut receiver) = pair(Suite::AesCm128HmacSha1_80);
+    // Each source starts anew under the same key, as a telephone does that restarts its stream.
+    let streams: Vec<Vec<u8>> = (0..9)
+        .map(|ssrc| {
+            protect(&mut Sender::new(&master(Suite::AesCm128HmacSha1_80, 9)).unwrap(), &rtp(5, ssrc)).unwrap()
+        })
+        .collect();
+    for packet in &streams[..8] {
+        assert!(open(&mut receiver, packet).is_ok());
+    }
+    for packet in &streams[..8] {
+        assert_eq!(open(&mut receiver, packet), Err(SrtpError::Replayed));
+    }
+    assert_eq!(open(&mut receiver, &streams[8]), Err(SrtpError::TooManySources));
+}
+
+#[test]
+fn a_sequence_number_is_never_protected_twice() {
+    let (mut sender, _) = pair(Suite::AeadAes128Gcm);
+    assert!(protect(&mut sender, &rtp(9, 7)).is_ok());
+    assert_eq!(protect(&mut sender, &rtp(9, 7)), Err(SrtpError::Replayed));
+    let mut tight = rtp(10, 7);
+    let length = tight.len();
+    assert_eq!(sender.protect_rtp(&mut tight, length), Err(SrtpError::NoRoom));
+    assert!(MasterKey::new(Suite::AeadAes256Gcm, &[0; 43]).is_err());
+}
