@@ -93,6 +93,7 @@ impl Shard {
             | CallCommandKind::AddExternalRef { .. } => {
                 self.among_several(tenant, &command.kind, (from, to), now)
             }
+            CallCommandKind::Conversation(command) => self.converse(tenant, command, to, now),
             CallCommandKind::SetAudio { .. }
             | CallCommandKind::SendDigits { .. }
             | CallCommandKind::StartRecording { .. }

@@ -59,6 +59,24 @@ pub enum CommandError {
     /// `to` leads nowhere.
     #[error("to: nobody has this number")]
     ToLeadsNowhere,
+    /// No such conversation.
+    #[error("conversation_id: no conversation has this id")]
+    NoSuchConversation,
+    /// No such member of the conversation.
+    #[error("member_id: no member of the conversation has this id")]
+    NoSuchMember,
+    /// Nobody who can be a member.
+    #[error("user_id: no user has this id")]
+    NoSuchPerson,
+    /// No such event, or it is kept no more.
+    #[error("event_id: no event of the conversation has this id")]
+    NoSuchEvent,
+    /// The number is one at which callers wait for an application, and nobody waits there.
+    #[error("channel.to: the number is the application's own and nobody knocks; the call would come back")]
+    WouldLoop,
+    /// There are as many conversations, members or people as there may be.
+    #[error("there are as many conversations, members or users as there may be")]
+    TooManyConversations,
     /// None of the user's devices is registered.
     #[error("from: none of the user's devices is registered")]
     Unregistered,
@@ -78,6 +96,10 @@ impl Classify for CommandError {
             | Self::NoSuchLeg
             | Self::NoSuchRecording
             | Self::NoSuchStream
+            | Self::NoSuchConversation
+            | Self::NoSuchMember
+            | Self::NoSuchPerson
+            | Self::NoSuchEvent
             | Self::ToLeadsNowhere => Class::NotFound,
             Self::CapabilityMissing
             | Self::TargetUnregistered
@@ -86,9 +108,9 @@ impl Classify for CommandError {
             | Self::NotAnswered
             | Self::AlreadyRecording
             | Self::NotRecording => Class::FailedPrecondition,
-            Self::Unregistered => Class::FailedPrecondition,
+            Self::Unregistered | Self::WouldLoop => Class::FailedPrecondition,
             Self::FromIsNoUser | Self::SameDevice | Self::BadDigits | Self::BadPlaylist => Class::Invalid,
-            Self::NoMediaNode | Self::TooManyCalls => Class::Exhausted,
+            Self::NoMediaNode | Self::TooManyCalls | Self::TooManyConversations => Class::Exhausted,
         }
     }
 
@@ -115,6 +137,12 @@ impl Classify for CommandError {
             Self::Unregistered => "unregistered",
             Self::NoMediaNode => "no_media_node",
             Self::TooManyCalls => "too_many_calls",
+            Self::NoSuchConversation => "no_such_conversation",
+            Self::NoSuchMember => "no_such_member",
+            Self::NoSuchPerson => "no_such_person",
+            Self::NoSuchEvent => "no_such_event",
+            Self::WouldLoop => "would_loop",
+            Self::TooManyConversations => "too_many_conversations",
         }
     }
 }

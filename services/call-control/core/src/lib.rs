@@ -32,6 +32,7 @@ mod command;
 mod conference;
 mod connect;
 mod control;
+mod conversation;
 mod device;
 mod effect;
 mod ending;

@@ -20,7 +20,11 @@ impl Shard {
             .completed
             .values()
             .map(|done| FactRecord { completed: Some(done.clone()), ..FactRecord::default() });
-        calls.chain([self.meetings_record(), self.rest_record()]).chain(completed).collect()
+        calls
+            .chain([self.meetings_record(), self.rest_record()])
+            .chain(self.conversation_records())
+            .chain(completed)
+            .collect()
     }
 
     fn call_record(&self, call: &CallView) -> FactRecord {

@@ -348,6 +348,7 @@ pub(crate) fn to_response(subject: CommandSubject) -> pb::CommandResponse {
         CommandSubject::Recording(recording) => Subject::RecordingId(recording.to_string()),
         CommandSubject::Playback(playback) => Subject::PlaybackId(playback.to_string()),
         CommandSubject::Stream(stream) => Subject::StreamId(stream.to_string()),
+        CommandSubject::Conversation(it) => Subject::ConversationId(it.to_string()),
     };
     pb::CommandResponse { subject: Some(subject) }
 }

@@ -6,6 +6,7 @@ use sidetone_call_core::{CommandError, Routing};
 use sidetone_directory::DirectoryError;
 use sidetone_model::call::Elsewhere;
 use sidetone_model::command::{CallCommand, CallCommandKind};
+use sidetone_model::conversation::ConversationCommand;
 use sidetone_model::fact::CommandSubject;
 use sidetone_model::ids::{LegId, ShardId, TenantId, UserId};
 use sidetone_model::party::Destination;
@@ -74,6 +75,10 @@ impl CallControl {
             | CallCommandKind::TransferBlind { to_number, .. }
             | CallCommandKind::AddParticipant { to_number, .. }
             | CallCommandKind::Join { to_number, .. } => self.number(tenant, to_number).await?,
+            CallCommandKind::Conversation(command) => match &**command {
+                ConversationCommand::Invite { to, .. } => self.number(tenant, to).await?,
+                _ => Routing::default(),
+            },
             CallCommandKind::Redirect { leg, to } => self.elsewhere(tenant, *leg, to).await?,
             CallCommandKind::Overflow { leg } => match self.called_by(tenant, *leg).await? {
                 Some(user) => self.destination(tenant, Destination::Voicemail(user)).await?,

@@ -1,6 +1,7 @@
 //! What is asked: of signalling for one leg, and of call control by applications.
 
 use crate::call::{DeviceOf, Elsewhere, ExternalRef};
+use crate::conversation::ConversationCommand;
 use crate::ids::{CallId, DeviceId, LegId, PlaybackId, RecordingId, ReplicaId, StreamId, TenantId};
 use crate::media::{FileFormat, Layout, MediaDescription, Source};
 use crate::party::{Binding, Destination, Party};
@@ -375,6 +376,8 @@ pub enum CallCommandKind {
         /// The client's key for it.
         external: ExternalRef,
     },
+    /// Something about conversations.
+    Conversation(Box<ConversationCommand>),
 }
 
 impl CallCommandKind {
@@ -418,6 +421,7 @@ impl CallCommandKind {
             Self::StartStream { .. } => "start_stream",
             Self::StopStream { .. } => "stop_stream",
             Self::AddExternalRef { .. } => "add_external_ref",
+            Self::Conversation(_) => "conversation",
         }
     }
 }

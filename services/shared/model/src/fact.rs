@@ -5,9 +5,10 @@
 
 use crate::call::{DivertCause, ExternalRef, HeldBy, LegCause, MoveCause, PlaybackEnd};
 use crate::command::LegCommand;
+use crate::conversation::ConversationFact;
 use crate::ids::{
-    BootId, CallId, ConferenceId, DeviceId, LegId, NodeId, PlaybackId, RecordingId, ReplicaId, RoomId,
-    StreamId, TenantId, UserId,
+    BootId, CallId, ConferenceId, ConversationId, DeviceId, LegId, NodeId, PlaybackId, RecordingId,
+    ReplicaId, RoomId, StreamId, TenantId, UserId,
 };
 use crate::media::{Direction, FileFormat, Layout, Source};
 use crate::party::{Destination, Party};
@@ -67,6 +68,8 @@ pub enum CommandSubject {
     Playback(PlaybackId),
     /// A live stream.
     Stream(StreamId),
+    /// A conversation.
+    Conversation(ConversationId),
 }
 
 /// One thing that happened.
@@ -390,6 +393,11 @@ pub enum FactKind {
         device: DeviceId,
         /// Whether it can be reached.
         in_service: bool,
+    },
+    /// Something about conversations, their members and who can be one.
+    Conversation {
+        /// What.
+        fact: Box<ConversationFact>,
     },
     /// The call is over: none of its legs is left.
     CallEnded {

@@ -99,6 +99,12 @@ uuid_ids! {
     StreamId,
     /// One wake-up of one device.
     PushId,
+    /// One conversation of an application.
+    ConversationId,
+    /// One member of one conversation.
+    MemberId,
+    /// Somebody who can be a member of conversations.
+    PersonId,
     /// One life of one process. A new one is made at every start, so that a restart can be told from a stall.
     BootId,
 }

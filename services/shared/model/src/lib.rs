@@ -12,6 +12,7 @@ pub mod call;
 pub mod cidr;
 pub mod classify;
 pub mod command;
+pub mod conversation;
 pub mod fact;
 pub mod fold;
 pub mod ids;

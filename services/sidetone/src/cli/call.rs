@@ -45,6 +45,7 @@ pub(crate) fn done(response: &CommandResponse) -> String {
         Some(Subject::RecordingId(id)) => format!("recording {id}"),
         Some(Subject::PlaybackId(id)) => format!("playback {id}"),
         Some(Subject::StreamId(id)) => format!("stream {id}"),
+        Some(Subject::ConversationId(conversation)) => conversation.clone(),
         None => "done".to_owned(),
     }
 }

@@ -63,7 +63,7 @@ impl Shard {
         Ok(call_id)
     }
 
-    fn begin_open(
+    pub(crate) fn begin_open(
         &mut self,
         tenant: &TenantId,
         (from_number, number): (&str, &str),

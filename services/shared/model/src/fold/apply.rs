@@ -11,6 +11,12 @@ use crate::time::Timestamp;
 impl Fold {
     /// Takes a fact in. A fact about something unknown changes nothing: its beginning has been forgotten.
     pub fn apply(&mut self, fact: &Fact) {
+        self.apply_playback_finished(fact);
+        self.apply_to_calls(fact);
+        self.apply_to_conversations(fact);
+    }
+
+    fn apply_to_calls(&mut self, fact: &Fact) {
         match &fact.kind {
             FactKind::CallCreated { .. }
             | FactKind::CallRestated { .. }
@@ -31,7 +37,7 @@ impl Fold {
             | FactKind::LegServed { .. }
             | FactKind::ParticipantHeld { .. }
             | FactKind::ParticipantRetrieved { .. } => self.apply_to_leg(&fact.kind),
-            FactKind::LegDigit { .. } | FactKind::LegDigitsSent { .. } => {}
+            FactKind::LegDigit { .. } | FactKind::LegDigitsSent { .. } | FactKind::Conversation { .. } => {}
             FactKind::CallConferenced { .. }
             | FactKind::ConferenceStarted { .. }
             | FactKind::ParticipantJoined { .. }

@@ -6,12 +6,14 @@
 mod apply;
 mod capabilities;
 mod cdr;
+mod conversation;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use capabilities::{Capabilities, Capability};
 pub use cdr::{Cdr, CdrKind};
+pub use conversation::Conversations;
 pub use views::{
     CallView, ConferenceView, LegPhase, LegView, PlaybackView, RecordingPhase, RecordingView, StreamView,
 };
@@ -33,6 +35,7 @@ pub struct Fold {
     streams: BTreeMap<StreamId, StreamView>,
     /// Devices of which it was ever told whether they can be reached.
     devices: BTreeMap<(TenantId, UserId, DeviceId), bool>,
+    conversations: Conversations,
     // What follows is only found faster by it.
     live_calls: BTreeMap<TenantId, u32>,
     rooms: BTreeMap<(TenantId, RoomId), ConferenceId>,

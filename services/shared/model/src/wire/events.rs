@@ -94,6 +94,7 @@ impl From<&CompletedCommand> for pb::CompletedCommand {
                 CommandSubject::Recording(recording) => Subject::RecordingId(recording.to_string()),
                 CommandSubject::Playback(playback) => Subject::PlaybackId(playback.to_string()),
                 CommandSubject::Stream(stream) => Subject::StreamId(stream.to_string()),
+                CommandSubject::Conversation(it) => Subject::ConversationId(it.to_string()),
             }),
         }
     }
@@ -119,6 +120,9 @@ impl TryFrom<pb::CompletedCommand> for CompletedCommand {
                 }
                 Subject::PlaybackId(it) => CommandSubject::Playback(id("CompletedCommand.playback_id", &it)?),
                 Subject::StreamId(it) => CommandSubject::Stream(id("CompletedCommand.stream_id", &it)?),
+                Subject::ConversationId(it) => {
+                    CommandSubject::Conversation(id("CompletedCommand.conversation_id", &it)?)
+                }
             },
         })
     }
@@ -177,6 +181,8 @@ macro_rules! facts {
     (@in plain $value:expr, $field:expr) => { $value };
     (@out message $value:ident) => { Some($value.into()) };
     (@in message $value:expr, $field:expr) => { message($field, $value)? };
+    (@out boxed $value:ident) => { Some((&**$value).into()) };
+    (@in boxed $value:expr, $field:expr) => { Box::new(message($field, $value)?) };
     (@out optional_message $value:ident) => { $value.as_ref().map(Into::into) };
     (@in optional_message $value:expr, $field:expr) => { $value.map(TryInto::try_into).transpose()? };
     (@out optional_time $value:ident) => { $value.map(Timestamp::as_millis) };
@@ -273,4 +279,5 @@ facts! {
     StreamStopped { stream: stream_id as id }
     DeviceStateChanged { user: user as id, device: device as id, in_service: in_service as plain }
     CallEnded { call: call_id as id, termination: termination as message }
+    Conversation { fact: fact as boxed }
 }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use crate::call::*;
 use crate::command::*;
+use crate::conversation::{ConversationEvent, EventKind, LegStatus, MemberState, MemberView};
 use crate::fact::*;
 use crate::ids::*;
 use crate::media::*;
@@ -252,6 +253,7 @@ pub(crate) fn facts() -> Vec<BoxedStrategy<FactKind>> {
     .into_iter()
     .chain(facts_between_legs())
     .chain(facts_of_media())
+    .chain(facts_of_conversations())
     .collect()
 }
 
@@ -352,6 +354,98 @@ fn facts_of_media() -> Vec<BoxedStrategy<FactKind>> {
     ]
 }
 
+/// What is told of conversations, also in snapshots.
+fn facts_of_conversations() -> Vec<BoxedStrategy<FactKind>> {
+    use crate::conversation::ConversationFact as Said;
+    let status = prop::sample::select(LegStatus::ALL.to_vec());
+    let state = prop::sample::select(vec![MemberState::Invited, MemberState::Joined, MemberState::Left]);
+    let moment = || any::<u64>().prop_map(Timestamp::from_millis);
+    let member = (
+        (uuid(), uuid(), state, text(), text(), of(uuid::<LegId>())),
+        (
+            prop::collection::vec(uuid::<LegId>(), 0..3),
+            any::<[bool; 4]>(),
+            prop::collection::vec((status, moment()), 0..3),
+        ),
+        (moment(), of(moment()), of(moment())),
+    )
+        .prop_map(|((member, person, state, from, to, leg), (legs, flags, statuses), times)| {
+            let [knocked, muted, earmuffed, held] = flags;
+            let (invited_at, joined_at, left_at) = times;
+            Box::new(MemberView {
+                member,
+                person,
+                state,
+                from,
+                to,
+                leg,
+                legs,
+                knocked,
+                statuses,
+                muted,
+                earmuffed,
+                held,
+                invited_at,
+                joined_at,
+                left_at,
+            })
+        });
+    let kind = prop::sample::select(EventKind::ALL.to_vec());
+    let event = (any::<u32>(), moment(), kind, of(uuid()), of(uuid::<LegId>()), text(), text()).prop_map(
+        |(id, at, kind, member, leg, text, body)| ConversationEvent { id, at, kind, member, leg, text, body },
+    );
+    let said: Vec<BoxedStrategy<Said>> = vec![
+        (uuid(), text(), text(), text())
+            .prop_map(|(person, application, name, display_name)| Said::PersonPut {
+                person,
+                application,
+                name,
+                display_name,
+            })
+            .boxed(),
+        uuid().prop_map(|person| Said::PersonDeleted { person }).boxed(),
+        (uuid(), text(), text(), text())
+            .prop_map(|(conversation, application, name, display_name)| Said::Put {
+                conversation,
+                application,
+                name,
+                display_name,
+            })
+            .boxed(),
+        uuid().prop_map(|conversation| Said::Deleted { conversation }).boxed(),
+        (uuid(), uuid(), uuid(), text(), text(), prop::collection::vec(uuid::<LegId>(), 0..3), any::<bool>())
+            .prop_map(|(conversation, member, person, from, to, legs, knocked)| Said::MemberInvited {
+                conversation,
+                member,
+                person,
+                from,
+                to,
+                legs,
+                knocked,
+            })
+            .boxed(),
+        (uuid(), uuid()).prop_map(|(conversation, member)| Said::MemberLeft { conversation, member }).boxed(),
+        (uuid(), of(uuid()), text(), text())
+            .prop_map(|(conversation, member, r#type, body)| Said::EventPosted {
+                conversation,
+                member,
+                r#type,
+                body,
+            })
+            .boxed(),
+        (uuid(), any::<u32>())
+            .prop_map(|(conversation, event)| Said::EventDeleted { conversation, event })
+            .boxed(),
+        (uuid(), member).prop_map(|(conversation, member)| Said::MemberKept { conversation, member }).boxed(),
+        (uuid(), any::<u32>(), prop::collection::vec(event, 0..3))
+            .prop_map(|(conversation, last, events)| Said::EventsKept { conversation, last, events })
+            .boxed(),
+    ];
+    said.into_iter()
+        .map(|said| said.prop_map(|fact| FactKind::Conversation { fact: Box::new(fact) }).boxed())
+        .collect()
+}
+
 /// A record with one fact of every kind.
 pub(crate) fn record() -> impl Strategy<Value = FactRecord> {
     let fact = |kind: BoxedStrategy<FactKind>| {
@@ -367,6 +461,7 @@ pub(crate) fn record() -> impl Strategy<Value = FactRecord> {
         uuid().prop_map(CommandSubject::Recording),
         uuid().prop_map(CommandSubject::Playback),
         uuid().prop_map(CommandSubject::Stream),
+        uuid().prop_map(CommandSubject::Conversation),
     ];
     let completed = (name(), any::<u64>(), text(), any::<[u8; 32]>(), subject).prop_map(
         |(tenant, at, key, fingerprint, subject)| CompletedCommand {

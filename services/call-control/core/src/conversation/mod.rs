@@ -1,0 +1,299 @@
+//! Conversations: who is asked in, who knocks, who is sent away.
+//!
+//! The call of a conversation is found by its external name and begun with the first member. Everything that then happens
+//! to a member's leg is told by the leg's own facts; see [`sidetone_model::conversation`].
+
+mod snapshot;
+
+use sidetone_model::call::{ExternalRef, MoveCause};
+use sidetone_model::command::CallName;
+use sidetone_model::conversation::{CALLS, ConversationCommand, ConversationFact, MemberState};
+use sidetone_model::fact::{CommandSubject, FactKind};
+use sidetone_model::fold::{LegPhase, LegView};
+use sidetone_model::ids::{CallId, ConversationId, LegId, MemberId, PersonId, TenantId};
+use sidetone_model::party::Destination;
+use sidetone_model::termination::{Cause, Termination};
+use sidetone_model::time::Timestamp;
+
+use crate::error::CommandError;
+use crate::input::Routing;
+use crate::shard::Shard;
+
+/// Who is asked into which conversation.
+#[derive(Clone, Copy)]
+struct Invitation<'a> {
+    conversation: ConversationId,
+    member: MemberId,
+    person: PersonId,
+    from: &'a str,
+    to: &'a str,
+}
+
+impl Shard {
+    /// Carries out a command about conversations. `to` is the routing of an invitation's number.
+    pub(crate) fn converse(
+        &mut self,
+        tenant: &TenantId,
+        command: &ConversationCommand,
+        to: Routing,
+        now: Timestamp,
+    ) -> Result<CommandSubject, CommandError> {
+        match command {
+            ConversationCommand::PutPerson { person, .. } => {
+                let known = self.fold.conversations();
+                let is_new = known.person(tenant, *person).is_none();
+                if is_new && known.persons(tenant).count() >= PERSONS_MAX {
+                    return Err(CommandError::TooManyConversations);
+                }
+                self.tell(tenant, fact_of_put(command), now);
+                Ok(CommandSubject::Conversation(person.as_uuid().into()))
+            }
+            ConversationCommand::DeletePerson { person } => {
+                let known = self.fold.conversations();
+                known.person(tenant, *person).ok_or(CommandError::NoSuchPerson)?;
+                self.tell(tenant, Some(ConversationFact::PersonDeleted { person: *person }), now);
+                Ok(CommandSubject::Conversation(person.as_uuid().into()))
+            }
+            ConversationCommand::Put { conversation, .. } => {
+                let known = self.fold.conversations();
+                let is_new = known.get(tenant, *conversation).is_none();
+                if is_new && known.of(tenant).count() >= CONVERSATIONS_MAX {
+                    return Err(CommandError::TooManyConversations);
+                }
+                self.tell(tenant, fact_of_put(command), now);
+                Ok(CommandSubject::Conversation(*conversation))
+            }
+            ConversationCommand::Delete { conversation } => {
+                self.own_conversation(tenant, *conversation)?;
+                if let Some(call) = self.call_of(tenant, *conversation) {
+                    self.end_conversation_call(call, now);
+                }
+                self.tell(tenant, Some(ConversationFact::Deleted { conversation: *conversation }), now);
+                Ok(CommandSubject::Conversation(*conversation))
+            }
+            ConversationCommand::Invite { conversation, member, person, from, to: number, knocking } => {
+                let (conversation, member, person) = (*conversation, *member, *person);
+                let invitation = Invitation { conversation, member, person, from, to: number };
+                self.invite_member(tenant, invitation, *knocking, to, now)?;
+                Ok(CommandSubject::Conversation(conversation))
+            }
+            ConversationCommand::Leave { conversation, member } => {
+                self.send_away(tenant, *conversation, *member, now)?;
+                Ok(CommandSubject::Conversation(*conversation))
+            }
+            ConversationCommand::Post { conversation, member, r#type, body } => {
+                self.own_conversation(tenant, *conversation)?;
+                let (conversation, member) = (*conversation, *member);
+                if let Some(member) = member {
+                    self.own_member(tenant, conversation, member)?;
+                }
+                let (r#type, body) = (r#type.clone(), body.clone());
+                let posted = ConversationFact::EventPosted { conversation, member, r#type, body };
+                self.tell(tenant, Some(posted), now);
+                Ok(CommandSubject::Conversation(conversation))
+            }
+            ConversationCommand::DeleteEvent { conversation, event } => {
+                let known = self.fold.conversations().get(tenant, *conversation);
+                let known = known.ok_or(CommandError::NoSuchConversation)?;
+                if !known.events.iter().any(|kept| kept.id == *event) {
+                    return Err(CommandError::NoSuchEvent);
+                }
+                let (conversation, event) = (*conversation, *event);
+                self.tell(tenant, Some(ConversationFact::EventDeleted { conversation, event }), now);
+                Ok(CommandSubject::Conversation(conversation))
+            }
+        }
+    }
+
+    fn tell(&mut self, tenant: &TenantId, fact: Option<ConversationFact>, now: Timestamp) {
+        if let Some(fact) = fact {
+            self.fact(tenant, now, FactKind::Conversation { fact: Box::new(fact) });
+        }
+    }
+
+    fn own_conversation(&self, tenant: &TenantId, conversation: ConversationId) -> Result<(), CommandError> {
+        let known = self.fold.conversations().get(tenant, conversation);
+        known.map(drop).ok_or(CommandError::NoSuchConversation)
+    }
+
+    fn own_member(
+        &self,
+        tenant: &TenantId,
+        conversation: ConversationId,
+        member: MemberId,
+    ) -> Result<(MemberState, Vec<LegId>), CommandError> {
+        let known = self.fold.conversations().get(tenant, conversation);
+        let known = known.ok_or(CommandError::NoSuchConversation)?.member(member);
+        known.map(|member| (member.state, member.legs.clone())).ok_or(CommandError::NoSuchMember)
+    }
+
+    fn call_of(&self, tenant: &TenantId, conversation: ConversationId) -> Option<CallId> {
+        self.fold.call_by_external(tenant, &external(conversation)).map(|call| call.call)
+    }
+
+    fn invite_member(
+        &mut self,
+        tenant: &TenantId,
+        invitation: Invitation<'_>,
+        knocking: Option<LegId>,
+        to: Routing,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        self.own_conversation(tenant, invitation.conversation)?;
+        let known = self.fold.conversations();
+        known.person(tenant, invitation.person).ok_or(CommandError::NoSuchPerson)?;
+        let view = known.get(tenant, invitation.conversation).ok_or(CommandError::NoSuchConversation)?;
+        if view.members.len() >= MEMBERS_MAX {
+            return Err(CommandError::TooManyConversations);
+        }
+        // The number of an application leads to whoever knocks there; calling it would make it knock again, for ever.
+        let knocking = match knocking {
+            None if to.destination == Some(Destination::Wait) => {
+                Some(self.knocks(tenant, invitation).ok_or(CommandError::WouldLoop)?)
+            }
+            knocking => knocking,
+        };
+        let (legs, knocked) = match knocking {
+            Some(leg) => (vec![self.let_in(tenant, invitation, leg, &to, now)?], true),
+            None => (self.call_in(tenant, invitation, to, now)?, false),
+        };
+        let invited = ConversationFact::MemberInvited {
+            conversation: invitation.conversation,
+            member: invitation.member,
+            person: invitation.person,
+            from: invitation.from.into(),
+            to: invitation.to.into(),
+            legs: legs.clone(),
+            knocked,
+        };
+        self.tell(tenant, Some(invited), now);
+        if knocked && let Some(view) = legs.first().and_then(|leg| self.live(*leg)) {
+            self.answer_knock(&view, invitation.conversation, now);
+        }
+        Ok(())
+    }
+
+    /// Calls a number into the conversation's call; the legs that were made for it.
+    fn call_in(
+        &mut self,
+        tenant: &TenantId,
+        invitation: Invitation<'_>,
+        to: Routing,
+        now: Timestamp,
+    ) -> Result<Vec<LegId>, CommandError> {
+        let name = CallName::External(external(invitation.conversation));
+        let before: Vec<LegId> = match self.call_of(tenant, invitation.conversation) {
+            Some(call) => self.fold.live_legs(call).map(|leg| leg.leg).collect(),
+            None => Vec::new(),
+        };
+        let call = self.join(tenant, &name, invitation.from, (invitation.to, to), now)?;
+        let new = self.fold.live_legs(call).map(|leg| leg.leg).filter(|leg| !before.contains(leg));
+        Ok(new.collect())
+    }
+
+    /// The caller who waits with the same pair of numbers.
+    fn knocks(&self, tenant: &TenantId, invitation: Invitation<'_>) -> Option<LegId> {
+        let waiting = self.fold.legs().find(|leg| {
+            leg.tenant == *tenant
+                && leg.phase == LegPhase::Waiting
+                && *leg.party.number == *invitation.from
+                && self.fold.call(leg.call).is_some_and(|call| *call.dialled == *invitation.to)
+        });
+        waiting.map(|leg| leg.leg)
+    }
+
+    /// Sees that a caller can be let in, and begins the conversation's call if there is none.
+    fn let_in(
+        &mut self,
+        tenant: &TenantId,
+        invitation: Invitation<'_>,
+        leg: LegId,
+        to: &Routing,
+        now: Timestamp,
+    ) -> Result<LegId, CommandError> {
+        let view = self.own_leg(tenant, leg)?;
+        if view.phase != LegPhase::Waiting || self.is_ending(leg) {
+            return Err(CommandError::NotWaiting);
+        }
+        if self.control(leg).passing.local.is_none() {
+            return Err(CommandError::NoMediaNode);
+        }
+        match self.call_of(tenant, invitation.conversation) {
+            Some(call) => {
+                let mut others = self.fold.live_legs(call).filter_map(|other| other.node.as_ref());
+                if others.any(|node| Some(node) != view.node.as_ref()) {
+                    return Err(CommandError::OnTwoNodes);
+                }
+            }
+            None => {
+                let numbers = (invitation.from, invitation.to);
+                self.begin_open(tenant, numbers, &external(invitation.conversation), to, now);
+            }
+        }
+        Ok(leg)
+    }
+
+    /// The caller is answered and goes on in the conversation's call.
+    fn answer_knock(&mut self, leg: &LegView, conversation: ConversationId, now: Timestamp) {
+        let Some(call) = self.call_of(&leg.tenant, conversation) else { return };
+        let from = leg.call;
+        let cause = MoveCause::Merged;
+        self.fact(&leg.tenant, now, FactKind::LegMoved { leg: leg.leg, from, to: call, cause });
+        let termination = Termination::new(Cause::Normal);
+        self.fact(&leg.tenant, now, FactKind::CallEnded { call: from, termination });
+        if let Some(view) = self.live(leg.leg) {
+            self.accept(&view, now);
+        }
+        self.arrange(call, now);
+    }
+
+    fn send_away(
+        &mut self,
+        tenant: &TenantId,
+        conversation: ConversationId,
+        member: MemberId,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        let (state, legs) = self.own_member(tenant, conversation, member)?;
+        let live: Vec<LegView> = legs.into_iter().filter_map(|leg| self.live(leg)).collect();
+        for leg in live {
+            self.end_any(&leg, Termination::new(Cause::Application), now);
+        }
+        if state != MemberState::Left {
+            self.tell(tenant, Some(ConversationFact::MemberLeft { conversation, member }), now);
+        }
+        Ok(())
+    }
+
+    fn end_conversation_call(&mut self, call: CallId, now: Timestamp) {
+        let legs: Vec<LegView> = self.fold.live_legs(call).cloned().collect();
+        for leg in legs {
+            self.end_any(&leg, Termination::new(Cause::Application), now);
+        }
+    }
+}
+
+/// The name that a conversation gives to its call.
+fn external(conversation: ConversationId) -> ExternalRef {
+    ExternalRef { dialect: CALLS.into(), key: conversation.to_string().into() }
+}
+
+/// What a put says, as a fact.
+fn fact_of_put(command: &ConversationCommand) -> Option<ConversationFact> {
+    match command.clone() {
+        ConversationCommand::PutPerson { person, application, name, display_name } => {
+            Some(ConversationFact::PersonPut { person, application, name, display_name })
+        }
+        ConversationCommand::Put { conversation, application, name, display_name } => {
+            Some(ConversationFact::Put { conversation, application, name, display_name })
+        }
+        _ => None,
+    }
+}
+
+/// Conversations of one tenant at a time.
+const CONVERSATIONS_MAX: usize = 10_000;
+/// People of one tenant who can be members.
+const PERSONS_MAX: usize = 100_000;
+/// Members of one conversation, those who left included.
+const MEMBERS_MAX: usize = 500;

@@ -1,0 +1,215 @@
+//! Conversations: people asked in, callers let in, and the numbers under which it is told.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+
+mod kit;
+
+use kit::{Office, connects, ended, media};
+use sidetone_call_core::{CommandError, Limits, Routing, Shard};
+use sidetone_model::command::CallCommandKind;
+use sidetone_model::conversation::{
+    ConversationCommand, ConversationView, EventKind, LegStatus, MemberState,
+};
+use sidetone_model::ids::{ConversationId, LegId, MemberId, PersonId};
+use sidetone_model::party::Destination;
+use sidetone_model::signal::LegSignalKind;
+use sidetone_model::termination::Cause;
+
+struct Talk {
+    office: Office,
+    conversation: ConversationId,
+    person: PersonId,
+    asked: usize,
+}
+
+impl Talk {
+    fn new() -> Self {
+        let mut office = Office::new();
+        let (conversation, person) = (office.ids.make(office.now), office.ids.make(office.now));
+        let mut talk = Self { office, conversation, person, asked: 0 };
+        let (application, name, display_name) = ("app".into(), "NAM-1".into(), "".into());
+        talk.ask(ConversationCommand::PutPerson { person, application, name, display_name }).unwrap();
+        let (application, name, display_name) = ("app".into(), "NAM-2".into(), "".into());
+        talk.ask(ConversationCommand::Put { conversation, application, name, display_name }).unwrap();
+        talk
+    }
+
+    fn ask(&mut self, command: ConversationCommand) -> Result<(), CommandError> {
+        self.ask_to(command, Routing::default())
+    }
+
+    fn ask_to(&mut self, command: ConversationCommand, to: Routing) -> Result<(), CommandError> {
+        self.asked += 1;
+        let key = "k".repeat(self.asked);
+        let kind = CallCommandKind::Conversation(Box::new(command));
+        self.office.ask(&key, kind, Routing::default(), to).map(drop)
+    }
+
+    fn invite(&mut self, to: Routing, knocking: Option<LegId>) -> Result<MemberId, CommandError> {
+        let member = self.office.ids.make(self.office.now);
+        let (conversation, person) = (self.conversation, self.person);
+        let (from, to_number) = ("100".into(), "200".into());
+        let command =
+            ConversationCommand::Invite { conversation, member, person, from, to: to_number, knocking };
+        self.ask_to(command, to)?;
+        self.office.serve();
+        Ok(member)
+    }
+
+    fn view(&self) -> &ConversationView {
+        self.office.shard.fold().conversations().get(&self.office.tenant, self.conversation).unwrap()
+    }
+
+    fn kinds(&self) -> Vec<EventKind> {
+        self.view().events.iter().map(|event| event.kind).collect()
+    }
+
+    fn leg_of(&self, member: MemberId) -> LegId {
+        self.view().member(member).unwrap().leg.unwrap()
+    }
+
+    /// A member who was called answers.
+    fn answers(&mut self, member: MemberId) {
+        let leg = self.leg_of(member);
+        self.office.signal(leg, LegSignalKind::Progress { media: None });
+        self.office.signal(leg, LegSignalKind::Answered { media: Some(media()) });
+        self.office.serve();
+    }
+
+    /// A log that is replayed, and a snapshot, say the same.
+    fn lasts(&self) {
+        let mut replayed = Shard::new(Limits::default(), [9; 32]);
+        self.office.log.iter().for_each(|record| replayed.replay(record));
+        assert!(replayed.is_same_log(&self.office.shard), "the log says something else");
+        let mut restored = Shard::new(Limits::default(), [9; 32]);
+        self.office.shard.snapshot().iter().for_each(|record| restored.replay(record));
+        assert_eq!(restored.fold().conversations(), self.office.shard.fold().conversations());
+    }
+}
+
+#[test]
+fn a_member_is_called_and_its_way_is_numbered_from_one() {
+    let mut talk = Talk::new();
+    let member = talk.invite(talk.office.to_user(1), None).unwrap();
+    assert_eq!(talk.kinds(), [EventKind::MemberInvited]);
+    let leg = talk.leg_of(member);
+    assert_eq!(talk.office.leg(leg).call, {
+        let mut calls = talk.office.shard.fold().calls();
+        calls.next().unwrap().call
+    });
+    talk.answers(member);
+    assert_eq!(
+        talk.kinds(),
+        [
+            EventKind::MemberInvited,
+            EventKind::LegStatus,
+            EventKind::SipRinging,
+            EventKind::LegStatus,
+            EventKind::SipAnswered,
+            EventKind::MemberJoined,
+            EventKind::MemberMedia,
+        ]
+    );
+    let ids: Vec<u32> = talk.view().events.iter().map(|event| event.id).collect();
+    assert_eq!(ids, (1..=7).collect::<Vec<_>>());
+    talk.lasts();
+    talk.office.signal(leg, ended(Cause::Normal, 0));
+    let view = talk.view().member(member).unwrap().clone();
+    assert_eq!((view.state, view.statuses.last().unwrap().0), (MemberState::Left, LegStatus::Completed));
+    assert!(talk.office.shard.fold().calls().all(|call| call.ended.is_some()));
+    talk.lasts();
+}
+
+#[test]
+fn of_several_phones_the_one_that_answers_is_the_member() {
+    let mut talk = Talk::new();
+    let member = talk.invite(talk.office.to_user(2), None).unwrap();
+    let legs = talk.view().member(member).unwrap().legs.clone();
+    assert_eq!(legs.len(), 2);
+    talk.office.signal(legs[1], LegSignalKind::Answered { media: Some(media()) });
+    talk.office.serve();
+    assert_eq!(talk.leg_of(member), legs[1]);
+    talk.office.hang_up_as_told();
+    assert_eq!(
+        talk.view().member(member).unwrap().state,
+        MemberState::Joined,
+        "the other phone was only called off"
+    );
+    assert_eq!(talk.office.phase(legs[0]), sidetone_model::fold::LegPhase::Ended);
+}
+
+#[test]
+fn a_caller_who_knocks_is_let_in_and_talks_with_whoever_is_there() {
+    let mut talk = Talk::new();
+    let bob = talk.invite(talk.office.to_user(1), None).unwrap();
+    talk.answers(bob);
+    let caller = talk.office.call(talk.office.to(Destination::Wait, 0));
+    let knock = talk.invite(talk.office.to(Destination::Wait, 0), Some(caller)).unwrap();
+    let (bobs, callers) = (talk.leg_of(bob), talk.leg_of(knock));
+    assert_eq!(callers, caller);
+    assert_eq!(talk.office.leg(caller).call, talk.office.leg(bobs).call);
+    assert_eq!(talk.office.leg(caller).peer, Some(bobs));
+    assert_eq!(talk.office.kinds(caller), ["ring", "answer"]);
+    assert_eq!(talk.view().member(knock).unwrap().state, MemberState::Joined);
+    assert!(talk.view().member(knock).unwrap().knocked);
+    talk.lasts();
+}
+
+#[test]
+fn without_its_id_the_knock_of_the_same_pair_is_taken_and_without_a_knock_nothing_is_called() {
+    let mut talk = Talk::new();
+    let to = talk.office.to(Destination::Wait, 0);
+    assert_eq!(talk.invite(to.clone(), None), Err(CommandError::WouldLoop));
+    assert!(talk.kinds().is_empty());
+    let caller = talk.office.call(to.clone());
+    let member = talk.invite(to, None).unwrap();
+    assert_eq!(talk.leg_of(member), caller);
+    // Alone for now: the conversation waits for others.
+    assert_eq!(talk.office.phase(caller), sidetone_model::fold::LegPhase::Answered);
+    let bob = talk.invite(talk.office.to_user(1), None).unwrap();
+    let leg = talk.leg_of(bob);
+    talk.office.signal(leg, LegSignalKind::Answered { media: Some(media()) });
+    assert!(!connects(&talk.office.serve()).is_empty());
+    assert_eq!(talk.office.leg(caller).peer, Some(leg));
+}
+
+#[test]
+fn a_member_that_is_sent_away_has_left_and_a_deleted_conversation_ends_its_call() {
+    let mut talk = Talk::new();
+    let bob = talk.invite(talk.office.to_user(1), None).unwrap();
+    talk.answers(bob);
+    let leg = talk.leg_of(bob);
+    let (conversation, member) = (talk.conversation, bob);
+    talk.ask(ConversationCommand::Leave { conversation, member }).unwrap();
+    talk.office.hang_up_as_told();
+    assert_eq!(talk.view().member(bob).unwrap().state, MemberState::Left);
+    assert_eq!(talk.kinds().iter().filter(|kind| **kind == EventKind::MemberLeft).count(), 1);
+    assert_eq!(talk.office.phase(leg), sidetone_model::fold::LegPhase::Ended);
+
+    let again = talk.invite(talk.office.to_user(1), None).unwrap();
+    talk.answers(again);
+    talk.ask(ConversationCommand::Delete { conversation }).unwrap();
+    talk.office.hang_up_as_told();
+    assert!(talk.office.shard.fold().calls().all(|call| call.ended.is_some()));
+    assert_eq!(talk.ask(ConversationCommand::Delete { conversation }), Err(CommandError::NoSuchConversation));
+    talk.lasts();
+}
+
+#[test]
+fn what_is_not_there_is_refused_and_changes_nothing() {
+    let mut talk = Talk::new();
+    let other: ConversationId = talk.office.ids.make(talk.office.now);
+    let before = talk.office.log.len();
+    let post = ConversationCommand::Post {
+        conversation: other,
+        member: None,
+        r#type: "custom:x".into(),
+        body: "{}".into(),
+    };
+    assert_eq!(talk.ask(post), Err(CommandError::NoSuchConversation));
+    let conversation = talk.conversation;
+    let gone = ConversationCommand::DeleteEvent { conversation, event: 1 };
+    assert_eq!(talk.ask(gone), Err(CommandError::NoSuchEvent));
+    talk.person = talk.office.ids.make(talk.office.now);
+    assert_eq!(talk.invite(talk.office.to_user(1), None), Err(CommandError::NoSuchPerson));
+    assert_eq!(talk.office.log.len(), before);
+}

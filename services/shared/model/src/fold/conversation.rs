@@ -1,0 +1,429 @@
+//! Conversations out of facts: their own, and those of their members' legs.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::Fold;
+use crate::call::PlaybackEnd;
+use crate::conversation::{
+    CALLS, ConversationEvent, ConversationFact, ConversationView, EVENTS_MAX, EventKind, LegStatus,
+    MemberState, MemberView, PersonView,
+};
+use crate::fact::{Fact, FactKind};
+use crate::ids::{CallId, ConversationId, LegId, MemberId, PersonId, TenantId};
+use crate::termination::{Cause, Termination};
+use crate::time::Timestamp;
+
+/// What the log says about conversations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conversations {
+    persons: BTreeMap<(TenantId, PersonId), PersonView>,
+    all: BTreeMap<(TenantId, ConversationId), ConversationView>,
+    /// Whose a leg is.
+    legs: BTreeMap<LegId, (ConversationId, MemberId)>,
+}
+
+impl Conversations {
+    /// Somebody who can be a member.
+    pub fn person(&self, tenant: &TenantId, person: PersonId) -> Option<&PersonView> {
+        self.persons.get(&(tenant.clone(), person))
+    }
+
+    /// Everybody of a tenant who can be a member.
+    pub fn persons(&self, tenant: &TenantId) -> impl Iterator<Item = &PersonView> {
+        self.persons.iter().filter(move |((of, _), _)| of == tenant).map(|(_, view)| view)
+    }
+
+    /// A conversation.
+    pub fn get(&self, tenant: &TenantId, conversation: ConversationId) -> Option<&ConversationView> {
+        self.all.get(&(tenant.clone(), conversation))
+    }
+
+    /// Every conversation of a tenant.
+    pub fn of(&self, tenant: &TenantId) -> impl Iterator<Item = &ConversationView> {
+        self.all.iter().filter(move |((of, _), _)| of == tenant).map(|(_, view)| view)
+    }
+
+    /// Whose a leg is.
+    pub fn of_leg(&self, leg: LegId) -> Option<(ConversationId, MemberId)> {
+        self.legs.get(&leg).copied()
+    }
+
+    /// Every conversation with its tenant.
+    pub fn every(&self) -> impl Iterator<Item = (&TenantId, &ConversationView)> {
+        self.all.iter().map(|((tenant, _), view)| (tenant, view))
+    }
+
+    /// Everybody with the tenant.
+    pub fn everybody(&self) -> impl Iterator<Item = (&TenantId, &PersonView)> {
+        self.persons.iter().map(|((tenant, _), view)| (tenant, view))
+    }
+
+    fn take_in(&mut self, tenant: &TenantId, fact: &ConversationFact, at: Timestamp) {
+        match fact {
+            ConversationFact::PersonPut { person, application, name, display_name } => {
+                let key = (tenant.clone(), *person);
+                let created_at = self.persons.get(&key).map_or(at, |view| view.created_at);
+                let (application, name) = (application.clone(), name.clone());
+                let display_name = display_name.clone();
+                let person = *person;
+                self.persons.insert(key, PersonView { person, application, name, display_name, created_at });
+            }
+            ConversationFact::PersonDeleted { person } => {
+                self.persons.remove(&(tenant.clone(), *person));
+            }
+            ConversationFact::Put { conversation, application, name, display_name } => {
+                self.put(tenant, *conversation, (application, name, display_name), at);
+            }
+            ConversationFact::Deleted { conversation } => {
+                self.all.remove(&(tenant.clone(), *conversation));
+                self.legs.retain(|_, (of, _)| of != conversation);
+            }
+            ConversationFact::MemberInvited { .. } => self.invited(tenant, fact, at),
+            ConversationFact::MemberLeft { conversation, member } => {
+                self.left(tenant, *conversation, *member, at);
+            }
+            ConversationFact::EventPosted { conversation, member, r#type, body } => {
+                if let Some(view) = self.all.get_mut(&(tenant.clone(), *conversation)) {
+                    let event = view.event(at, EventKind::Custom, *member, None, r#type.clone());
+                    event.body = body.clone();
+                }
+            }
+            ConversationFact::EventDeleted { conversation, event } => {
+                if let Some(view) = self.all.get_mut(&(tenant.clone(), *conversation)) {
+                    view.events.retain(|kept| kept.id != *event);
+                }
+            }
+            ConversationFact::MemberKept { conversation, member } => {
+                for leg in &member.legs {
+                    self.legs.insert(*leg, (*conversation, member.member));
+                }
+                if let Some(view) = self.all.get_mut(&(tenant.clone(), *conversation)) {
+                    view.members.push((**member).clone());
+                }
+            }
+            ConversationFact::EventsKept { conversation, last, events } => {
+                if let Some(view) = self.all.get_mut(&(tenant.clone(), *conversation)) {
+                    view.events.extend(events.iter().cloned());
+                    view.last_event = *last;
+                }
+            }
+        }
+    }
+
+    fn put(
+        &mut self,
+        tenant: &TenantId,
+        conversation: ConversationId,
+        (application, name, display_name): (&str, &str, &str),
+        at: Timestamp,
+    ) {
+        let key = (tenant.clone(), conversation);
+        if let Some(view) = self.all.get_mut(&key) {
+            (view.name, view.display_name) = (name.into(), display_name.into());
+            view.event(at, EventKind::Updated, None, None, "".into());
+            return;
+        }
+        let view = ConversationView {
+            conversation,
+            application: application.into(),
+            name: name.into(),
+            display_name: display_name.into(),
+            created_at: at,
+            members: Vec::new(),
+            events: VecDeque::new(),
+            last_event: 0,
+        };
+        self.all.insert(key, view);
+    }
+
+    fn invited(&mut self, tenant: &TenantId, fact: &ConversationFact, at: Timestamp) {
+        let ConversationFact::MemberInvited { conversation, member, person, from, to, legs, knocked } = fact
+        else {
+            return;
+        };
+        let Some(view) = self.all.get_mut(&(tenant.clone(), *conversation)) else { return };
+        let leg = legs.first().copied();
+        view.members.push(MemberView {
+            member: *member,
+            person: *person,
+            state: MemberState::Invited,
+            from: from.clone(),
+            to: to.clone(),
+            leg,
+            legs: legs.clone(),
+            knocked: *knocked,
+            statuses: leg.map(|_| (LegStatus::Started, at)).into_iter().collect(),
+            muted: false,
+            earmuffed: false,
+            held: false,
+            invited_at: at,
+            joined_at: None,
+            left_at: None,
+        });
+        view.event(at, EventKind::MemberInvited, Some(*member), leg, "".into());
+        for leg in legs {
+            self.legs.insert(*leg, (*conversation, *member));
+        }
+    }
+
+    fn left(&mut self, tenant: &TenantId, conversation: ConversationId, member: MemberId, at: Timestamp) {
+        let Some((view, at_member)) = self.at(tenant, conversation, member) else { return };
+        let left = &mut view.members[at_member];
+        if left.state != MemberState::Left {
+            (left.state, left.left_at) = (MemberState::Left, Some(at));
+            let leg = left.leg;
+            view.event(at, EventKind::MemberLeft, Some(member), leg, "".into());
+        }
+    }
+
+    /// A member by its place.
+    fn at(
+        &mut self,
+        tenant: &TenantId,
+        conversation: ConversationId,
+        member: MemberId,
+    ) -> Option<(&mut ConversationView, usize)> {
+        let view = self.all.get_mut(&(tenant.clone(), conversation))?;
+        let place = view.members.iter().position(|view| view.member == member)?;
+        Some((view, place))
+    }
+
+    fn with_leg(&mut self, tenant: &TenantId, leg: LegId, change: impl FnOnce(&mut ConversationView, usize)) {
+        let Some((conversation, member)) = self.of_leg(leg) else { return };
+        if let Some((view, place)) = self.at(tenant, conversation, member) {
+            change(view, place);
+        }
+    }
+
+    fn of_call(&mut self, tenant: &TenantId, conversation: ConversationId) -> Option<&mut ConversationView> {
+        self.all.get_mut(&(tenant.clone(), conversation))
+    }
+}
+
+impl ConversationView {
+    fn event(
+        &mut self,
+        at: Timestamp,
+        kind: EventKind,
+        member: Option<MemberId>,
+        leg: Option<LegId>,
+        text: Box<str>,
+    ) -> &mut ConversationEvent {
+        self.last_event += 1;
+        if self.events.len() >= EVENTS_MAX {
+            self.events.pop_front();
+        }
+        let id = self.last_event;
+        self.events.push_back(ConversationEvent { id, at, kind, member, leg, text, body: "".into() });
+        let last = self.events.len() - 1;
+        &mut self.events[last]
+    }
+
+    fn status(&mut self, place: usize, status: LegStatus, at: Timestamp) {
+        let member = &mut self.members[place];
+        member.statuses.push((status, at));
+        let (id, leg, count) = (member.member, member.leg, member.statuses.len());
+        self.event(at, EventKind::LegStatus, Some(id), leg, count.to_string().into());
+    }
+
+    fn media(&mut self, place: usize, at: Timestamp) {
+        let member = &self.members[place];
+        let (id, leg) = (member.member, member.leg);
+        let flags = [member.muted, member.earmuffed, member.held].map(|flag| if flag { '1' } else { '0' });
+        let text: String = flags.iter().collect();
+        self.event(at, EventKind::MemberMedia, Some(id), leg, text.into());
+    }
+}
+
+impl Fold {
+    /// Conversations, their members and who can be one.
+    pub fn conversations(&self) -> &Conversations {
+        &self.conversations
+    }
+
+    /// Called when everything else has taken the fact in.
+    pub(super) fn apply_to_conversations(&mut self, fact: &Fact) {
+        let (tenant, at) = (&fact.tenant, fact.at);
+        match &fact.kind {
+            FactKind::Conversation { fact } => self.conversations.take_in(tenant, fact, at),
+            FactKind::LegRinging { leg } => self.conversations.with_leg(tenant, *leg, |view, place| {
+                // Of several phones the first that rings says it for all.
+                let rings =
+                    view.members[place].statuses.iter().any(|(status, _)| *status == LegStatus::Ringing);
+                if !rings && view.members[place].state == MemberState::Invited {
+                    view.members[place].leg = Some(*leg);
+                    view.status(place, LegStatus::Ringing, at);
+                    let member = view.members[place].member;
+                    view.event(at, EventKind::SipRinging, Some(member), Some(*leg), "".into());
+                }
+            }),
+            FactKind::LegAnswered { leg } => self.conversations.with_leg(tenant, *leg, |view, place| {
+                answered(view, place, *leg, at);
+            }),
+            FactKind::LegEnded { leg, termination } => {
+                self.conversations.with_leg(tenant, *leg, |view, place| {
+                    ended(view, place, *leg, termination, at);
+                });
+                self.conversations.legs.remove(leg);
+            }
+            FactKind::LegAudioChanged { leg, muted, deafened } => {
+                self.conversations.with_leg(tenant, *leg, |view, place| {
+                    audio(view, place, (*muted, *deafened), at);
+                });
+            }
+            FactKind::LegHeld { leg, .. } | FactKind::LegRetrieved { leg } => {
+                let call = self.leg(*leg).map(|leg| leg.call);
+                self.holding(tenant, call, at);
+            }
+            FactKind::ParticipantHeld { leg, .. } | FactKind::ParticipantRetrieved { leg } => {
+                let call = self.leg(*leg).map(|leg| leg.call);
+                self.holding(tenant, call, at);
+            }
+            FactKind::LegDigit { leg, digit, .. } => {
+                self.conversations.with_leg(tenant, *leg, |view, place| {
+                    let member = view.members[place].member;
+                    let text = digit.to_string().into();
+                    view.event(at, EventKind::Dtmf, Some(member), Some(*leg), text);
+                });
+            }
+            _ => self.apply_to_heard(fact),
+        }
+    }
+
+    /// What is recorded and played in the call of a conversation.
+    fn apply_to_heard(&mut self, fact: &Fact) {
+        let (call, kind, text) = match &fact.kind {
+            FactKind::RecordingStarted { recording, call, .. } => {
+                (Some(*call), EventKind::Record, recording.to_string())
+            }
+            FactKind::RecordingFinished { recording, .. } => {
+                let call = self.recording(*recording).map(|view| view.call);
+                (call, EventKind::RecordDone, recording.to_string())
+            }
+            FactKind::RecordingFailed { recording, .. } => {
+                let call = self.recording(*recording).map(|view| view.call);
+                (call, EventKind::RecordStop, recording.to_string())
+            }
+            FactKind::PlaybackStarted { playback, call, .. } => {
+                (Some(*call), EventKind::Play, playback.to_string())
+            }
+            _ => return,
+        };
+        self.heard(&fact.tenant, call, (kind, text.into()), fact.at);
+    }
+
+    /// Called before the playback is forgotten.
+    pub(super) fn apply_playback_finished(&mut self, fact: &Fact) {
+        if let FactKind::PlaybackFinished { playback, end } = &fact.kind {
+            let call = self.playback(*playback).map(|view| view.call);
+            let kind = if *end == PlaybackEnd::Done { EventKind::PlayDone } else { EventKind::PlayStop };
+            self.heard(&fact.tenant, call, (kind, playback.to_string().into()), fact.at);
+        }
+    }
+
+    fn heard(
+        &mut self,
+        tenant: &TenantId,
+        call: Option<CallId>,
+        (kind, text): (EventKind, Box<str>),
+        at: Timestamp,
+    ) {
+        let conversation = call.and_then(|call| self.conversation_of(call));
+        if let Some(view) = conversation.and_then(|of| self.conversations.of_call(tenant, of)) {
+            view.event(at, kind, None, None, text);
+        }
+    }
+
+    /// The conversation whose call it is.
+    pub fn conversation_of(&self, call: CallId) -> Option<ConversationId> {
+        let externals = &self.call(call)?.externals;
+        externals.iter().find(|external| &*external.dialect == CALLS)?.key.parse().ok()
+    }
+
+    /// Who is on hold in a call may have changed.
+    fn holding(&mut self, tenant: &TenantId, call: Option<CallId>, at: Timestamp) {
+        let Some(call) = call else { return };
+        let legs: Vec<(LegId, bool)> = self
+            .live_legs(call)
+            .map(|leg| {
+                let peer = leg.peer.and_then(|peer| self.leg(peer));
+                (leg.leg, leg.put_aside || peer.is_some_and(|peer| peer.held.is_some()))
+            })
+            .collect();
+        for (leg, held) in legs {
+            self.conversations.with_leg(tenant, leg, |view, place| {
+                if view.members[place].leg == Some(leg) && view.members[place].held != held {
+                    view.members[place].held = held;
+                    view.media(place, at);
+                }
+            });
+        }
+    }
+}
+
+fn answered(view: &mut ConversationView, place: usize, leg: LegId, at: Timestamp) {
+    if view.members[place].state != MemberState::Invited {
+        return;
+    }
+    view.members[place].leg = Some(leg);
+    view.status(place, LegStatus::Answered, at);
+    let member = view.members[place].member;
+    view.event(at, EventKind::SipAnswered, Some(member), Some(leg), "".into());
+    (view.members[place].state, view.members[place].joined_at) = (MemberState::Joined, Some(at));
+    view.event(at, EventKind::MemberJoined, Some(member), Some(leg), "".into());
+    view.media(place, at);
+}
+
+fn ended(view: &mut ConversationView, place: usize, leg: LegId, why: &Termination, at: Timestamp) {
+    let member = &mut view.members[place];
+    member.legs.retain(|of| *of != leg);
+    let is_its = member.leg == Some(leg) || member.legs.is_empty();
+    if !is_its || (member.state == MemberState::Invited && !member.legs.is_empty()) {
+        return;
+    }
+    let status = status_of(why.cause, member.joined_at.is_some());
+    let id = member.member;
+    view.status(place, status, at);
+    view.event(at, EventKind::SipHangup, Some(id), Some(leg), status.name().into());
+    let member = &mut view.members[place];
+    if member.state != MemberState::Left {
+        (member.state, member.left_at) = (MemberState::Left, Some(at));
+        view.event(at, EventKind::MemberLeft, Some(id), Some(leg), status.name().into());
+    }
+}
+
+fn audio(view: &mut ConversationView, place: usize, (muted, earmuffed): (bool, bool), at: Timestamp) {
+    let member = &mut view.members[place];
+    let (id, leg) = (member.member, member.leg);
+    let (was_muted, was_earmuffed) = (member.muted, member.earmuffed);
+    (member.muted, member.earmuffed) = (muted, earmuffed);
+    let mut changed = false;
+    for (was, is, on, off) in [
+        (was_muted, muted, EventKind::MuteOn, EventKind::MuteOff),
+        (was_earmuffed, earmuffed, EventKind::EarmuffOn, EventKind::EarmuffOff),
+    ] {
+        if was != is {
+            changed = true;
+            view.event(at, if is { on } else { off }, Some(id), leg, "".into());
+        }
+    }
+    if changed {
+        view.media(place, at);
+    }
+}
+
+fn status_of(cause: Cause, was_answered: bool) -> LegStatus {
+    if was_answered {
+        return LegStatus::Completed;
+    }
+    match cause {
+        Cause::Busy => LegStatus::Busy,
+        Cause::Cancelled | Cause::Application | Cause::AnsweredElsewhere | Cause::Normal => {
+            LegStatus::Cancelled
+        }
+        Cause::Rejected => LegStatus::Rejected,
+        Cause::NoAnswer | Cause::Timeout => LegStatus::Timeout,
+        Cause::Unavailable => LegStatus::Unanswered,
+        _ => LegStatus::Failed,
+    }
+}
