@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bot;
+pub mod conversation;
 mod doorway;
 mod emission;
 mod people;
@@ -48,5 +49,5 @@ pub trait Dialect: Send + Sync + 'static {
 
 /// Every dialect.
 pub fn all() -> Vec<Arc<dyn Dialect>> {
-    vec![Arc::new(telephony::Telephony), Arc::new(bot::Bot)]
+    vec![Arc::new(telephony::Telephony), Arc::new(bot::Bot), Arc::new(conversation::Conversation)]
 }

@@ -1,0 +1,113 @@
+//! Who asks: a JWT of an application (RFC 7519), by its public key (RS256, ES256) or its secret (HS256).
+//!
+//! `application_id` names the application. `exp` is needed unless `iat` is there, which then is good for a quarter of an hour,
+//! as in the product. Which algorithm may be used is decided by what the directory holds, never by the token.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Query, Request};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use sidetone_directory::Password;
+use sidetone_model::ids::TenantId;
+use sidetone_proto::directory::v1::{Application, ApplicationKind};
+
+use super::State;
+use super::answer::Failure;
+
+/// A request of an application that has proved who it is.
+pub(crate) struct Asked {
+    pub(crate) state: State,
+    pub(crate) tenant: TenantId,
+    pub(crate) application: Box<str>,
+    /// The key of the request's commands.
+    pub(crate) key: Box<str>,
+    pub(crate) body: Map<String, Value>,
+    pub(crate) query: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    application_id: String,
+    iat: Option<u64>,
+    exp: Option<u64>,
+    nbf: Option<u64>,
+}
+
+impl FromRequest<State> for Asked {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &State) -> Result<Self, Failure> {
+        let headers = request.headers().clone();
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let token = header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let (tenant, application) = authenticate(state, token.ok_or_else(Failure::unauthenticated)?).await?;
+        let own = header("idempotency-key").filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
+        let key = own.map_or_else(|| state.door.fresh_key(), |key| format!("con-{key}").into());
+        let query = Query::<Map<String, Value>>::try_from_uri(request.uri())
+            .map_err(|_| Failure::invalid("query", "it cannot be read"))?;
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|_| Failure::invalid("body", "it cannot be read, or is too large"))?;
+        let body = match body.is_empty() {
+            true => Map::new(),
+            false => serde_json::from_slice(&body)
+                .map_err(|_| Failure::invalid("body", "expected a JSON object"))?,
+        };
+        Ok(Self { state: state.clone(), tenant, application, key, body, query: query.0 })
+    }
+}
+
+async fn authenticate(state: &State, token: &str) -> Result<(TenantId, Box<str>), Failure> {
+    let refused = Failure::unauthenticated;
+    let header = decode_header(token).map_err(|_| refused())?;
+    let unproved = unproved(token).ok_or_else(refused)?;
+    let directory = state.door.directory();
+    let found = directory.application(&unproved).await.map_err(|error| Failure::of(&error))?;
+    let found = found.filter(|found| found.kind() == ApplicationKind::Conversation).ok_or_else(refused)?;
+    let secret = directory.application_secret(&unproved).await.map_err(|error| Failure::of(&error))?;
+    let (key, algorithms) = key_of(&found, secret).ok_or_else(refused)?;
+    if !algorithms.contains(&header.alg) {
+        return Err(refused());
+    }
+    let mut validation = Validation::new(header.alg);
+    validation.required_spec_claims.clear();
+    // Times are judged below, by the door's clock.
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.validate_aud = false;
+    let claims: Claims = decode(token, &key, &validation).map_err(|_| refused())?.claims;
+    let now = state.door.now().as_millis() / 1000;
+    let expires = claims.exp.or_else(|| claims.iat.map(|iat| iat + LIFETIME_S)).ok_or_else(refused)?;
+    let begins = claims.nbf.or(claims.iat).unwrap_or_default();
+    if now > expires + LEEWAY_S || now + LEEWAY_S < begins || *claims.application_id != *unproved {
+        return Err(refused());
+    }
+    Ok((TenantId::new(&found.tenant).map_err(|_| refused())?, unproved))
+}
+
+/// The application that a token names, before anything about it is proved: only to find the key.
+fn unproved(token: &str) -> Option<Box<str>> {
+    use base64::Engine as _;
+    let payload = token.split('.').nth(1)?;
+    let payload = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?;
+    let claims: Claims = serde_json::from_slice(&payload).ok()?;
+    Some(claims.application_id.into())
+}
+
+fn key_of(
+    application: &Application,
+    secret: Option<Password>,
+) -> Option<(DecodingKey, &'static [Algorithm])> {
+    let pem = application.public_key.as_bytes();
+    if pem.is_empty() {
+        return Some((DecodingKey::from_secret(secret?.reveal().as_bytes()), &[Algorithm::HS256]));
+    }
+    let rsa = DecodingKey::from_rsa_pem(pem).map(|key| (key, &[Algorithm::RS256][..]));
+    rsa.or_else(|_| DecodingKey::from_ec_pem(pem).map(|key| (key, &[Algorithm::ES256][..]))).ok()
+}
+
+/// Of a token that says only when it was made.
+const LIFETIME_S: u64 = 900;
+const LEEWAY_S: u64 = 30;
+const KEY_BYTES_MAX: usize = 96;

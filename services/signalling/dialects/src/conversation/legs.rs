@@ -1,0 +1,104 @@
+//! Legs of members, and the recording of a conversation.
+
+use axum::Json;
+use axum::extract::Path;
+use http::StatusCode;
+use serde_json::{Value, json};
+use sidetone_model::call::ExternalRef;
+use sidetone_model::command::{CallCommandKind, RecordingOptions};
+use sidetone_model::conversation::{CALLS, LegStatus};
+use sidetone_model::ids::{ConversationId, LegId, RecordingId};
+use sidetone_model::media::{FileFormat, Layout};
+
+use super::answer::{Answer, Failure, Refused};
+use super::auth::Asked;
+use super::body;
+use super::openapi::RecordRequest;
+use super::request::{Page, id, text};
+
+/// Lists the legs of the members of all conversations.
+#[utoipa::path(get, path = "/beta/legs", tag = "legs",
+    params(("page_size" = Option<u32>, Query), ("cursor" = Option<String>, Query), ("order" = Option<String>, Query)),
+    responses((status = 200, body = Value), (status = "4XX", body = Refused)))]
+pub(crate) async fn list(asked: Asked) -> Answer<Json<Value>> {
+    let page = Page::of(&asked.query)?;
+    let mut all: Vec<(String, Value)> = asked.see(|fold| {
+        let own = fold.conversations().of(&asked.tenant).filter(|view| view.application == asked.application);
+        let legs = own.flat_map(|of| of.members.iter().map(move |member| (of, member)));
+        let legs = legs.filter_map(|(of, member)| {
+            let leg = member.leg?;
+            let status = member.statuses.last().map_or(LegStatus::Started, |(status, _)| *status);
+            let shown = json!({
+                "leg_id": leg.to_string(),
+                "type": "phone",
+                "direction": if member.knocked { "inbound" } else { "outbound" },
+                "status": status.name(),
+                "conversation_id": body::con(of.conversation),
+                "member_id": body::mem(member.member),
+                "from": body::endpoint(&member.from),
+                "to": body::endpoint(&member.to),
+                "start_time": body::time(member.invited_at),
+                "end_time": member.left_at.map(body::time),
+            });
+            Some((leg.to_string(), shown))
+        });
+        Ok(legs.collect())
+    })?;
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let (legs, next) = page.cut(all);
+    Ok(Json(json!({
+        "page_size": page.size,
+        "_embedded": {"legs": legs},
+        "_links": {"next": next.map(|cursor| json!({"cursor": cursor}))},
+    })))
+}
+
+/// Hangs up a leg.
+#[utoipa::path(delete, path = "/beta/legs/{leg}", tag = "legs", params(("leg" = String, Path)),
+    responses((status = 204), (status = "4XX", body = Refused)))]
+pub(crate) async fn delete(Path(leg): Path<String>, asked: Asked) -> Result<StatusCode, Failure> {
+    let leg: LegId = id(&leg, "", "leg")?;
+    let (conversation, _) =
+        asked.see(|fold| fold.conversations().of_leg(leg).ok_or_else(|| Failure::not_found("leg")))?;
+    asked.on(conversation, |_, _| Ok(()))?;
+    asked.execute("", CallCommandKind::HangUpLeg { leg }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Starts or stops recording a conversation.
+#[utoipa::path(put, path = "/beta/conversations/{conversation}/record", tag = "conversations",
+    params(("conversation" = String, Path)), request_body = RecordRequest,
+    responses((status = 204), (status = "4XX", body = Refused)))]
+pub(crate) async fn record(Path(conversation): Path<String>, asked: Asked) -> Result<StatusCode, Failure> {
+    let conversation: ConversationId = id(&conversation, "CON-", "conversation")?;
+    let format = match text(&asked.body, "format")?.as_deref() {
+        None | Some("wav") => FileFormat::Wav,
+        Some("mp3") => FileFormat::Mp3,
+        Some(_) => return Err(Failure::invalid("format", "expected wav or mp3")),
+    };
+    let split = text(&asked.body, "split")?.is_some_and(|split| &*split == "conversation");
+    let layout = if split { Layout::Stereo } else { Layout::Mono };
+    let external = ExternalRef { dialect: CALLS.into(), key: conversation.to_string().into() };
+    let (call, running) = asked.on(conversation, |fold, _| {
+        let call = fold.call_by_external(&asked.tenant, &external);
+        let call = call.ok_or_else(|| Failure::state("nobody talks in the conversation"))?;
+        let recordings = call.recordings.iter().filter_map(|recording| fold.recording(*recording));
+        let running: Option<RecordingId> =
+            recordings.filter(|view| view.is_running()).map(|view| view.recording).next_back();
+        Ok((call.call, running))
+    })?;
+    let command = match text(&asked.body, "action")?.as_deref() {
+        Some("start") => {
+            let options = RecordingOptions { format, layout, ..RecordingOptions::default() };
+            CallCommandKind::StartRecording { call, options }
+        }
+        Some("stop") => {
+            let recording =
+                running.ok_or_else(|| Failure::state("the conversation is not being recorded"))?;
+            CallCommandKind::StopRecording { recording }
+        }
+        _ => return Err(Failure::invalid("action", "expected start or stop")),
+    };
+    asked.execute("", command).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

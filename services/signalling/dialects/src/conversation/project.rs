@@ -1,0 +1,304 @@
+//! What an application is told of a fact: whatever events of its conversations are new, and knocks.
+
+use serde_json::{Value, json};
+use sidetone_model::conversation::{
+    ConversationEvent, ConversationFact, ConversationView, EventKind, LegStatus,
+};
+use sidetone_model::fact::{Fact, FactKind};
+use sidetone_model::fold::{CallView, Fold, LegPhase, LegView};
+use sidetone_model::ids::{ConversationId, TenantId};
+use sidetone_model::time::Timestamp;
+use uuid::Uuid;
+
+use super::body::{channel, con, endpoint, media, mem, time, usr};
+use crate::{Application, ApplicationKind, Emission, OrderKey, People, Projected, Recipient};
+
+pub(crate) fn project<'a>(before: &Fold, fact: &'a Fact, people: &'a dyn People) -> Projected<'a> {
+    let tenant = &fact.tenant;
+    let concerned = concerned(before, fact);
+    let last: Vec<(ConversationId, Option<u32>)> = concerned
+        .iter()
+        .map(|of| (*of, before.conversations().get(tenant, *of).map(|view| view.last_event)))
+        .collect();
+    let deleted = deleted(before, fact);
+    let knocked = matches!(&fact.kind, FactKind::LegEnded { leg, .. }
+        if before.leg(*leg).is_some_and(|leg| leg.phase == LegPhase::Waiting));
+    Box::new(move |after| {
+        let mut told = Vec::new();
+        for (conversation, last) in last {
+            let Some(view) = after.conversations().get(tenant, conversation) else { continue };
+            if last.is_none() {
+                told.push(emission(view, created(view)));
+            }
+            let new = view.events.iter().filter(|event| last.is_none_or(|last| event.id > last));
+            told.extend(new.map(|event| emission(view, render(after, tenant, view, event))));
+        }
+        told.extend(deleted);
+        told.extend(knocks(after, fact, people, knocked));
+        told
+    })
+}
+
+/// The conversations of which a fact may tell something.
+fn concerned(before: &Fold, fact: &Fact) -> Vec<ConversationId> {
+    let of_call = |call| before.conversation_of(call);
+    let found = match &fact.kind {
+        FactKind::Conversation { fact } => match &**fact {
+            // Only in snapshots: nothing happens.
+            ConversationFact::MemberKept { .. } | ConversationFact::EventsKept { .. } => None,
+            other => other.conversation(),
+        },
+        FactKind::LegRinging { leg }
+        | FactKind::LegAnswered { leg }
+        | FactKind::LegEnded { leg, .. }
+        | FactKind::LegAudioChanged { leg, .. }
+        | FactKind::LegDigit { leg, .. } => before.conversations().of_leg(*leg).map(|(of, _)| of),
+        FactKind::LegHeld { leg, .. }
+        | FactKind::LegRetrieved { leg }
+        | FactKind::ParticipantHeld { leg, .. }
+        | FactKind::ParticipantRetrieved { leg } => before.leg(*leg).and_then(|leg| of_call(leg.call)),
+        FactKind::RecordingStarted { call, .. } | FactKind::PlaybackStarted { call, .. } => of_call(*call),
+        FactKind::RecordingFinished { recording, .. } | FactKind::RecordingFailed { recording, .. } => {
+            before.recording(*recording).and_then(|view| of_call(view.call))
+        }
+        FactKind::PlaybackFinished { playback, .. } => {
+            before.playback(*playback).and_then(|view| of_call(view.call))
+        }
+        _ => None,
+    };
+    found.into_iter().collect()
+}
+
+fn emission(view: &ConversationView, body: Value) -> Emission {
+    Emission {
+        recipient: Recipient::Application(view.application.clone()),
+        order: OrderKey::Conversation(con(view.conversation).into()),
+        body,
+    }
+}
+
+fn created(view: &ConversationView) -> Value {
+    json!({
+        "body": super::body::conversation(view),
+        "application_id": &*view.application,
+        "timestamp": time(view.created_at),
+        "type": "conversation:created",
+    })
+}
+
+fn deleted(before: &Fold, fact: &Fact) -> Option<Emission> {
+    let FactKind::Conversation { fact: said } = &fact.kind else { return None };
+    let ConversationFact::Deleted { conversation } = &**said else { return None };
+    let view = before.conversations().get(&fact.tenant, *conversation)?;
+    let body = json!({
+        "body": {"id": con(*conversation), "name": &*view.name},
+        "conversation_id": con(*conversation),
+        "application_id": &*view.application,
+        "timestamp": time(fact.at),
+        "type": "conversation:deleted",
+    });
+    Some(emission(view, body))
+}
+
+/// An event as it is told, and as the event log shows it.
+pub(crate) fn render(
+    fold: &Fold,
+    tenant: &TenantId,
+    view: &ConversationView,
+    event: &ConversationEvent,
+) -> Value {
+    let (r#type, body) = (type_of(event), body_of(fold, tenant, view, event));
+    let mut told = json!({
+        "conversation_id": con(view.conversation),
+        "body": body,
+        "id": event.id,
+        "application_id": &*view.application,
+        "timestamp": time(event.at),
+        "type": r#type,
+    });
+    if let Some(member) = event.member {
+        told["from"] = json!(mem(member));
+    }
+    told
+}
+
+fn type_of(event: &ConversationEvent) -> &str {
+    match event.kind {
+        EventKind::Updated => "conversation:updated",
+        EventKind::MemberInvited => "member:invited",
+        EventKind::MemberJoined => "member:joined",
+        EventKind::MemberLeft => "member:left",
+        EventKind::MemberMedia => "member:media",
+        EventKind::LegStatus => "leg:status:update",
+        EventKind::SipRinging => "sip:ringing",
+        EventKind::SipAnswered => "sip:answered",
+        EventKind::SipHangup => "sip:hangup",
+        EventKind::MuteOn => "audio:mute:on",
+        EventKind::MuteOff => "audio:mute:off",
+        EventKind::EarmuffOn => "audio:earmuff:on",
+        EventKind::EarmuffOff => "audio:earmuff:off",
+        EventKind::Dtmf => "audio:dtmf",
+        EventKind::Record => "audio:record",
+        EventKind::RecordStop => "audio:record:stop",
+        EventKind::RecordDone => "audio:record:done",
+        EventKind::Play => "audio:play",
+        EventKind::PlayStop => "audio:play:stop",
+        EventKind::PlayDone => "audio:play:done",
+        EventKind::Custom => &event.text,
+    }
+}
+
+fn body_of(fold: &Fold, tenant: &TenantId, view: &ConversationView, event: &ConversationEvent) -> Value {
+    let member = event.member.and_then(|member| view.member(member));
+    match (event.kind, member) {
+        (EventKind::MemberInvited | EventKind::MemberJoined | EventKind::MemberLeft, Some(member)) => {
+            let person = fold.conversations().person(tenant, member.person);
+            let name = person.map_or("", |person| &person.name);
+            let joined = event.kind == EventKind::MemberJoined;
+            let heard = media(joined, false, false, false);
+            let status = match event.kind {
+                EventKind::MemberInvited => LegStatus::Started,
+                EventKind::MemberJoined => LegStatus::Answered,
+                _ => member.statuses.last().map_or(LegStatus::Completed, |(status, _)| *status),
+            };
+            let when = match event.kind {
+                EventKind::MemberInvited => json!({"invited": time(member.invited_at)}),
+                EventKind::MemberJoined => {
+                    json!({"invited": time(member.invited_at), "joined": time(event.at)})
+                }
+                _ => json!({"invited": time(member.invited_at), "left": time(event.at)}),
+            };
+            let mut channel = channel(member, status);
+            if let Some(leg) = event.leg {
+                let leg = leg.to_string();
+                channel["id"] = json!(leg);
+                channel["legs"] = json!([{"leg_id": leg, "status": status.name()}]);
+                channel["leg_ids"] = json!([leg]);
+            }
+            let mut body = json!({
+                "cname": &*view.name,
+                "conversation": {"conversation_id": con(view.conversation), "name": &*view.name},
+                "invited_by": usr(member.person),
+                "user": {
+                    "member_id": mem(member.member), "user_id": usr(member.person), "name": name,
+                    "media": heard.clone(),
+                },
+                "channel": channel,
+                "media": heard,
+                "timestamp": when,
+                "initiator": {"invited": {"isSystem": true}},
+            });
+            if event.kind == EventKind::MemberLeft {
+                body["reason"] = json!({"text": &*event.text});
+            }
+            body
+        }
+        (EventKind::LegStatus, Some(member)) => {
+            let count: usize = event.text.parse().unwrap_or(0);
+            let history = member.statuses.iter().take(count).map(|(status, at)| {
+                json!({
+                    "status": status.name(), "date": time(*at),
+                    "member_id": mem(member.member), "conversation_id": con(view.conversation),
+                })
+            });
+            let history: Vec<Value> = history.collect();
+            json!({
+                "leg_id": event.leg.map(|leg| leg.to_string()),
+                "type": "phone",
+                "direction": direction(member.knocked),
+                "status": history.last().map(|last| last["status"].clone()),
+                "statusHistory": history,
+            })
+        }
+        (EventKind::SipRinging | EventKind::SipAnswered | EventKind::SipHangup, Some(member)) => {
+            let mut body = json!({
+                "direction": direction(member.knocked),
+                "channel": {
+                    "id": event.leg.map(|leg| leg.to_string()), "type": "phone",
+                    "to": endpoint(&member.to), "from": endpoint(&member.from),
+                },
+            });
+            if event.kind == EventKind::SipHangup {
+                body["reason"] = json!({"text": &*event.text});
+            }
+            body
+        }
+        (EventKind::MemberMedia, Some(member)) => {
+            let mut flags = event.text.bytes().map(|flag| flag == b'1');
+            let mut flag = || flags.next().unwrap_or(false);
+            let heard = media(true, flag(), flag(), flag());
+            json!({"media": heard, "user": {"member_id": mem(member.member), "user_id": usr(member.person)}})
+        }
+        (EventKind::Dtmf, _) => json!({"digit": &*event.text, "channel": {"type": "phone"}}),
+        (EventKind::Record | EventKind::RecordStop | EventKind::RecordDone, _) => {
+            json!({"recording_id": &*event.text})
+        }
+        (EventKind::Play | EventKind::PlayStop | EventKind::PlayDone, _) => json!({"play_id": &*event.text}),
+        (EventKind::Custom, _) => serde_json::from_str(&event.body).unwrap_or_default(),
+        (EventKind::Updated, _) => super::body::conversation(view),
+        _ => json!({"user": event.member.map(|member| json!({"member_id": mem(member)}))}),
+    }
+}
+
+fn direction(knocked: bool) -> &'static str {
+    if knocked { "inbound" } else { "outbound" }
+}
+
+/// A caller waits, or waits no more without having been let in.
+fn knocks(after: &Fold, fact: &Fact, people: &dyn People, gave_up: bool) -> Vec<Emission> {
+    let (leg, types): (_, &[&str]) = match &fact.kind {
+        FactKind::LegWaiting { leg } => (*leg, &["app:knocking", "sip:ringing"]),
+        FactKind::LegEnded { leg, .. } if gave_up => (*leg, &["app:knocking:cancel", "sip:hangup"]),
+        _ => return Vec::new(),
+    };
+    let Some((leg, call)) = after.leg(leg).and_then(|leg| Some((leg, after.call(leg.call)?))) else {
+        return Vec::new();
+    };
+    let all = people.applications(&fact.tenant).into_iter();
+    let conversations = all.filter(|application| application.kind == ApplicationKind::Conversation);
+    let own = conversations.filter(|application| application.has([&call.from.number, &call.dialled]));
+    own.flat_map(|application| {
+        let told = types.iter().map(move |r#type| knock(&application, leg, call, r#type, fact.at));
+        told.collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+fn knock(application: &Application, leg: &LegView, call: &CallView, r#type: &str, at: Timestamp) -> Emission {
+    let headers: serde_json::Map<String, Value> =
+        call.headers.iter().map(|(name, value)| (name.to_string(), json!(&**value))).collect();
+    let channel = json!({
+        "type": "phone",
+        "to": endpoint(&call.dialled),
+        "from": endpoint(&leg.party.number),
+        "id": leg.leg.as_uuid().simple().to_string(),
+        "headers": headers,
+        "legs": [],
+        "leg_ids": [],
+    });
+    let body = if r#type.starts_with("app:") {
+        json!({"user": {"id": format!("USR-{}", caller(&leg.party.number))}, "channel": channel})
+    } else {
+        json!({"direction": "inbound", "channel": channel})
+    };
+    Emission {
+        recipient: Recipient::Application(application.id.clone()),
+        order: OrderKey::Call(leg.call),
+        body: json!({
+            "application_id": &*application.id,
+            "from": format!("knocker:{}", leg.leg),
+            "body": body,
+            "timestamp": time(at),
+            "type": r#type,
+        }),
+    }
+}
+
+/// A caller is the same user for every call from the same number.
+fn caller(number: &str) -> Uuid {
+    use aws_lc_rs::digest::{SHA256, digest};
+    let hash = digest(&SHA256, number.as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.as_ref()[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}

@@ -1,0 +1,345 @@
+//! The conversation document's events (fixtures/conversation.json, by fixtures/extract_conversation.py), out of real
+//! requests and the facts that they bring about.
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod kit;
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use http::{Method, Request, StatusCode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use kit::{Crowd, Door, NOW, SECRET, ask, call_created, leg_created, party, tenant};
+use serde_json::{Value, json};
+use sidetone_dialects::Dialect as _;
+use sidetone_dialects::conversation::Conversation;
+use sidetone_model::call::ExternalRef;
+use sidetone_model::command::{CallCommand, CallCommandKind};
+use sidetone_model::conversation::{ConversationCommand, ConversationFact};
+use sidetone_model::fact::{CommandSubject, Fact, FactKind};
+use sidetone_model::fold::Fold;
+use sidetone_model::ids::{CallId, IdSource, LegId};
+use sidetone_proto::directory::v1 as pb;
+
+const APPLICATION: &str = "9df502d9-784e-4f3f-8b23-e8faf438eb8f";
+
+struct Scene {
+    door: Arc<Door>,
+    routes: Router,
+    facts: Arc<Mutex<Vec<Fact>>>,
+}
+
+/// What call control makes of a command about conversations, as far as these tests go.
+fn carried_out(command: &CallCommand, ids: &mut IdSource) -> Vec<FactKind> {
+    let CallCommandKind::Conversation(command) = &command.kind else { return Vec::new() };
+    let mut before = Vec::new();
+    let fact = match (**command).clone() {
+        ConversationCommand::PutPerson { person, application, name, display_name } => {
+            ConversationFact::PersonPut { person, application, name, display_name }
+        }
+        ConversationCommand::Put { conversation, application, name, display_name } => {
+            ConversationFact::Put { conversation, application, name, display_name }
+        }
+        ConversationCommand::Invite { conversation, member, person, from, to, .. } => {
+            let (call, leg): (CallId, LegId) = (ids.make(NOW), ids.make(NOW));
+            let key = conversation.to_string().into();
+            let external = ExternalRef { dialect: "conversation".into(), key };
+            before.push(call_created(call, party(None, &from), &to, None));
+            before.push(FactKind::ExternalRefAdded { call, external });
+            before.push(leg_created(leg, call, party(None, &to), false));
+            let (legs, knocked) = (vec![leg], false);
+            ConversationFact::MemberInvited { conversation, member, person, from, to, legs, knocked }
+        }
+        ConversationCommand::Leave { conversation, member } => {
+            ConversationFact::MemberLeft { conversation, member }
+        }
+        ConversationCommand::Delete { conversation } => ConversationFact::Deleted { conversation },
+        ConversationCommand::DeletePerson { person } => ConversationFact::PersonDeleted { person },
+        ConversationCommand::Post { conversation, member, r#type, body } => {
+            ConversationFact::EventPosted { conversation, member, r#type, body }
+        }
+        ConversationCommand::DeleteEvent { conversation, event } => {
+            ConversationFact::EventDeleted { conversation, event }
+        }
+    };
+    before.push(FactKind::Conversation { fact: Box::new(fact) });
+    before
+}
+
+async fn scene() -> Scene {
+    let application = pb::Application {
+        tenant: "demo".into(),
+        application: APPLICATION.into(),
+        kind: pb::ApplicationKind::Conversation.into(),
+        ..pb::Application::default()
+    };
+    let door = Door::new(&[application], Crowd::default()).await;
+    let facts: Arc<Mutex<Vec<Fact>>> = Arc::default();
+    let kept = Arc::clone(&facts);
+    let mut ids = IdSource::seeded([8; 32]);
+    door.answer_by(move |command, fold| {
+        for kind in carried_out(command, &mut ids) {
+            let fact = Fact { tenant: tenant(), at: NOW, kind };
+            fold.apply(&fact);
+            kept.lock().unwrap().push(fact);
+        }
+        Ok(CommandSubject::Conversation(uuid::Uuid::nil().into()))
+    });
+    let routes = Conversation.routes(door.clone());
+    Scene { door, routes, facts }
+}
+
+fn token(claims: &Value) -> String {
+    encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+}
+
+fn claims() -> Value {
+    json!({"application_id": APPLICATION, "iat": NOW.as_millis() / 1000, "jti": "1"})
+}
+
+impl Scene {
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        // Each request has a key of its own, as the door would give it one.
+        let key = format!("key-{}", self.door.id::<CallId>());
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Bearer {}", token(&claims())))
+            .header("idempotency-key", key);
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        ask(&self.routes, request.body(body).unwrap()).await
+    }
+
+    async fn made(&self, path: &str, body: Value) -> Value {
+        let (status, made) = self.ask(Method::POST, path, Some(body)).await;
+        assert_eq!(status, StatusCode::CREATED, "{path}: {made}");
+        made
+    }
+
+    fn happens(&self, kind: FactKind) {
+        let fact = Fact { tenant: tenant(), at: NOW, kind };
+        self.door.fold.lock().unwrap().apply(&fact);
+        self.facts.lock().unwrap().push(fact);
+    }
+
+    /// Everything that has happened, projected from the beginning.
+    fn told(&self) -> Vec<Value> {
+        let mut fold = Fold::default();
+        let facts = self.facts.lock().unwrap();
+        let project = |fact: &Fact| {
+            let projection = Conversation.project(&fold, fact, &self.door.people);
+            fold.apply(fact);
+            projection(&fold)
+        };
+        facts.iter().flat_map(project).map(|emission| emission.body).collect()
+    }
+
+    fn leg_of(&self, member: &Value) -> LegId {
+        member["channel"]["id"].as_str().unwrap().parse().unwrap()
+    }
+}
+
+fn channel() -> Value {
+    json!({"type": "phone", "from": {"type": "phone", "number": "447479199288"}, "to": {"type": "phone", "number": "447418397039"}})
+}
+
+/// Ids and times by their form.
+fn normalised(value: &Value) -> Value {
+    match value {
+        Value::Object(object) => object.iter().map(|(key, value)| (key.clone(), normalised(value))).collect(),
+        Value::Array(array) => array.iter().map(normalised).collect(),
+        Value::String(text) => {
+            let (prefix, rest) = ["CON-", "USR-", "MEM-", "NAM-", "knocker:"]
+                .iter()
+                .find_map(|prefix| Some((*prefix, text.strip_prefix(prefix)?)))
+                .unwrap_or(("", text));
+            let is_time = text.len() == 24 && text.ends_with('Z') && text.as_bytes()[10] == b'T';
+            match rest.len() {
+                36 if rest != APPLICATION && uuid::Uuid::try_parse(rest).is_ok() => {
+                    json!(format!("{prefix}<uuid>"))
+                }
+                32 if uuid::Uuid::try_parse(rest).is_ok() => json!("<32 hex>"),
+                _ if is_time => json!("<time>"),
+                _ => value.clone(),
+            }
+        }
+        other => other.clone(),
+    }
+}
+
+#[tokio::test]
+async fn the_documents_events_come_out_field_by_field() {
+    let scene = scene().await;
+    let (call, caller): (CallId, LegId) = (scene.door.id(), scene.door.id());
+    scene.happens(call_created(call, party(None, "447479199288"), "447418397039", None));
+    scene.happens(leg_created(caller, call, party(None, "447479199288"), true));
+    scene.happens(FactKind::LegWaiting { leg: caller });
+    let conversation = scene.made("/beta/conversations", json!({})).await;
+    let user = scene.made("/beta/users", json!({})).await;
+    let path = format!("/beta/conversations/{}/members", conversation["id"].as_str().unwrap());
+    let invite = json!({"user_id": user["id"], "action": "invite", "channel": channel()});
+    let member = scene.made(&path, invite).await;
+    scene.happens(FactKind::LegRinging { leg: scene.leg_of(&member) });
+
+    let mut expected: Vec<Value> =
+        serde_json::from_str(include_str!("../fixtures/conversation.json")).unwrap();
+    assert_eq!(expected.len(), 6);
+    // The document prints event 3 before event 2: consumers order by the number.
+    expected[4..].sort_by_key(|event| event["id"].as_u64());
+    let told = scene.told();
+    assert_eq!(told.len(), 6);
+    for (told, expected) in told.iter().zip(&expected) {
+        assert_eq!(normalised(told), normalised(expected), "{}", expected["type"]);
+    }
+    let channel = &told[3]["body"]["channel"];
+    assert_eq!((&channel["id"], &channel["id"]), (&channel["leg_ids"][0], &channel["legs"][0]["leg_id"]));
+}
+
+#[tokio::test]
+async fn the_event_log_is_asked_by_number_type_order_and_page() {
+    let scene = scene().await;
+    let conversation = scene.made("/v1/conversations", json!({"name": "meeting"})).await;
+    let user = scene.made("/v1/users", json!({"name": "bob"})).await;
+    let base = format!("/v1/conversations/{}", conversation["id"].as_str().unwrap());
+    let invite = json!({"user_id": user["id"], "action": "invite", "channel": channel()});
+    let member = scene.made(&format!("{base}/members"), invite).await;
+    let leg = scene.leg_of(&member);
+    scene.happens(FactKind::LegRinging { leg });
+    scene.happens(FactKind::LegAnswered { leg });
+    scene.happens(FactKind::LegAudioChanged { leg, muted: true, deafened: false });
+    let (status, posted) = scene
+        .ask(Method::POST, &format!("{base}/events"), Some(json!({"type": "custom:hello", "body": {"a": 1}})))
+        .await;
+    assert_eq!((status, posted["id"].as_u64()), (StatusCode::CREATED, Some(10)));
+
+    let ids = async |query: &str| {
+        let (status, page) = scene.ask(Method::GET, &format!("{base}/events?{query}"), None).await;
+        assert_eq!(status, StatusCode::OK, "{page}");
+        let events = page["_embedded"]["events"].as_array().unwrap().clone();
+        let ids: Vec<u64> = events.iter().map(|event| event["id"].as_u64().unwrap()).collect();
+        (ids, page["_links"]["next"]["cursor"].as_str().map(ToOwned::to_owned))
+    };
+    assert_eq!(ids("page_size=100").await, ((1..=10).collect(), None));
+    assert_eq!(ids("start_id=4&end_id=6").await.0, [4, 5, 6]);
+    assert_eq!(ids("event_type=leg:status:update").await.0, [2, 4]);
+    let (first, cursor) = ids("page_size=4&order=desc").await;
+    assert_eq!((first, cursor.as_deref()), (vec![10, 9, 8, 7], Some("7")));
+    assert_eq!(ids("page_size=4&order=desc&cursor=7").await.0, [6, 5, 4, 3]);
+    let types: Vec<Value> = scene.told().iter().map(|event| event["type"].clone()).collect();
+    assert_eq!(
+        types[1..],
+        [
+            "member:invited",
+            "leg:status:update",
+            "sip:ringing",
+            "leg:status:update",
+            "sip:answered",
+            "member:joined",
+            "member:media",
+            "audio:mute:on",
+            "member:media",
+            "custom:hello",
+        ]
+        .map(Value::from)
+    );
+    let (status, _) = scene.ask(Method::DELETE, &format!("{base}/events/10"), None).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    assert_eq!(scene.ask(Method::GET, &format!("{base}/events/10"), None).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(scene.ask(Method::DELETE, &base, None).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(scene.ask(Method::GET, &base, None).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(scene.told().last().unwrap()["type"], "conversation:deleted");
+}
+
+#[tokio::test]
+async fn a_member_is_muted_by_its_leg_and_sent_away() {
+    let scene = scene().await;
+    let conversation = scene.made("/beta/conversations", json!({})).await;
+    let user = scene.made("/beta/users", json!({})).await;
+    let members = format!("/beta/conversations/{}/members", conversation["id"].as_str().unwrap());
+    let invite = json!({"user_id": user["id"], "action": "join", "channel": channel()});
+    let member = scene.made(&members, invite).await;
+    let one = format!("{members}/{}", member["id"].as_str().unwrap());
+    scene.door.taken();
+    let mute = json!({"media": {"audio_settings": {"muted": true}}});
+    assert_eq!(scene.ask(Method::PUT, &one, Some(mute)).await.0, StatusCode::OK);
+    let leg = scene.leg_of(&member);
+    assert_eq!(scene.door.taken(), [CallCommandKind::SetAudio { leg, muted: true, deafened: false }]);
+    let (status, left) = scene.ask(Method::PUT, &one, Some(json!({"state": "left"}))).await;
+    assert_eq!((status, &left["state"]), (StatusCode::OK, &json!("LEFT")));
+}
+
+#[tokio::test]
+async fn bad_input_is_named_and_changes_nothing() {
+    let scene = scene().await;
+    let conversation = scene.made("/beta/conversations", json!({})).await;
+    let user = scene.made("/beta/users", json!({})).await;
+    scene.door.taken();
+    let members = format!("/beta/conversations/{}/members", conversation["id"].as_str().unwrap());
+    let with = |more: Value| {
+        let mut body = json!({"user_id": user["id"], "action": "invite", "channel": channel()});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let none = "CON-2b49b74a-9520-4503-aed6-0b3167915c83";
+    let cases = [
+        (members.clone(), with(json!({"action": "kick"})), 400, "action"),
+        (members.clone(), with(json!({"user_id": 7})), 400, "user_id"),
+        (members.clone(), with(json!({"user_id": "USR-nobody"})), 404, "user"),
+        (members.clone(), with(json!({"channel": {"type": "sip"}})), 400, "channel.type"),
+        (
+            members.clone(),
+            with(json!({"channel": {"type": "phone", "from": {}, "to": {}}})),
+            400,
+            "channel.from",
+        ),
+        (members.clone(), with(json!({"knocking_id": "me"})), 400, "knocking_id"),
+        (format!("/beta/conversations/{none}/members"), with(json!({})), 404, "conversation"),
+        ("/beta/conversations".into(), json!({"name": 5}), 400, "name"),
+        (
+            format!("/beta/conversations/{}/events", conversation["id"].as_str().unwrap()),
+            json!({"type": "text"}),
+            400,
+            "type",
+        ),
+    ];
+    for (path, body, status, named) in cases {
+        let (got, answer) = scene.ask(Method::POST, &path, Some(body.clone())).await;
+        assert_eq!(got.as_u16(), status, "{path} {body}: {answer}");
+        assert!(answer["description"].as_str().unwrap().contains(named), "{path} {body}: {answer}");
+    }
+    for query in ["page_size=0", "page_size=x", "order=up", "start_id=-1"] {
+        let path = format!("/beta/conversations/{}/events?{query}", conversation["id"].as_str().unwrap());
+        assert_eq!(scene.ask(Method::GET, &path, None).await.0, StatusCode::BAD_REQUEST, "{query}");
+    }
+    assert_eq!(scene.ask(Method::PATCH, "/beta/users", None).await.0, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(scene.door.taken(), []);
+}
+
+#[tokio::test]
+async fn only_a_token_of_the_application_is_heard() {
+    let scene = scene().await;
+    let now = NOW.as_millis() / 1000;
+    let wrong_key = EncodingKey::from_secret(b"another secret of some length");
+    let unsigned = format!("{}.", token(&claims()).rsplit_once('.').unwrap().0);
+    let tokens = [
+        (token(&claims()), StatusCode::OK),
+        (token(&json!({"application_id": APPLICATION, "exp": now + 60})), StatusCode::OK),
+        (token(&json!({"application_id": APPLICATION, "iat": now - 2000})), StatusCode::UNAUTHORIZED),
+        (token(&json!({"application_id": APPLICATION, "exp": now - 60})), StatusCode::UNAUTHORIZED),
+        (token(&json!({"application_id": APPLICATION})), StatusCode::UNAUTHORIZED),
+        (token(&json!({"application_id": APPLICATION, "iat": now + 600})), StatusCode::UNAUTHORIZED),
+        (token(&json!({"application_id": "another", "iat": now})), StatusCode::UNAUTHORIZED),
+        (encode(&Header::new(Algorithm::HS256), &claims(), &wrong_key).unwrap(), StatusCode::UNAUTHORIZED),
+        (encode(&Header::new(Algorithm::HS512), &claims(), &wrong_key).unwrap(), StatusCode::UNAUTHORIZED),
+        (unsigned, StatusCode::UNAUTHORIZED),
+        ("nonsense".to_owned(), StatusCode::UNAUTHORIZED),
+    ];
+    for (token, expected) in tokens {
+        let request = Request::get("/beta/users").header("authorization", format!("Bearer {token}"));
+        let (status, answer) = ask(&scene.routes, request.body(Body::empty()).unwrap()).await;
+        assert_eq!(status, expected, "{token}: {answer}");
+    }
+    let request = Request::get("/beta/users").body(Body::empty()).unwrap();
+    assert_eq!(ask(&scene.routes, request).await.0, StatusCode::UNAUTHORIZED);
+}
