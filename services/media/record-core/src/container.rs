@@ -126,25 +126,34 @@ impl Container {
         }
     }
 
+    /// How many channels a file has, by its first [`HEADER_LEN`] bytes; none for what is not of this container.
+    pub fn channels_of(self, start: &[u8]) -> Option<u16> {
+        match self {
+            Self::Wav => {
+                let channels = u16::from_le_bytes([*start.get(22)?, *start.get(23)?]);
+                (start.starts_with(b"RIFF") && (1..=2).contains(&channels)).then_some(channels)
+            }
+            Self::Mp3 => {
+                let &[sync, version, _, mode] = start.first_chunk()?;
+                let is_frame = sync == 0xFF && version & 0xE0 == 0xE0;
+                is_frame.then_some(if mode >> 6 == 3 { 1 } else { 2 })
+            }
+        }
+    }
+
     /// What a left-behind file of so many bytes holds; `start` are its first [`HEADER_LEN`] bytes, if it has as many. None for
     /// what is not of this container, or holds nothing.
     pub fn repair(self, start: &[u8], length: u64) -> Option<Repair> {
         match self {
             Self::Wav => {
                 let patch = repaired_header(start, length).ok()?;
-                let channels = u16::from_le_bytes([*start.get(22)?, *start.get(23)?]);
-                let (bytes, samples) = self.unit(channels);
+                let (bytes, samples) = self.unit(self.channels_of(start)?);
                 let units = (length - HEADER_LEN as u64) / bytes.max(1);
                 let length = HEADER_LEN as u64 + units * bytes;
                 Some(Repair { patch: Some(patch), length, duration_ms: units * samples / 8 })
             }
             Self::Mp3 => {
-                let &[sync, version, _, mode] = start.first_chunk()?;
-                if sync != 0xFF || version & 0xE0 != 0xE0 {
-                    return None;
-                }
-                let channels = if mode >> 6 == 3 { 1 } else { 2 };
-                let (bytes, samples) = self.unit(channels);
+                let (bytes, samples) = self.unit(self.channels_of(start)?);
                 let units = length / bytes;
                 Some(Repair { patch: None, length: units * bytes, duration_ms: units * samples / 8 })
             }

@@ -40,6 +40,8 @@ pub struct Config {
     pub prompt_cache_mb: usize,
     /// How prompts are fetched by URL.
     pub fetch: Fetch,
+    /// Where recordings are kept beyond this node.
+    pub storage: Storage,
     /// Where recordings are written. Default: `recordings`; made at the first recording.
     pub recordings_dir: PathBuf,
 }
@@ -55,6 +57,60 @@ pub struct Fetch {
     pub size_max_kb: usize,
     /// How long fetching may take in all, in seconds, 1 to 120. Default: 10.
     pub timeout_s: u64,
+}
+
+/// S3-compatible object storage for recordings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Storage {
+    /// The bucket; empty: recordings stay on this node. Default: empty.
+    pub bucket: String,
+    /// URL of the service; empty is that of AWS. Default: empty.
+    pub endpoint: String,
+    /// Default: `us-east-1`.
+    pub region: String,
+    /// Empty takes what the environment gives (a role of the node or pod). Default: empty.
+    pub access_key: String,
+    /// Belongs to `access_key`.
+    pub secret_key: Secret,
+    /// Goes before the names of all objects. Default: empty.
+    pub prefix: String,
+}
+
+/// Something that is not shown.
+#[derive(Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(secret: &str) -> Self {
+        Self(secret.into())
+    }
+}
+
+impl Secret {
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            bucket: String::new(),
+            endpoint: String::new(),
+            region: "us-east-1".into(),
+            access_key: String::new(),
+            secret_key: Secret::default(),
+            prefix: String::new(),
+        }
+    }
 }
 
 impl Default for Fetch {
@@ -120,6 +176,7 @@ impl Default for Config {
             prompts_dir: "prompts".into(),
             prompt_cache_mb: 128,
             fetch: Fetch::default(),
+            storage: Storage::default(),
             recordings_dir: "recordings".into(),
         }
     }
@@ -169,6 +226,14 @@ impl Config {
         }
         if !(1..=65_536).contains(&self.prompt_cache_mb) {
             bad("prompt_cache_mb", "expected 1 to 65536");
+        }
+        if self.storage.access_key.is_empty() != self.storage.secret_key.reveal().is_empty() {
+            bad("storage.secret_key", "expected both keys or neither");
+        }
+        let endpoint = &self.storage.endpoint;
+        if !endpoint.is_empty() && !["http://", "https://"].iter().any(|scheme| endpoint.starts_with(scheme))
+        {
+            bad("storage.endpoint", "expected an http or https URL");
         }
         if !(1..=102_400).contains(&self.fetch.size_max_kb) {
             bad("fetch.size_max_kb", "expected 1 to 102400");

@@ -21,9 +21,10 @@ mod prompts;
 mod recorder;
 mod service;
 mod state;
+mod storage;
 mod worker;
 
-pub use config::{Config, Fetch, Realm};
+pub use config::{Config, Fetch, Realm, Secret, Storage};
 pub use error::MediaError;
 pub use negotiate::{Agreement, Payload, PayloadTypes};
 pub use node::{Deps, MediaNode, StartError};

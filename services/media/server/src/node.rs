@@ -22,6 +22,7 @@ use crate::engine::link::WorkerLink;
 use crate::engine::{Engine, Parts, pump, unix_ms};
 use crate::recorder;
 use crate::service::MediaServer;
+use crate::storage::{Bucket, Uploads};
 use crate::worker::counters::Counters;
 use crate::worker::rings::{COMMANDS_MAX, Command, EVENTS_MAX, FRAMES_MAX};
 use crate::worker::{Limits, Worker, WorkerEnds};
@@ -49,6 +50,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The object storage that is configured cannot be used.
+    #[error("the object storage cannot be used")]
+    Storage(#[source] object_store::Error),
     /// The random source of the system.
     #[error("the system's random source does not answer")]
     Random,
@@ -80,6 +84,7 @@ impl MediaNode {
             let cpu = config.pin_workers.then(|| cpus[number % cpus.len()]);
             links.push(threads.start_worker(&config, number, cpu, epoch)?);
         }
+        let bucket = Bucket::open(&config.storage).map_err(StartError::Storage)?;
         let frames = std::mem::take(&mut threads.frames);
         let (recorder, mut failed, join) = recorder::start(
             config.recordings_dir.clone(),
@@ -87,6 +92,7 @@ impl MediaNode {
             epoch,
             frames,
             Arc::clone(&telemetry),
+            bucket.clone(),
         )
         .map_err(|source| StartError::System { what: "starting the recorder", source })?;
         threads.joins.push(join);
@@ -117,6 +123,13 @@ impl MediaNode {
                 failing.recording_failed(failed.number, failed.problem).await;
             }
         }));
+        if let Some(bucket) = bucket {
+            let uploads = Uploads::new(bucket, engine.spool(), Arc::clone(&engine.telemetry));
+            let (telling, stopping) = (Arc::clone(&engine), threads.pumps.clone());
+            tasks.push(tokio::spawn(async move {
+                uploads.run(stopping, |stored| telling.recording_stored(stored)).await;
+            }));
+        }
         let registration = Registration { store, grpc_address, engine: Arc::clone(&engine), counters };
         registration.renew().await;
         component.set_ready(true);

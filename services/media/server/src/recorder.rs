@@ -27,11 +27,12 @@ use sidetone_telemetry::Telemetry;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::MediaError;
+use crate::storage::Bucket;
 use crate::worker::rings::RecordingFrame;
 use live::Listener;
-use spool::Spool;
-
+pub(crate) use read::{FileBytes, content_type};
 pub(crate) use recording::TRACKS_MAX;
+pub(crate) use spool::{Spool, Spooled};
 
 /// A recording to be begun.
 #[derive(Debug, Clone)]
@@ -60,6 +61,9 @@ pub(crate) struct Finished {
     pub(crate) size_bytes: u64,
     /// Why it is not whole.
     pub(crate) failure: Option<String>,
+    /// It is in the bucket, and no more in the spool.
+    #[serde(default)]
+    pub(crate) stored: bool,
 }
 
 /// The way to the recorder's thread.
@@ -68,6 +72,7 @@ pub(crate) struct RecorderHandle {
     orders: SyncSender<Order>,
     finished: Arc<Mutex<Vec<Finished>>>,
     spool: Spool,
+    bucket: Option<Bucket>,
 }
 
 /// What the thread is asked to do.
@@ -140,8 +145,9 @@ pub(crate) fn start(
     epoch: Instant,
     frames: Vec<Consumer<RecordingFrame>>,
     telemetry: Arc<Telemetry>,
+    bucket: Option<Bucket>,
 ) -> std::io::Result<(RecorderHandle, mpsc::Receiver<Failed>, std::thread::JoinHandle<()>)> {
-    let spool = Spool::new(folder, node_id);
+    let spool = Spool::new(folder, node_id, bucket.is_some());
     let finished = Arc::new(Mutex::new(spool.adopt()));
     let (orders, waiting) = sync_channel(ORDERS_MAX);
     let (failures, failed) = mpsc::channel(ORDERS_MAX);
@@ -149,10 +155,15 @@ pub(crate) fn start(
     let recorder = thread::Recorder::new(spool.clone(), epoch, frames, shared);
     let join =
         std::thread::Builder::new().name("media-recorder".into()).spawn(move || recorder.run(&waiting))?;
-    Ok((RecorderHandle { orders, finished, spool }, failed, join))
+    Ok((RecorderHandle { orders, finished, spool, bucket }, failed, join))
 }
 
 impl RecorderHandle {
+    /// Where its files are.
+    pub(crate) fn spool(&self) -> Spool {
+        self.spool.clone()
+    }
+
     /// Opens the file.
     pub(crate) async fn begin(&self, new: NewRecording) -> Result<(), MediaError> {
         let (done, begun) = oneshot::channel();
@@ -227,7 +238,7 @@ impl RecorderHandle {
             return Ok(());
         }
         let (spool, owned) = (self.spool.clone(), id.to_owned());
-        let removed = tokio::task::spawn_blocking(move || spool.remove(&owned)).await;
+        let removed = tokio::task::spawn_blocking(move || spool.acknowledge(&owned)).await;
         removed.map_err(|_| MediaError::Stopping)?.map_err(|error| MediaError::Io {
             what: "removing a recording's sheet",
             problem: error.to_string(),

@@ -11,7 +11,8 @@ use sidetone_record_core::Container;
 use super::link::Reply;
 use super::{Control, Engine, RecordingEntry};
 use crate::error::MediaError;
-use crate::recorder::{Finished, NewRecording, Place, TRACKS_MAX};
+use crate::recorder::{Finished, NewRecording, Place, Spool, TRACKS_MAX};
+use crate::storage::Stored;
 
 /// What a stream of a recording's bytes gives.
 pub(crate) type RecordingBytes = BoxStream<'static, Result<pb::RecordingBytes, MediaError>>;
@@ -192,6 +193,20 @@ impl Engine {
             .parts
             .map(|part| part.map(|data| pb::RecordingBytes { data: data.into(), ..Default::default() }));
         Ok(stream::once(async { Ok(first) }).chain(rest).boxed())
+    }
+
+    /// A recording is in the bucket as a whole.
+    pub(crate) fn recording_stored(&self, stored: Stored) {
+        self.tell(pb::media_event::Kind::RecordingStored(pb::RecordingStored {
+            recording_id: stored.id,
+            objects: stored.objects,
+            size_bytes: stored.size_bytes,
+        }));
+    }
+
+    /// Where recordings are.
+    pub(crate) fn spool(&self) -> Spool {
+        self.recorder.spool()
     }
 
     /// Takes an ended recording away.

@@ -36,8 +36,15 @@ impl RecorderHandle {
         found.ok_or(MediaError::NotFound("track"))
     }
 
-    /// A file of the spool from an offset on.
+    /// A file of the spool or of the bucket from an offset on.
     pub(crate) async fn read(&self, name: &str, offset: u64) -> Result<FileBytes, MediaError> {
+        match (self.read_spool(name, offset).await, &self.bucket) {
+            (Err(MediaError::NotFound(_)), Some(bucket)) => bucket.read(name, offset).await,
+            (read, _) => read,
+        }
+    }
+
+    async fn read_spool(&self, name: &str, offset: u64) -> Result<FileBytes, MediaError> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound => MediaError::NotFound("file"),
             _ => MediaError::Io { what: "reading a recording", problem: error.to_string() },
@@ -79,8 +86,18 @@ impl RecorderHandle {
                 }
                 _ => {}
             }
+            if let Some(bucket) = &self.bucket {
+                bucket.delete(name).await?;
+            }
         }
         self.acknowledge(id).await?;
+        let (spool, owned) = (self.spool.clone(), id.to_owned());
+        // What is no longer there must not be uploaded either.
+        let removed = tokio::task::spawn_blocking(move || spool.remove(&owned)).await;
+        removed.map_err(|_| MediaError::Stopping)?.map_err(|error| MediaError::Io {
+            what: "removing a recording's sheet",
+            problem: error.to_string(),
+        })?;
         Ok(names)
     }
 }

@@ -88,6 +88,7 @@ impl Recording {
         let size_bytes = self.tracks.iter().map(Track::length).sum();
         let mut names = self.tracks.into_iter().map(|track| track.name);
         let file = names.next().unwrap_or_default();
-        Finished { id: self.id, file, tracks: names.collect(), duration_ms, size_bytes, failure }
+        let tracks = names.collect();
+        Finished { id: self.id, file, tracks, duration_ms, size_bytes, failure, stored: false }
     }
 }

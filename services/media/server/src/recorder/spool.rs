@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sidetone_record_core::{Container, HEADER_LEN};
 
@@ -11,9 +12,21 @@ use crate::recorder::{Finished, NewRecording};
 
 /// The folder of recordings with this node's sheets.
 #[derive(Debug, Clone)]
-pub(super) struct Spool {
+pub(crate) struct Spool {
     folder: PathBuf,
     sheets: PathBuf,
+    /// Recordings go on to a bucket: their sheets are kept until they are there.
+    uploads: bool,
+    /// An acknowledgement and the end of an upload change the same sheet.
+    changing: Arc<Mutex<()>>,
+}
+
+/// A recording that is not in the bucket as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Spooled {
+    pub(crate) id: String,
+    pub(crate) files: Vec<String>,
+    pub(crate) ended: bool,
 }
 
 /// What is kept of a recording until its end is acknowledged.
@@ -30,9 +43,9 @@ enum Sheet {
 }
 
 impl Spool {
-    pub(super) fn new(folder: PathBuf, node_id: &str) -> Self {
+    pub(super) fn new(folder: PathBuf, node_id: &str, uploads: bool) -> Self {
         let sheets = folder.join(".spool").join(node_id);
-        Self { folder, sheets }
+        Self { folder, sheets, uploads, changing: Arc::default() }
     }
 
     /// The name of a recording's first file, relative to the folder.
@@ -55,7 +68,7 @@ impl Spool {
     }
 
     /// Where a file lies.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
@@ -64,12 +77,41 @@ impl Spool {
         self.put(&finished.id, &Sheet::Ended(finished.clone()))
     }
 
-    /// Forgets the sheet of a recording.
-    pub(super) fn remove(&self, id: &str) -> io::Result<()> {
-        match fs::remove_file(self.sheet(id)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            result => result,
+    /// The end of a recording is known where it must be: its sheet is kept only for an upload that is not done.
+    pub(super) fn acknowledge(&self, id: &str) -> io::Result<()> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let sheet = self.sheet(id);
+        if self.uploads && !is_stored(&sheet) {
+            return none_is_fine(fs::rename(&sheet, self.acknowledged(id)));
         }
+        none_is_fine(fs::remove_file(sheet))
+    }
+
+    /// Forgets the sheet of a recording, whatever is still to be done.
+    pub(super) fn remove(&self, id: &str) -> io::Result<()> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        none_is_fine(fs::remove_file(self.acknowledged(id)))?;
+        none_is_fine(fs::remove_file(self.sheet(id)))
+    }
+
+    /// What is still to be brought to the bucket.
+    pub(crate) fn waiting(&self) -> Vec<Spooled> {
+        let Ok(entries) = fs::read_dir(&self.sheets) else { return Vec::new() };
+        let mut waiting: Vec<Spooled> = entries.flatten().filter_map(|entry| waits(&entry.path())).collect();
+        waiting.sort_by(|a, b| a.id.cmp(&b.id));
+        waiting
+    }
+
+    /// A recording is in the bucket as a whole: its files go away, and its sheet when nobody waits for it any more.
+    pub(crate) fn stored(&self, recording: &Spooled) -> io::Result<()> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        none_is_fine(fs::remove_file(self.acknowledged(&recording.id)))?;
+        if let Ok(bytes) = fs::read(self.sheet(&recording.id))
+            && let Sheet::Ended(finished) = serde_json::from_slice(&bytes)?
+        {
+            self.put(&recording.id, &Sheet::Ended(Finished { stored: true, ..finished }))?;
+        }
+        recording.files.iter().try_for_each(|name| none_is_fine(fs::remove_file(self.path(name))))
     }
 
     /// The recordings that ended without being acknowledged. Those whose process died are made whole first.
@@ -103,7 +145,8 @@ impl Spool {
                     duration_ms = duration_ms.max(duration);
                     size_bytes += size;
                 }
-                let finished = Finished { id, file, tracks, duration_ms, size_bytes, failure };
+                let stored = false;
+                let finished = Finished { id, file, tracks, duration_ms, size_bytes, failure, stored };
                 self.end(&finished)?;
                 tracing::info!(recording = finished.id, "recording of an ended process adopted");
                 Ok(Some(finished))
@@ -140,9 +183,40 @@ impl Spool {
         fs::rename(draft, self.sheet(id))
     }
 
+    fn acknowledged(&self, id: &str) -> PathBuf {
+        self.sheets.join(format!("{id}.acked"))
+    }
+
     fn sheet(&self, id: &str) -> PathBuf {
         self.sheets.join(format!("{id}.json"))
     }
+}
+
+fn none_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn read_sheet(path: &Path) -> Option<Sheet> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+fn is_stored(path: &Path) -> bool {
+    matches!(read_sheet(path), Some(Sheet::Ended(Finished { stored: true, .. })))
+}
+
+fn waits(path: &Path) -> Option<Spooled> {
+    if !path.extension().is_some_and(|ending| ending == "json" || ending == "acked") {
+        return None;
+    }
+    let (id, file, tracks, ended) = match read_sheet(path)? {
+        Sheet::Open { id, file, tracks } => (id, file, tracks, false),
+        Sheet::Ended(finished) if !finished.stored => (finished.id, finished.file, finished.tracks, true),
+        Sheet::Ended(_) => return None,
+    };
+    Some(Spooled { id, files: std::iter::once(file).chain(tracks).collect(), ended })
 }
 
 fn date(unix_ms: u64) -> io::Result<String> {
