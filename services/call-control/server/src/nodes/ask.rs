@@ -165,8 +165,15 @@ async fn ask_rest(service: &MediaService, request: MediaRequest) -> Result<Media
         MediaRequest::ReleaseLeg { leg } => {
             service.release_leg(Request::new(ReleaseLegRequest { leg_id: leg.to_string() })).await?;
         }
-        MediaRequest::SetAudio { .. } | MediaRequest::SendDigits { .. } => {
-            return Err(Status::unimplemented("this media node cannot do that"));
+        MediaRequest::SetAudio { leg, muted, deafened } => {
+            let leg_id = leg.to_string();
+            let request = SetLegAudioRequest { leg_id, muted, deafened, ..Default::default() };
+            service.set_leg_audio(Request::new(request)).await?;
+        }
+        MediaRequest::SendDigits { leg, digits } => {
+            let (leg_id, digits) = (leg.to_string(), digits.into());
+            let request = SendDigitsRequest { leg_id, digits, ..Default::default() };
+            service.send_digits(Request::new(request)).await?;
         }
         other => sound::ask(service, other).await?,
     }

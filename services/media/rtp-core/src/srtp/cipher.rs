@@ -17,6 +17,10 @@ pub(super) struct Cipher {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a context has one for its whole life, and its keys are used for every packet"
+)]
 enum Mode {
     Counter { key: EncryptingKey, salt: Salt, auth: hmac::Key },
     Galois { key: LessSafeKey, salt: Salt },
