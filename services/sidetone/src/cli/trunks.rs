@@ -34,7 +34,7 @@ EXAMPLES
 pub(crate) struct PutTrunk {
     /// Its name.
     trunk: String,
-    /// Where the carrier is: sip:host[:port][;transport=udp|tcp|tls].
+    /// Where the carrier is, like sip:carrier.example or sip:192.0.2.7:5061;transport=tls.
     #[arg(long)]
     uri: String,
     /// What is registered there, user@domain.
@@ -52,13 +52,13 @@ pub(crate) struct PutTrunk {
     /// A network out of which it calls, like 192.0.2.0/24; may be repeated.
     #[arg(long = "source")]
     sources: Vec<String>,
-    /// Numbers that go out over it: PREFIX[,PRIORITY[,WEIGHT]]; an empty prefix is every number. May be repeated.
+    /// Numbers that go out over it: PREFIX, or PREFIX,PRIORITY, or PREFIX,PRIORITY,WEIGHT; an empty prefix is every number. May be repeated.
     #[arg(long = "route", value_parser = route)]
     routes: Vec<TrunkRoute>,
-    /// What becomes of numbers on their way out: PREFIX,STRIP[,PREPEND]. May be repeated.
+    /// What becomes of numbers on their way out: PREFIX,STRIP or PREFIX,STRIP,PREPEND. May be repeated.
     #[arg(long, value_parser = rule)]
     outbound: Vec<NumberRule>,
-    /// What becomes of numbers on their way in: PREFIX,STRIP[,PREPEND]. May be repeated.
+    /// What becomes of numbers on their way in: PREFIX,STRIP or PREFIX,STRIP,PREPEND. May be repeated.
     #[arg(long, value_parser = rule)]
     inbound: Vec<NumberRule>,
     /// Calls at once; 0 for no limit.
