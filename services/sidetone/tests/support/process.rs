@@ -156,25 +156,26 @@ pub struct Installation {
 impl Installation {
     /// All four in one process.
     pub fn one_process() -> Self {
-        Self::one_process_with("", "")
+        Self::one_process_with("", "", "")
     }
 
     /// The same with more in its `[media]` section.
     pub fn with_media(more: &str) -> Self {
-        Self::one_process_with(more, "")
+        Self::one_process_with(more, "", "")
     }
 
     /// The same with more tenants.
     pub fn with_seed(more: &str) -> Self {
-        Self::one_process_with("", more)
+        Self::one_process_with("", more, "")
     }
 
-    fn one_process_with(more_media: &str, more_seed: &str) -> Self {
+    /// One process with more sections, more in its `[media]`, and more in the tests' tenant or more tenants.
+    pub fn one_process_with(more_media: &str, more_seed: &str, sections: &str) -> Self {
         let mut new = Self::empty();
         let (sip, grpc) = (new.sip, new.grpc);
         let folder = new.folder.path().to_owned();
         let config = format!(
-            "[grpc]\nbind = \"{grpc}\"\n[http]\nbind = \"{http}\"\n[store]\npath = \"{store}\"\n{signalling}{media}{seed}",
+            "[grpc]\nbind = \"{grpc}\"\n[http]\nbind = \"{http}\"\n[store]\npath = \"{store}\"\n{signalling}{media}{sections}{seed}",
             http = new.http,
             store = folder.join("store").display(),
             signalling = signalling_section(sip),

@@ -1,0 +1,172 @@
+//! One call between two phones, watched and steered through the three dialects at the same moment.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use serde_json::{Value, json};
+use sidetone_testkit::phone::{Call, Phone};
+use support::clients::{Bot, Conversations, LOOPBACK, Telephony, applications, invitation};
+use support::phones::{eventually, hears, registered};
+use support::process::Installation;
+use support::receiver::{Receiver, Webhook};
+
+/// Two phones in a call that an application has begun, and everybody who watches it.
+struct Scene {
+    installation: Installation,
+    ada: Telephony,
+    ben: Telephony,
+    application: Conversations,
+    application_hears: Receiver,
+    bot: Bot,
+    team_hears: Receiver,
+    conversation: String,
+    member_of_ada: Value,
+    at_ada: Call,
+    at_ben: Call,
+    _phones: [Phone; 2],
+}
+
+async fn taken(installation: &Installation, phone: &Phone) -> Call {
+    eventually(installation, "the phone is in a call", || !phone.calls().is_empty()).await;
+    phone.calls().remove(0)
+}
+
+async fn scene() -> Scene {
+    let (application_hears, team_hears) = (Receiver::start(vec![]).await, Receiver::start(vec![]).await);
+    let seed = applications(&application_hears.events_url(), &team_hears.events_url());
+    let installation = Installation::one_process_with("", &seed, LOOPBACK);
+    let phones =
+        [registered(&installation, "1001", 440.0).await, registered(&installation, "1002", 700.0).await];
+    let ada = Telephony::start(&installation, "user1001", "secret-1001").await;
+    let ben = Telephony::start(&installation, "user1002", "secret-1002").await;
+    let (application, bot) = (Conversations::new(&installation), Bot::new(&installation));
+    let (conversation, user) = application.begin().await;
+    let members = format!("/conversations/{conversation}/members");
+    let member = application.post(&members, invitation(&user, "5000", "1001")).await;
+    let at_ada = taken(&installation, &phones[0]).await;
+    application.post(&members, invitation(&user, "5000", "1002")).await;
+    let at_ben = taken(&installation, &phones[1]).await;
+    hears(&installation, &at_ada, 700.0).await;
+    hears(&installation, &at_ben, 440.0).await;
+    Scene {
+        installation,
+        ada,
+        ben,
+        application,
+        application_hears,
+        bot,
+        team_hears,
+        conversation,
+        member_of_ada: member["id"].clone(),
+        at_ada,
+        at_ben,
+        _phones: phones,
+    }
+}
+
+impl Scene {
+    async fn until(&self, what: &str, holds: impl FnMut() -> bool) {
+        eventually(&self.installation, what, holds).await;
+    }
+
+    /// The last webhook of a type, waited for until so many of that type have come.
+    async fn webhook(&self, of: &Receiver, field: &str, r#type: &str, count: usize) -> Webhook {
+        let matching = || {
+            let all = of.webhooks().into_iter();
+            all.filter(|webhook| webhook.body[field] == r#type).collect::<Vec<_>>()
+        };
+        self.until(&format!("{count} of {type}"), || matching().len() >= count).await;
+        let found = matching();
+        assert_eq!(found.len(), count, "{found:#?}");
+        found.last().unwrap().clone()
+    }
+
+    /// A member's media as the event log of the conversation has it.
+    async fn logged_media(&self) -> Vec<Value> {
+        let path =
+            format!("/conversations/{}/events?event_type=member:media&page_size=100", self.conversation);
+        self.application.get(&path).await["_embedded"]["events"].as_array().unwrap().clone()
+    }
+}
+
+/// The fact that a webhook tells of: its entry in the log, and its place there.
+fn fact(webhook: &Webhook) -> String {
+    let key = webhook.header("idempotency-key");
+    let id = key.rsplit('-').next().unwrap();
+    id.rsplit_once('.').unwrap_or_else(|| panic!("{key}")).0.to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_through_one_dialect_is_seen_in_all_three() {
+    let scene = scene().await;
+    let call = scene.ada.call_ref();
+    assert_eq!(scene.ben.call_ref(), call, "it is one call for both");
+
+    scene.bot.done("call.user/hold", json!({ "threadId": call, "contactId": "user1001" })).await;
+    // In a call of two the other one is the holder, and may retrieve.
+    scene
+        .until("both are told", || [&scene.ada, &scene.ben].iter().all(|user| user.call_state() == "HELD"))
+        .await;
+    let leg = |user: &Telephony| user.events().last().unwrap()["modifiedLegs"][0]["capabilities"].clone();
+    assert_eq!((leg(&scene.ada), leg(&scene.ben)), (json!({}), json!({ "retrieve": true })));
+    let held = scene.webhook(&scene.team_hears, "eventType", "Call.Member.held", 1).await;
+    assert_eq!((&held.body["userId"], &held.body["phone"]), (&json!("user1001"), &json!("1001")));
+    assert_eq!(held.body["threadId"], call.replace('-', ""), "a call that no bot began is its own thread");
+    // Two were told when the two had answered.
+    let media = scene.webhook(&scene.application_hears, "type", "member:media", 3).await;
+    assert_eq!(media.body["body"]["media"]["audio"], false, "{}", media.body);
+    assert_eq!(media.body["from"], scene.member_of_ada);
+    assert_eq!(fact(&held), fact(&media), "two webhooks of one fact");
+    assert_eq!(scene.logged_media().await.last(), Some(&media.body));
+    scene
+        .until("it is silent", || !scene.at_ada.ear().hears(700.0) && !scene.at_ben.ear().hears(440.0))
+        .await;
+
+    scene.bot.done("call.user/unhold", json!({ "threadId": call, "contactId": "user1001" })).await;
+    scene
+        .until("both are told", || [&scene.ada, &scene.ben].iter().all(|user| user.call_state() == "ACTIVE"))
+        .await;
+    let unheld = scene.webhook(&scene.team_hears, "eventType", "Call.Member.unheld", 1).await;
+    let media = scene.webhook(&scene.application_hears, "type", "member:media", 4).await;
+    assert_eq!(media.body["body"]["media"]["audio"], true, "{}", media.body);
+    assert_eq!(media.body["from"], scene.member_of_ada);
+    assert_eq!(fact(&unheld), fact(&media));
+    assert_eq!(scene.logged_media().await.last(), Some(&media.body));
+    hears(&scene.installation, &scene.at_ada, 700.0).await;
+    hears(&scene.installation, &scene.at_ben, 440.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_hangs_up_is_seen_in_all_three() {
+    let scene = scene().await;
+    let call = scene.ada.call_ref();
+    let thread = json!({ "threadId": call });
+    scene.at_ben.hang_up().await.unwrap();
+    scene.until("ben is free", || is_free(&scene.ben, &call)).await;
+    assert!(!is_free(&scene.ada, &call), "a conversation goes on with one member");
+    let left = scene.webhook(&scene.team_hears, "eventType", "Call.Member.leaved", 1).await;
+    let gone = scene.webhook(&scene.application_hears, "type", "member:left", 1).await;
+    assert_eq!((&left.body["userId"], fact(&left)), (&json!("user1002"), fact(&gone)));
+    scene.bot.done("call/get", thread.clone()).await;
+
+    scene.at_ada.hang_up().await.unwrap();
+    scene.until("ada is free", || is_free(&scene.ada, &call)).await;
+    let ended = scene.webhook(&scene.team_hears, "eventType", "Call.ended", 1).await;
+    assert_eq!(left.body["threadId"], ended.body["threadId"]);
+    scene.webhook(&scene.application_hears, "type", "member:left", 2).await;
+    let (status, refused) = scene.bot.ask("call/get", thread).await;
+    assert_eq!(status, 404, "{refused}");
+
+    let ids: Vec<u64> =
+        scene.application_hears.bodies().iter().filter_map(|event| event["id"].as_u64()).collect();
+    assert_eq!(ids, (1..=ids.len() as u64).collect::<Vec<_>>(), "in their order, without a gap");
+    let team: Vec<String> = scene.team_hears.column("eventType");
+    assert_eq!(team.iter().rposition(|r#type| r#type == "Call.ended"), Some(team.len() - 1), "{team:?}");
+}
+
+/// Whether a user has been told that the call is over for it, and that it is in no other.
+fn is_free(user: &Telephony, call: &str) -> bool {
+    let events = user.events();
+    let removed = |event: &Value| event["eventName"] == "OnCallRemoved" && event["callRef"] == call;
+    events.iter().any(removed) && events.last().is_some_and(|event| event["state"] == "FREE")
+}
