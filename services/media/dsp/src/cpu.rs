@@ -11,11 +11,13 @@ pub enum InstructionSet {
     Avx2,
     /// 512-bit vectors with byte permutation across two registers (x86-64).
     Avx512Vbmi,
+    /// 128-bit vectors (aarch64).
+    Neon,
 }
 
 impl InstructionSet {
     /// Every set, slowest first.
-    pub const ALL: [Self; 3] = [Self::Scalar, Self::Avx2, Self::Avx512Vbmi];
+    pub const ALL: [Self; 4] = [Self::Scalar, Self::Neon, Self::Avx2, Self::Avx512Vbmi];
 
     /// Whether this processor can run it.
     pub fn is_available(self) -> bool {
@@ -31,6 +33,10 @@ impl InstructionSet {
             }
             #[cfg(not(target_arch = "x86_64"))]
             Self::Avx2 | Self::Avx512Vbmi => false,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+            #[cfg(not(target_arch = "aarch64"))]
+            Self::Neon => false,
         }
     }
 }

@@ -1,16 +1,20 @@
-//! Packet-loss concealment for waveform codecs at 8 kHz, of the class of ITU-T G.711 Appendix I.
+//! Packet-loss concealment for waveform codecs, of the class of ITU-T G.711 Appendix I.
 //!
 //! A gap is filled with the last pitch period, repeated without a seam, with more periods the longer the gap lasts so that it
 //! does not buzz, fading from 10 ms on and silent after 60 ms. The first samples after the gap are cross-faded. Unlike the
 //! Appendix it adds no delay: the joint at the start of a gap is smoothed inside the synthetic signal.
 
-/// Concealment of one received stream at 8,000 Hz, frames of any length up to [`MAX_FRAME`].
+use crate::Rate;
+
+/// Concealment of one received stream, frames of any length.
 #[derive(Debug, Clone)]
 pub struct Plc {
+    /// Samples for each one at 8 kHz.
+    scale: usize,
     /// The last good samples, newest last; a gap leaves it as it is.
-    history: [i16; HISTORY],
+    history: Box<[i16]>,
     /// The seamless loop that is played during a gap.
-    cycle: [f32; HISTORY],
+    cycle: Box<[f32]>,
     period: usize,
     cycle_len: usize,
     position: usize,
@@ -23,10 +27,12 @@ pub struct Plc {
 
 impl Plc {
     /// Nothing heard yet: concealment gives silence.
-    pub fn new() -> Self {
+    pub fn new(rate: Rate) -> Self {
+        let scale = (rate.hz() / 8_000) as usize;
         Self {
-            history: [0; HISTORY],
-            cycle: [0.0; HISTORY],
+            scale,
+            history: vec![0; HISTORY * scale].into_boxed_slice(),
+            cycle: vec![0.0; HISTORY * scale].into_boxed_slice(),
             period: 0,
             cycle_len: 0,
             position: 0,
@@ -34,6 +40,13 @@ impl Plc {
             step: 0.0,
             primed: false,
         }
+    }
+
+    /// Forgets what was heard: another source follows.
+    pub fn reset(&mut self) {
+        self.history.fill(0);
+        self.gap = 0;
+        self.primed = false;
     }
 
     /// Takes a frame that arrived; the first one after a gap is cross-faded with the synthetic signal in place.
@@ -66,10 +79,10 @@ impl Plc {
     }
 
     fn begin_gap(&mut self) {
-        self.period = pitch_period(&self.history);
+        self.period = pitch_period(&self.history, self.scale);
         self.lay_cycle(1);
         self.position = 0;
-        let end = HISTORY - 1;
+        let end = self.history.len() - 1;
         // What the loop implies for the last real sample, against what that was.
         self.step = f32::from(self.history[end]) - self.cycle[self.cycle_len - 1];
     }
@@ -77,9 +90,9 @@ impl Plc {
     /// Copies the last `periods` pitch periods and blends their end into what came before their start, so that the loop has
     /// no seam.
     fn lay_cycle(&mut self, periods: usize) {
-        let length = (self.period * periods).min(HISTORY - MAX_PERIOD / 4);
+        let length = (self.period * periods).min(self.history.len() - MAX_PERIOD / 4 * self.scale);
         let blend = self.period / 4;
-        let start = HISTORY - length;
+        let start = self.history.len() - length;
         for (index, out) in self.cycle[..length].iter_mut().enumerate() {
             *out = f32::from(self.history[start + index]);
         }
@@ -93,21 +106,24 @@ impl Plc {
     }
 
     fn next_synthetic(&mut self) -> i16 {
-        let periods = 1 + (self.gap / TEN_MS).min(2);
-        if self.gap > 0 && self.gap < 3 * TEN_MS && self.gap.is_multiple_of(TEN_MS) {
+        let ten_ms = TEN_MS * self.scale;
+        if self.gap > 0 && self.gap < 3 * ten_ms && self.gap.is_multiple_of(ten_ms) {
             let phase = self.position % self.period;
-            self.lay_cycle(periods);
+            self.lay_cycle(1 + self.gap / ten_ms);
             self.position = phase;
         }
-        let joint = self.step * (JOINT.saturating_sub(self.gap + 1) as f32 / JOINT as f32);
-        let value = (self.cycle[self.position] + joint) * attenuation(self.gap);
+        let joint_len = JOINT * self.scale;
+        let joint = self.step * (joint_len.saturating_sub(self.gap + 1) as f32 / joint_len as f32);
+        let value = (self.cycle[self.position] + joint) * attenuation(self.gap / self.scale);
         self.position = (self.position + 1) % self.cycle_len;
         self.gap = self.gap.saturating_add(1);
         value.round() as i16
     }
 
     fn fade_back(&mut self, frame: &mut [i16]) {
-        let length = (FADE_BACK + self.gap / TEN_MS * FADE_BACK).min(TEN_MS).min(frame.len());
+        let ten_ms = TEN_MS * self.scale;
+        let fade = FADE_BACK * self.scale;
+        let length = (fade + self.gap / ten_ms * fade).min(ten_ms).min(frame.len());
         for (index, sample) in frame[..length].iter_mut().enumerate() {
             let weight = (index + 1) as f32 / (length + 1) as f32;
             let synthetic = f32::from(self.next_synthetic());
@@ -116,31 +132,43 @@ impl Plc {
     }
 
     fn remember(&mut self, frame: &[i16]) {
-        let n = frame.len().min(HISTORY);
+        let n = frame.len().min(self.history.len());
+        let kept = self.history.len() - n;
         self.history.copy_within(n.., 0);
-        self.history[HISTORY - n..].copy_from_slice(&frame[frame.len() - n..]);
+        self.history[kept..].copy_from_slice(&frame[frame.len() - n..]);
     }
 }
 
-impl Default for Plc {
-    fn default() -> Self {
-        Self::new()
+/// The lag that repeats the last 20 ms best, between 5 ms (200 Hz) and 15 ms (66 Hz), in samples. Above 8 kHz it is sought
+/// among averages first, and then around what was found.
+fn pitch_period(history: &[i16], scale: usize) -> usize {
+    let mut coarse = [0.0f32; HISTORY];
+    for (out, group) in coarse.iter_mut().zip(history.chunks_exact(scale)) {
+        *out = group.iter().map(|sample| f32::from(*sample)).sum::<f32>() / scale as f32;
     }
+    let lag = best_lag(&coarse, WINDOW, MIN_PERIOD..=MAX_PERIOD);
+    if scale == 1 {
+        return lag;
+    }
+    let mut fine = [0.0f32; HISTORY * SCALE_MAX];
+    let fine = &mut fine[..history.len()];
+    for (out, sample) in fine.iter_mut().zip(history) {
+        *out = f32::from(*sample);
+    }
+    let (shortest, longest) = (MIN_PERIOD * scale, MAX_PERIOD * scale);
+    let around = ((lag - 1) * scale).max(shortest)..=((lag + 1) * scale).min(longest);
+    best_lag(fine, WINDOW * scale, around)
 }
 
-/// The lag of the best normalised cross-correlation of the last 20 ms, between 5 ms (200 Hz) and 15 ms (66 Hz).
-fn pitch_period(history: &[i16; HISTORY]) -> usize {
-    let recent = &history[HISTORY - WINDOW..];
-    let mut best = (f32::MIN, MIN_PERIOD);
-    for lag in MIN_PERIOD..=MAX_PERIOD {
-        let earlier = &history[HISTORY - WINDOW - lag..HISTORY - lag];
-        let (mut product, mut power) = (0.0f32, 1.0f32);
-        for (a, b) in recent.iter().zip(earlier) {
-            let (a, b) = (f32::from(*a), f32::from(*b));
-            product += a * b;
-            power += b * b;
-        }
-        let score = product / power.sqrt();
+/// The lag with the best normalised cross-correlation between the last `window` samples and those before.
+fn best_lag(history: &[f32], window: usize, lags: std::ops::RangeInclusive<usize>) -> usize {
+    let end = history.len();
+    let recent = &history[end - window..];
+    let mut best = (f32::MIN, *lags.start());
+    for lag in lags {
+        let earlier = &history[end - window - lag..end - lag];
+        let (product, power) = products(recent, earlier);
+        let score = product / (power + 1.0).sqrt();
         if score > best.0 {
             best = (score, lag);
         }
@@ -148,14 +176,26 @@ fn pitch_period(history: &[i16; HISTORY]) -> usize {
     best.1
 }
 
-/// 1 for 10 ms, then 20 % less every 10 ms, nothing after 60 ms.
+/// The inner product of both, and the power of the second; eight sums each, so that the compiler may use vectors.
+fn products(a: &[f32], b: &[f32]) -> (f32, f32) {
+    let (mut product, mut power) = ([0.0f32; 8], [0.0f32; 8]);
+    for (a, b) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
+        for lane in 0..8 {
+            product[lane] += a[lane] * b[lane];
+            power[lane] += b[lane] * b[lane];
+        }
+    }
+    (product.iter().sum(), power.iter().sum())
+}
+
+/// 1 for 10 ms, then 20 % less every 10 ms, nothing after 60 ms; `gap` in samples at 8 kHz.
 fn attenuation(gap: usize) -> f32 {
     1.0 - gap.saturating_sub(TEN_MS).min(SILENT_AFTER - TEN_MS) as f32 / (SILENT_AFTER - TEN_MS) as f32
 }
 
-/// Longest frame in samples: 60 ms.
-pub const MAX_FRAME: usize = 480;
-
+/// 48 kHz over 8 kHz.
+const SCALE_MAX: usize = 6;
+// In samples at 8 kHz.
 const TEN_MS: usize = 80;
 const MIN_PERIOD: usize = 40;
 const MAX_PERIOD: usize = 120;
@@ -182,7 +222,7 @@ mod tests {
     #[test]
     fn a_lost_frame_of_a_periodic_signal_is_nearly_restored_without_clicks() {
         let mut source = voice();
-        let mut plc = Plc::new();
+        let mut plc = Plc::new(Rate::Narrow);
         let mut heard = Vec::new();
         let mut sent = Vec::new();
         for number in 0..12 {
@@ -205,7 +245,7 @@ mod tests {
     #[test]
     fn a_long_gap_fades_to_silence_and_recovers() {
         let mut source = voice();
-        let mut plc = Plc::new();
+        let mut plc = Plc::new(Rate::Narrow);
         let mut frame = [0; 160];
         plc.conceal(&mut frame);
         assert_eq!(frame, [0; 160], "nothing to repeat yet");
@@ -230,7 +270,7 @@ mod tests {
 
     #[test]
     fn full_scale_noise_and_odd_frame_lengths_do_no_harm() {
-        let mut plc = Plc::new();
+        let mut plc = Plc::new(Rate::Narrow);
         let mut state = 1u32;
         for length in [1, 7, 80, 480, 160, 3, 481, 1_000] {
             let mut frame = vec![0i16; length];

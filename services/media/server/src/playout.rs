@@ -46,7 +46,7 @@ impl Playout {
             samples: Box::new([0; CAPACITY]),
             filled: Box::new([false; CAPACITY]),
             next: None,
-            plc: Plc::new(),
+            plc: Plc::new(sidetone_dsp::Rate::Narrow),
             empty_ticks: 0,
             headroom_min: i32::MAX,
             window: 0,
@@ -61,7 +61,7 @@ impl Playout {
     pub(crate) fn clear(&mut self) {
         self.filled.fill(false);
         self.next = None;
-        self.plc = Plc::new();
+        self.plc.reset();
         self.headroom_min = i32::MAX;
         self.window = 0;
         self.extra = 0;
