@@ -13,6 +13,7 @@
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
+pub mod codec;
 mod cpu;
 pub mod g711;
 pub mod goertzel;
