@@ -31,6 +31,9 @@ imagePullSecrets:
 - name: {{ . }}
 {{- end }}
 {{- end }}
+{{- with .root.Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
 securityContext:
   runAsNonRoot: true
   runAsUser: {{ .root.Values.podSecurity.userId }}
@@ -89,5 +92,21 @@ checksum/config: {{ include (print .root.Template.BasePath "/config.yaml") .root
 prometheus.io/scrape: "true"
 prometheus.io/port: {{ .adminPort | quote }}
 prometheus.io/path: /metrics
+{{- end }}
+{{- end }}
+
+{{- /* Keys of the configuration that the operator gives: what JSON says of text, numbers and lists is TOML too. */ -}}
+{{- define "sidetone.settings" }}
+{{- range $key, $value := . }}
+{{ $key }} = {{ if and (kindIs "float64" $value) (eq (floor $value) $value) }}{{ int64 $value }}{{ else }}{{ toJson $value }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{- /* The URL by which clients reach the HTTP door. */ -}}
+{{- define "sidetone.publicUrl" -}}
+{{- $http := .Values.http }}
+{{- if $http.publicUrl }}{{ $http.publicUrl }}
+{{- else if $http.ingress.enabled }}{{ if $http.ingress.tlsSecret }}https{{ else }}http{{ end }}://{{ $http.ingress.host }}
+{{- else }}http://{{ include "sidetone.name" . }}-http.{{ .Release.Namespace }}.svc:{{ $http.port }}
 {{- end }}
 {{- end }}

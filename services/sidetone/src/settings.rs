@@ -166,6 +166,32 @@ mod tests {
     }
 
     #[test]
+    fn what_the_chart_makes_are_good_configurations() {
+        let charts = [
+            include_str!("../../../helm/ci/default.golden.yaml"),
+            include_str!("../../../helm/ci/host.golden.yaml"),
+            include_str!("../../../helm/ci/balanced.golden.yaml"),
+        ];
+        for chart in charts {
+            let chart = chart.replace("${POD_IP}", "192.0.2.7");
+            let names = ["POD_NAME", "PROBE_PASSWORD", "STORAGE_ACCESS_KEY", "STORAGE_SECRET_KEY"];
+            let chart = names.iter().fold(chart, |text, name| text.replace(&format!("${{{name}}}"), "x"));
+            let mut files = 0;
+            for (at, opening) in chart.match_indices(".toml: |\n") {
+                let lines = chart[at + opening.len()..].lines();
+                let file = lines.take_while(|line| line.is_empty() || line.starts_with("    "));
+                let file: Vec<_> = file.map(str::trim_start).collect();
+                // Certificates are in the pods, not here.
+                let mut errors = parse(&file.join("\n")).map_or_else(|errors| errors.0, |_| Vec::new());
+                errors.retain(|error| !error.problem.ends_with("is not a file"));
+                assert!(errors.is_empty(), "{errors:?} in {file:#?}");
+                files += 1;
+            }
+            assert_eq!(files, 4, "one for each service");
+        }
+    }
+
+    #[test]
     fn every_mistake_is_told_at_once() {
         let text = "[store]\nkind = 'remote'\npath = '/x'\n[grpc]\nbind = '0.0.0.0:1'\n[nonsense]\n[log]\nfilter = '=='\n";
         let errors = parse(text).unwrap_err();
