@@ -195,10 +195,11 @@ fn leg_facts(view: &LegView) -> Vec<(Timestamp, FactKind)> {
         let allocated = FactKind::LegMediaAllocated { leg, node: node.clone(), boot: *boot };
         facts.push((view.created_at, allocated));
     }
-    match view.phase {
-        LegPhase::Waiting => facts.push((view.created_at, FactKind::LegWaiting { leg })),
-        LegPhase::Ringing => facts.push((view.created_at, FactKind::LegRinging { leg })),
-        LegPhase::SettingUp | LegPhase::Answered | LegPhase::Ended => {}
+    if let Some(at) = view.rang_at {
+        facts.push((at, FactKind::LegRinging { leg }));
+    }
+    if view.phase == LegPhase::Waiting {
+        facts.push((view.created_at, FactKind::LegWaiting { leg }));
     }
     if let Some(at) = view.answered_at {
         facts.push((at, FactKind::LegAnswered { leg }));

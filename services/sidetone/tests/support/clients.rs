@@ -52,6 +52,7 @@ pub struct Telephony {
     http: Client,
     base: String,
     cookie: String,
+    channel_url: String,
     events: Arc<Mutex<Vec<Value>>>,
     channel: JoinHandle<()>,
 }
@@ -65,17 +66,32 @@ impl Telephony {
         assert_eq!(response.status(), StatusCode::OK, "{}", installation.logs());
         let cookie = response.headers()["set-cookie"].to_str().unwrap();
         let cookie = cookie.split(';').next().unwrap().to_owned();
-        let mut client = Self { http, base, cookie, events: Arc::default(), channel: tokio::spawn(async {}) };
+        let mut client = Self {
+            http,
+            base,
+            cookie,
+            channel_url: String::new(),
+            events: Arc::default(),
+            channel: tokio::spawn(async {}),
+        };
         client.done(Method::POST, "/sessions", json!({ "applicationName": "test" })).await;
-        let wanted = json!({ "filter": { "selectors": [{ "ids": [login], "names": ["telephony"] }] }, "version": "1.0" });
+        let wanted =
+            json!({ "filter": { "selectors": [{ "ids": [], "names": ["telephony"] }] }, "version": "1.0" });
         let subscription = client.done(Method::POST, "/subscriptions", wanted).await;
-        client.listen(subscription["publicPollingUrl"].as_str().unwrap()).await;
+        client.channel_url = subscription["publicPollingUrl"].as_str().unwrap().to_owned();
+        client.listen().await;
         client
     }
 
-    async fn listen(&mut self, url: &str) {
-        let request = self.http.get(format!("{}{url}", self.base)).header("cookie", &self.cookie);
-        let response = request.send().await.unwrap();
+    /// Loses the connection, and listens again from behind the last event that came.
+    pub async fn reconnect(&mut self) {
+        self.channel.abort();
+        self.listen().await;
+    }
+
+    async fn listen(&mut self) {
+        let request = self.http.get(format!("{}{}", self.base, self.channel_url));
+        let response = request.header("cookie", &self.cookie).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         let events = Arc::clone(&self.events);
         let (started, mut is_started) = tokio::sync::mpsc::channel(1);
@@ -103,6 +119,11 @@ impl Telephony {
     /// What the channel has brought so far, in its order.
     pub fn events(&self) -> Vec<Value> {
         self.events.lock().unwrap().clone()
+    }
+
+    /// Forgets what the channel has brought.
+    pub fn forget(&self) {
+        self.events.lock().unwrap().clear();
     }
 
     /// Of those, what the last one said of a call's state.

@@ -27,8 +27,11 @@ impl Fold {
             FactKind::LegAnswered { leg } => self.answered(*leg, fact.at),
             FactKind::LegMoved { leg, to, .. } => self.moved(*leg, *to),
             FactKind::LegsBridged { .. } | FactKind::LegEnded { .. } => self.apply_to_pair(fact),
+            FactKind::LegRinging { leg } => self.with_leg(*leg, |leg| {
+                leg.phase = LegPhase::Ringing;
+                leg.rang_at.get_or_insert(fact.at);
+            }),
             FactKind::LegMediaAllocated { .. }
-            | FactKind::LegRinging { .. }
             | FactKind::LegWaiting { .. }
             | FactKind::LegDirectionChanged { .. }
             | FactKind::LegHeld { .. }
@@ -188,6 +191,7 @@ impl Fold {
             muted: false,
             deafened: false,
             created_at: fact.at,
+            rang_at: None,
             answered_at: None,
             ended: None,
         };
@@ -246,7 +250,6 @@ impl Fold {
             FactKind::LegMediaAllocated { leg, node, boot } => {
                 self.with_leg(*leg, |leg| leg.node = Some((node.clone(), *boot)));
             }
-            FactKind::LegRinging { leg } => self.with_leg(*leg, |leg| leg.phase = LegPhase::Ringing),
             FactKind::LegWaiting { leg } => self.with_leg(*leg, |leg| leg.phase = LegPhase::Waiting),
             FactKind::LegDirectionChanged { leg, direction } => {
                 self.with_leg(*leg, |leg| leg.direction = *direction);

@@ -115,6 +115,8 @@ pub struct LegView {
     pub deafened: bool,
     /// When it began.
     pub created_at: Timestamp,
+    /// When the far end was first said to be alerted.
+    pub rang_at: Option<Timestamp>,
     /// When it was answered.
     pub answered_at: Option<Timestamp>,
     /// When and why it ended.

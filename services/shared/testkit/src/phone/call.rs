@@ -244,6 +244,11 @@ impl Incoming {
         &self.ringing.invite
     }
 
+    /// Rings, for a phone that does so by hand only.
+    pub fn ring(&self) {
+        self.ringing.ring();
+    }
+
     /// Answers.
     pub fn answer(&self) -> Result<Call, PhoneError> {
         self.ringing.answer().map(Call::of)
@@ -262,6 +267,12 @@ impl Incoming {
 }
 
 impl Ringing {
+    pub(crate) fn ring(&self) {
+        let contact = format!("<{}>", self.phone.contact());
+        let provisional = self.invite.response(180, "Ringing", &self.tag).with("Contact", contact);
+        self.phone.reply(&self.invite, &provisional, self.from);
+    }
+
     pub(crate) fn finish(&self, status: u16, reason: &str) {
         locked(&self.phone.ringing).remove(self.call_id());
         let response = self.invite.response(status, reason, &self.tag);

@@ -44,6 +44,8 @@ pub struct PhoneConfig {
     pub tone_hz: Option<f32>,
     /// Whether it answers incoming calls by itself, after ringing. Default false: they wait for [`Phone::next_incoming`].
     pub auto_answer: bool,
+    /// Whether it says that it rings only when [`Incoming::ring`] tells it to. Default false: at once.
+    pub ring_by_hand: bool,
 }
 
 impl PhoneConfig {
@@ -58,6 +60,7 @@ impl PhoneConfig {
             codecs: vec![Law::A, Law::Mu],
             tone_hz: None,
             auto_answer: false,
+            ring_by_hand: false,
         }
     }
 

@@ -68,9 +68,12 @@ fn invited(phone: &Arc<Inner>, invite: Message, from: SocketAddr) {
         let mut all = locked(&phone.ringing);
         all.entry(ringing.call_id().to_owned()).or_insert_with(|| Arc::clone(&ringing));
     }
-    let contact = format!("<{}>", phone.contact());
-    let provisional = ringing.invite.response(180, "Ringing", &ringing.tag).with("Contact", contact);
-    phone.reply(&ringing.invite, &provisional, from);
+    if phone.config.ring_by_hand {
+        // Whatever it is answered with, the INVITE need not come again.
+        phone.reply(&ringing.invite, &ringing.invite.response(100, "Trying", ""), from);
+    } else {
+        ringing.ring();
+    }
     if phone.config.auto_answer {
         // Failing to answer has told the caller already.
         drop(ringing.answer());

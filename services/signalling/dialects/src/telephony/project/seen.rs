@@ -46,11 +46,13 @@ impl Seen {
     /// A call as a user sees it; none when the user does not.
     pub(crate) fn of(fold: &Fold, call: CallId, user: &UserId) -> Option<Self> {
         let call = fold.call(call)?;
-        let own: Vec<(Standing, &LegView)> = fold
+        let mut own: Vec<(Standing, &LegView)> = fold
             .live_legs(call.call)
             .filter(|leg| leg.party.user.as_ref() == Some(user))
             .filter_map(|leg| Some((Standing::of(fold, call, leg)?, leg)))
             .collect();
+        // Telephones are told of in the order in which they began to ring, whatever the order in which they were called.
+        own.sort_by_key(|(_, leg)| leg.rang_at.unwrap_or(leg.created_at));
         // One who talks on one phone is not asked about the others.
         let (standing, main) = *own.iter().find(|(_, leg)| leg.is_answered()).or(own.first())?;
         let legs = own.iter().map(|(standing, leg)| SeenLeg {
