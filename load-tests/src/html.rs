@@ -12,7 +12,9 @@ pub(crate) fn page(report: &Report) -> String {
     let mut page = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Load test: {verdict}</title><style>{STYLE}</style>\
          <h1 class=\"{verdict}\">{} calls, {verdict}</h1><ul>{failures}</ul>\
-         <p>Heard {:.2} %, loss {:.3} %, longest gap {:.0} ms. Set-up: median {:.1} ms, p99 {:.1} ms, longest {:.1} ms.</p>",
+         <p>Heard {:.2} %, loss {:.3} %, longest gap {:.0} ms. Set-up: median {:.1} ms, p99 {:.1} ms, longest {:.1} ms.</p>\
+         <p>Sound, {}: median {:.1} ms, p99 {:.1} ms, longest {:.1} ms ({} of {} markers found). The generator: {:.1} s of \
+         processor time, {} of {} frames late, the latest by {:.1} ms.</p>",
         report.calls.len(),
         report.heard * 100.0,
         report.loss * 100.0,
@@ -20,6 +22,16 @@ pub(crate) fn page(report: &Report) -> String {
         report.setup.p50_ms,
         report.setup.p99_ms,
         report.setup.max_ms,
+        report.delay.name(),
+        report.delay.p50_ms,
+        report.delay.p99_ms,
+        report.delay.max_ms,
+        report.delay.found,
+        report.delay.sent,
+        report.generator.cpu_s,
+        report.generator.late,
+        report.generator.frames,
+        report.generator.latest_ms,
     );
     page.push_str(&format!("<h2>Set-up times</h2>{}", distribution(report)));
     if !report.levels_dbov.is_empty() {

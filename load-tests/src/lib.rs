@@ -4,14 +4,20 @@
 
 #![forbid(unsafe_code)]
 
+pub mod delay;
 pub mod echo;
+pub mod generator;
 mod html;
+pub mod limit;
 pub mod pair;
 pub mod report;
 pub mod room;
 pub mod scenario;
 pub mod traffic;
 
+pub use delay::Delay;
+pub use generator::Generator;
+pub use limit::Limit;
 pub use report::{CallReport, Report};
 pub use scenario::{Kind, Pass, Scenario, ScenarioError};
 pub use sidetone_testkit::phone::Transport;

@@ -3,9 +3,11 @@
 use futures_util::future::join_all;
 use sidetone_testkit::phone::{Phone, PhoneError};
 
+use crate::delay::{Delay, Marking, hold};
+use crate::generator::{Generator, cpu_time};
 use crate::report::Report;
 use crate::scenario::Scenario;
-use crate::traffic::{Credential, Progress, Target, hang_up, hold, judge, phone_config, set_up, tone};
+use crate::traffic::{Credential, Progress, Target, hang_up, judge, phone_config, set_up, tone};
 
 /// Runs the scenario: the first half of the credentials is called, the second calls. The report has the callers.
 pub async fn run(
@@ -14,6 +16,7 @@ pub async fn run(
     credentials: &[Credential],
     progress: &dyn Progress,
 ) -> Report {
+    let cpu = cpu_time();
     let (called, callers) = credentials.split_at(scenario.calls);
     let tones = scenario.calls * 2;
     let called_tone = |n: usize| tone(n + scenario.calls, tones);
@@ -33,12 +36,21 @@ pub async fn run(
         .enumerate()
         .map(|(n, credential)| phone_config(target, credential, tone(n, tones)))
         .collect();
-    let callers = set_up(scenario, configs, |n| called[n].number.clone(), progress).await;
+    let callers = set_up(scenario, configs, scenario.calls, |n| called[n].number.clone(), progress).await;
     let calls = || callers.iter().filter_map(|caller| caller.call.as_ref().ok());
-    for call in phones.iter().flatten().flat_map(Phone::calls) {
-        call.ear().forget();
-    }
-    hold(scenario, calls()).await;
+    let answered: Vec<_> =
+        phones.iter().map(|phone| phone.as_ref().ok().and_then(|phone| phone.calls().pop())).collect();
+    calls().chain(answered.iter().flatten()).for_each(|call| call.ear().forget());
+    let both_ways = |_| {
+        let pairs = callers.iter().zip(&answered);
+        let pairs = pairs.filter_map(|(caller, called)| Some((caller.call.as_ref().ok()?, called.as_ref()?)));
+        let each = |(caller, called)| {
+            [(caller, called), (called, caller)]
+                .map(|(talker, listener)| Marking { talker, listeners: vec![listener] })
+        };
+        pairs.flat_map(each).collect()
+    };
+    let caught = hold(scenario, both_ways).await;
     let reports = callers
         .iter()
         .enumerate()
@@ -50,8 +62,9 @@ pub async fn run(
             judge(caller, forth && back)
         })
         .collect();
-    hang_up(calls(), progress).await;
+    let generator = Generator::of(calls().chain(answered.iter().flatten()), cpu);
+    hang_up(&callers, progress).await;
     // Registrations of a server that is gone expire by themselves.
     join_all(phones.iter().flatten().map(|phone| async { drop(phone.unregister().await) })).await;
-    Report::new(scenario, reports, Vec::new())
+    Report::new(scenario, reports, Vec::new(), (Delay::of(scenario.kind, &caught), generator))
 }

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::delay::Delay;
+use crate::generator::Generator;
 use crate::scenario::Scenario;
 
 /// Everything measured in a run, and whether it passed.
@@ -15,6 +17,12 @@ pub struct Report {
     pub failures: Vec<String>,
     /// Set-up times of answered calls.
     pub setup: SetUp,
+    /// Times of the registrations before calls, where there were some.
+    pub registration: SetUp,
+    /// How long sound was under way.
+    pub delay: Delay,
+    /// The generator itself.
+    pub generator: Generator,
     /// Share of RTP packets lost over all calls.
     pub loss: f64,
     /// Longest time without a packet in any call, in ms.
@@ -27,7 +35,7 @@ pub struct Report {
     pub levels_dbov: Vec<Vec<f32>>,
 }
 
-/// Set-up times, in ms; 0 without an answered call.
+/// Times from a request to its 2xx, in ms; 0 without any.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct SetUp {
     /// Median.
@@ -47,6 +55,8 @@ pub struct CallReport {
     pub heard: bool,
     /// `us`, `far_end`, or `failed` for a call that was never answered.
     pub ended_by: &'static str,
+    /// From REGISTER to 2xx, in ms, if the caller registered.
+    pub register_ms: Option<f64>,
     /// From INVITE to 2xx, in ms.
     pub setup_ms: Option<f64>,
     /// RTP packets received.
@@ -67,6 +77,7 @@ impl CallReport {
             tone_hz,
             heard: false,
             ended_by: "failed",
+            register_ms: None,
             setup_ms: None,
             packets: 0,
             lost: 0,
@@ -77,10 +88,25 @@ impl CallReport {
     }
 }
 
+impl SetUp {
+    fn of(times_ms: impl Iterator<Item = f64>) -> Self {
+        let mut times: Vec<f64> = times_ms.collect();
+        times.sort_by(f64::total_cmp);
+        Self {
+            p50_ms: percentile(&times, 0.50),
+            p99_ms: percentile(&times, 0.99),
+            max_ms: percentile(&times, 1.0),
+        }
+    }
+}
+
 impl Report {
-    pub(crate) fn new(scenario: &Scenario, calls: Vec<CallReport>, levels_dbov: Vec<Vec<f32>>) -> Self {
-        let mut setups: Vec<f64> = calls.iter().filter_map(|call| call.setup_ms).collect();
-        setups.sort_by(f64::total_cmp);
+    pub(crate) fn new(
+        scenario: &Scenario,
+        calls: Vec<CallReport>,
+        levels_dbov: Vec<Vec<f32>>,
+        (delay, generator): (Delay, Generator),
+    ) -> Self {
         let (packets, lost) =
             calls.iter().fold((0, 0), |sum, call| (sum.0 + call.packets, sum.1 + call.lost));
         let heard = calls.iter().filter(|call| call.heard).count();
@@ -88,11 +114,10 @@ impl Report {
             scenario: scenario.clone(),
             passed: false,
             failures: Vec::new(),
-            setup: SetUp {
-                p50_ms: percentile(&setups, 0.50),
-                p99_ms: percentile(&setups, 0.99),
-                max_ms: percentile(&setups, 1.0),
-            },
+            setup: SetUp::of(calls.iter().filter_map(|call| call.setup_ms)),
+            registration: SetUp::of(calls.iter().filter_map(|call| call.register_ms)),
+            delay,
+            generator,
             loss: share(lost, packets + lost),
             max_gap_ms: calls.iter().map(|call| call.max_gap_ms).fold(0.0, f64::max),
             heard: share(heard as u64, calls.len() as u64),
@@ -126,6 +151,12 @@ impl Report {
             self.setup.p99_ms <= pass.setup_p99_ms,
             format!("set-up p99 {:.0} ms, at most {} allowed", self.setup.p99_ms, pass.setup_p99_ms),
         );
+        if let Some(max) = pass.delay_p99_ms {
+            let (found, sent, p99) = (self.delay.found, self.delay.sent, self.delay.p99_ms);
+            rule(found > 0, format!("none of {sent} markers was found, so that no delay is known"));
+            let name = self.delay.name();
+            rule(p99 <= max, format!("{name} p99 {p99:.0} ms, at most {max} allowed"));
+        }
         rule(early == 0, format!("{early} calls were ended by the far end"));
         missed
     }
@@ -175,8 +206,16 @@ mod tests {
             packets: 99,
             ..CallReport::failed(440.0)
         };
-        assert!(Report::new(&scenario, vec![good.clone()], Vec::new()).passed);
-        let report = Report::new(&scenario, vec![good, CallReport::failed(441.0)], Vec::new());
+        let report = |scenario: &Scenario, calls: &[CallReport]| {
+            let measured = (Delay::of(scenario.kind, &[]), Generator::default());
+            Report::new(scenario, calls.to_vec(), Vec::new(), measured)
+        };
+        assert!(report(&scenario, std::slice::from_ref(&good)).passed);
+        let mut strict = scenario.clone();
+        strict.pass.delay_p99_ms = Some(100.0);
+        let unknown = report(&strict, std::slice::from_ref(&good));
+        assert!(!unknown.passed && unknown.failures[0].contains("markers"), "{:?}", unknown.failures);
+        let report = report(&scenario, &[good, CallReport::failed(441.0)]);
         assert!(!report.passed && report.failures[0].starts_with("heard 0.5"), "{:?}", report.failures);
         assert!(report.to_html().contains("<svg") && report.to_json().unwrap().contains("\"setup_ms\""));
     }

@@ -22,6 +22,9 @@ pub struct Scenario {
     /// Calls begun each second, over 0 to 1000. Default 10.
     #[serde(default = "ten")]
     pub calls_per_second: f64,
+    /// Whether callers register before they call, each credential once; those who are called always do. Default: in a room.
+    #[serde(default)]
+    pub register: Option<bool>,
     /// Pass lines.
     #[serde(default)]
     pub pass: Pass,
@@ -51,11 +54,14 @@ pub struct Pass {
     pub max_gap_ms: f64,
     /// Largest 99th percentile of set-up times, in ms. Default 1000.
     pub setup_p99_ms: f64,
+    /// Largest 99th percentile of the time for which sound is under way, in ms: there and back with an echo, else one way.
+    /// Default none.
+    pub delay_p99_ms: Option<f64>,
 }
 
 impl Default for Pass {
     fn default() -> Self {
-        Self { heard_min: 1.0, loss_max: 0.0, max_gap_ms: 200.0, setup_p99_ms: 1000.0 }
+        Self { heard_min: 1.0, loss_max: 0.0, max_gap_ms: 200.0, setup_p99_ms: 1000.0, delay_p99_ms: None }
     }
 }
 
@@ -124,11 +130,17 @@ impl Scenario {
             ("pass.loss_max", "must be 0 to 1", share(self.pass.loss_max)),
             ("pass.max_gap_ms", "must be over 0", self.pass.max_gap_ms > 0.0),
             ("pass.setup_p99_ms", "must be over 0", self.pass.setup_p99_ms > 0.0),
+            ("pass.delay_p99_ms", "must be over 0", self.pass.delay_p99_ms.is_none_or(|max| max > 0.0)),
         ];
         match rules.into_iter().find(|(_, _, good)| !good) {
             Some((key, problem, _)) => Err(ScenarioError::Value { key, problem }),
             None => Ok(()),
         }
+    }
+
+    /// Whether callers register.
+    pub(crate) fn registers(&self) -> bool {
+        self.register.unwrap_or(self.kind == Kind::Room)
     }
 
     pub(crate) fn check_credentials(&self, credentials: &[Credential]) -> Result<(), ScenarioError> {

@@ -67,8 +67,23 @@ impl Progress for Quiet {
 pub(crate) struct Caller {
     pub(crate) tone_hz: f32,
     pub(crate) call: Result<Call, PhoneError>,
-    /// Keeps the sockets open.
-    _phone: Option<Phone>,
+    /// Its sockets stay open as long as it is here.
+    phone: Option<Phone>,
+    /// Begin of REGISTER to its 2xx.
+    registered: Option<Duration>,
+}
+
+async fn call_with(
+    phone: &Phone,
+    number: &str,
+    register: bool,
+) -> (Result<Call, PhoneError>, Option<Duration>) {
+    let begin = tokio::time::Instant::now();
+    if register && let Err(error) = phone.register().await {
+        return (Err(error), None);
+    }
+    let registered = register.then(|| begin.elapsed());
+    (phone.call_within(number, RING_MAX).await, registered)
 }
 
 /// The tone of one of `all` callers: whole Hz, so that a second of one has nothing of the others. As many as meet in a
@@ -89,10 +104,12 @@ pub(crate) fn phone_config(target: &Target, credential: &Credential, tone_hz: f3
     config
 }
 
-/// Sets up all calls at the scenario's rate; `number` says whom a caller calls.
+/// Sets up all calls at the scenario's rate; `number` says whom a caller calls. The first `distinct` callers have credentials
+/// of their own, and register if the scenario says so: the others share theirs, and a device has few contacts.
 pub(crate) async fn set_up(
     scenario: &Scenario,
     configs: Vec<PhoneConfig>,
+    distinct: usize,
     number: impl Fn(usize) -> String,
     progress: &dyn Progress,
 ) -> Vec<Caller> {
@@ -103,26 +120,21 @@ pub(crate) async fn set_up(
             tokio::time::sleep_until(start + Duration::from_secs_f64(n as f64 / scenario.calls_per_second))
                 .await;
             let tone_hz = config.tone_hz.unwrap_or_default();
-            let (phone, call) = match Phone::start(config).await {
+            let caller = match Phone::start(config).await {
                 Ok(phone) => {
-                    let call = phone.call_within(&number, RING_MAX).await;
-                    (Some(phone), call)
+                    let register = scenario.registers() && n < distinct;
+                    let (call, registered) = call_with(&phone, &number, register).await;
+                    Caller { tone_hz, call, phone: Some(phone), registered }
                 }
-                Err(error) => (None, Err(error)),
+                Err(error) => Caller { tone_hz, call: Err(error), phone: None, registered: None },
             };
-            progress.step(if call.is_ok() { Step::Answered } else { Step::Failed });
-            Caller { tone_hz, call, _phone: phone }
+            progress.step(if caller.call.is_ok() { Step::Answered } else { Step::Failed });
+            caller
         }
     });
     let callers = join_all(calls).await;
     progress.step(Step::Holding);
     callers
-}
-
-/// Holds for the scenario's time; what is heard then is of this time alone.
-pub(crate) async fn hold(scenario: &Scenario, calls: impl Iterator<Item = &Call>) {
-    calls.for_each(|call| call.ear().forget());
-    tokio::time::sleep(Duration::from_secs(scenario.seconds)).await;
 }
 
 /// Reports on a caller; `heard` is judged before anybody hangs up.
@@ -136,6 +148,7 @@ pub(crate) fn judge(caller: &Caller, heard: bool) -> CallReport {
                 Some(EndedBy::FarEnd { .. }) => "far_end",
                 Some(EndedBy::Us) | None => "us",
             };
+            report.register_ms = caller.registered.map(|time| time.as_secs_f64() * 1000.0);
             report.setup_ms = Some(call.setup().as_secs_f64() * 1000.0);
             report.packets = received.packets;
             report.lost = received.lost;
@@ -147,11 +160,19 @@ pub(crate) fn judge(caller: &Caller, heard: bool) -> CallReport {
     report
 }
 
-/// Hangs all up, at once.
-pub(crate) async fn hang_up(calls: impl Iterator<Item = &Call>, progress: &dyn Progress) {
+/// Hangs all up, at once, and removes registrations.
+pub(crate) async fn hang_up(callers: &[Caller], progress: &dyn Progress) {
     progress.step(Step::HangingUp);
-    // A far end that does not answer BYE is nothing the caller can do more about.
-    join_all(calls.map(|call| async { drop(within(call.hang_up()).await) })).await;
+    // A far end that does not answer BYE is nothing the caller can do more about; a registration expires by itself.
+    join_all(callers.iter().map(|caller| async {
+        if let Ok(call) = &caller.call {
+            drop(within(call.hang_up()).await);
+        }
+        if let Some(phone) = caller.phone.as_ref().filter(|_| caller.registered.is_some()) {
+            drop(within(phone.unregister()).await);
+        }
+    }))
+    .await;
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> Option<T> {

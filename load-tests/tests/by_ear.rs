@@ -39,6 +39,8 @@ async fn a_server_that_answers_with_something_else_fails() {
     assert!(!report.passed && report.calls.iter().all(|call| !call.heard && call.ended_by == "us"));
     assert_eq!(report.failures.len(), 1, "{:?}", report.failures);
     assert!(report.calls.iter().all(|call| call.packets > 0 && call.setup_ms.is_some()));
+    assert_eq!((report.delay.sent, report.delay.found), (2, 0), "a tone is no marker that came back");
+    assert!(report.generator.frames > 100);
 }
 
 #[tokio::test]

@@ -57,6 +57,7 @@ async fn meet(running: &Running, callers: usize, seconds: u64) -> anyhow::Result
         calls: callers,
         seconds,
         calls_per_second: 20.0,
+        register: None,
         pass: Pass::default(),
     };
     let credentials: Vec<_> = (1..=callers).map(credential).collect();

@@ -1,10 +1,11 @@
 //! `sidetone load`: generated traffic with pass lines.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use sidetone_load_tests::{Kind, Progress, Report, Scenario, Step};
+use sidetone_load_tests::{Kind, Limit, Progress, Report, Scenario, Step, limit};
 
 use crate::cli::{Output, line};
 use crate::probe::CallerArgs;
@@ -20,6 +21,24 @@ pub(crate) struct LoadArgs {
 enum LoadCommand {
     /// Run a scenario; the exit status is that of its pass lines.
     Run(RunArgs),
+    /// Find out how many calls one processor of this machine can drive, without a server.
+    Limit(LimitArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Calls send to each other on loopback, all on one processor; half as many again each time, until more than one frame in a
+thousand goes out over 10 ms late or is not heard. Let nothing else run meanwhile.")]
+struct LimitArgs {
+    /// How long each number of calls is driven, in seconds, 1 to 600.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// The most calls that are tried, 100 to 20000. Each takes a socket and two threads.
+    #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u64).range(100..=20_000))]
+    calls_max: u64,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
 }
 
 #[derive(Debug, clap::Args)]
@@ -39,7 +58,10 @@ struct RunArgs {
 
 /// Carries out a load command.
 pub(crate) async fn run(args: LoadArgs) -> anyhow::Result<()> {
-    let LoadCommand::Run(args) = args.command;
+    let args = match args.command {
+        LoadCommand::Run(args) => args,
+        LoadCommand::Limit(args) => return find_limit(args).await,
+    };
     let scenario = Scenario::load(&args.scenario)?;
     let target = args.caller.target().await?;
     let bar = Bar::new(&scenario)?;
@@ -54,6 +76,45 @@ pub(crate) async fn run(args: LoadArgs) -> anyhow::Result<()> {
     }
     anyhow::ensure!(report.passed, "failed: {}", report.failures.join("; "));
     Ok(())
+}
+
+/// On a thread of its own, whose children stay on the one processor that it takes.
+async fn find_limit(args: LimitArgs) -> anyhow::Result<()> {
+    let (step, calls_max) = (Duration::from_secs(args.seconds), usize::try_from(args.calls_max)?);
+    let measured = tokio::task::spawn_blocking(move || {
+        let cpu = sidetone_net::allowed_cpus()?.into_iter().next_back();
+        cpu.map_or(Ok(()), sidetone_net::pin_current_thread)?;
+        limit::measure(step, calls_max)
+    });
+    let limit: Limit = measured.await?.context("opening calls")?;
+    match args.output {
+        Output::Json => line(&serde_json::to_string_pretty(&limit)?)?,
+        Output::Csv => {
+            line("calls,cpu,late,latest_ms,loss,good")?;
+            let rows = limit.steps.iter().map(|step| step_row(step).join(","));
+            rows.into_iter().try_for_each(|row| line(&row))?;
+        }
+        Output::Table => {
+            let mut table = comfy_table::Table::new();
+            table.load_preset(comfy_table::presets::NOTHING);
+            table.set_header(["CALLS", "CPU", "LATE", "LATEST MS", "LOSS", "GOOD"]);
+            table.add_rows(limit.steps.iter().map(step_row));
+            line(&table.trim_fmt())?;
+            line(&format!("one processor of this machine drives {} calls", limit.calls))?;
+        }
+    }
+    Ok(())
+}
+
+fn step_row(step: &limit::LimitStep) -> Vec<String> {
+    vec![
+        step.calls.to_string(),
+        format!("{:.2}", step.cpu),
+        format!("{:.5}", step.late),
+        format!("{:.1}", step.latest_ms),
+        format!("{:.5}", step.loss),
+        step.good.to_string(),
+    ]
 }
 
 fn write(folder: &std::path::Path, report: &Report) -> anyhow::Result<()> {
@@ -71,13 +132,24 @@ fn summary(report: &Report) -> String {
         Kind::Pair => "pair",
     };
     format!(
-        "{kind}: {verdict}\ncalls {}, heard {:.2} %\nset-up p50 {:.1} ms, p99 {:.1} ms\nloss {:.4} %, longest gap {:.0} ms",
+        "{kind}: {verdict}\ncalls {}, heard {:.2} %\nset-up p50 {:.1} ms, p99 {:.1} ms\nloss {:.4} %, longest gap {:.0} ms\n\
+         {} p50 {:.1} ms, p99 {:.1} ms ({} of {} markers found)\n\
+         generator: {:.1} s of processor time, {} of {} frames late, the latest by {:.1} ms",
         report.calls.len(),
         report.heard * 100.0,
         report.setup.p50_ms,
         report.setup.p99_ms,
         report.loss * 100.0,
         report.max_gap_ms,
+        report.delay.name(),
+        report.delay.p50_ms,
+        report.delay.p99_ms,
+        report.delay.found,
+        report.delay.sent,
+        report.generator.cpu_s,
+        report.generator.late,
+        report.generator.frames,
+        report.generator.latest_ms,
     )
 }
 

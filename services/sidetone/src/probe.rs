@@ -76,6 +76,7 @@ pub(crate) async fn run(args: ProbeArgs) -> anyhow::Result<()> {
         calls: usize::from(args.calls),
         seconds: args.seconds,
         calls_per_second: 50.0,
+        register: None,
         pass: Pass::default(),
     };
     let target = args.caller.target().await?;

@@ -5,5 +5,6 @@
 
 #![forbid(unsafe_code)]
 
+mod marker;
 pub mod phone;
 pub mod rtp;

@@ -14,6 +14,8 @@ use sidetone_dsp::g711::{self, Law};
 use sidetone_dsp::goertzel::tone_level_dbov;
 use sidetone_dsp::tone::{Tone, ToneGenerator};
 
+use crate::marker;
+
 /// Sender, receiver and their socket. Dropping it ends both threads.
 #[derive(Debug)]
 pub struct Media {
@@ -48,6 +50,37 @@ impl Received {
     }
 }
 
+/// How punctually frames were sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Pace {
+    /// Frames sent.
+    pub frames: u64,
+    /// Those of them that went out more than half a frame, 10 ms, after their time.
+    pub late: u64,
+    /// How late the latest was, in ms.
+    pub latest_ms: f64,
+}
+
+/// A piece of what was heard, with the times of its packets: see [`Ear::since`].
+#[derive(Debug, Clone)]
+pub struct Caught {
+    since: Instant,
+    pcm: Vec<i16>,
+    /// Where packets begin in it, and when they came.
+    arrivals: Vec<(usize, Instant)>,
+}
+
+impl Caught {
+    /// How long the marker was under way that was sent when this piece begins: from socket to socket, so that neither the
+    /// packet of the sender nor a play-out buffer of the receiver is in it. None when it is not there. Takes some ms.
+    pub fn delay(&self) -> Option<Duration> {
+        let at = marker::find(&self.pcm)?;
+        let (begin, came) = self.arrivals.iter().rev().find(|(begin, _)| *begin <= at)?;
+        let within = Duration::from_secs_f64((at - begin) as f64 / f64::from(RATE));
+        Some((*came + within).saturating_duration_since(self.since))
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
     stop: AtomicBool,
@@ -61,6 +94,11 @@ struct Outgoing {
     event_payload_type: Option<u8>,
     digits: VecDeque<u8>,
     sent: u64,
+    pace: Pace,
+    /// A marker is to be sent.
+    mark: bool,
+    /// When the last marker began.
+    marked: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +109,10 @@ struct Heard {
     /// When the call ended; what comes later is not of it.
     closed: Option<Instant>,
     pcm: VecDeque<i16>,
+    /// Samples that ever came.
+    total: u64,
+    /// How many had come before a packet, and when it came; of the packets in `pcm`.
+    arrivals: VecDeque<(u64, Instant)>,
     digits: String,
     last_event: Option<u32>,
 }
@@ -131,6 +173,21 @@ impl Media {
         true
     }
 
+    /// Sends a marker in place of the tone, from the next frame on, for 100 ms.
+    pub fn mark(&self) {
+        self.shared.out().mark = true;
+    }
+
+    /// When the last marker began to be sent, if one was.
+    pub fn marked(&self) -> Option<Instant> {
+        self.shared.out().marked
+    }
+
+    /// How punctually frames were sent so far.
+    pub fn pace(&self) -> Pace {
+        self.shared.out().pace
+    }
+
     /// RTP packets sent.
     pub fn sent(&self) -> u64 {
         self.shared.out().sent
@@ -172,6 +229,24 @@ impl Ear {
         self.shared.heard().pcm.iter().copied().collect()
     }
 
+    /// What came from then on, up to [`MARKER_WINDOW`]: enough to find a marker in that was sent then.
+    pub fn since(&self, sent: Instant) -> Caught {
+        let heard = self.shared.heard();
+        let oldest = heard.total - heard.pcm.len() as u64;
+        let kept = |(begin, came): &&(u64, Instant)| *begin >= oldest && *came >= sent;
+        let wanted = |(_, came): &&(u64, Instant)| *came <= sent + MARKER_WINDOW;
+        let packets: Vec<_> = heard.arrivals.iter().filter(kept).take_while(wanted).copied().collect();
+        let first = packets.first().map_or(heard.total, |(begin, _)| *begin);
+        let place = |begin: u64| (begin - first) as usize;
+        let from = (first - oldest) as usize;
+        let until = packets.last().map_or(from, |(begin, _)| (begin - oldest) as usize);
+        Caught {
+            since: sent,
+            pcm: heard.pcm.range(from..until).copied().collect(),
+            arrivals: packets.into_iter().map(|(begin, came)| (place(begin), came)).collect(),
+        }
+    }
+
     /// Forgets the samples, so that what is heard from now on stands alone.
     pub fn forget(&self) {
         self.shared.heard().pcm.clear();
@@ -209,6 +284,8 @@ struct Sender {
     timestamp: u32,
     ssrc: u32,
     event: Option<Event>,
+    /// What is left to send of a marker.
+    marker: &'static [i16],
 }
 
 /// A digit on its way.
@@ -231,6 +308,7 @@ impl Sender {
             timestamp: (seed >> 16) as u32,
             ssrc: (seed >> 32) as u32,
             event: None,
+            marker: &[],
         }
     }
 
@@ -244,8 +322,19 @@ impl Sender {
                 let mut out = self.shared.out();
                 let digit = if self.event.is_none() { out.digits.pop_front() } else { None };
                 out.sent += u64::from(out.to.is_some());
+                if out.to.is_some() {
+                    out.pace.count(Instant::now().saturating_duration_since(deadline));
+                    if std::mem::take(&mut out.mark) {
+                        out.marked = Some(Instant::now());
+                        self.marker = marker::samples();
+                    }
+                }
                 (out.to, out.event_payload_type, digit)
             };
+            if let Some((part, rest)) = self.marker.split_at_checked(FRAME) {
+                samples.copy_from_slice(part);
+                self.marker = rest;
+            }
             if let Some(code) = digit {
                 self.event = Some(Event { code, start: self.timestamp, frames: 0 });
             }
@@ -284,6 +373,14 @@ impl Sender {
         packet.extend_from_slice(payload);
         self.sequence = self.sequence.wrapping_add(1);
         packet
+    }
+}
+
+impl Pace {
+    fn count(&mut self, late: Duration) {
+        self.frames += 1;
+        self.late += u64::from(late > FRAME_TIME / 2);
+        self.latest_ms = self.latest_ms.max(late.as_secs_f64() * 1000.0);
     }
 }
 
@@ -351,12 +448,19 @@ impl Heard {
         source.next_timestamp = timestamp.wrapping_add(payload.len() as u32);
         if missing <= RATE {
             self.pcm.extend(std::iter::repeat_n(0, missing as usize));
+            self.total += u64::from(missing);
         }
+        self.arrivals.push_back((self.total, now));
+        self.total += payload.len() as u64;
         let mut samples = vec![0i16; payload.len()];
         g711::decode(law, payload, &mut samples);
         self.pcm.extend(samples);
         let excess = self.pcm.len().saturating_sub(KEPT_SECONDS * RATE as usize);
         self.pcm.drain(..excess);
+        let oldest = self.total.saturating_sub((KEPT_SECONDS * RATE as usize) as u64);
+        while self.arrivals.front().is_some_and(|(begin, _)| *begin < oldest) {
+            self.arrivals.pop_front();
+        }
     }
 
     fn event(&mut self, timestamp: u32, payload: &[u8]) {
@@ -399,6 +503,9 @@ pub const SILENCE_DBOV: f32 = -127.0;
 
 /// Without a packet for that long, nothing is heard.
 pub const STALE: Duration = Duration::from_millis(500);
+
+/// A marker that takes longer is not found.
+pub const MARKER_WINDOW: Duration = Duration::from_millis(650);
 
 /// Seconds of samples that are kept.
 pub const KEPT_SECONDS: usize = 10;
@@ -460,6 +567,28 @@ mod tests {
         assert_eq!((ear.received().packets, ear.received().lost), (54, 6));
         assert!((ear.received().loss() - 0.1).abs() < 1e-9);
         assert!(ear.hears(700.0));
+    }
+
+    #[test]
+    fn the_delay_of_a_marker_is_that_of_its_packets() {
+        let mut heard = Heard::default();
+        let sent = Instant::now();
+        let mut sound = vec![0i16; FRAME * 40];
+        sound[FRAME * 7 + 40..][..marker::LENGTH].copy_from_slice(marker::samples());
+        for (n, frame) in sound.chunks(FRAME).enumerate() {
+            let mut bytes = packet(n as u16, &mut ToneGenerator::new(RATE, &[]));
+            g711::encode(Law::A, frame, &mut bytes[12..]);
+            // The first two came before.
+            let came = (sent + FRAME_TIME * n as u32).checked_sub(FRAME_TIME * 2).unwrap();
+            heard.take(&bytes, came);
+        }
+        let shared = Shared { stop: false.into(), out: Mutex::default(), heard: Mutex::new(heard) };
+        let ear = Ear { shared: Arc::new(shared) };
+        let delay = ear.since(sent).delay().unwrap();
+        assert!(delay.abs_diff(Duration::from_millis(105)) < Duration::from_millis(1), "{delay:?}");
+        assert_eq!(ear.since(sent + FRAME_TIME * 30).delay(), None);
+        ear.forget();
+        assert_eq!(ear.since(sent).delay(), None);
     }
 
     #[test]
