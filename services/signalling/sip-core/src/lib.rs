@@ -17,7 +17,8 @@
 //!                             leg.dialog_key();  Err(response): transactions.respond(tx, *response, now)
 //!   Request with a To tag     legs[request.dialog_key()].handle_request(tx, &flow, request, now), or 481
 //!   Request REGISTER          auth; registrar::process(current, &request, &flow, &policy, wall)
-//!   Request of another kind   OPTIONS 200, else 405 with Allow
+//!   Request of any kind       outside::inspect first; Err(refusal): respond refusal.response(..)
+//!   Request OPTIONS           200 with Allow
 //!   Ack                       legs[request.dialog_key()].handle_ack(&request, now), or nothing
 //!   Cancelled                 legs[owner].handle_cancel(&cancel); without an owner yet: 487 to `invite`
 //!   Response                  legs[owner].handle_response(&response, now)
@@ -54,6 +55,7 @@ pub mod auth;
 pub mod dialog;
 pub mod leg;
 pub mod message;
+pub mod outside;
 mod reason;
 pub mod registrar;
 pub mod sdp;

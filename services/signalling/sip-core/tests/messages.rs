@@ -121,7 +121,7 @@ fn what_must_not_be_answered_is_dropped_with_its_reason() {
     assert_eq!(reason("GET / HTTP/1.1\r\n\r\n"), DropReason::NotSip);
     assert_eq!(reason("SIP/2.0 200 OK\r\n\r\n"), DropReason::BadResponse);
     assert_eq!(reason(&INVITE.replace("INVITE sip", "ACK sip")), DropReason::BadAck);
-    assert_eq!(reason(&INVITE.replace("i: call-1\r\n", "")), DropReason::NotSip);
+    assert_eq!(reason(&INVITE.replace("CSeq: 7 INVITE\r\n", "")), DropReason::NotSip);
 }
 
 fn frames(framer: &mut Framer) -> Vec<String> {

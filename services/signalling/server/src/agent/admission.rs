@@ -55,9 +55,6 @@ impl Agent {
             self.count_refused("pending_lookups");
             return self.refuse(tx, &request, Cause::NoCapacity, now);
         }
-        if !request.uri().is_sip() {
-            return self.answer(tx, &request, Status::UNSUPPORTED_URI_SCHEME, now);
-        }
         let merge = invite.then(|| merge_key(&request));
         if let Some(key) = &merge
             && (self.legs.is_merged(key) || self.pending.values().any(|p| p.merge.as_ref() == Some(key)))

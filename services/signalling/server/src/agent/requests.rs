@@ -5,8 +5,9 @@ use std::time::Instant;
 use sidetone_model::ids::LegId;
 use sidetone_model::party::{Flow, Transport};
 use sidetone_model::termination::Cause;
-use sidetone_sip_core::leg::ALLOW;
+use sidetone_sip_core::leg::SUPPORTED;
 use sidetone_sip_core::message::{Method, Request, Response, ResponseBuilder, Status};
+use sidetone_sip_core::outside::{self, ALLOW_OUTSIDE};
 use sidetone_sip_core::sdp;
 use sidetone_sip_core::transaction::{Event, ServerTx};
 
@@ -65,9 +66,11 @@ impl Agent {
             }
             return self.refuse(tx, &request, Cause::NoCapacity, now);
         }
-        // RFC 3261, section 11: an OPTIONS that may go no further is answered here, as this one always is.
-        if request.max_forwards() == Some(0) && request.method() != Method::Options {
-            return self.answer(tx, &request, Status::TOO_MANY_HOPS, now);
+        if let Err(refusal) = outside::inspect(&request) {
+            self.count_refused(refusal.reason());
+            let tag = self.parts.tokens.tag();
+            let response = refusal.response(&request, &tag).header("Server", PRODUCT).build();
+            return self.respond(tx, response, now);
         }
         match request.method() {
             Method::Invite if self.is_own(&request) => {
@@ -77,16 +80,7 @@ impl Agent {
             Method::Invite | Method::Register => self.admit(tx, flow, request, now),
             Method::Options if known => self.answer_options(tx, &request, now),
             // A stranger gets an answer when it knows whom to ask.
-            Method::Options => self.admit(tx, flow, request, now),
-            // They live inside dialogs only (RFC 3261, section 15; RFC 3311; RFC 6086).
-            Method::Bye | Method::Update | Method::Info | Method::Prack | Method::Notify => {
-                self.answer(tx, &request, Status::NO_SUCH_TRANSACTION, now);
-            }
-            _ => {
-                let refusal =
-                    self.response(&request, Status::METHOD_NOT_ALLOWED).header("Allow", ALLOW_OUTSIDE);
-                self.respond(tx, refusal.build(), now);
-            }
+            _ => self.admit(tx, flow, request, now),
         }
     }
 
@@ -100,7 +94,7 @@ impl Agent {
 
     pub(super) fn answer_options(&mut self, tx: ServerTx, request: &Request, now: Instant) {
         let ok = self.response(request, Status::OK).header("Allow", ALLOW_OUTSIDE);
-        let ok = ok.header("Accept", sdp::CONTENT_TYPE).header("Supported", "timer");
+        let ok = ok.header("Accept", sdp::CONTENT_TYPE).header("Supported", SUPPORTED);
         self.respond(tx, ok.build(), now);
     }
 
@@ -145,6 +139,3 @@ impl Agent {
 
 /// What Server and User-Agent say.
 pub(super) const PRODUCT: &str = concat!("Sidetone/", env!("CARGO_PKG_VERSION"));
-/// What may be asked of us outside of a dialog; inside one it is [`ALLOW`].
-const ALLOW_OUTSIDE: &str = concat!("INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE", ", REGISTER");
-const _: () = assert!(ALLOW.len() < ALLOW_OUTSIDE.len());

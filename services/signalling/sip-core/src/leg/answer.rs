@@ -12,7 +12,8 @@ use super::session::{SessionRefusal, SessionTimer};
 use super::state::{Accepted, Change, Ending, Incoming, State};
 use super::{Caller, CommandError, Leg, LegOutput, LegSetup};
 use crate::dialog::DialogState;
-use crate::message::{Request, Response, ResponseBuilder, Status};
+use crate::message::{Contact, Request, Response, ResponseBuilder, Status};
+use crate::outside::check_required;
 use crate::reason;
 use crate::sdp::{self, RemoteSdp};
 use crate::tokens::Tokens;
@@ -38,7 +39,7 @@ impl Leg {
         let refuse = |status: Status| ResponseBuilder::new(&invite, status, &tag);
         check_required(&invite, &tag)?;
         let offer = offer_of(&invite).map_err(|refusal| Box::new(refusal.response(&invite, &tag)))?;
-        let (Some(target), Ok(routes)) = (invite.contact_target(), invite.record_route()) else {
+        let (Some(target), Ok(routes)) = (target_of(&invite), invite.record_route()) else {
             return Err(Box::new(refuse(Status::BAD_REQUEST).build()));
         };
         let session = SessionTimer::from_invite(&invite, now).map_err(|SessionRefusal { min_s }| {
@@ -262,6 +263,17 @@ impl BodyRefusal {
     }
 }
 
+/// Where the caller is reached: its Contact. A caller of RFC 2543, which has no tag, may leave it out; then it is From
+/// (RFC 2543 section 6.13).
+fn target_of(invite: &Request) -> Option<SipUri> {
+    let old = invite.from().tag().is_none();
+    match invite.contacts().ok()?.first() {
+        None if old => Some(invite.from().uri.clone()).filter(SipUri::is_sip),
+        Some(Contact::Address(address)) if address.uri.is_sip() => Some(address.uri.clone()),
+        _ => None,
+    }
+}
+
 /// The offer in a request; none when it has no body.
 pub(super) fn offer_of(request: &Request) -> Result<Option<RemoteSdp>, BodyRefusal> {
     if request.body().is_empty() {
@@ -271,22 +283,6 @@ pub(super) fn offer_of(request: &Request) -> Result<Option<RemoteSdp>, BodyRefus
         return Err(BodyRefusal::NotSdp);
     }
     sdp::parse_session(request.body()).map(Some).map_err(BodyRefusal::Sdp)
-}
-
-/// RFC 3261 section 8.2.2.3: 420 names what is required and not had.
-pub(super) fn check_required(request: &Request, tag: &str) -> Result<(), Box<Response>> {
-    let unknown: Vec<String> = request
-        .tokens("Require")
-        .into_iter()
-        .filter(|token| !SUPPORTED.eq_ignore_ascii_case(token))
-        .collect();
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    let response = ResponseBuilder::new(request, Status::BAD_EXTENSION, tag)
-        .header("Unsupported", unknown.join(", "))
-        .build();
-    Err(Box::new(response))
 }
 
 pub(super) fn via(setup: &LegSetup) -> String {
@@ -305,7 +301,9 @@ pub(super) fn contact(setup: &LegSetup, user: &str) -> String {
 
 /// The methods that a leg understands: the value of an Allow header.
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
-/// The one extension that a phone may require (RFC 4028).
-pub(super) const SUPPORTED: &str = "timer";
+/// The extensions that a phone may require (RFC 4028).
+pub(crate) const EXTENSIONS: [&str; 1] = ["timer"];
+/// The same as the value of a Supported header.
+pub const SUPPORTED: &str = "timer";
 /// RFC 3261 section 13.3.1.1: every minute.
 pub(super) const PROVISIONAL_REFRESH: Duration = Duration::from_secs(60);

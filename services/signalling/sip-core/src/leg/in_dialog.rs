@@ -6,9 +6,10 @@ use sidetone_model::party::Flow;
 use sidetone_model::signal::LegSignalKind;
 
 use super::Leg;
-use super::answer::{ALLOW, SUPPORTED, check_required};
+use super::answer::{ALLOW, SUPPORTED};
 use super::state::{Ending, State};
 use crate::message::{Method, Request, ResponseBuilder, Status};
+use crate::outside::check_required;
 use crate::sdp;
 use crate::transaction::ServerTx;
 

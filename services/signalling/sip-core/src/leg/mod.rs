@@ -35,7 +35,8 @@ use offer::Negotiation;
 use session::SessionTimer;
 use state::State;
 
-pub use answer::ALLOW;
+pub(crate) use answer::EXTENSIONS;
+pub use answer::{ALLOW, SUPPORTED};
 pub use persist::StoredLeg;
 
 /// What a leg is given for its life.

@@ -150,6 +150,8 @@ pub(crate) enum Fault {
     Version,
     Header(&'static str),
     MethodMismatch,
+    /// The same of a method that nobody knows.
+    UnknownMethod,
     UriHeaders,
 }
 
@@ -157,6 +159,8 @@ impl Fault {
     fn status(self) -> Status {
         match self {
             Self::Version => Status::VERSION_NOT_SUPPORTED,
+            // RFC 4475 section 3.1.2.18: 501 rather than 400, for what the future brings.
+            Self::UnknownMethod => Status::NOT_IMPLEMENTED,
             _ => Status::BAD_REQUEST,
         }
     }
@@ -165,7 +169,7 @@ impl Fault {
         match self {
             Self::Version => "version",
             Self::Header(label) => label,
-            Self::MethodMismatch => "cseq_method",
+            Self::MethodMismatch | Self::UnknownMethod => "cseq_method",
             Self::UriHeaders => "request_uri",
         }
     }
@@ -191,7 +195,8 @@ impl Request {
         }
         let core = Box::new(Essentials::read(&inner.headers)?);
         if core.cseq_method != Method::from_sip(&inner.method) {
-            return Err(Fault::MethodMismatch);
+            let known = !matches!(Method::from_sip(&inner.method), Method::Other(_));
+            return Err(if known { Fault::MethodMismatch } else { Fault::UnknownMethod });
         }
         Ok(Self { inner, core })
     }

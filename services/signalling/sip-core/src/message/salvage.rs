@@ -56,14 +56,18 @@ impl Salvage {
                 _ => {}
             }
         }
-        let complete = !saved.via.is_empty()
-            && [&saved.from, &saved.to, &saved.call_id, &saved.cseq].iter().all(|value| !value.is_empty());
+        // The sender finds its transaction by Via and CSeq (RFC 3261 section 17.1.3); what else it left out it cannot
+        // get back (RFC 4475 section 3.3.1).
+        let complete = !saved.via.is_empty() && !saved.cseq.is_empty();
         complete.then_some(saved).ok_or(DropReason::NotSip)
     }
 
     pub(crate) fn response(&self, status: Status, source: SocketAddr, to_tag: &str) -> Bytes {
         let mut out = format!("SIP/2.0 {status} {}\r\n", status.phrase()).into_bytes();
         let mut line = |name: &str, value: &[u8]| {
+            if value.is_empty() {
+                return;
+            }
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b": ");
             out.extend(value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)));
@@ -77,7 +81,7 @@ impl Salvage {
         }
         line("From", &self.from);
         let mut to = self.to.clone();
-        if find(&to.to_ascii_lowercase(), b"tag=").is_none() {
+        if !to.is_empty() && find(&to.to_ascii_lowercase(), b"tag=").is_none() {
             to.extend_from_slice(b";tag=");
             to.extend_from_slice(to_tag.as_bytes());
         }

@@ -49,6 +49,8 @@ statuses! {
     NOT_FOUND = 404, "Not Found";
     /// RFC 3261 section 21.4.6.
     METHOD_NOT_ALLOWED = 405, "Method Not Allowed";
+    /// RFC 3261 section 21.4.7.
+    NOT_ACCEPTABLE = 406, "Not Acceptable";
     /// RFC 3261 section 21.4.8.
     PROXY_AUTHENTICATION_REQUIRED = 407, "Proxy Authentication Required";
     /// RFC 3261 section 21.4.9.
