@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use sidetone_model::command::{LegCommand, LegCommandKind};
 use sidetone_model::ids::{BootId, NodeId};
-use sidetone_model::media::MediaDescription;
+use sidetone_model::media::{Direction, MediaDescription};
 use sidetone_model::party::Binding;
 use sidetone_model::signal::LegSignal;
 use sidetone_model::termination::Termination;
@@ -77,6 +77,8 @@ pub(crate) struct Passing {
     pub(crate) captured: bool,
     /// The phone is asked to take the call by itself.
     pub(crate) auto_answer: bool,
+    /// The direction of our media that the phone was offered last by ourselves.
+    pub(crate) offered: Option<Direction>,
     /// The caller has been told that it rings.
     pub(crate) rung: bool,
     /// It was there when the log was folded, and its node has not told yet what it holds of it.

@@ -94,6 +94,8 @@ pub struct Limits {
     pub ended_kept: Duration,
     /// What those hear who are held; none is silence.
     pub hold_prompt: Option<Box<str>>,
+    /// Phones of people who are held are told so, by a re-INVITE with `sendonly`.
+    pub hold_told: bool,
     /// What a voicemail greets with. Where there is no such prompt, the message begins at once.
     pub voicemail_greeting: Box<str>,
     /// How long a voicemail message may be.
@@ -108,6 +110,7 @@ impl Default for Limits {
             idempotency: Duration::from_secs(24 * 3600),
             ended_kept: Duration::from_secs(3600),
             hold_prompt: None,
+            hold_told: false,
             voicemail_greeting: "welcome".into(),
             message_max: Duration::from_secs(180),
         }

@@ -44,6 +44,7 @@ mod place;
 mod playing;
 mod reconcile;
 mod recording;
+mod reoffer;
 mod resume;
 mod ringing;
 mod shard;

@@ -107,7 +107,8 @@ impl Shard {
 
     fn invite(&mut self, leg: &LegView, binding: Binding, media: MediaDescription) {
         let from = self.shown_to(leg);
-        let invite = Invite { from, to: leg.party.number.clone(), binding, media };
+        let auto_answer = self.legs.get(&leg.leg).is_some_and(|control| control.passing.auto_answer);
+        let invite = Invite { from, to: leg.party.number.clone(), binding, media, auto_answer };
         self.command(leg, LegCommandKind::Invite(Box::new(invite)));
     }
 
@@ -157,7 +158,9 @@ impl Shard {
         // The answer to an offer of ours may still be under way when the phone offers something itself.
         let wanted = waits.is_some_and(|signal| match &signal.kind {
             LegSignalKind::Reoffered { .. } => !is_answer,
-            LegSignalKind::Answered { .. } | LegSignalKind::Confirmed { .. } => is_answer,
+            LegSignalKind::Answered { .. }
+            | LegSignalKind::Confirmed { .. }
+            | LegSignalKind::Reanswered { .. } => is_answer,
             _ => false,
         });
         if !wanted {
@@ -169,6 +172,7 @@ impl Shard {
                 self.on_reoffered(leg, &remote, local, now);
             }
             (_, Err(failure)) => self.end(leg, failed(&failure)),
+            (LegSignalKind::Reanswered { media }, Ok(_)) => self.on_reanswered(leg, &media, now),
             (LegSignalKind::Answered { .. }, Ok(_)) if !self.is_ending(leg.leg) && !leg.is_answered() => {
                 self.on_answered(leg, now);
             }

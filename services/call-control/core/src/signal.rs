@@ -134,6 +134,11 @@ impl Shard {
                     MediaRequest::UpdateLeg { leg: leg.leg, remote: remote.clone(), is_answer: true };
                 return self.wait_for_media(leg, signal, request);
             }
+            LegSignalKind::Reanswered { media: remote } => {
+                let request =
+                    MediaRequest::UpdateLeg { leg: leg.leg, remote: remote.clone(), is_answer: true };
+                return self.wait_for_media(leg, signal, request);
+            }
             LegSignalKind::Reoffered { media: Some(remote) } => {
                 let request =
                     MediaRequest::UpdateLeg { leg: leg.leg, remote: remote.clone(), is_answer: false };
@@ -144,6 +149,9 @@ impl Shard {
         self.consume(&signal);
         match signal.kind {
             LegSignalKind::Progress { media } => self.on_progress(leg, media, now),
+            LegSignalKind::TalkRefused(why) if leg.phase == LegPhase::Ringing => {
+                self.fact(&leg.tenant, now, FactKind::LegTalkRefused { leg: leg.leg, why });
+            }
             LegSignalKind::Answered { media: None } => {
                 self.end(leg, Termination::new(Cause::ProtocolError).with_text("an answer without media"));
             }

@@ -218,6 +218,9 @@ fn leg_facts(view: &LegView) -> Vec<(Timestamp, FactKind)> {
 fn leg_marks(view: &LegView) -> Vec<FactKind> {
     let leg = view.leg;
     let mut marks = Vec::new();
+    if let Some(why) = &view.talk_refused {
+        marks.push(FactKind::LegTalkRefused { leg, why: why.clone() });
+    }
     if let Some(by) = &view.served_by {
         marks.push(FactKind::LegServed { leg, by: by.clone() });
     }

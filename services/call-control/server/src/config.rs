@@ -25,6 +25,9 @@ pub struct Config {
     pub retention_days: u64,
     /// What those hear who are held: the name of a prompt of the media nodes. Empty (default) is silence.
     pub hold_prompt: String,
+    /// Phones of people who are held show it: they get a re-INVITE with `sendonly`, and one with `sendrecv` afterwards.
+    /// Default false: nothing can go wrong with a phone that is not asked.
+    pub hold_told: bool,
     /// What a voicemail greets with, likewise. Where there is no such prompt, the message begins at once. Default welcome.
     pub voicemail_greeting: String,
     /// How long a voicemail message may be, in seconds, 5 to 3600. Default 180.
@@ -45,6 +48,7 @@ impl Default for Config {
             snapshot_records: 10_000,
             retention_days: 30,
             hold_prompt: String::new(),
+            hold_told: false,
             voicemail_greeting: "welcome".to_owned(),
             message_max_s: 180,
             media_wait_s: 10,
@@ -79,6 +83,7 @@ impl Config {
             ring_timeout: Duration::from_secs(self.ring_timeout_s),
             grace: Duration::from_secs(self.grace_s),
             hold_prompt: (!self.hold_prompt.is_empty()).then(|| self.hold_prompt.clone().into()),
+            hold_told: self.hold_told,
             voicemail_greeting: self.voicemail_greeting.clone().into(),
             message_max: Duration::from_secs(self.message_max_s),
             ..Limits::default()

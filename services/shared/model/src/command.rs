@@ -42,6 +42,22 @@ pub enum LegCommandKind {
         /// Our media; none refuses the change (488) and leaves everything as it was.
         media: Option<MediaDescription>,
     },
+    /// Ask the phone that rings to take the call by itself: NOTIFY with `Event: talk` in its early dialog. That it did is
+    /// told by `Answered`, that it will not by `TalkRefused`.
+    Talk,
+    /// Offer other media to a phone that has answered: re-INVITE (RFC 3261, section 14.1). Told by `Reanswered` or
+    /// `ReofferRefused`. Waits while a change of the phone's own is under way; of two that wait the later counts.
+    Reoffer {
+        /// Our media from now on.
+        media: MediaDescription,
+    },
+    /// Send digits by INFO with application/dtmf-relay, to a phone that takes no telephone-events.
+    SendDigits {
+        /// 1 to 64 out of `0-9 * # A-D`.
+        digits: Box<str>,
+        /// How long each is, in ms.
+        duration_ms: u32,
+    },
     /// End the leg in the way its state asks for: a final response, CANCEL or BYE, with a Reason header (RFC 3326).
     End(Termination),
 }
@@ -57,6 +73,9 @@ pub struct Invite {
     pub binding: Binding,
     /// Our offer.
     pub media: MediaDescription,
+    /// The device is asked to take the call by itself (Call-Info with `answer-after=0`, RFC 5373 in spirit; Alert-Info with
+    /// `info=alert-autoanswer`).
+    pub auto_answer: bool,
 }
 
 /// Something an application asks of call control.

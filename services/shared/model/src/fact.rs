@@ -156,6 +156,13 @@ pub enum FactKind {
         /// The leg.
         leg: LegId,
     },
+    /// The phone that rings was asked to take the call by itself, and will not. It rings on.
+    LegTalkRefused {
+        /// The leg.
+        leg: LegId,
+        /// Why, with the phone's status.
+        why: Termination,
+    },
     /// Nobody has decided yet what becomes of this incoming leg; an application may.
     LegWaiting {
         /// The leg.

@@ -59,6 +59,15 @@ pub enum LegSignalKind {
         /// The offer; none when the phone asks us to make one.
         media: Option<MediaDescription>,
     },
+    /// The phone took the offer that we made within the dialog, and this is its answer.
+    Reanswered {
+        /// Its media from now on.
+        media: MediaDescription,
+    },
+    /// The phone did not take the offer that we made within the dialog. The session stays as it was.
+    ReofferRefused(Termination),
+    /// The phone was asked to take the call by itself, and will not: it does not know how to, or did not answer. It rings on.
+    TalkRefused(Termination),
     /// A digit came by INFO.
     Digit {
         /// One of `0-9 * # A-D`.

@@ -13,6 +13,15 @@ pub async fn registered(installation: &Installation, number: &str, tone_hz: f32)
     phone
 }
 
+/// A phone of the tenant, registered, that rings until its user, or somebody from afar, does something.
+pub async fn ringing(installation: &Installation, number: &str, tone_hz: f32, remote_control: bool) -> Phone {
+    let password = format!("secret-{number}");
+    let config = PhoneConfig::new(installation.sip, "127.0.0.1", number, &password).with_tone(tone_hz);
+    let phone = Phone::start(PhoneConfig { remote_control, ..config }).await.unwrap();
+    phone.register().await.unwrap_or_else(|error| panic!("{number}: {error}\n{}", installation.logs()));
+    phone
+}
+
 /// A phone of the tenant that has not registered.
 pub async fn unregistered(installation: &Installation, number: &str, tone_hz: f32) -> Phone {
     let password = format!("secret-{number}");

@@ -169,6 +169,11 @@ impl Installation {
         Self::one_process_with("", more, "")
     }
 
+    /// The same with a `[call_control]` section.
+    pub fn with_call_control(section: &str) -> Self {
+        Self::one_process_with("", "", &format!("[call_control]\n{section}\n"))
+    }
+
     /// One process with more sections, more in its `[media]`, and more in the tests' tenant or more tenants.
     pub fn one_process_with(more_media: &str, more_seed: &str, sections: &str) -> Self {
         let mut new = Self::empty();

@@ -94,6 +94,7 @@ async fn we_hang_up_after_the_restart_also_over_a_new_connection() {
             to: "1001".into(),
             binding,
             media: media(),
+            auto_answer: false,
         };
         owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
         let request = phone.request().await;

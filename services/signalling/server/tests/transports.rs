@@ -42,6 +42,7 @@ async fn a_phone_registers_calls_and_is_called_over_every_transport_and_family()
                 to: "1001".into(),
                 binding: binding.clone(),
                 media: harness::media(),
+                auto_answer: false,
             };
             owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
             let request = phone.request().await;
@@ -172,6 +173,7 @@ async fn a_large_request_goes_by_tcp_and_by_udp_to_who_takes_none() {
             to: "1001".into(),
             binding,
             media: harness::media(),
+            auto_answer: false,
         };
         owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
         let large = &rig.telemetry.signalling.large_requests;

@@ -118,6 +118,7 @@ async fn call_out(owner: &OwnerEnd, seed: u8, number: &str) -> LegId {
         to: number.into(),
         binding: Binding::outside(number, ReplicaId::new("signalling-0").unwrap()),
         media: media(),
+        auto_answer: false,
     };
     owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
     leg

@@ -22,12 +22,12 @@
 //!   Ack                       legs[request.dialog_key()].handle_ack(&request, now), or nothing
 //!   Cancelled                 legs[owner].handle_cancel(&cancel); without an owner yet: 487 to `invite`
 //!   Response                  legs[owner].handle_response(&response, now)
-//!   Failed                    legs[owner].handle_failure(&method, cseq, failure)
+//!   Failed                    legs[owner].handle_failure(&method, cseq, failure, now)
 //!
 //!   after any input to a leg: leg.poll_output() until None
 //!     Respond{tx, response}     transactions.respond(tx, response, now)
 //!     Request{flow, request}    transactions.send_request(request, &flow, leg id, now); on Full:
-//!                               leg.handle_failure(&request.method(), request.cseq(), Failure::Transport)
+//!                               leg.handle_failure(&request.method(), request.cseq(), Failure::Transport, now)
 //!     Ack{flow, request}        transactions.send_ack(&request, &flow)
 //!     Signal(kind)              number it and send it to the owner
 //!     Finished                  forget the leg

@@ -1,6 +1,7 @@
 //! Calls that ring: answered, refused, sent on.
 
 use sidetone_model::call::{DivertCause, Elsewhere, LegCause};
+use sidetone_model::command::LegCommandKind;
 use sidetone_model::fold::{Capability, LegPhase, LegView};
 use sidetone_model::ids::{LegId, TenantId};
 use sidetone_model::termination::{Cause, Termination};
@@ -11,10 +12,15 @@ use crate::input::Routing;
 use crate::shard::Shard;
 
 impl Shard {
-    /// A phone that rings is asked to take the call by itself.
+    /// A phone that rings is asked to take the call by itself. That it will not is a fact, and from then on the capability is
+    /// not there.
     pub(crate) fn answer_ringing(&mut self, tenant: &TenantId, leg: LegId) -> Result<(), CommandError> {
-        let _leg = self.allowed(tenant, leg, Capability::Answer)?;
-        Err(CommandError::CapabilityMissing)
+        let leg = self.allowed(tenant, leg, Capability::Answer)?;
+        // One that is being ended, and has not said so yet, has nothing to take.
+        if !self.is_ending(leg.leg) {
+            self.command(&leg, LegCommandKind::Talk);
+        }
+        Ok(())
     }
 
     /// The user at whom it rings does not want the call: all the user's phones stop.

@@ -27,6 +27,7 @@ impl Shard {
         }
         for leg in &legs {
             self.make_music(leg);
+            self.tell_held(leg);
         }
     }
 
@@ -81,12 +82,16 @@ impl Shard {
         }
     }
 
+    /// Whether whoever a leg talks with holds it.
+    pub(crate) fn is_held(&self, leg: &LegView) -> bool {
+        let peer = leg.peer.and_then(|peer| self.fold.leg(peer));
+        peer.is_some_and(|peer| peer.held.is_some()) && leg.held.is_none() && !leg.put_aside
+    }
+
     /// Whoever is held hears music, or silence where there is none.
     fn make_music(&mut self, leg: &LegView) {
         let Some(prompt) = self.limits.hold_prompt.clone() else { return };
-        let peer_holds =
-            leg.peer.and_then(|peer| self.fold.leg(peer)).is_some_and(|peer| peer.held.is_some());
-        let wanted = peer_holds && leg.held.is_none() && !leg.put_aside && !self.is_ending(leg.leg);
+        let wanted = self.is_held(leg) && !self.is_ending(leg.leg);
         if std::mem::replace(&mut self.control(leg.leg).passing.music, wanted) == wanted {
             return;
         }

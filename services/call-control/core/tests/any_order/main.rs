@@ -80,6 +80,20 @@ fn media() -> MediaDescription {
     }
 }
 
+fn limits() -> Limits {
+    Limits { hold_told: true, ..Limits::default() }
+}
+
+/// As a phone answers an offer (RFC 3264, section 6.1).
+fn answer_to(offer: MediaDescription) -> MediaDescription {
+    let direction = match offer.direction {
+        Direction::SendOnly => Direction::RecvOnly,
+        Direction::RecvOnly => Direction::SendOnly,
+        same => same,
+    };
+    MediaDescription { direction, ..offer }
+}
+
 fn stereo() -> RecordingOptions {
     RecordingOptions { layout: Layout::Stereo, ..RecordingOptions::default() }
 }
@@ -92,7 +106,7 @@ impl World {
         Self {
             rng: StdRng::seed_from_u64(seed),
             now,
-            shard: Shard::new(Limits::default(), [seed as u8 ^ 0x55; 32]),
+            shard: Shard::new(limits(), [seed as u8 ^ 0x55; 32]),
             log: Vec::new(),
             tenant: TenantId::new("demo").unwrap(),
             replica: ReplicaId::new("s1").unwrap(),
@@ -298,12 +312,23 @@ impl World {
         assert_eq!(command.n, phone.commanded + 1, "a gap in a leg's commands");
         phone.commanded = command.n;
         phone.answered |= matches!(command.kind, LegCommandKind::Answer { .. });
+        let rings = !phone.answered;
         if self.rng.random_range(0..4) != 0 {
             self.shard.handle_applied(command.leg, command.n);
         }
-        if let LegCommandKind::End(why) = command.kind {
-            self.signal(command.leg, LegSignalKind::Ended(why.with_sip_status(487)), None);
-        }
+        let why = || Termination::new(Cause::ProtocolError).with_sip_status(489);
+        let told = match command.kind {
+            LegCommandKind::End(why) => LegSignalKind::Ended(why.with_sip_status(487)),
+            LegCommandKind::Talk if rings && self.rng.random_range(0..2) == 0 => {
+                LegSignalKind::TalkRefused(why())
+            }
+            LegCommandKind::Reoffer { media } => match self.rng.random_range(0..4) {
+                0 => LegSignalKind::ReofferRefused(why()),
+                _ => LegSignalKind::Reanswered { media: answer_to(media) },
+            },
+            _ => return,
+        };
+        self.signal(command.leg, told, None);
     }
 
     fn answer_request(&mut self) {
@@ -441,11 +466,11 @@ impl World {
     fn restart(&mut self) {
         let mut seed = [0; 32];
         self.rng.fill(&mut seed);
-        let mut fresh = Shard::new(Limits::default(), seed);
+        let mut fresh = Shard::new(limits(), seed);
         self.log.iter().for_each(|record| fresh.replay(record));
         assert_same(fresh.fold(), self.shard.fold(), "the folded log is not what was shown");
         assert!(fresh.is_same_log(&self.shard), "the folded log is not the state");
-        let mut short = Shard::new(Limits::default(), seed);
+        let mut short = Shard::new(limits(), seed);
         self.shard.snapshot().iter().for_each(|record| short.replay(record));
         assert_same(short.fold(), self.shard.fold(), "the snapshot is not what was shown");
         assert!(short.is_same_log(&self.shard), "the snapshot is not the state");

@@ -45,7 +45,8 @@ impl World {
         let may = |what| self.shard.fold().capabilities(leg.leg).contains(what);
         let number = || Elsewhere::Number("200".into());
         let leg_id = leg.leg;
-        match self.rng.random_range(0..3) {
+        match self.rng.random_range(0..4) {
+            3 => (CallCommandKind::AnswerRinging { leg: leg_id }, may(Capability::Answer)),
             0 => (CallCommandKind::Reject { leg: leg_id }, may(Capability::Reject)),
             1 => (CallCommandKind::Redirect { leg: leg_id, to: number() }, may(Capability::Redirect)),
             _ => {
@@ -234,6 +235,7 @@ impl World {
 
 fn name(kind: &CallCommandKind) -> &'static str {
     match kind {
+        CallCommandKind::AnswerRinging { .. } => "answer ringing",
         CallCommandKind::Reject { .. } => "reject",
         CallCommandKind::Redirect { .. } => "redirect",
         CallCommandKind::PickUp { .. } => "pick up",

@@ -40,6 +40,7 @@ pub struct Office {
     pub commands: Vec<LegCommand>,
     pub requests: Vec<(NodeId, MediaRequest)>,
     pub released: Vec<LegId>,
+    pub limits: Limits,
     /// The last signal of each leg that need not be sent again.
     pub acknowledged: BTreeMap<LegId, u64>,
     sent: BTreeMap<LegId, u64>,
@@ -87,6 +88,7 @@ impl Office {
             commands: Vec::new(),
             requests: Vec::new(),
             released: Vec::new(),
+            limits: Limits::default(),
             acknowledged: BTreeMap::new(),
             sent: BTreeMap::new(),
         }
@@ -94,7 +96,13 @@ impl Office {
 
     pub fn with_hold_prompt(prompt: &str) -> Self {
         let limits = Limits { hold_prompt: Some(prompt.into()), ..Limits::default() };
-        Self { shard: Shard::new(limits, [4; 32]), ..Self::new() }
+        Self { shard: Shard::new(limits.clone(), [4; 32]), limits, ..Self::new() }
+    }
+
+    /// Phones of people who are held are told so.
+    pub fn telling_of_hold() -> Self {
+        let limits = Limits { hold_told: true, ..Limits::default() };
+        Self { shard: Shard::new(limits.clone(), [4; 32]), limits, ..Self::new() }
     }
 
     /// Whether so many are mixed with a leg.
@@ -403,6 +411,9 @@ impl Office {
             LegCommandKind::Answer { .. } => "answer",
             LegCommandKind::AnswerReoffer { media: Some(_) } => "reoffer taken",
             LegCommandKind::AnswerReoffer { media: None } => "reoffer refused",
+            LegCommandKind::Talk => "talk",
+            LegCommandKind::Reoffer { .. } => "reoffer",
+            LegCommandKind::SendDigits { .. } => "digits",
             LegCommandKind::End(_) => "end",
         })
         .collect()
@@ -450,7 +461,7 @@ impl Office {
 
     /// Call control is started again from its log; whatever had not been carried out is lost.
     pub fn restart(&mut self) {
-        let mut fresh = Shard::new(Limits::default(), [5; 32]);
+        let mut fresh = Shard::new(self.limits.clone(), [5; 32]);
         self.log.iter().for_each(|record| fresh.replay(record));
         fresh.begin(self.now);
         self.shard = fresh;

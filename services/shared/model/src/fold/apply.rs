@@ -32,6 +32,7 @@ impl Fold {
                 leg.rang_at.get_or_insert(fact.at);
             }),
             FactKind::LegMediaAllocated { .. }
+            | FactKind::LegTalkRefused { .. }
             | FactKind::LegWaiting { .. }
             | FactKind::LegDirectionChanged { .. }
             | FactKind::LegHeld { .. }
@@ -185,6 +186,7 @@ impl Fold {
             peer: None,
             conference: None,
             served_by: None,
+            talk_refused: None,
             held: None,
             diverted: false,
             put_aside: false,
@@ -249,6 +251,9 @@ impl Fold {
         match kind {
             FactKind::LegMediaAllocated { leg, node, boot } => {
                 self.with_leg(*leg, |leg| leg.node = Some((node.clone(), *boot)));
+            }
+            FactKind::LegTalkRefused { leg, why } => {
+                self.with_leg(*leg, |leg| leg.talk_refused = Some(why.clone()));
             }
             FactKind::LegWaiting { leg } => self.with_leg(*leg, |leg| leg.phase = LegPhase::Waiting),
             FactKind::LegDirectionChanged { leg, direction } => {

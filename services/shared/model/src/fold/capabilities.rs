@@ -185,7 +185,9 @@ impl Place<'_> {
     /// A phone that we call, and it rings.
     fn of_ringing(&self, all: &mut Capabilities) {
         use Capability::*;
-        all.add(&[Answer]);
+        if self.leg.talk_refused.is_none() {
+            all.add(&[Answer]);
+        }
         // Without anybody who waits it is the phone of whoever makes the call.
         let for_somebody = !self.parties.is_empty() && !self.leg.cause.takes_over();
         if for_somebody && self.leg.cause != LegCause::DeviceAdded {

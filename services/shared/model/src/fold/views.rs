@@ -103,6 +103,8 @@ pub struct LegView {
     pub conference: Option<ConferenceId>,
     /// The machine that it talks to.
     pub served_by: Option<Destination>,
+    /// Why it cannot be asked to take the call by itself, once it was asked.
+    pub talk_refused: Option<Termination>,
     /// It holds whoever it talks with, on whose wish.
     pub held: Option<HeldBy>,
     /// It passed the call on, and is only there until it is known how that went.

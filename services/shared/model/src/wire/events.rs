@@ -229,6 +229,7 @@ facts! {
     }
     LegMediaAllocated { leg: leg_id as id, node: node_id as id, boot: boot_id as id }
     LegRinging { leg: leg_id as id }
+    LegTalkRefused { leg: leg_id as id, why: why as message }
     LegWaiting { leg: leg_id as id }
     LegAnswered { leg: leg_id as id }
     LegDirectionChanged { leg: leg_id as id, direction: direction as one_of }

@@ -44,6 +44,11 @@ impl From<&LegSignalKind> for pb::leg_signal::Kind {
             LegSignalKind::Answered { media } => Self::Answered(pb::Answered { media: described(media) }),
             LegSignalKind::Confirmed { media } => Self::Confirmed(pb::Confirmed { media: described(media) }),
             LegSignalKind::Reoffered { media } => Self::Reoffered(pb::Reoffered { media: described(media) }),
+            LegSignalKind::Reanswered { media } => {
+                Self::Reanswered(pb::Reanswered { media: Some(media.into()) })
+            }
+            LegSignalKind::ReofferRefused(why) => Self::ReofferRefused(why.into()),
+            LegSignalKind::TalkRefused(why) => Self::TalkRefused(why.into()),
             LegSignalKind::Digit { digit, duration_ms } => {
                 Self::Digit(pb::Digit { digit: digit.to_string(), duration_ms: *duration_ms })
             }
@@ -62,6 +67,9 @@ impl TryFrom<pb::leg_signal::Kind> for LegSignalKind {
             Kind::Answered(it) => Self::Answered { media: understood(it.media)? },
             Kind::Confirmed(it) => Self::Confirmed { media: understood(it.media)? },
             Kind::Reoffered(it) => Self::Reoffered { media: understood(it.media)? },
+            Kind::Reanswered(it) => Self::Reanswered { media: message("Reanswered.media", it.media)? },
+            Kind::ReofferRefused(it) => Self::ReofferRefused(it.try_into()?),
+            Kind::TalkRefused(it) => Self::TalkRefused(it.try_into()?),
             Kind::Digit(it) => {
                 Self::Digit { digit: digit("Digit.digit", &it.digit)?, duration_ms: it.duration_ms }
             }
@@ -129,6 +137,11 @@ impl From<&LegCommandKind> for pb::leg_command::Kind {
             LegCommandKind::AnswerReoffer { media } => {
                 Self::AnswerReoffer(pb::AnswerReoffer { media: described(media) })
             }
+            LegCommandKind::Talk => Self::Talk(pb::Talk {}),
+            LegCommandKind::Reoffer { media } => Self::Reoffer(pb::Reoffer { media: Some(media.into()) }),
+            LegCommandKind::SendDigits { digits, duration_ms } => {
+                Self::SendDigits(pb::SendDigits { digits: digits.as_ref().into(), duration_ms: *duration_ms })
+            }
             LegCommandKind::End(termination) => Self::End(termination.into()),
         }
     }
@@ -143,6 +156,11 @@ impl TryFrom<pb::leg_command::Kind> for LegCommandKind {
             Kind::Ring(it) => Self::Ring { media: understood(it.media)? },
             Kind::Answer(it) => Self::Answer { media: message("Answer.media", it.media)? },
             Kind::AnswerReoffer(it) => Self::AnswerReoffer { media: understood(it.media)? },
+            Kind::Talk(_) => Self::Talk,
+            Kind::Reoffer(it) => Self::Reoffer { media: message("Reoffer.media", it.media)? },
+            Kind::SendDigits(it) => {
+                Self::SendDigits { digits: it.digits.into(), duration_ms: it.duration_ms }
+            }
             Kind::End(it) => Self::End(it.try_into()?),
         })
     }
@@ -155,6 +173,7 @@ impl From<&Invite> for pb::Invite {
             to: value.to.as_ref().into(),
             binding: Some((&value.binding).into()),
             media: Some((&value.media).into()),
+            auto_answer: value.auto_answer,
         }
     }
 }
@@ -167,6 +186,7 @@ impl TryFrom<pb::Invite> for Invite {
             to: value.to.into(),
             binding: message("Invite.binding", value.binding)?,
             media: message("Invite.media", value.media)?,
+            auto_answer: value.auto_answer,
         })
     }
 }

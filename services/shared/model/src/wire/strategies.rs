@@ -123,14 +123,20 @@ fn binding() -> impl Strategy<Value = Binding> {
 }
 
 pub(crate) fn command() -> impl Strategy<Value = LegCommand> {
-    let invite = (party(), text(), binding(), media()).prop_map(|(from, to, binding, media)| {
-        LegCommandKind::Invite(Box::new(Invite { from, to, binding, media }))
-    });
+    let invite = (party(), text(), binding(), media(), any::<bool>()).prop_map(
+        |(from, to, binding, media, auto_answer)| {
+            LegCommandKind::Invite(Box::new(Invite { from, to, binding, media, auto_answer }))
+        },
+    );
     let kind = prop_oneof![
         invite,
         of(media()).prop_map(|media| LegCommandKind::Ring { media }),
         media().prop_map(|media| LegCommandKind::Answer { media }),
         of(media()).prop_map(|media| LegCommandKind::AnswerReoffer { media }),
+        Just(LegCommandKind::Talk),
+        media().prop_map(|media| LegCommandKind::Reoffer { media }),
+        (text(), any::<u32>())
+            .prop_map(|(digits, duration_ms)| LegCommandKind::SendDigits { digits, duration_ms }),
         termination().prop_map(LegCommandKind::End),
     ];
     (name(), name(), uuid(), any::<u64>(), kind).prop_map(|(replica, tenant, leg, n, kind)| LegCommand {
@@ -154,6 +160,9 @@ fn signal() -> impl Strategy<Value = LegSignal> {
         of(media()).prop_map(|media| LegSignalKind::Answered { media }),
         of(media()).prop_map(|media| LegSignalKind::Confirmed { media }),
         of(media()).prop_map(|media| LegSignalKind::Reoffered { media }),
+        media().prop_map(|media| LegSignalKind::Reanswered { media }),
+        termination().prop_map(LegSignalKind::ReofferRefused),
+        termination().prop_map(LegSignalKind::TalkRefused),
         (digit(), any::<u32>()).prop_map(|(digit, duration_ms)| LegSignalKind::Digit { digit, duration_ms }),
         termination().prop_map(LegSignalKind::Ended),
     ];
@@ -211,6 +220,7 @@ pub(crate) fn facts() -> Vec<BoxedStrategy<FactKind>> {
             .boxed(),
         (leg(), name(), uuid()).prop_map(|(leg, node, boot)| LegMediaAllocated { leg, node, boot }).boxed(),
         leg().prop_map(|leg| LegRinging { leg }).boxed(),
+        (leg(), termination()).prop_map(|(leg, why)| LegTalkRefused { leg, why }).boxed(),
         leg().prop_map(|leg| LegWaiting { leg }).boxed(),
         leg().prop_map(|leg| LegAnswered { leg }).boxed(),
         (leg(), direction()).prop_map(|(leg, direction)| LegDirectionChanged { leg, direction }).boxed(),

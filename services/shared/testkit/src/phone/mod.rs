@@ -46,6 +46,9 @@ pub struct PhoneConfig {
     pub auto_answer: bool,
     /// Whether it says that it rings only when [`Incoming::ring`] tells it to. Default false: at once.
     pub ring_by_hand: bool,
+    /// Whether it does as it is asked from afar: answers on NOTIFY with `Event: talk`, and at once where the INVITE has
+    /// `answer-after=0`. Default false: such a NOTIFY gets 489.
+    pub remote_control: bool,
 }
 
 impl PhoneConfig {
@@ -61,6 +64,7 @@ impl PhoneConfig {
             tone_hz: None,
             auto_answer: false,
             ring_by_hand: false,
+            remote_control: false,
         }
     }
 

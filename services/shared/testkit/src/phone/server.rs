@@ -29,6 +29,7 @@ pub(crate) fn take(phone: &Arc<Inner>, message: Message, from: SocketAddr) {
         "INVITE" => invited(phone, message, from),
         "CANCEL" => cancelled(phone, &message, from),
         "BYE" => ended(phone, &message, from),
+        "NOTIFY" if message.header("Event") == Some("talk") => asked_to_talk(phone, &message, from),
         "OPTIONS" | "INFO" | "MESSAGE" | "NOTIFY" => {
             let response = message.response(200, "OK", &token()).with("Allow", ALLOW);
             phone.reply(&message, &response, from);
@@ -74,12 +75,27 @@ fn invited(phone: &Arc<Inner>, invite: Message, from: SocketAddr) {
     } else {
         ringing.ring();
     }
-    if phone.config.auto_answer {
+    let asked = ringing.invite.all("Call-Info").any(|info| info.contains("answer-after=0"));
+    if phone.config.auto_answer || (asked && phone.config.remote_control) {
         // Failing to answer has told the caller already.
         drop(ringing.answer());
     } else if phone.incoming.try_send(Incoming { ringing: Arc::clone(&ringing) }).is_err() {
         ringing.finish(486, "Busy Here");
     }
+}
+
+/// Somebody else wants the ringing call answered (`Event: talk`, as desk phones know it).
+fn asked_to_talk(phone: &Arc<Inner>, notify: &Message, from: SocketAddr) {
+    let ringing = locked(&phone.ringing).get(notify.header("Call-ID").unwrap_or("")).cloned();
+    let Some(ringing) = ringing.filter(|ringing| notify.tag("To") == Some(&ringing.tag)) else {
+        return phone.reply(notify, &notify.response(481, "Call/Transaction Does Not Exist", &token()), from);
+    };
+    if !phone.config.remote_control {
+        return phone.reply(notify, &notify.response(489, "Bad Event", ""), from);
+    }
+    phone.reply(notify, &notify.response(200, "OK", ""), from);
+    // Failing to answer has told the caller already.
+    drop(ringing.answer());
 }
 
 fn reinvited(phone: &Arc<Inner>, invite: &Message, from: SocketAddr) {

@@ -76,8 +76,8 @@ impl Agent {
                 response.status().is_success()
                     && matches!(response.cseq_method(), Method::Invite | Method::Update)
             }
-            // The ACK to the 2xx of a call of ours: with it the dialog stands.
-            LegOutput::Ack { .. } => !record.stored,
+            // The ACK to a 2xx of ours: with it the dialog stands, or has changed.
+            LegOutput::Ack { .. } => true,
             _ => false,
         };
         if !makes_or_changes {

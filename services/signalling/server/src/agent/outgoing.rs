@@ -67,7 +67,7 @@ impl Agent {
         let sent = self.parts.transactions.send_request(request, flow, id, now);
         let leg = self.legs.get_mut(id).and_then(|entry| entry.leg.as_mut());
         if let (Err(_), Some(leg)) = (sent, leg) {
-            leg.handle_failure(key.0, key.1, Failure::Transport);
+            leg.handle_failure(key.0, key.1, Failure::Transport, now);
         }
     }
 

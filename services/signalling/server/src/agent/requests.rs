@@ -43,7 +43,7 @@ impl Agent {
                 if method != Method::Cancel && self.falls_back(owner, cseq, failure, now) {
                     return;
                 }
-                self.with_leg(owner, now, |leg| leg.handle_failure(&method, cseq, failure));
+                self.with_leg(owner, now, |leg| leg.handle_failure(&method, cseq, failure, now));
             }
         }
     }

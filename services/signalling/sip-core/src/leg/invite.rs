@@ -10,7 +10,7 @@ use super::answer::{ALLOW, contact, via};
 use super::offer::Negotiation;
 use super::session::SessionTimer;
 use super::state::{Change, Ending, State};
-use super::{CommandError, Leg, LegOutput, LegSetup};
+use super::{CommandError, Leg, LegOutput, LegSetup, cause_of};
 use crate::dialog::DialogState;
 use crate::message::{Method, Request, RequestBuilder, Response};
 use crate::reason;
@@ -25,6 +25,8 @@ pub(super) struct SentInvite {
     pub(super) request: Request,
     /// An answer in a provisional response, with the tag of who sent it.
     early: Option<(Box<str>, RemoteSdp)>,
+    /// The dialog with whoever sent the last 18x; none while nobody has who says which dialog it is.
+    pub(super) ringing: Option<Box<DialogState>>,
     /// The ACK for each tag that has sent a 2xx, to be repeated with it.
     acks: Vec<(Box<str>, Request)>,
 }
@@ -61,6 +63,10 @@ impl Leg {
             negotiation: Negotiation::new(tokens.session_id()),
             session: SessionTimer::default(),
             opened_by: None,
+            reoffer: None,
+            reoffer_ack: None,
+            talk: None,
+            digits: super::digits::Digits::default(),
             outputs: std::collections::VecDeque::new(),
             ended: false,
             finished: false,
@@ -72,12 +78,26 @@ impl Leg {
             .next_request(Method::Invite)
             .header("Contact", leg.dialog.local_contact.as_ref())
             .header("Allow", ALLOW)
+            .header_opt(
+                "Call-Info",
+                invite.auto_answer.then(|| format!("<sip:{}>;answer-after=0", leg.setup.domain)),
+            )
+            .header_opt(
+                "Alert-Info",
+                invite
+                    .auto_answer
+                    .then(|| format!("<http://{}>;info=alert-autoanswer;delay=0", leg.setup.domain)),
+            )
             .header("User-Agent", leg.setup.product.as_ref())
             .body(sdp::CONTENT_TYPE, offer)
             .build()
             .map_err(|_| CommandError::Unwritable)?;
-        leg.opened_by =
-            Some(Box::new(SentInvite { request: request.clone(), early: None, acks: Vec::new() }));
+        leg.opened_by = Some(Box::new(SentInvite {
+            request: request.clone(),
+            early: None,
+            ringing: None,
+            acks: Vec::new(),
+        }));
         leg.send(request);
         Ok(leg)
     }
@@ -85,7 +105,7 @@ impl Leg {
     pub(super) fn handle_invite_response(&mut self, response: &Response, now: Instant) {
         let ours = self.opened_by.as_ref().is_some_and(|sent| sent.request.cseq() == response.cseq());
         if !ours {
-            return;
+            return self.handle_reoffer_response(response, now);
         }
         let status = response.status();
         if status.is_provisional() {
@@ -99,13 +119,9 @@ impl Leg {
 
     pub(super) fn handle_invite_failure(&mut self, failure: Failure) {
         // ## (Calling | Proceeding | Ending(Cancelling)) => Finished
-        let cause = match failure {
-            Failure::Timeout => Cause::Timeout,
-            Failure::Transport => Cause::TransportFailure,
-        };
         match self.state {
             State::Calling | State::Proceeding | State::Ending(Ending::Cancelling { .. }) => {
-                self.signal_ended(Termination::new(cause));
+                self.signal_ended(Termination::new(cause_of(failure)));
                 self.finish();
             }
             // Answered already: the transaction's end changes nothing.
@@ -129,6 +145,11 @@ impl Leg {
         }
         if response.status().code() == 100 {
             return;
+        }
+        let mut ringing = self.dialog.clone();
+        ringing.learn_from_response(response);
+        if let Some(sent) = self.opened_by.as_mut().filter(|_| response.to().tag().is_some()) {
+            sent.ringing = Some(Box::new(ringing));
         }
         let early = self.read_answer(response);
         let media = early.as_ref().map(|answer| answer.audio.clone());

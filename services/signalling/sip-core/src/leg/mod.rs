@@ -6,14 +6,17 @@
 
 mod answer;
 mod authenticate;
+mod digits;
 mod end;
 mod in_dialog;
 mod invite;
 mod modify;
 mod offer;
 mod persist;
+mod reoffer;
 mod session;
 mod state;
+mod talk;
 mod timers;
 
 use std::collections::VecDeque;
@@ -26,7 +29,7 @@ use sidetone_model::command::LegCommandKind;
 use sidetone_model::ids::{DeviceId, UserId};
 use sidetone_model::party::Flow;
 use sidetone_model::signal::LegSignalKind;
-use sidetone_model::termination::Termination;
+use sidetone_model::termination::{Cause, Termination};
 
 use crate::dialog::DialogState;
 use crate::message::{DialogKey, Method, Request, Response};
@@ -104,6 +107,8 @@ pub enum LegTimer {
     GiveUp,
     /// The session was not refreshed (RFC 4028 section 10).
     SessionExpiry,
+    /// An offer of ours that could not be made goes out again (RFC 3261 section 14.1).
+    Reoffer,
 }
 
 /// A command that does not fit the leg's present state. It is not an accident: commands and the phone's requests
@@ -148,10 +153,25 @@ pub struct Leg {
     session: SessionTimer,
     /// The INVITE that opened an outgoing leg, with the ACKs that repeat its 2xx's.
     opened_by: Option<Box<invite::SentInvite>>,
+    /// Our own change of the session, while there is one.
+    reoffer: Option<Box<reoffer::Reoffer>>,
+    /// The ACK to the last 2xx to a re-INVITE of ours, to be repeated with it.
+    reoffer_ack: Option<Box<Request>>,
+    /// The CSeq number of the NOTIFY by which the phone is asked to take the call.
+    talk: Option<u32>,
+    digits: digits::Digits,
     outputs: VecDeque<LegOutput>,
     ended: bool,
     finished: bool,
     owner_away: bool,
+}
+
+/// What a request without an answer means.
+fn cause_of(failure: Failure) -> Cause {
+    match failure {
+        Failure::Timeout => Cause::Timeout,
+        Failure::Transport => Cause::TransportFailure,
+    }
 }
 
 impl fmt::Debug for Leg {
@@ -219,6 +239,9 @@ impl Leg {
             LegCommandKind::Ring { media } => self.ring(media, now),
             LegCommandKind::Answer { media } => self.answer(media, now),
             LegCommandKind::AnswerReoffer { media } => self.answer_reoffer(media, now),
+            LegCommandKind::Talk => self.talk(),
+            LegCommandKind::Reoffer { media } => self.reoffer(media, now),
+            LegCommandKind::SendDigits { digits, duration_ms } => self.send_digits(&digits, duration_ms),
             LegCommandKind::End(termination) => self.end_by_command(termination, now),
         }
     }
@@ -228,15 +251,20 @@ impl Leg {
         match response.cseq_method() {
             Method::Invite => self.handle_invite_response(response, now),
             Method::Bye if response.status().is_final() => self.handle_bye_done(response.cseq()),
+            Method::Notify if response.status().is_final() => self.handle_notified(response),
+            Method::Info if response.status().is_final() => self.handle_digit_done(response.cseq()),
             _ => {}
         }
     }
 
     /// Takes the news that a request of this leg got no answer.
-    pub fn handle_failure(&mut self, method: &Method, cseq: u32, failure: Failure) {
+    pub fn handle_failure(&mut self, method: &Method, cseq: u32, failure: Failure, now: Instant) {
         match method {
+            Method::Invite if self.is_reoffer(cseq) => self.handle_reoffer_failure(failure, now),
             Method::Invite => self.handle_invite_failure(failure),
             Method::Bye => self.handle_bye_done(cseq),
+            Method::Notify => self.handle_not_notified(cseq, failure),
+            Method::Info => self.handle_digit_done(cseq),
             _ => {}
         }
     }

@@ -16,8 +16,9 @@ pub(super) struct Negotiation {
     pub(super) offer_pending: bool,
 }
 
-#[derive(Debug)]
-struct Local {
+/// What we described last.
+#[derive(Debug, Clone)]
+pub(super) struct Local {
     media: MediaDescription,
     text: String,
 }
@@ -67,6 +68,17 @@ impl Negotiation {
     /// The answer to our offer has come.
     pub(super) fn learn_answer(&mut self, answer: RemoteSdp) {
         self.remote = Some(Box::new(answer));
+        self.offer_pending = false;
+    }
+
+    /// What we described last.
+    pub(super) fn local(&self) -> Option<Local> {
+        self.local.clone()
+    }
+
+    /// An offer of ours was refused: what stood before it stands. Its version is never used again.
+    pub(super) fn withdraw(&mut self, before: Option<Local>) {
+        self.local = before;
         self.offer_pending = false;
     }
 

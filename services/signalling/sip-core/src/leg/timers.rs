@@ -42,7 +42,8 @@ impl Leg {
             State::Confirmed { .. } => self.session.expires_at().map(|at| (at, LegTimer::SessionExpiry)),
             _ => None,
         };
-        own.into_iter().flatten().chain(session).min_by_key(|(at, _)| *at)
+        let reoffer = self.reoffer_at().map(|at| (at, LegTimer::Reoffer));
+        own.into_iter().flatten().chain(session).chain(reoffer).min_by_key(|(at, _)| *at)
     }
 
     /// Does what is due.
@@ -67,6 +68,10 @@ impl Leg {
                 }
             }
             LegTimer::GiveUp => self.give_up(now),
+            LegTimer::Reoffer => {
+                // What could not be written the first time is told by the command.
+                let _unwritable = self.make_reoffer(now);
+            }
             LegTimer::SessionExpiry => {
                 self.end_confirmed(Termination::new(Cause::Timeout).with_text("session not refreshed"), now);
             }

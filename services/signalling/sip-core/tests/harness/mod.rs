@@ -107,7 +107,7 @@ impl Side {
             }
             Event::Response { response, .. } => self.leg.as_mut().unwrap().handle_response(&response, now),
             Event::Failed { method, cseq, failure, .. } => {
-                self.leg.as_mut().unwrap().handle_failure(&method, cseq, failure);
+                self.leg.as_mut().unwrap().handle_failure(&method, cseq, failure, now);
             }
         }
     }
@@ -147,7 +147,7 @@ impl Side {
                     self.requests_of_leg.push(String::from_utf8_lossy(&request.to_bytes()).into_owned());
                     if self.transactions.send_request(request.clone(), &flow, (), now).is_err() {
                         let leg = self.leg.as_mut().unwrap();
-                        leg.handle_failure(&request.method(), request.cseq(), Failure::Transport);
+                        leg.handle_failure(&request.method(), request.cseq(), Failure::Transport, now);
                     }
                 }
                 LegOutput::Ack { flow, request } => self.transactions.send_ack(&request, &flow),
@@ -178,6 +178,8 @@ pub struct Pair {
     /// Every message that was sent, as `a INVITE` or `b 200 INVITE`, lost ones with a leading `!`.
     pub wire: Vec<String>,
     pub texts: Vec<String>,
+    /// The call asks the phone to take it by itself.
+    pub auto_answer: bool,
     lose: Filter,
     flying: VecDeque<(char, Transmit)>,
     hold: bool,
@@ -191,6 +193,7 @@ impl Pair {
             now: epoch(),
             wire: Vec::new(),
             texts: Vec::new(),
+            auto_answer: false,
             lose: Box::new(|_| false),
             flying: VecDeque::new(),
             hold: false,
@@ -229,6 +232,7 @@ impl Pair {
                 flow: self.a.flow.clone(),
             },
             media: media(4000),
+            auto_answer: self.auto_answer,
         };
         let setup = self.a.setup();
         self.a.leg = Some(Leg::outgoing(setup, &invite, &mut self.a.tokens).unwrap());
@@ -339,4 +343,18 @@ fn label(transmit: &Transmit) -> String {
         Message::Request(request) => request.method().to_string(),
         Message::Response(response) => format!("{} {}", response.status(), response.cseq_method()),
     }
+}
+
+/// A phone's answer to a request: the fields that every response repeats, and a tag of its own where To has none.
+pub fn response_to(request: &str, status: &str) -> String {
+    let mut response = format!("SIP/2.0 {status}\n");
+    for line in request.split("\r\n") {
+        let name = line.split(':').next().unwrap_or_default();
+        if ["Via", "From", "To", "Call-ID", "CSeq"].contains(&name) {
+            let tag = if name == "To" && !line.contains(";tag=") { ";tag=phone" } else { "" };
+            response.push_str(&format!("{line}{tag}\n"));
+        }
+    }
+    response.push_str("Content-Length: 0\n\n");
+    response
 }
