@@ -1,6 +1,6 @@
 //! What RTCP reports about a received stream (RFC 3550, section 6.4 and appendix A).
 
-use crate::packet::{RtpTimestamp, SequenceNumber, Ssrc};
+use crate::packet::{Header, SequenceNumber, Ssrc};
 
 /// One report block as it stands in a sender or receiver report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,72 +21,85 @@ pub struct ReportBlock {
     pub delay_since_last_sr: u32,
 }
 
-/// Statistics of one received stream. A new SSRC needs a new value.
-#[derive(Debug, Clone)]
+/// Statistics of what is received at one place, as a plain value that can be moved. Losses and packets of earlier sources
+/// are kept; the rest is about the present one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReceiverStats {
-    ssrc: Ssrc,
-    base: u32,
+    /// The present source; none before the first packet.
+    pub ssrc: Option<Ssrc>,
+    /// Packets of this source.
+    pub packets: u64,
+    /// Packets of earlier sources.
+    pub packets_before: u64,
+    lost_before: u64,
+    /// Its first sequence number, and the highest one extended by its cycles.
+    base: u16,
     highest: u32,
-    received: u32,
-    expected_prior: u32,
-    received_prior: u32,
-    transit: Option<i32>,
+    /// The number after one that leapt: should it come, the source has restarted (appendix A.1).
+    leapt_to: Option<SequenceNumber>,
     /// Scaled by 16 (appendix A.8).
     jitter_q4: u32,
+    transit: u32,
+    expected_prior: u32,
+    received_prior: u32,
     last_sr: Option<(u32, u64)>,
 }
 
 impl ReceiverStats {
-    /// Starts with the first packet.
-    pub fn new(ssrc: Ssrc, first: SequenceNumber) -> Self {
-        let base = u32::from(first.0);
-        Self {
-            ssrc,
-            base,
-            highest: base,
-            received: 0,
-            expected_prior: 0,
-            received_prior: 0,
-            transit: None,
-            jitter_q4: 0,
-            last_sr: None,
+    /// Counts an accepted packet. `arrival` is the arrival time in units of the RTP clock, wrapping. One stray number far
+    /// from all others counts as nothing; two in a row are a source that has restarted (appendix A.1).
+    pub fn on_packet(&mut self, header: &Header, arrival: u32) {
+        let transit = arrival.wrapping_sub(header.timestamp.0);
+        if self.ssrc != Some(header.ssrc) {
+            self.last_sr = None;
+            self.begin(header, transit);
+        }
+        let ahead = header.sequence.0.wrapping_sub(self.highest as u16);
+        if (DROPOUT_MAX..=u16::MAX - MISORDER_MAX).contains(&ahead) {
+            if self.leapt_to != Some(header.sequence) {
+                self.leapt_to = Some(header.sequence.next());
+                return;
+            }
+            self.begin(header, transit);
+        } else if ahead < DROPOUT_MAX {
+            self.highest = self.highest.wrapping_add(u32::from(ahead));
+        }
+        self.leapt_to = None;
+        self.packets += 1;
+        let difference = (transit.wrapping_sub(self.transit) as i32).unsigned_abs().min(TRANSIT_STEP_MAX);
+        self.transit = transit;
+        self.jitter_q4 = self.jitter_q4 + difference - ((self.jitter_q4 + 8) >> 4);
+    }
+
+    /// Starts anew with a packet, and keeps what was counted before.
+    fn begin(&mut self, header: &Header, transit: u32) {
+        *self = Self {
+            ssrc: Some(header.ssrc),
+            base: header.sequence.0,
+            highest: u32::from(header.sequence.0),
+            packets_before: self.packets_before + self.packets,
+            lost_before: self.lost(),
+            transit,
+            last_sr: self.last_sr,
+            ..Self::default()
+        };
+    }
+
+    /// Notes a sender report of `ssrc`: its NTP time (64 bits) and when it came.
+    pub fn on_sender_report(&mut self, ssrc: Ssrc, ntp: u64, now_ms: u64) {
+        if self.ssrc == Some(ssrc) {
+            self.last_sr = Some(((ntp >> 16) as u32, now_ms));
         }
     }
 
-    /// Whose stream.
-    pub fn ssrc(&self) -> Ssrc {
-        self.ssrc
-    }
-
-    /// Counts a packet, the first one too. `arrival` is the arrival time in clock units (wrapping).
-    pub fn on_packet(&mut self, sequence: SequenceNumber, timestamp: RtpTimestamp, arrival: u32) {
-        let ahead = i32::from(sequence.distance(SequenceNumber(self.highest as u16)));
-        if !(-MAX_MISORDER..=MAX_DROPOUT).contains(&ahead) {
-            self.restart(sequence);
-        } else if ahead > 0 {
-            self.highest = self.highest.wrapping_add(ahead as u32);
-        }
-        self.received = self.received.wrapping_add(1);
-        let transit = arrival.wrapping_sub(timestamp.0) as i32;
-        if let Some(last) = self.transit {
-            let d = transit.wrapping_sub(last).unsigned_abs().min(MAX_TRANSIT_STEP);
-            self.jitter_q4 = self.jitter_q4.wrapping_add(d).wrapping_sub((self.jitter_q4 + 8) >> 4);
-        }
-        self.transit = Some(transit);
-    }
-
-    /// Notes a sender report: its NTP time (64 bits) and when it came.
-    pub fn on_sender_report(&mut self, ntp: u64, now_ms: u64) {
-        self.last_sr = Some(((ntp >> 16) as u32, now_ms));
-    }
-
-    /// The block to send now; starts a new interval for the lost fraction.
-    pub fn report(&mut self, now_ms: u64) -> ReportBlock {
-        let expected = self.expected();
+    /// The block to send now, if there is a source; starts a new interval for the lost fraction.
+    pub fn report(&mut self, now_ms: u64) -> Option<ReportBlock> {
+        let ssrc = self.ssrc?;
+        let (expected, received) = (self.expected(), self.packets as u32);
         let expected_now = expected.wrapping_sub(self.expected_prior);
-        let received_now = self.received.wrapping_sub(self.received_prior);
+        let received_now = received.wrapping_sub(self.received_prior);
         self.expected_prior = expected;
-        self.received_prior = self.received;
+        self.received_prior = received;
         let lost = i64::from(expected_now) - i64::from(received_now);
         let fraction_lost = if expected_now == 0 || lost <= 0 {
             0
@@ -97,20 +110,25 @@ impl ReceiverStats {
             Some((ntp, at)) => (ntp, (now_ms.saturating_sub(at).saturating_mul(65_536) / 1_000) as u32),
             None => (0, 0),
         };
-        ReportBlock {
-            ssrc: self.ssrc,
+        Some(ReportBlock {
+            ssrc,
             fraction_lost,
-            cumulative_lost: self.cumulative_lost(),
+            cumulative_lost: (i64::from(expected) - i64::from(received)).clamp(-0x80_0000, 0x7F_FFFF) as i32,
             extended_highest: self.highest,
             jitter: self.jitter(),
             last_sr,
             delay_since_last_sr,
-        }
+        })
     }
 
-    /// Packets lost since the start; negative with duplicates.
-    pub fn cumulative_lost(&self) -> i32 {
-        (i64::from(self.expected()) - i64::from(self.received)).clamp(-0x80_0000, 0x7F_FFFF) as i32
+    /// Packets received, over all sources.
+    pub fn received(&self) -> u64 {
+        self.packets_before + self.packets
+    }
+
+    /// Packets lost, over all sources; duplicates do not make up for losses of earlier sources.
+    pub fn lost(&self) -> u64 {
+        self.lost_before + u64::from(self.expected()).saturating_sub(self.packets)
     }
 
     /// Interarrival jitter in clock units.
@@ -119,26 +137,22 @@ impl ReceiverStats {
     }
 
     fn expected(&self) -> u32 {
-        if self.received == 0 { 0 } else { self.highest.wrapping_sub(self.base).wrapping_add(1) }
-    }
-
-    fn restart(&mut self, sequence: SequenceNumber) {
-        *self = Self { last_sr: self.last_sr, jitter_q4: self.jitter_q4, ..Self::new(self.ssrc, sequence) };
+        if self.ssrc.is_none() { 0 } else { self.highest.wrapping_sub(u32::from(self.base)).wrapping_add(1) }
     }
 }
 
-/// Round-trip time in ms from a report block about our own stream; `ntp` is the NTP time of its arrival. `None` if the other
-/// side had no report of ours yet or its clock made no sense (RFC 3550, section 6.4.1).
-pub fn round_trip_ms(block: &ReportBlock, ntp: u64) -> Option<u32> {
+/// Round-trip time in microseconds from a report block about our own stream; `ntp` is the NTP time of its arrival. `None` if
+/// the other side had no report of ours yet or its clock made no sense (RFC 3550, section 6.4.1).
+pub fn round_trip_us(block: &ReportBlock, ntp: u64) -> Option<u32> {
     if block.last_sr == 0 {
         return None;
     }
     let units = ((ntp >> 16) as u32).wrapping_sub(block.last_sr).wrapping_sub(block.delay_since_last_sr);
-    (units < 1 << 31).then(|| (u64::from(units) * 1_000 / 65_536) as u32)
+    (units < 1 << 31).then(|| (u64::from(units) * 1_000_000 / 65_536).min(u64::from(u32::MAX)) as u32)
 }
 
-/// RFC 3550, appendix A.1.
-const MAX_DROPOUT: i32 = 3_000;
-const MAX_MISORDER: i32 = 3_000;
+/// How far sequence numbers may leap ahead, and lag behind, within one source (RFC 3550, appendix A.1).
+const DROPOUT_MAX: u16 = 3_000;
+const MISORDER_MAX: u16 = 100;
 /// A step of transit beyond this is a restarted clock, not jitter.
-const MAX_TRANSIT_STEP: u32 = 1 << 20;
+const TRANSIT_STEP_MAX: u32 = 0x00FF_FFFF;

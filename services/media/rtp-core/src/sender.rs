@@ -1,8 +1,12 @@
 //! The outgoing stream of a leg as one plain value that can be moved between workers and nodes.
+//!
+//! It is one source and one unbroken run of sequence numbers, whatever the leg is connected to: sound made here, another
+//! source that is forwarded, or digits.
 
-use crate::packet::{Header, PacketError, RtpTimestamp, SequenceNumber, Ssrc, write_header};
+use crate::packet::{Header, RtpTimestamp, SequenceNumber, Ssrc};
+use crate::rtcp::SenderInfo;
 
-/// Where an outgoing stream stands.
+/// Where an outgoing stream stands. Times are in ms on any steady clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SenderState {
     /// Our source.
@@ -11,67 +15,167 @@ pub struct SenderState {
     pub sequence: SequenceNumber,
     /// Timestamp of the next sample.
     pub timestamp: RtpTimestamp,
-    /// Whether the next packet begins a talk spurt.
-    pub marker: bool,
-    /// Packets sent since the start; wraps (RFC 3550, section 6.4.1).
-    pub packets: u32,
-    /// Payload bytes sent since the start; wraps.
-    pub octets: u32,
+    /// Units of the timestamps in a ms: 8 for everything at 8 kHz and for G.722, 48 for Opus.
+    pub units_per_ms: u32,
+    /// When the last packet went, in ms; 0 before the first.
+    pub at_ms: u64,
+    /// Whether the next packet begins a talk spurt (RFC 3550, section 5.1: marker).
+    pub starts: bool,
+    /// How a source that is being forwarded maps onto this stream.
+    pub mapping: Option<Mapping>,
+    /// Packets sent since the start.
+    pub packets: u64,
+    /// Payload bytes sent since the start.
+    pub octets: u64,
+}
+
+/// How the packets of one source go on in our stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mapping {
+    /// The source.
+    pub ssrc: Ssrc,
+    /// Added to its sequence numbers.
+    pub sequence: u16,
+    /// Added to its timestamps.
+    pub timestamp: u32,
 }
 
 impl SenderState {
-    /// A stream that has sent nothing. All three should be random (RFC 3550, section 5.1).
+    /// A stream that has sent nothing, at 8 kHz. All three should be random (RFC 3550, section 5.1).
     pub fn new(ssrc: Ssrc, sequence: SequenceNumber, timestamp: RtpTimestamp) -> Self {
-        Self { ssrc, sequence, timestamp, marker: true, packets: 0, octets: 0 }
+        Self {
+            ssrc,
+            sequence,
+            timestamp,
+            units_per_ms: 8,
+            at_ms: 0,
+            starts: true,
+            mapping: None,
+            packets: 0,
+            octets: 0,
+        }
     }
 
-    /// Writes the header of the next audio packet, counts it and moves on by `samples`. Returns the header's length.
-    pub fn write_next(
-        &mut self,
-        out: &mut [u8],
-        payload_type: u8,
-        payload_len: usize,
-        samples: u32,
-    ) -> Result<usize, PacketError> {
-        let (marker, timestamp) = (self.marker, self.timestamp);
-        let n = self.write(out, payload_type, payload_len, marker, timestamp)?;
-        self.marker = false;
-        self.timestamp = self.timestamp.plus(samples);
-        Ok(n)
+    /// The header for `units` of sound made by ourselves.
+    pub fn next(&mut self, payload_type: u8, units: u32, now_ms: u64) -> Header {
+        if self.mapping.take().is_some() {
+            self.starts = true;
+        }
+        self.resume(now_ms);
+        let header = self.header(payload_type, self.sequence, self.timestamp);
+        self.sequence = self.sequence.next();
+        self.timestamp = self.timestamp.plus(units);
+        self.at_ms = now_ms;
+        header
     }
 
-    /// Writes the header of a packet of a telephone event: the timestamp is that of the event's start (RFC 4733,
-    /// section 2.2). Time goes on by [`SenderState::skip`], once per tick.
-    pub fn write_event(
+    /// The header with which a packet of another stream, of `units` of sound, goes on. Gaps and exchanges in the source's
+    /// order stay visible, so that the receiver can conceal and sort.
+    pub fn forward(&mut self, source: &Header, payload_type: u8, units: u32, now_ms: u64) -> Header {
+        let mapping = match self.mapping {
+            Some(mapping) if mapping.ssrc == source.ssrc => mapping,
+            _ => {
+                self.resume(now_ms);
+                self.starts = true;
+                Mapping {
+                    ssrc: source.ssrc,
+                    sequence: self.sequence.0.wrapping_sub(source.sequence.0),
+                    timestamp: self.timestamp.0.wrapping_sub(source.timestamp.0),
+                }
+            }
+        };
+        self.mapping = Some(mapping);
+        let sequence = SequenceNumber(source.sequence.0.wrapping_add(mapping.sequence));
+        let timestamp = source.timestamp.plus(mapping.timestamp);
+        if sequence.distance(self.sequence) >= 0 {
+            self.sequence = sequence.next();
+            self.timestamp = timestamp.plus(units);
+        }
+        self.at_ms = now_ms;
+        let header = self.header(payload_type, sequence, timestamp);
+        Header { marker: source.marker | header.marker, ..header }
+    }
+
+    /// The header of a packet of a telephone event that began at `start` and lasts for `elapsed` units so far: the
+    /// timestamp is that of the event's start (RFC 4733, section 2.2), and the stream's own time goes on.
+    pub fn event(
         &mut self,
-        out: &mut [u8],
         payload_type: u8,
-        payload_len: usize,
         marker: bool,
         start: RtpTimestamp,
-    ) -> Result<usize, PacketError> {
-        self.write(out, payload_type, payload_len, marker, start)
-    }
-
-    /// Lets time pass without a packet; `pause` makes the next packet the first of a talk spurt.
-    pub fn skip(&mut self, samples: u32, pause: bool) {
-        self.timestamp = self.timestamp.plus(samples);
-        self.marker |= pause;
-    }
-
-    fn write(
-        &mut self,
-        out: &mut [u8],
-        payload_type: u8,
-        payload_len: usize,
-        marker: bool,
-        timestamp: RtpTimestamp,
-    ) -> Result<usize, PacketError> {
-        let header = Header { marker, payload_type, sequence: self.sequence, timestamp, ssrc: self.ssrc };
-        let n = write_header(out, &header)?;
+        elapsed: u32,
+        now_ms: u64,
+    ) -> Header {
+        self.mapping = None;
+        let header = self.header(payload_type, self.sequence, start);
         self.sequence = self.sequence.next();
-        self.packets = self.packets.wrapping_add(1);
-        self.octets = self.octets.wrapping_add(payload_len as u32);
-        Ok(n)
+        self.timestamp = start.plus(elapsed);
+        self.at_ms = now_ms;
+        Header { marker, ..header }
+    }
+
+    /// Counts a packet that was sent, with its payload's bytes.
+    pub fn note_sent(&mut self, octets: usize) {
+        self.packets += 1;
+        self.octets += octets as u64;
+    }
+
+    /// What a sender report says at this moment (RFC 3550, section 6.4.1).
+    pub fn info(&self, ntp: u64, now_ms: u64) -> SenderInfo {
+        let since = now_ms.saturating_sub(self.at_ms) as u32;
+        SenderInfo {
+            ntp,
+            rtp_timestamp: self.timestamp.plus(since.wrapping_mul(self.units_per_ms)).0,
+            packets: self.packets as u32,
+            octets: self.octets as u32,
+        }
+    }
+
+    /// What was silent for longer than a few packets goes on where the clock is.
+    fn resume(&mut self, now_ms: u64) {
+        let idle_ms = now_ms.saturating_sub(self.at_ms);
+        if self.at_ms != 0 && idle_ms > RESUME_MS {
+            self.timestamp = self.timestamp.plus((idle_ms as u32 - 20).wrapping_mul(self.units_per_ms));
+        }
+    }
+
+    fn header(&mut self, payload_type: u8, sequence: SequenceNumber, timestamp: RtpTimestamp) -> Header {
+        let marker = std::mem::take(&mut self.starts);
+        Header { marker, payload_type, sequence, timestamp, ssrc: self.ssrc }
+    }
+}
+
+/// A pause longer than this is shown in the timestamps, in ms.
+const RESUME_MS: u64 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(ssrc: u32, sequence: u16, timestamp: u32) -> Header {
+        Header {
+            ssrc: Ssrc(ssrc),
+            sequence: SequenceNumber(sequence),
+            timestamp: RtpTimestamp(timestamp),
+            ..Header::default()
+        }
+    }
+
+    #[test]
+    fn a_stream_stays_in_sequence_over_every_change_of_its_source() {
+        let mut out = SenderState::new(Ssrc(1), SequenceNumber(65_534), RtpTimestamp(1000));
+        let told = |h: Header| (h.sequence.0, h.timestamp.0, h.marker);
+        assert_eq!(told(out.next(0, 160, 20)), (65_534, 1000, true));
+        assert_eq!(told(out.forward(&source(7, 100, 5_000), 0, 160, 40)), (65_535, 1160, true));
+        assert_eq!(
+            told(out.forward(&source(7, 102, 5_320), 0, 160, 80)),
+            (1, 1480, false),
+            "a loss stays visible"
+        );
+        let late = told(out.forward(&source(7, 101, 5_160), 0, 160, 81));
+        assert_eq!(late, (0, 1320, false), "and so does a late packet");
+        assert_eq!(told(out.next(0, 160, 100)), (2, 1640, true));
+        let after = told(out.forward(&source(9, 4, 4), 0, 160, 1100));
+        assert_eq!(after, (3, 1800 + 980 * 8, true), "a pause shows in the time alone");
     }
 }

@@ -5,11 +5,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use sidetone_rtp_core::event::{EventReceiver, EventSender};
-use sidetone_rtp_core::report::ReceiverStats;
-use sidetone_rtp_core::rtcp::{MAX_COMPOUND, Outgoing, read};
+use sidetone_rtp_core::rtcp::MAX_COMPOUND;
 use sidetone_rtp_core::srtp::{MasterKey, OVERHEAD_MAX, Receiver, Sender, Suite};
 use sidetone_rtp_core::{
-    JitterBuffer, JitterConfig, RtpPacketRef, RtpTimestamp, SenderState, SequenceNumber, Ssrc,
+    Playout, PlayoutConfig, ReceiverStats, Reporter, RtpPacketRef, RtpTimestamp, SenderState, SequenceNumber,
+    Ssrc, write_header,
 };
 
 struct Counting;
@@ -36,35 +36,37 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn a_minute_of_a_stream_with_loss_jumps_digits_and_reports() {
-    let mut buffer = JitterBuffer::new(JitterConfig::default());
+    let mut playout = Playout::new(PlayoutConfig::NARROW);
     let mut state = SenderState::new(Ssrc(1), SequenceNumber(65_000), RtpTimestamp(0));
-    let mut stats = ReceiverStats::new(Ssrc(1), SequenceNumber(65_000));
+    let mut stats = ReceiverStats::default();
+    let mut reporter = Reporter::new(1_700_000_000_000_000, 7, 0);
     let mut receiver = EventReceiver::default();
     let (mut packet, mut out, mut rtcp) = ([0x55; 172], [0; 160], [0; MAX_COMPOUND]);
+    let sound = [700; 160];
     let before = ALLOCATIONS.with(Cell::get);
     for tick in 0..3_000u32 {
         let now = u64::from(tick) * 20;
         if tick % 700 == 699 {
-            state.skip(1 << 20, false);
+            state.timestamp = state.timestamp.plus(1 << 20);
         }
-        state.write_next(&mut packet, 0, 160, 160).unwrap();
+        let header = state.next(0, 160, now);
+        write_header(&mut packet, &header).unwrap();
+        state.note_sent(160);
         if tick % 13 != 5 {
             let read = RtpPacketRef::parse(&packet).unwrap();
-            buffer.insert(&read.header, read.payload, now);
-            stats.on_packet(read.header.sequence, read.header.timestamp, tick * 160);
+            playout.insert(&read.header, &sound, now * 1_000);
+            stats.on_packet(&read.header, tick * 160);
         }
-        buffer.pull(&mut out);
+        playout.pull((now + 20) * 1_000, &mut out);
         let mut event = EventSender::new('1', 160, state.timestamp).unwrap();
         while let Some((_, payload)) = event.next_packet(160) {
             receiver.receive(Ssrc(1), event.start, &payload);
         }
-        let report = Some(stats.report(now));
-        let compound = Outgoing { ssrc: Ssrc(1), sender: None, report, cname: "node", bye: false };
-        let n = compound.write(&mut rtcp).unwrap();
-        read(&rtcp[..n], |_| {}).unwrap();
+        let n = reporter.write(&state, &mut stats, now, false, &mut rtcp);
+        reporter.read(&rtcp[..n], Ssrc(1), &mut stats, now * 1_000);
     }
     assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
-    assert!(buffer.counters().played > 2_000 && buffer.counters().resets > 0);
+    assert!(playout.counters().played > 2_000 && playout.counters().resets > 0);
     drop(std::hint::black_box(Box::new(1u8)));
     assert!(ALLOCATIONS.with(Cell::get) > before, "the counter does count");
 }
@@ -79,7 +81,8 @@ fn protecting_and_opening() {
         let mut control = [0x80; 100 + OVERHEAD_MAX];
         let before = ALLOCATIONS.with(Cell::get);
         for _ in 0..1_000 {
-            state.write_next(&mut packet, 0, 160, 160).unwrap();
+            let header = state.next(0, 160, 20);
+            write_header(&mut packet, &header).unwrap();
             let length = sender.protect_rtp(&mut packet, 172).unwrap();
             assert_eq!(receiver.open_rtp(&mut packet[..length]), Ok(172));
             let length = sender.protect_rtcp(&mut control, 100).unwrap();

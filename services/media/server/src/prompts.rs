@@ -13,7 +13,7 @@ use sidetone_dsp::{Law, g711};
 
 use crate::config::Fetch;
 use crate::error::MediaError;
-use crate::playout::FRAME;
+use crate::worker::FRAME;
 
 /// One prompt at 8 kHz, a whole number of 20 ms frames, in every form in which it is played.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use rand::TryRng as _;
 use sidetone_model::ids::LegId;
 use sidetone_model::media::{Encoding, MediaDescription};
 use sidetone_proto::media::v1 as pb;
+use sidetone_rtp_core::{Reporter, RtpTimestamp, SenderState, SequenceNumber, Ssrc};
 
 use super::audio::Dialed;
 use super::link::Reply;
@@ -15,9 +16,8 @@ use super::{Control, Engine, LegEntry, Routed};
 use crate::error::MediaError;
 use crate::negotiate::{self, Agreement};
 use crate::policy::{Mode, Policy};
-use crate::state::{Audio, Incoming, LEG_STATE_VERSION, LegState, Outgoing};
+use crate::state::{Audio, Incoming, LEG_STATE_VERSION, LegState};
 use crate::worker::leg::Leg;
-use crate::worker::reports::Reports;
 use crate::worker::rings::{Command, Described};
 
 /// A request for a leg, understood.
@@ -61,7 +61,7 @@ impl Engine {
             describe(SocketAddr::new(advertised, port), new.remote.as_ref(), &new.encodings)?;
         let worker = control.worker_for(&new.request.call_id);
         let state = self.leg_state(&new, agreement)?;
-        let reports = Reports::new(self.unix_us_at_zero, random()?, self.now_ms());
+        let reports = Reporter::new(self.unix_us_at_zero, random()?, self.now_ms());
         let leg = Box::new(Leg::new(state, sockets, reports));
         let link = &mut control.workers[worker];
         let slot = link.take_leg_slot()?;
@@ -101,7 +101,11 @@ impl Engine {
             rtcp: new.remote.as_ref().and_then(|remote| remote.rtcp),
             agreement,
             // The first sequence number leaves room before the wrap, which some receivers want at the start.
-            outgoing: Outgoing::new(random as u32, (random >> 32) as u16 & 0x7fff, (random >> 64) as u32),
+            outgoing: SenderState::new(
+                Ssrc(random as u32),
+                SequenceNumber((random >> 32) as u16 & 0x7fff),
+                RtpTimestamp((random >> 64) as u32),
+            ),
             incoming: Incoming::default(),
             audio: Audio::default(),
             tap: None,

@@ -60,15 +60,15 @@ pub(crate) fn stats(state: &LegState) -> pb::LegStats {
     let sent = state.agreement.and_then(|a| a.send.audio()).filter(|_| state.outgoing.packets > 0);
     let received = state.agreement.and_then(|a| a.receive.get(incoming.payload_type));
     pb::LegStats {
-        packets_received: incoming.packets_before + incoming.packets,
+        packets_received: incoming.stats.received(),
         packets_sent: state.outgoing.packets,
-        packets_lost: incoming.lost(),
+        packets_lost: incoming.stats.lost(),
         packets_refused: incoming.refused,
         packets_late: incoming.late,
-        // 16ths of a sample of 125 us.
-        jitter_us: (u64::from(incoming.jitter_q4) * 125 / 16) as u32,
+        // In samples of 125 us.
+        jitter_us: incoming.stats.jitter() * 125,
         round_trip_us: incoming.round_trip_us,
-        encoding_received: received.filter(|_| incoming.ssrc.is_some()).map_or("", encoding).into(),
+        encoding_received: received.filter(|_| incoming.stats.ssrc.is_some()).map_or("", encoding).into(),
         encoding_sent: sent.map_or("", |(_, law)| encoding(Payload::Audio(law))).into(),
     }
 }

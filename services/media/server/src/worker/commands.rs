@@ -1,11 +1,12 @@
 //! What the control plane asks of a worker.
 
+use sidetone_rtp_core::rtcp::MAX_COMPOUND;
+
 use crate::state::Audio;
 use crate::worker::Worker;
 use crate::worker::leg::Leg;
 use crate::worker::mix::{MIX_PLAYBACKS_MAX, Mix};
 use crate::worker::playing::Playing;
-use crate::worker::reports::REPORT_MAX;
 use crate::worker::rings::{Command, Event, Page, Route, Slot};
 
 impl Worker {
@@ -87,8 +88,10 @@ impl Worker {
     /// Sends a report of a leg.
     pub(super) fn report(&self, leg: &mut Leg, now_ms: u64, goodbye: bool) {
         let Some(rtp) = leg.state.policy.target() else { return };
-        let mut report = [0; REPORT_MAX];
-        let length = leg.reports.write(&leg.state, now_ms, goodbye, &mut report);
+        let mut report = [0; MAX_COMPOUND];
+        let state = &mut leg.state;
+        let length =
+            leg.reporter.write(&state.outgoing, &mut state.incoming.stats, now_ms, goodbye, &mut report);
         // A report that is lost is made up for by the next.
         if leg.state.rtcp_mux {
             let _ = leg.rtp.send(&report[..length], rtp);

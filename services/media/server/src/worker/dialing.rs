@@ -7,7 +7,7 @@ use sidetone_dsp::{Law, g711};
 use sidetone_rtp_core::RtpTimestamp;
 use sidetone_rtp_core::event::{EventSender, code_of_digit};
 
-use crate::playout::FRAME;
+use crate::worker::FRAME;
 use crate::worker::counters::Counters;
 use crate::worker::leg::{Carrier, EventPacket, Leg, Now};
 
@@ -96,13 +96,13 @@ impl Dialing {
     }
 
     /// Begins the next digit, if one waits.
-    fn begin(&mut self, carrier: Carrier, start: u32, now: Now) {
+    fn begin(&mut self, carrier: Carrier, start: RtpTimestamp, now: Now) {
         let Some(next) = self.next() else { return };
         let duration = u32::from(next.duration_ms);
         self.now = match carrier {
             Carrier::Event => {
                 let length = (duration * SAMPLES_PER_MS).min(u32::from(u16::MAX)) as u16;
-                match EventSender::new(char::from(next.digit), length, RtpTimestamp(start)) {
+                match EventSender::new(char::from(next.digit), length, start) {
                     Some(sender) => Sounding::Event { sender, began_ms: now.ms, gap_ms: next.gap_ms },
                     None => Sounding::Nothing,
                 }
@@ -137,7 +137,7 @@ impl Leg {
             Sounding::Event { sender, began_ms, .. } => {
                 if let Some((marker, payload)) = sender.next_packet((TICK_MS * SAMPLES_PER_MS) as u16) {
                     let elapsed = now.ms.saturating_sub(*began_ms) as u32 * SAMPLES_PER_MS;
-                    let event = EventPacket { marker, payload, start: sender.start.0, elapsed };
+                    let event = EventPacket { marker, payload, start: sender.start, elapsed };
                     self.emit_event(&event, now, counters);
                 }
             }

@@ -8,18 +8,18 @@ use sidetone_dsp::{Law, g711};
 use sidetone_net::Datagram;
 use sidetone_rtp_core::event::{Digit, EventReceiver};
 use sidetone_rtp_core::packet::HEADER_LEN;
+use sidetone_rtp_core::playout::Inserted;
 use sidetone_rtp_core::{
-    Header, PacketError, RtpPacketRef, RtpTimestamp, SequenceNumber, Ssrc, write_header,
+    Header, PacketError, Playout, PlayoutConfig, Reporter, RtpPacketRef, RtpTimestamp, write_header,
 };
 
 use crate::negotiate::Payload;
-use crate::playout::{FRAME, Playout};
 use crate::policy::{Mode, Verdict};
 use crate::state::LegState;
+use crate::worker::FRAME;
 use crate::worker::counters::Counters;
 use crate::worker::dialing::Dialing;
 use crate::worker::playing::Playing;
-use crate::worker::reports::Reports;
 use crate::worker::rings::{Described, Route};
 use crate::worker::voice::Voice;
 
@@ -45,7 +45,7 @@ pub(crate) struct Leg {
     pub(crate) dialing: Dialing,
     /// How loud it is towards whom it is bridged to.
     pub(crate) voice: Voice,
-    pub(crate) reports: Reports,
+    pub(crate) reporter: Reporter,
     pub(crate) playing: Option<Box<Playing>>,
     /// The control plane was told that it is idle.
     pub(crate) idle_told: bool,
@@ -68,6 +68,8 @@ pub(crate) struct Accepted {
     pub(crate) carries: Payload,
 }
 
+/// The longest packet that is heard: 120 ms.
+const PAYLOAD_MAX: usize = 960;
 /// A packet of 60 ms and one more frame.
 const OUTBOX: usize = 480 + FRAME;
 /// After how long without a packet the kernel is to let others through again, so that a move can be seen, in ms.
@@ -81,7 +83,7 @@ pub(super) struct EventPacket {
     pub(super) marker: bool,
     pub(super) payload: [u8; 4],
     /// Timestamp of the whole event.
-    pub(super) start: u32,
+    pub(super) start: RtpTimestamp,
     /// Samples since then.
     pub(super) elapsed: u32,
 }
@@ -96,18 +98,18 @@ pub(super) enum Carrier {
 }
 
 impl Leg {
-    pub(crate) fn new(state: LegState, (rtp, rtcp): (Datagram, Datagram), reports: Reports) -> Self {
+    pub(crate) fn new(state: LegState, (rtp, rtcp): (Datagram, Datagram), reporter: Reporter) -> Self {
         Self {
             state,
             rtp,
             rtcp,
             route: Route::Fresh,
-            playout: Playout::new(),
+            playout: Playout::new(PlayoutConfig::NARROW),
             digits: EventReceiver::default(),
             event_at_ms: 0,
             dialing: Dialing::default(),
             voice: Voice::default(),
-            reports,
+            reporter,
             playing: None,
             idle_told: false,
             outbox: Outbox { bytes: [0; OUTBOX], length: 0, law: Law::Mu },
@@ -136,12 +138,11 @@ impl Leg {
                 return None;
             }
         };
-        let (ssrc, sequence, timestamp) = (header.ssrc.0, header.sequence.0, header.timestamp.0);
         let Some(carries) = self.state.agreement.and_then(|a| a.receive.get(header.payload_type)) else {
             counters.unknown_payload.add(1);
             return None;
         };
-        match self.state.policy.judge(from, ssrc, sequence, now.ms) {
+        match self.state.policy.judge(from, header.ssrc.0, header.sequence.0, now.ms) {
             Verdict::Refused => {
                 self.state.incoming.refused += 1;
                 counters.refused_source.add(1);
@@ -149,15 +150,21 @@ impl Leg {
             }
             Verdict::Locked | Verdict::Accepted => self.follow(from),
         }
-        if self.state.incoming.ssrc != Some(ssrc) {
-            self.playout.clear();
-        }
-        self.state.incoming.count(ssrc, sequence, timestamp, now.us);
+        // In units of the RTP clock of 8 kHz, reduced to 32 bits only after the product, so that it wraps as timestamps do.
+        self.state.incoming.stats.on_packet(&header, (now.us.wrapping_mul(8) / 1000) as u32);
         self.state.incoming.payload_type = header.payload_type;
         self.state.heard_ms = Some(now.ms);
         counters.received.add(1);
         let receives = self.state.agreement.is_some_and(|a| a.direction.receives());
         receives.then_some(Accepted { header, payload, carries })
+    }
+
+    /// Keeps what was said for the ticks to come; false when it came too late for its turn.
+    pub(crate) fn listen(&mut self, law: Law, header: &Header, payload: &[u8], now: Now) -> bool {
+        let mut sound = [0; PAYLOAD_MAX];
+        let Some(sound) = sound.get_mut(..payload.len()) else { return false };
+        g711::decode(law, payload, sound);
+        self.playout.insert(header, sound, now.us) != Inserted::Late
     }
 
     /// Lets the kernel drop what others send, as long as the source speaks.
@@ -233,12 +240,7 @@ impl Leg {
             }
         };
         self.outbox.length = 0;
-        let source = &accepted.header;
-        let out = &mut self.state.outgoing;
-        let (sequence, timestamp) =
-            out.map(source.ssrc.0, source.sequence.0, source.timestamp.0, samples, now.ms);
-        let marker = source.marker | out.take_start();
-        let header = stamp(marker, payload_type, sequence, timestamp, out.ssrc);
+        let header = self.state.outgoing.forward(&accepted.header, payload_type, samples, now.ms);
         let start = body.start - HEADER_LEN;
         if write_header(&mut packet[start..], &header).is_ok() {
             self.send(&packet[start..body.end], target, counters);
@@ -264,9 +266,7 @@ impl Leg {
         waiting += FRAME;
         let mut sent = 0;
         while waiting - sent >= size {
-            let out = &mut self.state.outgoing;
-            let (sequence, timestamp) = out.next(size as u32, now.ms);
-            let header = stamp(out.take_start(), payload_type, sequence, timestamp, out.ssrc);
+            let header = self.state.outgoing.next(payload_type, size as u32, now.ms);
             let mut packet = [0; HEADER_LEN + 480];
             packet[HEADER_LEN..HEADER_LEN + size].copy_from_slice(&self.outbox.bytes[sent..sent + size]);
             if write_header(&mut packet, &header).is_ok() {
@@ -283,9 +283,8 @@ impl Leg {
     pub(super) fn emit_event(&mut self, event: &EventPacket, now: Now, counters: &Counters) {
         let Some((target, agreement)) = self.sending() else { return };
         let Some(payload_type) = agreement.send.of(Payload::Event) else { return };
-        let out = &mut self.state.outgoing;
-        let sequence = out.put_event(event.start, event.elapsed, now.ms);
-        let header = stamp(event.marker, payload_type, sequence, event.start, out.ssrc);
+        let EventPacket { marker, start, elapsed, .. } = *event;
+        let header = self.state.outgoing.event(payload_type, marker, start, elapsed, now.ms);
         let mut packet = [0; HEADER_LEN + 4];
         packet[HEADER_LEN..].copy_from_slice(&event.payload);
         self.outbox.length = 0;
@@ -321,21 +320,10 @@ impl Leg {
         }
         match result {
             Ok(()) => {
-                self.state.outgoing.packets += 1;
-                self.state.outgoing.octets += (packet.len() - HEADER_LEN) as u64;
+                self.state.outgoing.note_sent(packet.len() - HEADER_LEN);
                 counters.sent.add(1);
             }
             Err(_) => counters.send_failed.add(1),
         }
-    }
-}
-
-fn stamp(marker: bool, payload_type: u8, sequence: u16, timestamp: u32, ssrc: u32) -> Header {
-    Header {
-        marker,
-        payload_type,
-        sequence: SequenceNumber(sequence),
-        timestamp: RtpTimestamp(timestamp),
-        ssrc: Ssrc(ssrc),
     }
 }

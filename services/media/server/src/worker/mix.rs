@@ -2,9 +2,10 @@
 //! [`sidetone_mix_core`]'s business.
 
 use sidetone_mix_core::{MemberId, Mixer};
+use sidetone_rtp_core::Pulled;
 
-use crate::playout::FRAME;
 use crate::state::Role;
+use crate::worker::FRAME;
 use crate::worker::counters::Counters;
 use crate::worker::leg::{Leg, Now};
 use crate::worker::playing::Playing;
@@ -109,9 +110,9 @@ impl Mix {
     }
 
     /// One tick: 20 ms from everybody, 20 ms to everybody.
-    pub(crate) fn tick(&mut self, legs: &mut [Option<Box<Leg>>], now: Now, counters: &Counters) {
+    pub(crate) fn tick(&mut self, legs: &mut [Option<Box<Leg>>], now: Now, due_us: u64, counters: &Counters) {
         self.admit(legs);
-        self.listen(legs);
+        self.listen(legs, due_us);
         self.mixer.mix();
         for member in &self.members {
             let Some(leg) = legs.get_mut(member.slot as usize).and_then(Option::as_deref_mut) else {
@@ -137,14 +138,14 @@ impl Mix {
         }
     }
 
-    fn listen(&mut self, legs: &mut [Option<Box<Leg>>]) {
+    fn listen(&mut self, legs: &mut [Option<Box<Leg>>], due_us: u64) {
         for member in &self.members {
             let Some(leg) = legs.get_mut(member.slot as usize).and_then(Option::as_deref_mut) else {
                 continue;
             };
             // Who says nothing must not ask for a place in the sum.
             let mut voice = [0; FRAME];
-            if leg.playout.pull(&mut voice)
+            if leg.playout.pull(due_us, &mut voice) == Pulled::Sound
                 && let Some(place) = member.id.and_then(|id| self.mixer.speak(id))
             {
                 place.copy_from_slice(&voice);

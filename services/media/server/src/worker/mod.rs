@@ -8,7 +8,6 @@ pub(crate) mod dialing;
 pub(crate) mod leg;
 pub(crate) mod mix;
 pub(crate) mod playing;
-pub(crate) mod reports;
 pub(crate) mod rings;
 
 mod commands;
@@ -29,6 +28,8 @@ use leg::{Leg, Now};
 use mix::Mix;
 use rings::{Command, EVENTS_PER_COMMAND, Event, RecordingFrame};
 
+/// Samples of one tick at 8 kHz.
+pub(crate) const FRAME: usize = 160;
 /// The time between two ticks.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
 /// Ticks that are made up for in one go after a stall; the rest is left out and counted.
@@ -141,7 +142,8 @@ impl Worker {
         if began.duration_since(due) > TICK {
             self.counters.late_ticks.add(1);
         }
-        self.tick(self.now());
+        let due_us = due.saturating_duration_since(self.epoch).as_micros() as u64;
+        self.tick(self.now(), due_us);
         self.counters.ticks.add(1);
         self.counters.note_work(began.elapsed().as_nanos() as u64);
     }

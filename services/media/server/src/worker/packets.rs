@@ -55,7 +55,8 @@ impl Worker {
             return;
         }
         let own = leg.state.outgoing.ssrc;
-        if let Some(round_trip) = leg.reports.read(&self.buffer[..length.min(PACKET_MAX)], own, now.us) {
+        let report = &self.buffer[..length.min(PACKET_MAX)];
+        if let Some(round_trip) = leg.reporter.read(report, own, &mut leg.state.incoming.stats, now.us) {
             leg.state.incoming.round_trip_us = round_trip;
         }
     }
@@ -71,11 +72,7 @@ impl Worker {
             Route::Bridge(peer) => self.pass_on(slot, peer as usize, accepted, now),
             Route::Mix(_) => {
                 if let Payload::Audio(law) = accepted.carries
-                    && !leg.playout.push(
-                        law,
-                        accepted.header.timestamp.0,
-                        &self.buffer[accepted.payload.clone()],
-                    )
+                    && !leg.listen(law, &accepted.header, &self.buffer[accepted.payload.clone()], now)
                 {
                     leg.state.incoming.late += 1;
                     self.counters.late.add(1);

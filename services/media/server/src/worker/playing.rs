@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use sidetone_dsp::Law;
 
-use crate::playout::FRAME;
 use crate::prompts::Prompt;
+use crate::worker::FRAME;
 
 /// One playback. What it plays is shared by all who hear it.
 #[derive(Debug)]

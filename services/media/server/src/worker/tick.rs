@@ -2,7 +2,7 @@
 
 use sidetone_dsp::Law;
 
-use crate::playout::FRAME;
+use crate::worker::FRAME;
 use crate::worker::Worker;
 use crate::worker::leg::Now;
 use crate::worker::playing::Playing;
@@ -13,10 +13,11 @@ const SILENCE_MU: [u8; FRAME] = [0xff; FRAME];
 const SILENCE_A: [u8; FRAME] = [0xd5; FRAME];
 
 impl Worker {
-    pub(super) fn tick(&mut self, now: Now) {
+    /// `due_us` is when the tick should be, on the grid.
+    pub(super) fn tick(&mut self, now: Now, due_us: u64) {
         for slot in 0..self.mixes.len() {
             let Some(mix) = self.mixes[slot].as_deref_mut() else { continue };
-            mix.tick(&mut self.legs, now, &self.counters);
+            mix.tick(&mut self.legs, now, due_us, &self.counters);
             self.end_mix_playbacks(slot);
             self.tell_speaker(slot);
         }
@@ -102,7 +103,7 @@ impl Worker {
     }
 
     fn send_report(&mut self, slot: usize, now: Now) {
-        if self.legs[slot].as_deref().is_some_and(|leg| leg.reports.is_due(now.ms))
+        if self.legs[slot].as_deref().is_some_and(|leg| leg.reporter.is_due(now.ms))
             && let Some(mut leg) = self.legs[slot].take()
         {
             self.report(&mut leg, now.ms, false);

@@ -1,0 +1,279 @@
+//! Playout by sample position: packets in any order, length and rhythm in, a steady stream of linear frames out.
+//!
+//! The stream's samples have places on one line, which its timestamps give; a place is played at a fixed distance from
+//! when its packet was expected to come. That distance, the delay, is one frame and a slack: the frame because a packet may
+//! come at any moment between two ticks, so that every stream has the same delay whatever its phase; the slack because
+//! packets come unevenly. The slack begins low, grows at once by what a late packet missed, and is given up again when
+//! nothing has needed it for a while. Corrections that are not forced by a gap take out or repeat one pitch period, without
+//! a seam ([`stretch`]); that is also how a sender whose clock runs at another pace is followed.
+
+mod config;
+mod ring;
+mod slack;
+mod stream;
+mod stretch;
+
+use sidetone_dsp::plc::Plc;
+
+use crate::packet::Header;
+pub use config::{Inserted, PlayoutConfig, PlayoutCounters, Pulled};
+use ring::Ring;
+use stream::Stream;
+
+/// One received stream waiting for its turn. All memory is taken when it is made.
+#[derive(Debug)]
+pub struct Playout {
+    config: PlayoutConfig,
+    ring: Ring,
+    stream: Option<Stream>,
+    plc: Plc,
+    counters: PlayoutCounters,
+}
+
+impl Playout {
+    /// Takes all memory that will be needed.
+    pub fn new(config: PlayoutConfig) -> Self {
+        let room = config.samples(u64::from(config.delay_max_us) + BEYOND_US);
+        Self {
+            ring: Ring::new(room as usize),
+            stream: None,
+            plc: Plc::new(config.rate),
+            counters: PlayoutCounters::default(),
+            config,
+        }
+    }
+
+    /// Takes a packet that arrived at `now_us`, decoded to `samples`.
+    pub fn insert(&mut self, header: &Header, samples: &[i16], now_us: u64) -> Inserted {
+        let length = samples.len() as i64;
+        if samples.is_empty() || length > self.config.samples(LONGEST_US) {
+            self.counters.bad_size += 1;
+            return Inserted::BadSize;
+        }
+        let now = self.config.samples(now_us);
+        let mut stream = match self.stream {
+            Some(stream) if stream.ssrc == header.ssrc => stream,
+            before => {
+                self.counters.ssrc_changes += u64::from(before.is_some());
+                self.begin(header, now)
+            }
+        };
+        let ahead = i32::from(header.sequence.distance(stream.newest_sequence));
+        let step = header.timestamp.distance(stream.newest_timestamp);
+        if self.is_jump(ahead, step, header) {
+            if !stream.confirms(header, self.config.clock_hz) {
+                self.stream = Some(stream);
+                self.counters.strays += 1;
+                return Inserted::Stray;
+            }
+            self.counters.resets += 1;
+            stream = self.begin(header, now);
+        }
+        stream.candidate = None;
+        if stream.has_seen(header.sequence) {
+            // Also one whose original was played: a copy says nothing of the delay.
+            self.stream = Some(stream);
+            self.counters.duplicates += 1;
+            return Inserted::Duplicate;
+        }
+        let result = self.put(&mut stream, header, samples, now);
+        self.stream = Some(stream);
+        result
+    }
+
+    /// Takes the next frame out: `due_us` is the time of the tick it belongs to, and goes on by 20 ms from call to call
+    /// (by more where ticks were missed, whose sound is then left out). `frame` is [`PlayoutConfig::frame`] samples long.
+    pub fn pull(&mut self, due_us: u64, frame: &mut [i16]) -> Pulled {
+        let Some(mut stream) = self.stream else {
+            frame.fill(0);
+            return Pulled::Silence;
+        };
+        let from = self.config.samples(due_us) - stream.offset;
+        // What is not played any more, because ticks were missed, makes room all the same.
+        self.ring.forget(stream.taken, from);
+        if self.take(&mut stream, from, frame) {
+            stream.dry = 0;
+            stream.sounding = true;
+            self.counters.played += 1;
+        } else {
+            stream.dry = stream.dry.saturating_add(frame.len() as i64);
+        }
+        let is_silent = !stream.sounding || stream.is_idle(&self.config);
+        self.stream = Some(stream);
+        if is_silent { Pulled::Silence } else { Pulled::Sound }
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &PlayoutCounters {
+        &self.counters
+    }
+
+    /// From the coming of the packet that comes earliest to the playing of its first sample, in microseconds.
+    pub fn delay_us(&self) -> u32 {
+        let slack = self.stream.map_or(self.config.slack(), |stream| stream.slack.most().max(0));
+        ((slack + self.config.frame() as i64) * 1_000_000 / i64::from(self.config.rate.hz())) as u32
+    }
+
+    /// Forgets the stream and keeps the counters: it goes elsewhere, or another one follows.
+    pub fn clear(&mut self) {
+        if self.stream.take().is_some() {
+            self.ring.clear();
+            self.plc.reset();
+        }
+    }
+
+    /// Begins with a packet that came at `now`: it has the least delay.
+    fn begin(&mut self, header: &Header, now: i64) -> Stream {
+        self.ring.clear();
+        Stream::begin(header, now, &self.config)
+    }
+
+    fn is_jump(&self, ahead: i32, step: i32, header: &Header) -> bool {
+        // A leap of the timestamp with the very next sequence number and a marker is a talk spurt after silence.
+        let is_spurt = header.marker && ahead == 1 && step > 0;
+        ahead.unsigned_abs() > SEQUENCE_JUMP
+            || step.unsigned_abs() > self.config.clock_hz * JUMP_S && !is_spurt
+    }
+
+    /// Puts a packet of the stream at its place.
+    fn put(&mut self, stream: &mut Stream, header: &Header, samples: &[i16], now: i64) -> Inserted {
+        let mut units = stream.units_of(header);
+        let mut place = self.config.place(units);
+        if stream.is_idle(&self.config) && place >= stream.taken {
+            // A talk spurt after silence has the least delay again.
+            self.ring.clear();
+            self.plc.reset();
+            stream.anchor(place, now, &self.config);
+        }
+        let late = place < stream.taken;
+        stream.late_in_row = if late { stream.late_in_row + 1 } else { 0 };
+        self.counters.late += u64::from(late);
+        if stream.late_in_row >= LATE_BEFORE_RESET {
+            // The sender's clock stood still or went back: nothing would ever be in time again.
+            self.counters.resets += 1;
+            *stream = self.begin(header, now);
+            (units, place) = (0, 0);
+        } else if late {
+            self.counters.grown += u64::from(stream.grow(place, now, &self.config));
+        }
+        stream.note_slack(place, now, &self.config);
+        let length = samples.len() as i64;
+        let skipped = (stream.taken - place).clamp(0, length);
+        if place + length > stream.taken + self.ring.len() as i64 {
+            self.counters.overflow += 1;
+            return Inserted::Overflow;
+        }
+        self.counters.reordered += u64::from(!late && stream.newest_sequence.is_after(header.sequence));
+        stream.note_seen(header, units);
+        if skipped == length {
+            self.counters.discarded += 1;
+            return Inserted::Late;
+        }
+        self.ring.write(place + skipped, &samples[skipped as usize..]);
+        self.counters.accepted += 1;
+        if late { Inserted::Late } else { Inserted::Accepted }
+    }
+
+    /// Fills a frame from `from` on; whether there was any sound to take.
+    fn take(&mut self, stream: &mut Stream, from: i64, frame: &mut [i16]) -> bool {
+        if from < stream.taken {
+            // Ticks that are made up for come before what has just begun.
+            self.plc.conceal(frame);
+            return false;
+        }
+        stream.since_correction = stream.since_correction.saturating_add(1);
+        let corrected = stream.correction != 0
+            && (self.try_shorten(stream, from, frame) || self.try_lengthen(stream, from, frame));
+        if corrected {
+            self.plc.good_frame(frame);
+            return true;
+        }
+        let (mut at, mut sound) = (0, false);
+        while at < frame.len() {
+            let (filled, length) = self.ring.run(from + at as i64, frame.len() - at);
+            let part = &mut frame[at..at + length];
+            if filled {
+                self.ring.read(from + at as i64, part);
+                self.plc.good_frame(part);
+            } else {
+                self.plc.conceal(part);
+                self.counters.concealed += if stream.sounding { length as u64 } else { 0 };
+            }
+            sound |= filled;
+            at += length;
+        }
+        stream.taken = from + frame.len() as i64;
+        self.ring.forget(from, stream.taken);
+        sound
+    }
+
+    /// Takes a pitch period out, if there is too much delay and enough sound to do it with.
+    fn try_shorten(&mut self, stream: &mut Stream, from: i64, frame: &mut [i16]) -> bool {
+        let (least, most, fade) = self.config.periods();
+        // It may come down to the least that is no emergency.
+        let most = most.min((stream.correction + self.config.slack() / 2).max(0) as usize);
+        if stream.correction <= 0 || stream.since_correction < REST || most < least {
+            return false;
+        }
+        let mut sound = [0; STRETCH_MAX];
+        let Some(sound) = sound.get_mut(..frame.len() + most) else { return false };
+        if self.ring.run(from, sound.len()) != (true, sound.len()) {
+            return false;
+        }
+        self.ring.read(from, sound);
+        let period = stretch::period(sound, fade, least..=most, self.config.coarse());
+        if period.likeness < ALIKE && stream.since_correction < PATIENCE {
+            return false;
+        }
+        stretch::shorten(sound, period.lag, fade, frame);
+        let lag = period.lag as i64;
+        stream.taken = from + frame.len() as i64 + lag;
+        self.ring.forget(from, stream.taken);
+        stream.move_by(-lag, &self.config);
+        self.counters.shortened += 1;
+        true
+    }
+
+    /// Plays a pitch period twice, if the delay runs out.
+    fn try_lengthen(&mut self, stream: &mut Stream, from: i64, frame: &mut [i16]) -> bool {
+        let (least, most, fade) = self.config.periods();
+        let most = most.min(frame.len() - fade);
+        if stream.correction >= 0 || stream.since_correction < REST {
+            return false;
+        }
+        let mut sound = [0; STRETCH_MAX];
+        let Some(sound) = sound.get_mut(..frame.len()) else { return false };
+        if self.ring.run(from, sound.len()) != (true, sound.len()) {
+            return false;
+        }
+        self.ring.read(from, sound);
+        let period = stretch::period(sound, fade, least..=most, self.config.coarse());
+        if period.likeness < ALIKE && stream.since_correction < PATIENCE {
+            return false;
+        }
+        stretch::lengthen(sound, period.lag, fade, frame);
+        let lag = period.lag as i64;
+        stream.taken = from + frame.len() as i64 - lag;
+        self.ring.forget(from, stream.taken);
+        stream.move_by(lag, &self.config);
+        self.counters.lengthened += 1;
+        true
+    }
+}
+
+/// Room beyond the largest delay, for what comes early.
+const BEYOND_US: u64 = 56_000;
+/// The longest packet.
+const LONGEST_US: u64 = 120_000;
+const LATE_BEFORE_RESET: u32 = 5;
+/// RFC 3550, appendix A.1, allows 3,000; of audio nothing older than a second is of use.
+const SEQUENCE_JUMP: u32 = 100;
+/// How far a timestamp may step, in seconds.
+const JUMP_S: u32 = 2;
+/// How alike two ends must be to be joined, as a correlation, and after how many frames any will do.
+const ALIKE: f32 = 0.7;
+const PATIENCE: u32 = 50;
+/// Frames between two corrections.
+const REST: u32 = 4;
+/// A frame and the longest period at 48 kHz.
+const STRETCH_MAX: usize = 960 + 600;
