@@ -4,6 +4,7 @@ use thiserror::Error;
 
 #[cfg(feature = "mp3-encode")]
 use crate::mp3::Mp3Writer;
+use crate::opus::{self, OpusWriter};
 use crate::{HEADER_LEN, Patch, SampleFormat, WavFormat, WavWriter, repaired_header};
 
 /// A container for telephone sound at [`RATE_HZ`].
@@ -13,6 +14,8 @@ pub enum Container {
     Wav,
     /// MPEG-2.5 layer III, 32 kbit/s a channel, frames of 72 ms and of one size.
     Mp3,
+    /// Opus in Ogg (RFC 7845), 25 or 50 kbit/s, pages of 200 ms and of one size.
+    OggOpus,
 }
 
 /// One file, or stream, being made.
@@ -28,6 +31,7 @@ enum Kind {
     Wav(WavWriter),
     #[cfg(feature = "mp3-encode")]
     Mp3(Mp3Writer),
+    Opus(OpusWriter),
 }
 
 /// Why nothing can be encoded.
@@ -67,6 +71,7 @@ impl Container {
         match self {
             Self::Wav => "wav",
             Self::Mp3 => "mp3",
+            Self::OggOpus => "ogg",
         }
     }
 
@@ -75,31 +80,34 @@ impl Container {
         match name.rsplit_once('.')?.1 {
             "wav" => Some(Self::Wav),
             "mp3" => Some(Self::Mp3),
+            "ogg" => Some(Self::OggOpus),
             _ => None,
         }
     }
 
-    /// The media type (RFC 3003 for MP3).
+    /// The media type (RFC 3003 for MP3, RFC 5334 for Ogg).
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Wav => "audio/wav",
             Self::Mp3 => "audio/mpeg",
+            Self::OggOpus => "audio/ogg",
         }
     }
 
     /// Whether this build makes it.
     pub const fn is_here(self) -> bool {
         match self {
-            Self::Wav => true,
+            Self::Wav | Self::OggOpus => true,
             Self::Mp3 => cfg!(feature = "mp3-encode"),
         }
     }
 
     /// Bytes before the first sound.
-    pub const fn header_bytes(self) -> u64 {
+    pub const fn header_bytes(self, channels: u16) -> u64 {
         match self {
             Self::Wav => HEADER_LEN as u64,
             Self::Mp3 => 0,
+            Self::OggOpus => opus::header_bytes(channels),
         }
     }
 
@@ -108,6 +116,7 @@ impl Container {
         match self {
             Self::Wav => (2 * channels as u64, 1),
             Self::Mp3 => (MP3_FRAME_BYTES * channels as u64, MP3_FRAME_SAMPLES),
+            Self::OggOpus => (opus::page_bytes(channels), opus::PAGE_SAMPLES),
         }
     }
 
@@ -123,6 +132,7 @@ impl Container {
                 header
             }
             Self::Mp3 => Vec::new(),
+            Self::OggOpus => opus::header(channels),
         }
     }
 
@@ -138,6 +148,7 @@ impl Container {
                 let is_frame = sync == 0xFF && version & 0xE0 == 0xE0;
                 is_frame.then_some(if mode >> 6 == 3 { 1 } else { 2 })
             }
+            Self::OggOpus => opus::channels_of(start),
         }
     }
 
@@ -157,6 +168,13 @@ impl Container {
                 let units = length / bytes;
                 Some(Repair { patch: None, length: units * bytes, duration_ms: units * samples / 8 })
             }
+            Self::OggOpus => {
+                let channels = self.channels_of(start)?;
+                let (bytes, samples) = self.unit(channels);
+                let units = length.checked_sub(self.header_bytes(channels))? / bytes;
+                let length = self.header_bytes(channels) + units * bytes;
+                Some(Repair { patch: None, length, duration_ms: units * samples / 8 })
+            }
         }
     }
 }
@@ -173,6 +191,7 @@ impl Encoder {
             Container::Mp3 => (Kind::Mp3(Mp3Writer::new(channels)?), Vec::new()),
             #[cfg(not(feature = "mp3-encode"))]
             Container::Mp3 => return Err(EncodeError::Absent),
+            Container::OggOpus => (Kind::Opus(OpusWriter::new(channels)?), opus::header(channels)),
         };
         Ok((Self { kind, channels, position: 0 }, header))
     }
@@ -186,6 +205,7 @@ impl Encoder {
             }
             #[cfg(feature = "mp3-encode")]
             Kind::Mp3(writer) => writer.write(samples, out)?,
+            Kind::Opus(writer) => writer.write(samples, out)?,
         }
         self.position += samples.len() as u64 / u64::from(self.channels.max(1));
         Ok(())
@@ -197,8 +217,8 @@ impl Encoder {
             Kind::Wav(_) => {}
             #[cfg(feature = "mp3-encode")]
             Kind::Mp3(writer) => writer.finish(out)?,
+            Kind::Opus(writer) => writer.finish(out)?,
         }
-        let _ = out;
         Ok(())
     }
 
@@ -208,6 +228,7 @@ impl Encoder {
             Kind::Wav(writer) => Some(writer.patch()),
             #[cfg(feature = "mp3-encode")]
             Kind::Mp3(_) => None,
+            Kind::Opus(_) => None,
         }
     }
 

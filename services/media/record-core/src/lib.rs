@@ -6,7 +6,7 @@
 //! plays up to the last patch; [`repaired_header`] makes all that lies behind it count, too.
 //!
 //! [`Timeline`] says where sound belongs when a recording is paused or masked, [`Mixdown`] adds voices up, [`Encoder`] makes
-//! WAV or (feature `mp3-encode`) MP3 of them, and [`Segments`] cuts a file into pieces that play alone.
+//! WAV, Opus in Ogg or (feature `mp3-encode`) MP3 of them, and [`Segments`] cuts a file into pieces that play alone.
 //!
 //! # What it does not do
 //! It opens no file and knows no clock.
@@ -16,6 +16,7 @@ mod container;
 mod mixdown;
 #[cfg(feature = "mp3-encode")]
 mod mp3;
+mod opus;
 mod segment;
 mod timeline;
 mod wav;

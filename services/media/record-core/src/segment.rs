@@ -39,7 +39,7 @@ impl Segments {
     pub fn get(&self, index: u32, file_bytes: u64, ended: bool) -> Option<Segment> {
         let (unit_bytes, unit_samples) = self.container.unit(self.channels);
         let units = SAMPLES_MAX / unit_samples;
-        let from = self.container.header_bytes() + u64::from(index) * units * unit_bytes;
+        let from = self.container.header_bytes(self.channels) + u64::from(index) * units * unit_bytes;
         let whole = from + units * unit_bytes;
         let to = if ended { whole.min(file_bytes) } else { whole };
         (from < to && to <= file_bytes).then_some(Segment {
@@ -58,6 +58,7 @@ impl Segments {
                 WavWriter::header_for(format, segment.bytes.end - segment.bytes.start)
             }
             Container::Mp3 => Vec::new(),
+            Container::OggOpus => self.container.stream_header(self.channels),
         }
     }
 }
