@@ -22,6 +22,7 @@ use sidetone_proto::callcontrol::v1::call_control_server::CallControl as CallCon
 use sidetone_runtime::{Caller, status};
 use tonic::{Request, Response, Status};
 
+use crate::content::Sounds;
 use crate::{CallControl, cdr};
 
 /// A command is carried out within this, or not at all.
@@ -314,6 +315,33 @@ impl CallControlApi for CallControl {
         let mut signalling: Vec<_> = signalling.collect();
         signalling.sort_by(|a, b| a.replica_id.cmp(&b.replica_id));
         Ok(Response::new(pb::ListNodesResponse { media: self.router().nodes.list(), signalling }))
+    }
+
+    type ReadRecordingStream = Sounds;
+
+    async fn read_recording(
+        &self,
+        request: Request<pb::ReadRecordingRequest>,
+    ) -> Result<Response<Self::ReadRecordingStream>, Status> {
+        let caller = Caller::of(&request);
+        let request = request.into_inner();
+        let tenant = tenant(&caller, &request.tenant)?;
+        let recording = parsed("recording_id", &request.recording_id)?;
+        let content = self.recording_content(&tenant, recording).await;
+        Ok(Response::new(content.map_err(|error| status(&error))?.into_sounds()))
+    }
+
+    type ListenStream = Sounds;
+
+    async fn listen(
+        &self,
+        request: Request<pb::ListenRequest>,
+    ) -> Result<Response<Self::ListenStream>, Status> {
+        let caller = Caller::of(&request);
+        let request = request.into_inner();
+        let tenant = tenant(&caller, &request.tenant)?;
+        let content = self.stream_content(&tenant, parsed("stream_id", &request.stream_id)?).await;
+        Ok(Response::new(content.map_err(|error| status(&error))?.into_sounds()))
     }
 
     type QueryCdrsStream = BoxStream<'static, Result<pb::Cdr, Status>>;

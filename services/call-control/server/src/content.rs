@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use sidetone_model::classify::{Class, Classify};
 use sidetone_model::fold::RecordingPhase;
 use sidetone_model::ids::{NodeId, RecordingId, ShardId, StreamId, TenantId};
+use sidetone_proto::callcontrol::v1 as api;
 use sidetone_proto::media::v1 as media;
 use sidetone_runtime::link::MediaService;
 use tonic::{Code, Request, Status};
@@ -23,6 +25,22 @@ pub struct Content {
     pub bytes: BoxStream<'static, Result<Vec<u8>, Status>>,
 }
 
+/// The same, as the API tells it.
+pub(crate) type Sounds = BoxStream<'static, Result<api::Sound, Status>>;
+
+impl Content {
+    /// What it is goes before the first bytes.
+    pub(crate) fn into_sounds(self) -> Sounds {
+        let first = api::Sound {
+            data: Vec::new(),
+            content_type: self.content_type,
+            size_bytes: self.length.unwrap_or(0),
+        };
+        let rest = self.bytes.map_ok(|data| api::Sound { data, ..Default::default() });
+        futures_util::stream::iter([Ok(first)]).chain(rest).boxed()
+    }
+}
+
 /// Why there is nothing to be heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoContent {
@@ -32,6 +50,22 @@ pub enum NoContent {
     /// The node that has it does not answer.
     #[error("the media node that has it does not answer")]
     Away,
+}
+
+impl Classify for NoContent {
+    fn class(&self) -> Class {
+        match self {
+            Self::Gone => Class::NotFound,
+            Self::Away => Class::Unavailable,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Gone => "no_such_sound",
+            Self::Away => "media_node_away",
+        }
+    }
 }
 
 /// How long a recording that was just stopped may take to be finished.
@@ -74,6 +108,30 @@ impl CallControl {
         let content_type = first.content_type.clone();
         let all = futures_util::stream::iter([Ok(first)]).chain(bytes);
         Ok(Content { content_type, length: None, bytes: all.map_ok(|piece| piece.data).boxed() })
+    }
+
+    /// Lets something be heard in a stream of a tenant; how much waits to be heard. None when so much waits that it was
+    /// not taken.
+    ///
+    /// # Errors
+    /// When there is none, or its node does not answer.
+    pub async fn stream_speech(
+        &self,
+        tenant: &TenantId,
+        stream: StreamId,
+        sound: Vec<u8>,
+        clear: bool,
+    ) -> Result<Option<Duration>, NoContent> {
+        let node = self.look_in(tenant, move |fold, tenant| {
+            fold.stream(stream).filter(|view| view.tenant == *tenant).map(|view| view.node.clone())
+        });
+        let node = node.await.ok_or(NoContent::Gone)?;
+        let request = media::SpeakRequest { stream_id: stream.to_string(), sound, clear };
+        match self.node(&node)?.speak(Request::new(request)).await {
+            Ok(response) => Ok(Some(Duration::from_millis(response.get_ref().waiting_ms.into()))),
+            Err(status) if status.code() == Code::ResourceExhausted => Ok(None),
+            Err(status) => Err(missing(status)),
+        }
     }
 
     async fn recorded(

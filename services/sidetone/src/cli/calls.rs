@@ -1,16 +1,19 @@
 //! `sidetone calls`.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use sidetone_proto::callcontrol::v1::{
     AnswerLegRequest, Call, ExecuteRequest, GetCallRequest, HangUpRequest, LegState, ListCallsRequest,
-    StartRecordingRequest, StopRecordingRequest, hang_up_request::Subject,
+    Record, StopRecordingRequest, execute_request::Command, hang_up_request::Subject,
 };
+use sidetone_proto::types::v1::{FileFormat, Layout};
 
-use super::ClientArgs;
 use super::call::done;
 use super::client::{explain, idempotency_key};
 use super::operations::Operation;
 use super::output::{one, rows, time};
+use super::{ClientArgs, sound};
 
 /// Live calls.
 #[derive(Debug, clap::Args)]
@@ -20,6 +23,8 @@ EXAMPLES
   sidetone calls show 019a...               one, with its legs
   sidetone calls hang-up 019a...            end it
   sidetone calls record 019a... --stereo    record it, caller left, the others right
+  sidetone calls fetch 019a...              write a finished recording to a file
+  sidetone calls listen 019a... | aplay     hear it as it goes on
   sidetone calls hold 019a...               a leg (of `show`) holds whoever it talks with
   sidetone calls transfer 019a... 1003      a leg passes its call on
   sidetone calls add 019a... 1003           a leg asks 1003 into its conversation
@@ -68,14 +73,54 @@ enum Action {
         /// Caller left, everybody else right.
         #[arg(long)]
         stereo: bool,
+        /// A file for every leg.
+        #[arg(long, conflicts_with = "stereo")]
+        tracks: bool,
+        /// What the file is made of.
+        #[arg(long, value_enum, default_value = "wav")]
+        format: RecordingFormat,
     },
     /// End a recording.
     StopRecording {
         /// The recording.
         recording: String,
     },
+    /// Write a finished recording to a file.
+    Fetch {
+        /// The recording.
+        recording: String,
+        /// The file, or - for a player; the recording's id with its ending when not given.
+        #[arg(long)]
+        to: Option<PathBuf>,
+    },
+    /// Hear a call: WAV on standard output until it ends.
+    Listen {
+        /// The call.
+        call: String,
+    },
     #[command(flatten)]
     Operate(Operation),
+}
+
+/// What a recording is made of.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum RecordingFormat {
+    /// 16 bit PCM.
+    Wav,
+    /// 32 kbit/s a channel.
+    Mp3,
+    /// Opus in Ogg, 25 kbit/s a channel.
+    Ogg,
+}
+
+impl From<RecordingFormat> for FileFormat {
+    fn from(format: RecordingFormat) -> Self {
+        match format {
+            RecordingFormat::Wav => Self::Wav,
+            RecordingFormat::Mp3 => Self::Mp3,
+            RecordingFormat::Ogg => Self::OggOpus,
+        }
+    }
 }
 
 pub(crate) async fn run(args: CallsArgs) -> anyhow::Result<()> {
@@ -97,14 +142,23 @@ pub(crate) async fn run(args: CallsArgs) -> anyhow::Result<()> {
         Action::Answer { leg, to } => {
             calls.answer_leg(AnswerLegRequest { tenant, idempotency_key, leg_id: leg, to }).await
         }
-        Action::Record { call, stereo } => {
-            let request = StartRecordingRequest { tenant, idempotency_key, call_id: call, stereo };
-            calls.start_recording(request).await
+        Action::Record { call, stereo, tracks, format } => {
+            let layout = match (stereo, tracks) {
+                (true, _) => Layout::Stereo,
+                (_, true) => Layout::TrackPerLeg,
+                _ => Layout::Mono,
+            };
+            let format = FileFormat::from(format).into();
+            let record = Record { call_id: call, format, layout: layout.into(), ..Default::default() };
+            let command = Some(Command::Record(record));
+            calls.execute(ExecuteRequest { tenant, idempotency_key, command }).await
         }
         Action::StopRecording { recording } => {
             let request = StopRecordingRequest { tenant, idempotency_key, recording_id: recording };
             calls.stop_recording(request).await
         }
+        Action::Fetch { recording, to } => return sound::fetch(&client, recording, to).await,
+        Action::Listen { call } => return sound::listen(&client, call).await,
         Action::Operate(operation) => {
             let command = Some(operation.command());
             calls.execute(ExecuteRequest { tenant, idempotency_key, command }).await

@@ -13,6 +13,7 @@ mod nodes;
 mod operations;
 mod outbox;
 mod output;
+mod sound;
 mod trunks;
 
 use std::path::PathBuf;

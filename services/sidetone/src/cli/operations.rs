@@ -223,12 +223,39 @@ pub(crate) enum Operation {
     Stream {
         /// The call.
         call: String,
+        /// What it is made of; l16 and pcmu carry sound both ways over a WebSocket.
+        #[arg(long, value_enum, default_value = "mp3")]
+        format: StreamFormat,
     },
     /// No longer.
     StopStream {
         /// The stream.
         stream: String,
     },
+}
+
+/// What a stream is made of.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum StreamFormat {
+    /// For any player.
+    Mp3,
+    /// For any player, uncompressed.
+    Wav,
+    /// 16 bit, little-endian, 8 kHz.
+    L16,
+    /// G.711 mu-law, 8 kHz.
+    Pcmu,
+}
+
+impl From<StreamFormat> for FileFormat {
+    fn from(format: StreamFormat) -> Self {
+        match format {
+            StreamFormat::Mp3 => Self::Mp3,
+            StreamFormat::Wav => Self::Wav,
+            StreamFormat::L16 => Self::L16,
+            StreamFormat::Pcmu => Self::Pcmu,
+        }
+    }
 }
 
 impl Operation {
@@ -305,8 +332,8 @@ impl Operation {
                 let audience = Some(stop_play::Audience::CallId(call));
                 Command::StopPlay(StopPlay { audience, playback_id: playback })
             }
-            Self::Stream { call } => {
-                Command::StartStream(StartStream { call_id: call, format: FileFormat::Mp3.into() })
+            Self::Stream { call, format } => {
+                Command::StartStream(StartStream { call_id: call, format: FileFormat::from(format).into() })
             }
             Self::StopStream { stream } => Command::StopStream(StopStream { stream_id: stream }),
             done => done.command(),
