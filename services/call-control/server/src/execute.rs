@@ -9,6 +9,7 @@ use sidetone_model::party::Destination;
 use sidetone_model::wire::{WireError, enumeration, id, message, optional_id};
 use sidetone_proto::callcontrol::v1 as pb;
 use sidetone_proto::callcontrol::v1::execute_request::Command;
+use sidetone_proto::types::v1::FileFormat;
 use sidetone_runtime::link::CommandPort as _;
 use sidetone_runtime::{Caller, status};
 use tonic::{Request, Response, Status};
@@ -234,6 +235,10 @@ fn with_media(command: Command) -> Result<CallCommandKind, WireError> {
 }
 
 fn record(it: pb::Record) -> Result<CallCommandKind, WireError> {
+    if matches!(it.format(), FileFormat::L16 | FileFormat::Pcmu) {
+        // Without a container it would be a file that no player knows.
+        return Err(WireError::UnknownValue { field: "Record.format", value: it.format });
+    }
     let options = RecordingOptions {
         format: enumeration("Record.format", it.format)?,
         layout: enumeration("Record.layout", it.layout)?,

@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::error::MediaError;
 use crate::storage::Bucket;
 use crate::worker::rings::RecordingFrame;
-use live::Listener;
+use live::{Listener, StreamFormat};
 pub(crate) use read::{FileBytes, content_type};
 pub(crate) use recording::TRACKS_MAX;
 pub(crate) use spool::{Spool, Spooled};
@@ -106,7 +106,7 @@ enum Order {
     },
     BeginStream {
         number: u32,
-        container: Container,
+        format: StreamFormat,
         done: oneshot::Sender<Result<(), MediaError>>,
     },
     EndStream {
@@ -206,9 +206,9 @@ impl RecorderHandle {
     }
 
     /// Begins a live stream.
-    pub(crate) async fn begin_stream(&self, number: u32, container: Container) -> Result<(), MediaError> {
+    pub(crate) async fn begin_stream(&self, number: u32, format: StreamFormat) -> Result<(), MediaError> {
         let (done, begun) = oneshot::channel();
-        self.order(Order::BeginStream { number, container, done })?;
+        self.order(Order::BeginStream { number, format, done })?;
         begun.await.map_err(|_| MediaError::Stopping)?
     }
 

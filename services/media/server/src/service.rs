@@ -322,6 +322,13 @@ impl Media for MediaServer {
         Ok(Response::new(bytes.map(|part| part.map_err(|error| status(&error))).boxed()))
     }
 
+    async fn speak(&self, request: Request<pb::SpeakRequest>) -> Result<Response<pb::SpeakResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let request = request.into_inner();
+        let waiting = self.run(|engine| async move { engine.speak(&request).await }).await?;
+        Ok(Response::new(pb::SpeakResponse { waiting_ms: waiting }))
+    }
+
     async fn refresh(
         &self,
         request: Request<pb::RefreshRequest>,

@@ -173,3 +173,27 @@ async fn two_recordings_of_one_leg_and_a_beep() {
     let refused = node.media.start_recording(Request::new(flac)).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn opus_in_ogg_is_made_of_whole_pages_and_ends() {
+    let node = node().await;
+    let (a, b) = bridged(&node).await;
+    let wanted = pb::StartRecordingRequest {
+        layout: pb::RecordingLayout::Stereo.into(),
+        ..request(57, &[&a, &b], pb::AudioFormat::OggOpus)
+    };
+    node.media.start_recording(Request::new(wanted)).await.unwrap();
+    let raw = request(58, &[&a], pb::AudioFormat::L16);
+    let refused = node.media.start_recording(Request::new(raw)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "raw sound is for streams");
+    a.hear(60).await;
+    let finished = stop(&node, 57).await;
+    assert!(finished.file.ends_with(".ogg") && finished.failure.is_none(), "{finished:?}");
+    let (content_type, bytes) = read(&node, track(57, 0)).await.unwrap();
+    assert_eq!((content_type.as_str(), bytes.len() as u64), ("audio/ogg", finished.size_bytes));
+    let pages: Vec<usize> = (0..bytes.len() - 4).filter(|at| bytes[*at..].starts_with(b"OggS\0")).collect();
+    let (head, last) = (pages[0], pages[pages.len() - 1]);
+    assert_eq!((bytes[head + 5], bytes[last + 5]), (2, 4), "it has a first and a last page");
+    let granule = u64::from_le_bytes(bytes[last + 6..last + 14].try_into().unwrap());
+    assert_eq!((granule - 312) / 48, finished.duration_ms);
+}

@@ -164,6 +164,10 @@ pub enum FileFormat {
     OggOpus,
     /// FLAC (RFC 9639).
     Flac,
+    /// Linear PCM of 16 bits, little-endian, without a container. For streams alone.
+    L16,
+    /// G.711 mu-law, without a container. For streams alone.
+    Pcmu,
 }
 
 /// How the legs of a recording are laid out.

@@ -1,11 +1,17 @@
 //! What is behind the URLs of recordings and streams: the media nodes, by way of call control.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use sidetone_call_control::{CallControl, NoContent};
 use sidetone_dialects::MediaRef;
-use sidetone_http::{MediaBody, MediaSource, MediaUnavailable};
+use sidetone_http::{MediaBody, MediaSource, MediaUnavailable, Spoken};
 use sidetone_model::ids::TenantId;
+use tokio::sync::mpsc;
+
+/// How long is waited when an application has sent as much ahead as it may.
+const AHEAD_ENOUGH: Duration = Duration::from_millis(200);
 
 /// Recordings and streams of the nodes that call control knows.
 pub(super) struct FromNodes(pub(super) CallControl);
@@ -20,11 +26,41 @@ impl MediaSource for FromNodes {
                 Err(_) => Err(NoContent::Gone),
             },
         };
-        let content = content.map_err(|error| match error {
-            NoContent::Gone => MediaUnavailable::Gone,
-            NoContent::Away => MediaUnavailable::Away,
-        })?;
+        let content = content.map_err(unavailable)?;
         let bytes = content.bytes.map_ok(Bytes::from).map_err(std::io::Error::other);
         Ok(MediaBody { content_type: content.content_type, length: content.length, bytes: bytes.boxed() })
+    }
+
+    async fn speak(
+        &self,
+        tenant: &TenantId,
+        media: &MediaRef,
+        mut said: mpsc::Receiver<Spoken>,
+    ) -> Result<(), MediaUnavailable> {
+        let MediaRef::Stream(stream) = media else { return Err(MediaUnavailable::Gone) };
+        let stream = stream.parse().map_err(|_| MediaUnavailable::Gone)?;
+        while let Some(next) = said.recv().await {
+            let (sound, clear) = match next {
+                Spoken::Sound(sound) => (sound.to_vec(), false),
+                Spoken::Clear => (Vec::new(), true),
+            };
+            while self
+                .0
+                .stream_speech(tenant, stream, sound.clone(), clear)
+                .await
+                .map_err(unavailable)?
+                .is_none()
+            {
+                tokio::time::sleep(AHEAD_ENOUGH).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unavailable(error: NoContent) -> MediaUnavailable {
+    match error {
+        NoContent::Gone => MediaUnavailable::Gone,
+        NoContent::Away => MediaUnavailable::Away,
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -20,7 +22,10 @@ use sidetone_model::classify::{Class, Classify};
 use sidetone_model::ids::{RecordingId, TenantId};
 use sidetone_model::time::Timestamp;
 
+use tokio::sync::mpsc;
+
 use crate::door::now;
+use crate::speech::{self, Spoken};
 
 /// How long a ticket is good.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
@@ -114,6 +119,14 @@ impl Classify for MediaUnavailable {
 pub trait MediaSource: Send + Sync + 'static {
     /// Opens one of a tenant.
     async fn open(&self, tenant: &TenantId, media: &MediaRef) -> Result<MediaBody, MediaUnavailable>;
+
+    /// Lets what comes be heard in the call of a stream, until it ends or the stream does.
+    async fn speak(
+        &self,
+        tenant: &TenantId,
+        media: &MediaRef,
+        said: mpsc::Receiver<Spoken>,
+    ) -> Result<(), MediaUnavailable>;
 }
 
 #[derive(Clone)]
@@ -122,12 +135,16 @@ struct Shared {
     source: Arc<dyn MediaSource>,
 }
 
-/// `GET /media/TICKET`.
+/// `GET /media/TICKET`, also to become a WebSocket.
 pub(crate) fn routes(tickets: Arc<Tickets>, source: Arc<dyn MediaSource>) -> Router {
     Router::new().route("/media/{ticket}", get(fetch)).with_state(Shared { tickets, source })
 }
 
-async fn fetch(State(shared): State<Shared>, Path(ticket): Path<String>) -> Response {
+async fn fetch(
+    State(shared): State<Shared>,
+    Path(ticket): Path<String>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
     let Ok((tenant, media)) = shared.tickets.read(&ticket, now()) else {
         return refused(Class::NotFound, &BadTicket);
     };
@@ -135,6 +152,17 @@ async fn fetch(State(shared): State<Shared>, Path(ticket): Path<String>) -> Resp
         Ok(body) => body,
         Err(error) => return refused(error.class(), &error),
     };
+    if let Ok(upgrade) = upgrade {
+        if speech::encoding(&body.content_type).is_none() {
+            return refused(
+                Class::Invalid,
+                &"only a stream of format L16 or PCMU is spoken over a WebSocket",
+            );
+        }
+        return upgrade.max_message_size(speech::MESSAGE_MAX).on_upgrade(move |socket| async move {
+            speech::converse(socket, &*shared.source, &tenant, &media, body).await;
+        });
+    }
     let mut response = Body::from_stream(body.bytes).into_response();
     let headers = response.headers_mut();
     let content_type = HeaderValue::from_str(&body.content_type);

@@ -101,5 +101,7 @@ fn audio_format(format: FileFormat) -> AudioFormat {
         FileFormat::Mp3 => AudioFormat::Mp3,
         FileFormat::OggOpus => AudioFormat::OggOpus,
         FileFormat::Flac => AudioFormat::Flac,
+        FileFormat::L16 => AudioFormat::L16,
+        FileFormat::Pcmu => AudioFormat::Pcmu,
     }
 }

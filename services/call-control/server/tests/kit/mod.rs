@@ -308,6 +308,11 @@ impl Media for Node {
         Ok(Response::new(StopStreamResponse {}))
     }
 
+    async fn speak(&self, request: Request<SpeakRequest>) -> Result<Response<SpeakResponse>, Status> {
+        self.ask(format!("speak into {}", request.get_ref().stream_id))?;
+        Ok(Response::new(SpeakResponse::default()))
+    }
+
     type ListenStream = BoxStream<'static, Result<StreamBytes, Status>>;
 
     async fn listen(&self, request: Request<ListenRequest>) -> Result<Response<Self::ListenStream>, Status> {

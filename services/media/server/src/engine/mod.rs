@@ -13,6 +13,7 @@ pub(crate) mod link;
 mod metrics;
 pub(crate) mod play;
 mod record;
+mod speech;
 mod stream;
 pub(crate) mod view;
 
@@ -65,6 +66,8 @@ pub(crate) struct Control {
     playbacks: HashMap<Box<str>, PlaybackEntry>,
     recordings: HashMap<Box<str>, RecordingEntry>,
     streams: HashMap<Box<str>, stream::StreamEntry>,
+    /// What is said into streams, by their id.
+    speeches: HashMap<Box<str>, speech::Speech>,
     feeds: HashMap<LegId, feed::Feed>,
     ports: Vec<Ports>,
     prompts: Prompts,
@@ -150,6 +153,7 @@ impl Engine {
             playbacks: HashMap::new(),
             recordings: HashMap::new(),
             streams: HashMap::new(),
+            speeches: HashMap::new(),
             feeds: HashMap::new(),
             ports,
             prompts: Prompts::new(&config.prompts_dir, config.prompt_cache_mb << 20),

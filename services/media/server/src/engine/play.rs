@@ -146,7 +146,7 @@ impl Engine {
         pushed.map(|()| duration_ms)
     }
 
-    async fn push_playing(
+    pub(super) async fn push_playing(
         &self,
         control: &mut Control,
         audience: &Audience,

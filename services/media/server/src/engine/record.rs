@@ -251,7 +251,11 @@ pub(super) fn container(format: pb::AudioFormat) -> Result<Container, MediaError
     let container = match format {
         pb::AudioFormat::Unspecified | pb::AudioFormat::Wav => Container::Wav,
         pb::AudioFormat::Mp3 => Container::Mp3,
-        pb::AudioFormat::OggOpus | pb::AudioFormat::Flac => return Err(absent),
+        pb::AudioFormat::OggOpus => Container::OggOpus,
+        pb::AudioFormat::Flac => return Err(absent),
+        pb::AudioFormat::L16 | pb::AudioFormat::Pcmu => {
+            return Err(MediaError::Invalid { field: "format", problem: "is for streams, not for files" });
+        }
     };
     if container.is_here() { Ok(container) } else { Err(absent) }
 }

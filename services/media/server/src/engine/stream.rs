@@ -11,22 +11,37 @@ use sidetone_proto::media::v1 as pb;
 use sidetone_record_core::Container;
 use tokio::sync::mpsc;
 
+use super::play::Audience;
 use super::{Control, Engine, record};
 use crate::error::MediaError;
 use crate::recorder::Place;
-use crate::recorder::live::{Listener, PIECES_MAX};
+use crate::recorder::live::{Listener, PIECES_MAX, StreamFormat};
 
 /// A stream, as the control plane knows it.
 #[derive(Debug)]
 pub(crate) struct StreamEntry {
     request: pb::StartStreamRequest,
     number: u32,
-    container: Container,
+    format: StreamFormat,
     legs: BTreeSet<LegId>,
 }
 
 /// What somebody who listens is given.
 pub(crate) type StreamBytes = BoxStream<'static, Result<pb::StreamBytes, MediaError>>;
+
+impl StreamEntry {
+    pub(super) fn format(&self) -> StreamFormat {
+        self.format
+    }
+
+    /// Who hears what is said into it.
+    pub(super) fn audience(&self) -> Vec<Audience> {
+        match self.request.mix_id.as_str() {
+            "" => self.legs.iter().copied().map(Audience::Leg).collect(),
+            mix => vec![Audience::Mix(mix.into())],
+        }
+    }
+}
 
 impl Engine {
     /// Begins a stream, or adds legs to it; what it is made of.
@@ -35,9 +50,11 @@ impl Engine {
         legs: Vec<LegId>,
         request: pb::StartStreamRequest,
     ) -> Result<&'static str, MediaError> {
-        let container = match request.format() {
-            pb::AudioFormat::Unspecified if Container::Mp3.is_here() => Container::Mp3,
-            format => record::container(format)?,
+        let format = match request.format() {
+            pb::AudioFormat::Unspecified if Container::Mp3.is_here() => StreamFormat::File(Container::Mp3),
+            pb::AudioFormat::L16 => StreamFormat::L16,
+            pb::AudioFormat::Pcmu => StreamFormat::Pcmu,
+            format => StreamFormat::File(record::container(format)?),
         };
         let mut control = self.control.lock().await;
         let control = &mut *control;
@@ -58,8 +75,8 @@ impl Engine {
                     return Err(MediaError::TooMany("streams"));
                 }
                 let number = control.number() as u32;
-                self.recorder.begin_stream(number, container).await?;
-                let entry = StreamEntry { request, number, container, legs: BTreeSet::new() };
+                self.recorder.begin_stream(number, format).await?;
+                let entry = StreamEntry { request, number, format, legs: BTreeSet::new() };
                 control.streams.insert(id.as_str().into(), entry);
                 self.telemetry.audio.streams.set(control.streams.len() as i64);
             }
@@ -67,7 +84,7 @@ impl Engine {
         for leg in legs {
             self.add_to_stream(control, &id, leg).await?;
         }
-        Ok(container.content_type())
+        Ok(format.content_type())
     }
 
     async fn add_to_stream(&self, control: &mut Control, id: &str, leg: LegId) -> Result<(), MediaError> {
@@ -89,6 +106,7 @@ impl Engine {
         let Some(entry) = control.streams.remove(id) else { return Ok(()) };
         self.telemetry.audio.streams.set(control.streams.len() as i64);
         let ended = self.recorder.end_stream(entry.number);
+        self.silence(control, id).await?;
         // Whether the worker still adds something does not matter: nobody hears it.
         let dropped = self.drop_output(control, entry.number).await;
         self.tell(pb::media_event::Kind::StreamEnded(pb::StreamEnded { stream_id: id.into() }));
@@ -141,7 +159,7 @@ impl Engine {
         let (bytes, given) = mpsc::channel(PIECES_MAX);
         let cut_off = Arc::new(AtomicBool::new(false));
         self.recorder.listen(entry.number, Listener { bytes, cut_off: Arc::clone(&cut_off) })?;
-        let first = pb::StreamBytes { data: Vec::new(), content_type: entry.container.content_type().into() };
+        let first = pb::StreamBytes { data: Vec::new(), content_type: entry.format.content_type().into() };
         let rest = stream::unfold(Some((given, cut_off)), |listening| async {
             let (mut given, cut_off) = listening?;
             match given.recv().await {

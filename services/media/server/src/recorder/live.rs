@@ -4,22 +4,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use sidetone_dsp::{Law, g711};
 use sidetone_record_core::{Container, EncodeError, Encoder, Mixdown};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-/// How far behind the clock it is, in samples: the jitter that is borne.
-const BEHIND: u64 = 800;
-/// What is given out at once, in samples.
-const STEP: u64 = 480;
-/// Pieces that may wait for one listener: some four seconds. Who is further behind is cut off.
+/// Pieces that may wait for one listener: some four seconds, of raw sound one and a quarter. Who is further behind is cut off.
 pub(crate) const PIECES_MAX: usize = 64;
+
+/// What a stream is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StreamFormat {
+    /// As a file that does not end.
+    File(Container),
+    /// 16 bit, little-endian.
+    L16,
+    /// G.711 mu-law.
+    Pcmu,
+}
 
 /// A stream that is being made.
 #[derive(Debug)]
 pub(super) struct Live {
-    container: Container,
-    encoder: Encoder,
+    format: StreamFormat,
+    encoder: Option<Encoder>,
     began: u64,
     window: Mixdown,
     listeners: Vec<Listener>,
@@ -33,11 +41,41 @@ pub(crate) struct Listener {
     pub(crate) cut_off: Arc<AtomicBool>,
 }
 
+impl StreamFormat {
+    /// The media type. L16 is little-endian here, as speech applications know it, not as RFC 2586 has it.
+    pub(crate) const fn content_type(self) -> &'static str {
+        match self {
+            Self::File(container) => container.content_type(),
+            Self::L16 => "audio/L16;rate=8000",
+            Self::Pcmu => "audio/PCMU",
+        }
+    }
+
+    /// How far behind the clock it is made, in samples: the jitter that is borne. Who talks back waits for every one of them.
+    const fn behind(self) -> u64 {
+        match self {
+            Self::File(_) => 800,
+            Self::L16 | Self::Pcmu => 480,
+        }
+    }
+
+    /// What is given out at once, in samples.
+    const fn step(self) -> u64 {
+        match self {
+            Self::File(_) => 480,
+            Self::L16 | Self::Pcmu => 160,
+        }
+    }
+}
+
 impl Live {
     /// A stream from `clock` on, in samples of the node's clock.
-    pub(super) fn begin(container: Container, clock: u64) -> Result<Self, EncodeError> {
-        let (encoder, _) = Encoder::new(container, 1)?;
-        Ok(Self { container, encoder, began: clock, window: Mixdown::new(1), listeners: Vec::new() })
+    pub(super) fn begin(format: StreamFormat, clock: u64) -> Result<Self, EncodeError> {
+        let encoder = match format {
+            StreamFormat::File(container) => Some(Encoder::new(container, 1)?.0),
+            StreamFormat::L16 | StreamFormat::Pcmu => None,
+        };
+        Ok(Self { format, encoder, began: clock, window: Mixdown::new(1), listeners: Vec::new() })
     }
 
     /// Adds what one leg said.
@@ -50,7 +88,10 @@ impl Live {
 
     /// One more who listens, from now on.
     pub(super) fn listen(&mut self, listener: Listener) {
-        let header = self.container.stream_header(1);
+        let header = match self.format {
+            StreamFormat::File(container) => container.stream_header(1),
+            StreamFormat::L16 | StreamFormat::Pcmu => Vec::new(),
+        };
         if header.is_empty() || listener.bytes.try_send(header.into()).is_ok() {
             self.listeners.push(listener);
         }
@@ -62,20 +103,41 @@ impl Live {
 
     /// Gives out what is due; how many were cut off.
     pub(super) fn flush_until(&mut self, clock: u64) -> Result<usize, EncodeError> {
-        let end = clock.saturating_sub(self.began).saturating_sub(BEHIND);
-        if end < self.window.taken() + STEP {
-            return Ok(0);
+        let end = clock.saturating_sub(self.began).saturating_sub(self.format.behind());
+        let step = self.format.step();
+        let mut cut_off = 0;
+        // Raw sound in pieces of one length, files in whatever is due.
+        while end >= self.window.taken() + step {
+            let until = if self.encoder.is_some() { end } else { self.window.taken() + step };
+            let samples = self.window.take_until(until, 80_000);
+            let bytes = self.encode(&samples)?;
+            if !bytes.is_empty() {
+                cut_off += self.give(&Bytes::from(bytes));
+            }
         }
-        let samples = self.window.take_until(end, 80_000);
-        let mut bytes = Vec::with_capacity(samples.len() * 2);
-        match self.container {
-            Container::Wav => bytes.extend(samples.iter().flat_map(|sample| sample.to_le_bytes())),
-            Container::Mp3 => self.encoder.write(&samples, &mut bytes)?,
-        }
-        if bytes.is_empty() {
-            return Ok(0);
-        }
-        let bytes = Bytes::from(bytes);
+        Ok(cut_off)
+    }
+
+    fn encode(&mut self, samples: &[i16]) -> Result<Vec<u8>, EncodeError> {
+        let linear = || samples.iter().flat_map(|sample| sample.to_le_bytes());
+        Ok(match (&mut self.encoder, self.format) {
+            (Some(encoder), StreamFormat::File(Container::Mp3 | Container::OggOpus)) => {
+                let mut bytes = Vec::new();
+                encoder.write(samples, &mut bytes)?;
+                bytes
+            }
+            (_, StreamFormat::Pcmu) => {
+                let mut bytes = vec![0; samples.len()];
+                g711::encode(Law::Mu, samples, &mut bytes);
+                bytes
+            }
+            (_, StreamFormat::File(Container::Wav) | StreamFormat::L16) => linear().collect(),
+            (None, StreamFormat::File(_)) => return Err(EncodeError::Absent),
+        })
+    }
+
+    /// To everybody; how many were cut off.
+    fn give(&mut self, bytes: &Bytes) -> usize {
         let mut cut_off = 0;
         self.listeners.retain(|listener| match listener.bytes.try_send(bytes.clone()) {
             Ok(()) => true,
@@ -86,6 +148,49 @@ impl Live {
                 false
             }
         });
-        Ok(cut_off)
+        cut_off
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raw_sound_comes_in_pieces_of_20_ms_and_files_as_they_are_due() {
+        for (format, first, piece) in [
+            (StreamFormat::L16, None, 320),
+            (StreamFormat::Pcmu, None, 160),
+            (StreamFormat::File(Container::Wav), Some(58), 960),
+        ] {
+            let mut live = Live::begin(format, 8_000).unwrap();
+            let (bytes, mut given) = mpsc::channel(PIECES_MAX);
+            live.listen(Listener { bytes, cut_off: Arc::default() });
+            live.add(8_000, &[1_000; 480]);
+            assert_eq!(live.flush_until(8_000 + format.behind() + 480).unwrap(), 0);
+            if let Some(header) = first {
+                assert_eq!(given.try_recv().unwrap().len(), header);
+            }
+            let mut total = 0;
+            while let Ok(bytes) = given.try_recv() {
+                assert_eq!(bytes.len(), piece, "{format:?}");
+                total += bytes.len();
+            }
+            assert_eq!(total, if format == StreamFormat::Pcmu { 480 } else { 960 });
+        }
+    }
+
+    #[test]
+    fn who_does_not_take_it_is_cut_off_and_nobody_else() {
+        let mut live = Live::begin(StreamFormat::L16, 0).unwrap();
+        let (slow, _kept) = mpsc::channel(1);
+        let (bytes, mut given) = mpsc::channel(PIECES_MAX);
+        let cut_off = Arc::new(AtomicBool::new(false));
+        live.listen(Listener { bytes: slow, cut_off: Arc::clone(&cut_off) });
+        live.listen(Listener { bytes, cut_off: Arc::default() });
+        assert_eq!(live.flush_until(480 + 1_600).unwrap(), 1);
+        assert!(cut_off.load(Ordering::Acquire));
+        assert_eq!(live.listeners(), 1);
+        assert_eq!(std::iter::from_fn(|| given.try_recv().ok()).count(), 10);
     }
 }

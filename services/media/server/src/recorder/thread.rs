@@ -112,8 +112,8 @@ impl Recorder {
                     recording.resume(clock);
                 }
             }
-            Order::BeginStream { number, container, done } => {
-                let live = Live::begin(container, self.clock());
+            Order::BeginStream { number, format, done } => {
+                let live = Live::begin(format, self.clock());
                 let begun = live.map(|live| drop(self.streams.insert(number, live)));
                 drop(done.send(begun.map_err(|error| encoder(&error))));
             }

@@ -2,24 +2,47 @@
 
 use std::sync::Arc;
 
-use sidetone_dsp::Law;
+use rtrb::Consumer;
+use sidetone_dsp::{Law, g711};
 
 use crate::prompts::Prompt;
 use crate::worker::FRAME;
 
-/// One playback. What it plays is shared by all who hear it.
+/// One playback. What it plays is shared by all who hear it, unless it is made as it is heard.
 #[derive(Debug)]
 pub(crate) struct Playing {
     /// The playback, by its number in this process.
     pub(crate) playback: u64,
+    sound: Sound,
+    /// Ended by command; it leaves on the next tick.
+    pub(crate) stopped: bool,
+}
+
+#[derive(Debug)]
+enum Sound {
+    Prompts(Rounds),
+    Live(Box<Live>),
+}
+
+/// Where a playback of prompts is.
+#[derive(Debug)]
+struct Rounds {
     program: Arc<Program>,
     /// Rounds left; none is for ever.
-    rounds: Option<u32>,
+    left: Option<u32>,
     part: usize,
     /// The next frame of the part.
     frame: usize,
-    /// Ended by command; it leaves on the next tick.
-    pub(crate) stopped: bool,
+}
+
+/// Sound that comes as it is made; where none came in time there is silence. It is over when nobody will send more.
+#[derive(Debug)]
+struct Live {
+    frames: Consumer<[i16; FRAME]>,
+    linear: [i16; FRAME],
+    /// `linear` came out of the ring, and is not silence for want of it.
+    came: bool,
+    coded: [u8; FRAME],
 }
 
 /// One round: prompts one after the other, with pauses.
@@ -80,20 +103,75 @@ impl Playing {
         rounds: Option<u32>,
         offset_frames: usize,
     ) -> Self {
+        let sound = Sound::Prompts(Rounds::new(program, rounds, offset_frames));
+        Self { playback, sound, stopped: false }
+    }
+
+    /// Plays what comes out of a ring, until its other end is gone and it is empty.
+    pub(crate) fn live(playback: u64, frames: Consumer<[i16; FRAME]>) -> Self {
+        let mut live = Live { frames, linear: [0; FRAME], came: false, coded: [0; FRAME] };
+        live.advance();
+        Self { playback, sound: Sound::Live(Box::new(live)), stopped: false }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.stopped
+            || match &self.sound {
+                Sound::Prompts(rounds) => rounds.is_over(),
+                Sound::Live(live) => !live.came && live.frames.is_abandoned() && live.frames.is_empty(),
+            }
+    }
+
+    /// The present 20 ms in one law.
+    pub(crate) fn encoded(&mut self, law: Law) -> &[u8; FRAME] {
+        match &mut self.sound {
+            Sound::Prompts(rounds) => rounds.encoded(law),
+            Sound::Live(live) => {
+                g711::encode(law, &live.linear, &mut live.coded);
+                &live.coded
+            }
+        }
+    }
+
+    /// The present 20 ms.
+    pub(crate) fn linear(&self) -> &[i16; FRAME] {
+        match &self.sound {
+            Sound::Prompts(rounds) => rounds.linear(),
+            Sound::Live(live) => &live.linear,
+        }
+    }
+
+    pub(crate) fn advance(&mut self) {
+        match &mut self.sound {
+            Sound::Prompts(rounds) => rounds.advance(),
+            Sound::Live(live) => live.advance(),
+        }
+    }
+}
+
+impl Live {
+    fn advance(&mut self) {
+        let next = self.frames.pop();
+        self.came = next.is_ok();
+        self.linear = next.unwrap_or([0; FRAME]);
+    }
+}
+
+impl Rounds {
+    fn new(program: Arc<Program>, left: Option<u32>, offset_frames: usize) -> Self {
         let (mut part, mut frame) = (0, offset_frames.checked_rem(program.frames).unwrap_or(0));
         while let Some(length) = program.parts.get(part).map(Part::frames).filter(|length| frame >= *length) {
             frame -= length;
             part += 1;
         }
-        Self { playback, program, rounds, part, frame, stopped: false }
+        Self { program, left, part, frame }
     }
 
-    pub(crate) fn is_over(&self) -> bool {
-        self.stopped || self.rounds == Some(0) || self.program.frames == 0
+    fn is_over(&self) -> bool {
+        self.left == Some(0) || self.program.frames == 0
     }
 
-    /// The present 20 ms in one law.
-    pub(crate) fn encoded(&self, law: Law) -> &[u8; FRAME] {
+    fn encoded(&self, law: Law) -> &[u8; FRAME] {
         match (&self.program.parts[self.part], law) {
             (Part::Sound(prompt), law) => prompt.encoded(law, self.frame),
             (Part::Pause(_), Law::Mu) => &SILENCE_MU,
@@ -101,25 +179,24 @@ impl Playing {
         }
     }
 
-    /// The present 20 ms.
-    pub(crate) fn linear(&self) -> &[i16; FRAME] {
+    fn linear(&self) -> &[i16; FRAME] {
         match &self.program.parts[self.part] {
             Part::Sound(prompt) => prompt.linear(self.frame),
             Part::Pause(_) => &SILENCE,
         }
     }
 
-    pub(crate) fn advance(&mut self) {
+    fn advance(&mut self) {
         self.frame += 1;
         if self.frame < self.program.parts[self.part].frames() {
             return;
         }
         self.frame = 0;
         self.part += 1;
-        let end = if self.rounds == Some(1) { self.program.last_round } else { self.program.parts.len() };
+        let end = if self.left == Some(1) { self.program.last_round } else { self.program.parts.len() };
         if self.part >= end {
             self.part = 0;
-            self.rounds = self.rounds.map(|rounds| rounds.saturating_sub(1));
+            self.left = self.left.map(|left| left.saturating_sub(1));
         }
     }
 }
@@ -149,5 +226,25 @@ mod tests {
         assert_eq!(played(None, 0).len(), 12);
         let nothing = Playing::new(1, Arc::new(Program::new(Vec::new(), 3)), None, 9);
         assert!(nothing.is_over());
+    }
+
+    #[test]
+    fn live_sound_is_silent_while_none_comes_and_over_when_none_will() {
+        let (mut say, heard) = rtrb::RingBuffer::new(4);
+        let mut playing = Playing::live(1, heard);
+        assert_eq!((playing.linear()[0], playing.is_over()), (0, false));
+        say.push([500; FRAME]).unwrap();
+        playing.advance();
+        assert_eq!(playing.linear()[0], 500);
+        assert_ne!(playing.encoded(Law::Mu), &SILENCE_MU);
+        playing.advance();
+        assert_eq!((playing.linear()[0], playing.is_over()), (0, false));
+        say.push([700; FRAME]).unwrap();
+        drop(say);
+        assert!(!playing.is_over(), "the last word is heard");
+        playing.advance();
+        assert_eq!((playing.linear()[0], playing.is_over()), (700, false));
+        playing.advance();
+        assert!(playing.is_over());
     }
 }

@@ -294,7 +294,7 @@ fn leg_cause() -> impl Strategy<Value = LegCause> {
 
 fn file_format() -> impl Strategy<Value = FileFormat> {
     use FileFormat::*;
-    prop::sample::select(vec![Wav, Mp3, OggOpus, Flac])
+    prop::sample::select(vec![Wav, Mp3, OggOpus, Flac, L16, Pcmu])
 }
 
 fn layout() -> impl Strategy<Value = Layout> {

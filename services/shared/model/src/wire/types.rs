@@ -63,7 +63,7 @@ enumerations! {
     }
     MoveCause => pb::MoveCause { Transferred = Transferred, Merged = Merged }
     PlaybackEnd => pb::PlaybackEnd { Done = Done, Stopped = Stopped, Failed = Failed }
-    FileFormat => pb::FileFormat { Wav = Wav, Mp3 = Mp3, OggOpus = OggOpus, Flac = Flac }
+    FileFormat => pb::FileFormat { Wav = Wav, Mp3 = Mp3, OggOpus = OggOpus, Flac = Flac, L16 = L16, Pcmu = Pcmu }
     Layout => pb::Layout { Mono = Mono, Stereo = Stereo, TrackPerLeg = TrackPerLeg }
     Transport => pb::Transport { Udp = Udp, Tcp = Tcp, Tls = Tls, Ws = Ws, Wss = Wss }
     Cause => pb::Cause {

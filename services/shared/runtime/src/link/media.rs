@@ -98,6 +98,7 @@ forward! {
         delete_recording(DeleteRecordingRequest) -> DeleteRecordingResponse;
         start_stream(StartStreamRequest) -> StartStreamResponse;
         stop_stream(StopStreamRequest) -> StopStreamResponse;
+        speak(SpeakRequest) -> SpeakResponse;
     }
     many {
         watch(WatchRequest) -> MediaEvent as WatchStream;

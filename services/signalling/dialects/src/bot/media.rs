@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, Done, Failure, Refused, Told, done, told};
 use super::auth::Asked;
-use super::openapi::{PlayRequest, StopRequest, ThreadRequest};
+use super::openapi::{PlayRequest, StopRequest, StreamRequest, ThreadRequest};
 use crate::{MediaRef, look};
 
 /// Where a recording is.
@@ -106,12 +106,20 @@ async fn until_complete(asked: &Asked, recording: RecordingId) {
     }
 }
 
-/// Lets people listen to the call.
-#[utoipa::path(post, path = "/bot/{team}/call.stream/start", tag = "media", request_body = ThreadRequest, params(("team" = String, Path)),
+/// Lets people listen to the call, or an application of speech take part in it: the URL of an `l16` or `pcmu` stream becomes
+/// a WebSocket.
+#[utoipa::path(post, path = "/bot/{team}/call.stream/start", tag = "media", request_body = StreamRequest, params(("team" = String, Path)),
     responses((status = 200, body = Told<Stream>), (status = "4XX", body = Refused)))]
 pub(crate) async fn stream(asked: Asked) -> Answer<Told<Stream>> {
+    let format = match asked.text("format")?.as_deref() {
+        None | Some("wav") => FileFormat::Wav,
+        Some("mp3") => FileFormat::Mp3,
+        Some("l16") => FileFormat::L16,
+        Some("pcmu") => FileFormat::Pcmu,
+        Some(_) => return Err(Failure::invalid("format", "expected wav, mp3, l16 or pcmu")),
+    };
     let call = asked.on_call(|_, call| Ok(call.call))?;
-    let started = asked.execute(0, CallCommandKind::StartStream { call, format: FileFormat::Wav }).await?;
+    let started = asked.execute(0, CallCommandKind::StartStream { call, format }).await?;
     let CommandSubject::Stream(stream) = started else {
         return Err(Failure::state("the call cannot be streamed now"));
     };

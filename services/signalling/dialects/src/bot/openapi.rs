@@ -80,6 +80,19 @@ pub(crate) struct PlayRequest {
     contact_id: Option<String>,
 }
 
+/// A live stream to be begun.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(dead_code, reason = "as above")]
+pub(crate) struct StreamRequest {
+    /// The thread whose call is meant.
+    #[schema(min_length = 1, max_length = 256)]
+    thread_id: String,
+    /// `wav` when not given, `mp3`; or `l16` (16 bit, little-endian) and `pcmu`, both of 8 kHz and to be spoken into as well.
+    #[schema(example = "l16")]
+    format: Option<String>,
+}
+
 /// Something to be stopped.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -74,7 +74,8 @@ pub(crate) async fn record(Path(conversation): Path<String>, asked: Asked) -> Re
     let format = match text(&asked.body, "format")?.as_deref() {
         None | Some("wav") => FileFormat::Wav,
         Some("mp3") => FileFormat::Mp3,
-        Some(_) => return Err(Failure::invalid("format", "expected wav or mp3")),
+        Some("ogg") => FileFormat::OggOpus,
+        Some(_) => return Err(Failure::invalid("format", "expected wav, mp3 or ogg")),
     };
     let split = text(&asked.body, "split")?.is_some_and(|split| &*split == "conversation");
     let layout = if split { Layout::Stereo } else { Layout::Mono };

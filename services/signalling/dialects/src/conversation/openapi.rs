@@ -85,7 +85,7 @@ pub(crate) struct EventRequest {
 pub(crate) struct RecordRequest {
     /// `start` or `stop`.
     action: String,
-    /// `wav` (default) or `mp3`.
+    /// `wav` (default), `mp3`, or `ogg` (Opus).
     format: Option<String>,
     /// `conversation` for two channels.
     split: Option<String>,
