@@ -11,6 +11,7 @@ use sidetone_proto::types::v1::{FileFormat, Layout};
 
 use super::call::done;
 use super::client::{explain, idempotency_key};
+use super::ladder::LadderArgs;
 use super::operations::Operation;
 use super::output::{one, rows, time};
 use super::{ClientArgs, sound};
@@ -21,6 +22,7 @@ use super::{ClientArgs, sound};
 EXAMPLES
   sidetone calls                            the live ones
   sidetone calls show 019a...               one, with its legs
+  sidetone calls ladder 019a...             its SIP messages; --pcap FILE for Wireshark
   sidetone calls hang-up 019a...            end it
   sidetone calls record 019a... --stereo    record it, caller left, the others right
   sidetone calls fetch 019a...              write a finished recording to a file
@@ -49,6 +51,8 @@ enum Action {
         /// The call.
         call: String,
     },
+    /// What the phones of a call and we said to each other, in SIP.
+    Ladder(LadderArgs),
     /// End a call.
     HangUp {
         /// The call.
@@ -131,6 +135,7 @@ pub(crate) async fn run(args: CallsArgs) -> anyhow::Result<()> {
     let response = match args.action.unwrap_or(Action::List { limit: 100 }) {
         Action::List { limit } => return list(&client, limit).await,
         Action::Show { call } => return show(&client, call).await,
+        Action::Ladder(args) => return super::ladder::run(&client, args).await,
         Action::HangUp { call } => {
             let subject = Some(Subject::CallId(call));
             calls.hang_up(HangUpRequest { tenant, idempotency_key, subject }).await

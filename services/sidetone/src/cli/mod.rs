@@ -9,6 +9,7 @@ mod client;
 mod conferences;
 mod directory;
 mod events;
+mod ladder;
 mod nodes;
 mod operations;
 mod outbox;

@@ -59,6 +59,54 @@ pub struct Config {
     pub digest_algorithms: Vec<String>,
     /// Timer T1 of RFC 3261 in milliseconds, 10 to 10000: the estimate of a round trip. Default 500.
     pub t1_ms: u64,
+    /// The messages of calls that are kept to be read back.
+    pub ladder: LadderConfig,
+    /// The HOMER server that gets every message.
+    pub hep: HepConfig,
+}
+
+/// The messages of calls that are kept to be read back (`sidetone calls ladder`).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LadderConfig {
+    /// Megabytes in memory, 0 to 16384; the oldest messages fall out. 0 keeps none. Default 64.
+    pub memory_mb: usize,
+    /// A folder of this replica alone in which more are kept, also over a restart. Default none.
+    pub directory: Option<PathBuf>,
+    /// Megabytes in that folder, 8 to 1048576. Default 512.
+    pub files_mb: usize,
+}
+
+/// The HOMER server that gets every message of calls and registrations as HEPv3 over UDP.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HepConfig {
+    /// Its address, host:port. Default none, and nothing is sent.
+    pub address: Option<String>,
+    /// By which number it knows this replica. Default 1.
+    pub capture_id: u32,
+    /// What it asks for as authentication key. Default none.
+    pub password: Option<String>,
+    /// Whether it gets telephone numbers, names and bodies; otherwise pseudonyms. Default false.
+    pub show_numbers: bool,
+}
+
+impl Default for LadderConfig {
+    fn default() -> Self {
+        Self { memory_mb: 64, directory: None, files_mb: 512 }
+    }
+}
+
+impl Default for HepConfig {
+    fn default() -> Self {
+        Self { address: None, capture_id: 1, password: None, show_numbers: false }
+    }
+}
+
+impl std::fmt::Debug for HepConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HepConfig").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 /// What hostile requests meet.
@@ -224,6 +272,8 @@ impl Default for Config {
             nonce_lifetime_s: 300,
             digest_algorithms: vec!["SHA-256".to_owned(), "MD5".to_owned()],
             t1_ms: 500,
+            ladder: LadderConfig::default(),
+            hep: HepConfig::default(),
         }
     }
 }
@@ -282,6 +332,25 @@ impl Config {
         }
         if !(10..=10_000).contains(&self.t1_ms) {
             wrong("t1_ms", "must be 10 to 10000");
+        }
+        self.check_ladder(&mut wrong);
+    }
+
+    fn check_ladder(&self, wrong: &mut impl FnMut(&str, &str)) {
+        if self.ladder.memory_mb > 16_384 {
+            wrong("ladder.memory_mb", "must be 0 to 16384");
+        }
+        if !(8..=1_048_576).contains(&self.ladder.files_mb) {
+            wrong("ladder.files_mb", "must be 8 to 1048576");
+        }
+        if self.ladder.directory.is_some() && self.ladder.memory_mb == 0 {
+            wrong("ladder.directory", "needs memory_mb above 0: what goes to the files goes through memory");
+        }
+        let is_address = |text: &String| {
+            text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
+        if !self.hep.address.as_ref().is_none_or(is_address) {
+            wrong("hep.address", "expected host:port");
         }
     }
 

@@ -21,6 +21,7 @@ mod agent;
 mod config;
 mod defence;
 mod dialogs;
+mod ladder;
 mod owner;
 mod remote;
 mod replica;
@@ -30,8 +31,10 @@ mod transport;
 mod trunks;
 
 pub use config::{
-    CertificateConfig, ClientAuth, Config, DefenceConfig, ListenerConfig, TlsConfig, TransportKind,
+    CertificateConfig, ClientAuth, Config, DefenceConfig, HepConfig, LadderConfig, ListenerConfig, TlsConfig,
+    TransportKind,
 };
+pub use ladder::LadderDoor;
 pub use remote::RemoteOwner;
 pub use replica::{REPLICAS_PREFIX, ReplicaRegistration};
 pub use server::{BoundListener, Deps, Signalling, StartError};

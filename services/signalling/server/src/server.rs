@@ -19,6 +19,7 @@ use crate::agent::{Agent, Inputs, Parts};
 use crate::config::Config;
 use crate::defence::Defence;
 use crate::dialogs::Dialogs;
+use crate::ladder::{Ladder, Redactor};
 use crate::owner::{self, LINK_EVENTS_MAX};
 use crate::replica::{self, wall_clock};
 use crate::service::{SignallingService, Stats};
@@ -64,6 +65,9 @@ pub enum StartError {
     /// The dialogs of a former life cannot be read.
     #[error("the dialogs of a former life cannot be had from the store")]
     Dialogs(#[source] StoreError),
+    /// The files of the ladder have no place.
+    #[error("signalling.ladder.directory cannot be used")]
+    Ladder(#[source] std::io::Error),
     /// The system gives no random bytes.
     #[error("no random bytes from the system")]
     Random(#[source] std::io::Error),
@@ -101,8 +105,16 @@ impl Signalling {
             transport::open(&config, &shared).map_err(|error| StartError::Listen(Box::new(error)))?;
         let listeners = outputs.listeners().to_vec();
         let stats = Arc::new(Stats::default());
-        let service =
-            SignallingService { replica: replica.clone(), boot, listeners, stats: Arc::clone(&stats) };
+        let (redactor, telemetry) = (Redactor::new(&secret), &deps.telemetry);
+        let ladder = Ladder::open((&config.ladder, &config.hep), redactor, telemetry, &closing)
+            .map_err(StartError::Ladder)?;
+        let service = SignallingService {
+            replica: replica.clone(),
+            boot,
+            listeners,
+            stats: Arc::clone(&stats),
+            ladder: ladder.clone(),
+        };
 
         let (link_events, links) = mpsc::channel(LINK_EVENTS_MAX);
         tokio::spawn(owner::keep_attached(Arc::clone(&deps.owner), link_events, tokens()?));
@@ -152,6 +164,7 @@ impl Signalling {
             authenticator: Authenticator::new(auth, &secret),
             outputs,
             defence,
+            ladder,
             dialogs,
             table,
             reports,

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use sidetone_model::ids::{BootId, ReplicaId};
 use sidetone_model::party::Flow;
+use sidetone_model::wire;
 use sidetone_proto::signalling::v1 as pb;
 use sidetone_proto::signalling::v1::signalling_server::Signalling;
-use sidetone_runtime::Caller;
+use sidetone_runtime::{Caller, status};
 use tonic::{Request, Response, Status};
 
+use crate::ladder::{Ladder, Question};
 use crate::transport::BoundListener;
 
 /// What the agent tells about itself after each step.
@@ -27,6 +31,7 @@ pub struct SignallingService {
     pub(crate) boot: BootId,
     pub(crate) listeners: Vec<BoundListener>,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) ladder: Ladder,
 }
 
 #[async_trait::async_trait]
@@ -48,5 +53,31 @@ impl Signalling for SignallingService {
             draining: self.stats.draining.load(Ordering::Relaxed),
             unacknowledged_signals: self.stats.unacknowledged.load(Ordering::Relaxed),
         }))
+    }
+    type ReadLadderStream = BoxStream<'static, Result<pb::LadderMessage, Status>>;
+
+    async fn read_ladder(
+        &self,
+        request: Request<pb::ReadLadderRequest>,
+    ) -> Result<Response<Self::ReadLadderStream>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let request = request.into_inner();
+        let tenant = wire::id("tenant", &request.tenant).map_err(|error| status(&error))?;
+        let legs = request.leg_ids.iter().map(|leg| wire::id("leg_ids", leg)).collect::<Result<_, _>>();
+        let legs = legs.map_err(|error| status(&error))?;
+        let question = Question { tenant, legs, show_numbers: request.show_numbers };
+        let found = self.ladder.read(question).await;
+        let replica_id = self.replica.to_string();
+        let messages = found.into_iter().map(move |(leg, record)| {
+            Ok(pb::LadderMessage {
+                at_unix_us: record.at_us,
+                leg_id: leg.to_string(),
+                replica_id: replica_id.clone(),
+                received: record.received,
+                flow: Some((&record.flow).into()),
+                message: record.bytes.into(),
+            })
+        });
+        Ok(Response::new(futures_util::stream::iter(messages).boxed()))
     }
 }

@@ -39,6 +39,8 @@ pub struct Signalling {
     pub large_requests: IntCounterVec,
     /// Changed certificates, by whether they could be used.
     pub certificate_reloads: IntCounterVec,
+    /// SIP messages that fell out of the ladder or did not reach HOMER, by the place that was full.
+    pub ladder_lost: IntCounterVec,
     /// Legs held now.
     pub legs: IntGauge,
     /// Signals kept because no owner has acknowledged them.
@@ -144,6 +146,12 @@ impl Signalling {
                 "sidetone_signalling_certificate_reloads_total",
                 "Changed SIP certificates, by whether they could be used.",
                 &["result"],
+            )?,
+            ladder_lost: counters(
+                registry,
+                "sidetone_signalling_ladder_lost_total",
+                "SIP messages that fell out of the ladder or did not reach HOMER, by the place that was full.",
+                &["place"],
             )?,
             legs: gauge(registry, "sidetone_signalling_legs_count", "Legs held now.")?,
             unacknowledged: gauge(

@@ -292,6 +292,8 @@ impl Agent {
         tracing::debug!(leg = %id, %tenant, "a call comes in");
         // The first output is Offered; a number that is not the caller's own is put right in it.
         let first = leg.poll_output();
+        let caller = merge.as_ref().map(|(_, tag, _)| (&**tag, leg.flow().remote));
+        self.parts.ladder.begin(id, &tenant, &leg.dialog_key(), caller);
         self.legs.insert(id, tenant, Some(leg), merge);
         if let Some(LegOutput::Signal(LegSignalKind::Offered(mut offered))) = first {
             if let Some(name) = shown_as {

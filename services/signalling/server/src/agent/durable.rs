@@ -53,6 +53,7 @@ impl Agent {
                 self.forget_dialog(id);
                 continue;
             };
+            self.parts.ladder.begin(id, &tenant, &leg.dialog_key(), None);
             self.legs.insert(id, tenant, Some(leg), None);
             self.legs.resume(id, last_signal_n);
             let owner = UserId::new(&user).ok().zip(DeviceId::new(&device).ok());
@@ -122,6 +123,7 @@ impl Agent {
 
     /// A leg is over: its record goes.
     pub(super) fn forget_dialog(&mut self, id: LegId) {
+        self.parts.ladder.ended(id);
         let stored = self.durable.legs.remove(&id).is_none_or(|record| record.stored);
         if stored {
             let dialogs = self.durable.dialogs.clone();

@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::defence::Defence;
 use crate::dialogs::{Dialogs, StoredDialog};
+use crate::ladder::Ladder;
 use crate::owner::LinkEvent;
 use crate::service::Stats;
 use crate::transport::{Inbound, Outputs};
@@ -61,6 +62,7 @@ pub(crate) struct Parts {
     pub(crate) authenticator: Authenticator,
     pub(crate) outputs: Outputs,
     pub(crate) defence: Defence,
+    pub(crate) ladder: Ladder,
     pub(crate) dialogs: Dialogs,
     pub(crate) table: watch::Receiver<Arc<Table>>,
     pub(crate) reports: Reports,
@@ -180,9 +182,12 @@ impl Agent {
                     self.parts.defence.let_in(&flow, now);
                 }
                 if let Message::Request(request) = &*message
-                    && !self.parts.defence.admits(request, &flow, bytes, now)
+                    && !self.parts.defence.admits(request, &flow, bytes.len(), now)
                 {
                     return;
+                }
+                if self.parts.ladder.is_on() {
+                    self.parts.ladder.heard(&flow, bytes);
                 }
                 self.parts.transactions.handle_message(*message, &flow, now);
             }
@@ -206,6 +211,7 @@ impl Agent {
                 if answer && !self.parts.defence.may_answer(&transmit.flow, transmit.bytes.len(), now) {
                     continue;
                 }
+                self.parts.ladder.said(&transmit.flow, &transmit.bytes);
                 if self.parts.outputs.send(&transmit.flow, transmit.bytes).is_err() {
                     self.parts.transactions.handle_flow_closed(&transmit.flow, now);
                 }

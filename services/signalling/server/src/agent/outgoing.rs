@@ -59,6 +59,12 @@ impl Agent {
     /// Sends a leg's request; the leg hears when that cannot be.
     pub(super) fn send_request(&mut self, id: LegId, flow: Flow, request: Request, now: Instant) {
         let (method, cseq) = (request.method(), request.cseq());
+        if let (Method::Invite, Some(dialog), Some(entry)) =
+            (&method, request.sender_key(), self.legs.get(id))
+            && request.is_initial_invite()
+        {
+            self.parts.ladder.begin(id, &entry.tenant, &dialog, None);
+        }
         let (request, flow) = self.fit(id, request, flow, now);
         self.transmit(id, request, &flow, (&method, cseq), now);
     }

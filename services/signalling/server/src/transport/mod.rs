@@ -44,8 +44,8 @@ pub(crate) use known_peers::KnownPeers;
 pub(crate) enum Inbound {
     /// A connection was accepted; `to_peer` writes to it.
     Opened { flow: Flow, to_peer: mpsc::Sender<Bytes> },
-    /// A message, and how many bytes it was on the way.
-    Message { flow: Flow, message: Box<Message>, bytes: usize },
+    /// A message, and what it was on the way.
+    Message { flow: Flow, message: Box<Message>, bytes: Bytes },
     /// The connection is gone.
     Closed { flow: Flow },
 }

@@ -82,9 +82,8 @@ impl Session {
     }
 
     /// Hands a message to the agent; while the agent is busy, the peer waits. False when there is no agent any more.
-    pub(super) async fn pass_on(&self, message: Message) -> bool {
-        // A connection has proved its address: nobody counts.
-        let input = Inbound::Message { flow: self.flow.clone(), message: Box::new(message), bytes: 0 };
+    pub(super) async fn pass_on(&self, message: Message, bytes: Bytes) -> bool {
+        let input = Inbound::Message { flow: self.flow.clone(), message: Box::new(message), bytes };
         self.shared.to_agent.send(input).await.is_ok()
     }
 

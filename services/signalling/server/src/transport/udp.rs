@@ -68,10 +68,11 @@ impl Reader {
                 None => dropped.with_label_values(&["stun"]).inc(),
             };
         }
-        match parse_datagram(Bytes::copy_from_slice(datagram), &limits()) {
+        let bytes = Bytes::copy_from_slice(datagram);
+        match parse_datagram(bytes.clone(), &limits()) {
             Ok(message) => {
                 let flow = Flow { transport: Transport::Udp, local: self.local, remote };
-                let input = Inbound::Message { flow, message: Box::new(message), bytes: datagram.len() };
+                let input = Inbound::Message { flow, message: Box::new(message), bytes };
                 if let Err(TrySendError::Full(_)) = self.shared.to_agent.try_send(input) {
                     dropped.with_label_values(&["overload"]).inc();
                 }

@@ -57,6 +57,8 @@ pub struct Framer {
     /// One half of a ping has been seen.
     half_ping: bool,
     failed: Option<FramingError>,
+    /// The bytes of the last frame.
+    taken: Bytes,
 }
 
 impl Framer {
@@ -65,12 +67,25 @@ impl Framer {
 
     /// A framer for a new connection.
     pub fn new(limits: Limits) -> Self {
-        Self { buffer: BytesMut::new(), limits, scanned: 0, frame: None, half_ping: false, failed: None }
+        Self {
+            buffer: BytesMut::new(),
+            limits,
+            scanned: 0,
+            frame: None,
+            half_ping: false,
+            failed: None,
+            taken: Bytes::new(),
+        }
     }
 
     /// Bytes that wait for the rest of their message; a shell may time out a connection on which they stay.
     pub fn pending_bytes(&self) -> usize {
         self.buffer.len()
+    }
+
+    /// The bytes of the message that [`Self::poll_framed`] gave last; empty when they were taken before.
+    pub fn take_frame(&mut self) -> Bytes {
+        std::mem::take(&mut self.taken)
     }
 
     /// Takes the bytes that a read brought. Call [`Self::poll_framed`] until it has nothing more.
@@ -120,6 +135,7 @@ impl Framer {
         self.frame = None;
         self.scanned = 0;
         let message: Bytes = self.buffer.split_to(total).freeze();
+        self.taken = message.clone();
         Ok(Some(match parse_datagram(message, &self.limits) {
             Ok(message) => Framed::Message(message),
             Err(failure) => Framed::Failure(failure),

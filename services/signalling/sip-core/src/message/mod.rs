@@ -351,6 +351,16 @@ impl DialogKey {
     pub(crate) fn new(call_id: &str, local_tag: &str) -> Self {
         Self { call_id: call_id.into(), local_tag: local_tag.into() }
     }
+
+    /// The Call-ID.
+    pub fn call_id(&self) -> &str {
+        &self.call_id
+    }
+
+    /// Our own tag.
+    pub fn local_tag(&self) -> &str {
+        &self.local_tag
+    }
 }
 
 impl fmt::Debug for DialogKey {
