@@ -53,7 +53,7 @@ pub struct Config {
     pub contacts_max: usize,
     /// Lifetime of a digest nonce in seconds, 10 to 86400. Default 300.
     pub nonce_lifetime_s: u64,
-    /// Digest algorithms that phones are offered, best first: `SHA-256`, `MD5`. Phones take the first they know (RFC 8760);
+    /// Digest algorithms that phones are offered, best first: `SHA-256`, `SHA-512-256`, `MD5`. Phones take the first they know (RFC 8760);
     /// some old ones (Debian 12's baresip among them) give up when any of the challenges names one they do not know:
     /// for those offer `MD5` alone. Default both, `SHA-256` first.
     pub digest_algorithms: Vec<String>,
@@ -325,7 +325,7 @@ impl Config {
         }
         let unknown = self.digest_algorithms.iter().any(|name| Algorithm::from_token(name).is_none());
         if unknown || self.digest_algorithms.is_empty() {
-            wrong("digest_algorithms", "must name at least one of SHA-256 and MD5");
+            wrong("digest_algorithms", "must name at least one of SHA-256, SHA-512-256 and MD5");
         }
         if !(10..=86_400).contains(&self.nonce_lifetime_s) {
             wrong("nonce_lifetime_s", "must be 10 to 86400");

@@ -3,15 +3,21 @@
 
 mod harness;
 
-use harness::Rig;
 use harness::phone::Phone;
-use sidetone_model::party::Transport;
+use harness::{Rig, media};
+use sidetone_model::command::{Invite, LegCommandKind};
+use sidetone_model::ids::{IdSource, LegId};
+use sidetone_model::party::{Party, Transport};
+use sidetone_model::time::Timestamp;
+use sidetone_signalling::Config;
 use sidetone_sip_core::auth::Algorithm;
+use sidetone_sip_core::message::{Limits, Message, parse_datagram};
 
 #[tokio::test]
-async fn both_algorithms_prove_a_phone_and_expires_0_unregisters() {
-    let rig = Rig::start().await;
-    for algorithm in [Algorithm::Sha256, Algorithm::Md5] {
+async fn every_algorithm_proves_a_phone_and_expires_0_unregisters() {
+    let digest_algorithms = ["SHA-512-256", "SHA-256", "MD5"].map(str::to_owned).to_vec();
+    let rig = Rig::with(Config { digest_algorithms, ..Config::default() }).await;
+    for algorithm in [Algorithm::Sha512_256, Algorithm::Sha256, Algorithm::Md5] {
         let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
         phone.algorithm = algorithm;
         let (challenge, answer) = phone.register(600).await;
@@ -59,6 +65,30 @@ async fn a_nonce_used_again_is_stale_and_says_so() {
             assert!(answer.header("WWW-Authenticate").unwrap().contains("stale=true"));
         }
     }
+}
+
+#[tokio::test]
+async fn a_registered_phone_rings_after_the_replica_was_killed_and_came_back() {
+    let rig = Rig::start().await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    assert_eq!(phone.register(600).await.1.status().code(), 200);
+    let before = rig.bindings("alpha", "ada").await.remove(0);
+    let rig = rig.restart().await;
+    let after = rig.bindings("alpha", "ada").await.remove(0);
+    assert_eq!((&after.binding, after.expires_at), (&before.binding, before.expires_at));
+    let owner = rig.attach().await;
+    let leg: LegId = IdSource::seeded([3; 32]).make(Timestamp::from_millis(7));
+    let from = Party { number: "1002".into(), ..Party::default() };
+    let invite = Invite { from, to: "1001".into(), binding: after.binding, media: media() };
+    owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
+    let Message::Request(invite) = parse_datagram(phone.datagram().await.into(), &Limits::default()).unwrap()
+    else {
+        panic!("an INVITE")
+    };
+    assert_eq!(invite.method().as_str(), "INVITE");
+    // The phone's next refresh is one of the same contact.
+    assert_eq!(phone.register(600).await.1.status().code(), 200);
+    assert_eq!(rig.bindings("alpha", "ada").await.len(), 1);
 }
 
 #[tokio::test]

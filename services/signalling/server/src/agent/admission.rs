@@ -350,7 +350,11 @@ fn hashes(credential: &Credential) -> StoredHashes {
         let (_, hex) = credential.ha1.iter().find(|(have, _)| *have == kept)?;
         Ha1::from_hex(algorithm, hex).ok()
     };
-    StoredHashes { sha256: hash(Kept::Sha256, Algorithm::Sha256), md5: hash(Kept::Md5, Algorithm::Md5) }
+    StoredHashes {
+        sha256: hash(Kept::Sha256, Algorithm::Sha256),
+        sha512_256: hash(Kept::Sha512_256, Algorithm::Sha512_256),
+        md5: hash(Kept::Md5, Algorithm::Md5),
+    }
 }
 
 /// Characters of a user name that are kept.

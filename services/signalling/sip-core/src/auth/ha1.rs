@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{SHA256, SHA512_256, digest};
 use md5::{Digest as _, Md5};
 
 /// A digest algorithm (RFC 8760 section 2.1). The `-sess` forms are not offered.
@@ -10,6 +10,8 @@ use md5::{Digest as _, Md5};
 pub enum Algorithm {
     /// Offered first.
     Sha256,
+    /// For phones that know it and nothing else that is safe.
+    Sha512_256,
     /// For phones that know no other.
     Md5,
 }
@@ -19,26 +21,29 @@ impl Algorithm {
     pub fn token(self) -> &'static str {
         match self {
             Self::Sha256 => "SHA-256",
+            Self::Sha512_256 => "SHA-512-256",
             Self::Md5 => "MD5",
         }
     }
 
     /// The algorithm of that name; names are compared without case (RFC 7616, section 3.3).
     pub fn from_token(token: &str) -> Option<Self> {
-        [Self::Sha256, Self::Md5].into_iter().find(|known| token.eq_ignore_ascii_case(known.token()))
+        let known = [Self::Sha256, Self::Sha512_256, Self::Md5];
+        known.into_iter().find(|known| token.eq_ignore_ascii_case(known.token()))
     }
 
     /// The hash of `text` in lower-case hexadecimal.
     pub(super) fn hex(self, text: &str) -> String {
         match self {
             Self::Sha256 => to_hex(digest(&SHA256, text.as_bytes()).as_ref()),
+            Self::Sha512_256 => to_hex(digest(&SHA512_256, text.as_bytes()).as_ref()),
             Self::Md5 => to_hex(&Md5::digest(text.as_bytes())),
         }
     }
 
     fn hex_len(self) -> usize {
         match self {
-            Self::Sha256 => 64,
+            Self::Sha256 | Self::Sha512_256 => 64,
             Self::Md5 => 32,
         }
     }

@@ -1,4 +1,4 @@
-//! Digest authentication as a server (RFC 7616, RFC 8760 for SIP): SHA-256 first, MD5 for phones that know no other.
+//! Digest authentication as a server (RFC 7616, RFC 8760 for SIP): SHA-256 first, SHA-512-256, MD5 for phones that know no other.
 //!
 //! A nonce is a moment and random bytes under a keyed hash, so that any replica with the key can check one that
 //! another made. Nonce counts are remembered in a bounded table; what falls out of it makes all older nonces stale,
@@ -50,6 +50,8 @@ impl Default for AuthConfig {
 pub struct StoredHashes {
     /// For SHA-256.
     pub sha256: Option<Ha1>,
+    /// For SHA-512-256.
+    pub sha512_256: Option<Ha1>,
     /// For MD5.
     pub md5: Option<Ha1>,
 }
@@ -134,6 +136,7 @@ impl Authenticator {
         let nobody = Ha1::nobody(algorithm);
         let held = stored.and_then(|stored| match algorithm {
             Algorithm::Sha256 => stored.sha256.as_ref(),
+            Algorithm::Sha512_256 => stored.sha512_256.as_ref(),
             Algorithm::Md5 => stored.md5.as_ref(),
         });
         let expected = credentials.expected_response(held.unwrap_or(&nobody), method);
