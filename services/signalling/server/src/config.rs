@@ -30,6 +30,9 @@ pub struct Config {
     /// A request of ours with more bytes goes by TCP instead of UDP, and by UDP if the phone takes no TCP (RFC 3261, section
     /// 18.1.1); 0 for never. Default 1300.
     pub udp_request_bytes_max: usize,
+    /// After how many seconds without a refresh a session is over (RFC 4028), as we ask for it: 90 to 86400; 0 to ask for
+    /// nothing. Default 1800.
+    pub session_interval_s: u32,
     /// Where phones reach it. Default: UDP and TCP on `127.0.0.1:5060`.
     pub listeners: Vec<ListenerConfig>,
     /// Legs held at a time, 1 to 1000000; beyond it a new call is refused with 503 and Retry-After. Default 20000.
@@ -260,6 +263,7 @@ impl Default for Config {
             dns_records: Vec::new(),
             websocket_origins: Vec::new(),
             udp_request_bytes_max: 1300,
+            session_interval_s: 1800,
             listeners: vec![listener(TransportKind::Udp), listener(TransportKind::Tcp)],
             legs_max: 20_000,
             source_requests_per_s: 1000,
@@ -319,6 +323,9 @@ impl Config {
         }
         if self.register_expires_min_s == 0 || self.register_expires_min_s > self.register_expires_max_s {
             wrong("register_expires_min_s", "must be at least 1 and at most register_expires_max_s");
+        }
+        if self.session_interval_s != 0 && !(90..=86_400).contains(&self.session_interval_s) {
+            wrong("session_interval_s", "must be 0 or 90 to 86400");
         }
         if self.contacts_max == 0 {
             wrong("contacts_max", "must be at least 1");

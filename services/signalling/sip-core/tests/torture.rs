@@ -197,6 +197,7 @@ fn judge(tx: sidetone_sip_core::transaction::ServerTx, request: &Request) -> Opt
                 domain: "example.com".into(),
                 product: "sidetone".into(),
                 timers: Timers::default(),
+                session_interval_s: 0,
             };
             let mut tokens = Tokens::seeded([2; 32]);
             Leg::incoming(setup, tx, request.clone(), Caller::default(), &mut tokens, epoch())

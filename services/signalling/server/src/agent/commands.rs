@@ -217,6 +217,7 @@ impl Agent {
             }),
             product: super::requests::PRODUCT.into(),
             timers: self.parts.timers,
+            session_interval_s: self.parts.config.session_interval_s,
         })
     }
 

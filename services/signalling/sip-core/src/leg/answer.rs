@@ -42,7 +42,8 @@ impl Leg {
         let (Some(target), Ok(routes)) = (target_of(&invite), invite.record_route()) else {
             return Err(Box::new(refuse(Status::BAD_REQUEST).build()));
         };
-        let session = SessionTimer::from_invite(&invite, now).map_err(|SessionRefusal { min_s }| {
+        let mut session = SessionTimer::new(Duration::from_secs(setup.session_interval_s.into()));
+        session.renew(&invite).map_err(|SessionRefusal { min_s }| {
             Box::new(refuse(Status::SESSION_INTERVAL_TOO_SMALL).header("Min-SE", min_s.to_string()).build())
         })?;
         let party = Party {
@@ -82,6 +83,7 @@ impl Leg {
             reoffer: None,
             reoffer_ack: None,
             talk: None,
+            refresh: None,
             digits: super::digits::Digits::default(),
             outputs: std::collections::VecDeque::new(),
             ended: false,

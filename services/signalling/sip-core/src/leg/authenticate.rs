@@ -10,6 +10,11 @@ impl Leg {
     /// # Errors
     /// When the leg does not wait for an answer to its INVITE; nothing is sent then.
     pub fn send_invite_again(&mut self, header: &'static str, value: &str) -> Result<(), CommandError> {
+        self.send_invite_anew(&[(header, value.to_owned())])
+    }
+
+    /// The same with several fields.
+    pub(super) fn send_invite_anew(&mut self, fields: &[(&str, String)]) -> Result<(), CommandError> {
         // ## (Calling | Proceeding) => Calling
         if !matches!(self.state, State::Calling | State::Proceeding) {
             return Err(CommandError::WrongState);
@@ -17,7 +22,10 @@ impl Leg {
         let via = self.dialog.next_via();
         let cseq = self.dialog.local_cseq + 1;
         let sent = self.opened_by.as_mut().ok_or(CommandError::WrongState)?;
-        let request = sent.request.again(&via, cseq, header, value).ok_or(CommandError::Unwritable)?;
+        let mut request = sent.request.clone();
+        for (header, value) in fields {
+            request = request.again(&via, cseq, header, value).ok_or(CommandError::Unwritable)?;
+        }
         sent.request = request.clone();
         self.dialog.local_cseq = cseq;
         self.state = State::Calling;

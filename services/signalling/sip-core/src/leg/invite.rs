@@ -1,12 +1,12 @@
 //! An outgoing call: from the INVITE to its 2xx or refusal (RFC 3261 section 13.2).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sidetone_model::command::Invite;
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::{Cause, Termination};
 
-use super::answer::{ALLOW, contact, via};
+use super::answer::{ALLOW, SUPPORTED, contact, via};
 use super::offer::Negotiation;
 use super::session::SessionTimer;
 use super::state::{Change, Ending, State};
@@ -56,16 +56,18 @@ impl Leg {
             via: via(&setup).into(),
             branches: 0,
         };
+        let session = SessionTimer::new(Duration::from_secs(setup.session_interval_s.into()));
         let mut leg = Self {
             setup,
             dialog,
             state: State::Calling,
             negotiation: Negotiation::new(tokens.session_id()),
-            session: SessionTimer::default(),
+            session,
             opened_by: None,
             reoffer: None,
             reoffer_ack: None,
             talk: None,
+            refresh: None,
             digits: super::digits::Digits::default(),
             outputs: std::collections::VecDeque::new(),
             ended: false,
@@ -73,9 +75,10 @@ impl Leg {
             owner_away: false,
         };
         let offer = leg.negotiation.offer(&invite.media);
+        let request = leg.dialog.next_request(Method::Invite);
         let request = leg
-            .dialog
-            .next_request(Method::Invite)
+            .session
+            .ask(request)
             .header("Contact", leg.dialog.local_contact.as_ref())
             .header("Allow", ALLOW)
             .header_opt(
@@ -88,6 +91,7 @@ impl Leg {
                     .auto_answer
                     .then(|| format!("<http://{}>;info=alert-autoanswer;delay=0", leg.setup.domain)),
             )
+            .header("Supported", SUPPORTED)
             .header("User-Agent", leg.setup.product.as_ref())
             .body(sdp::CONTENT_TYPE, offer)
             .build()
@@ -182,6 +186,7 @@ impl Leg {
     /// ## (Calling | Proceeding) => Confirmed
     fn accept_answer(&mut self, response: &Response, tag: Box<str>, now: Instant) {
         self.dialog.learn_from_response(response);
+        self.session.learn(response, now);
         self.acknowledge(tag.clone(), None);
         self.state = State::Confirmed { change: Change::None };
         let early = self.opened_by.as_mut().and_then(|sent| sent.early.take());
@@ -231,9 +236,23 @@ impl Leg {
         ) {
             return;
         }
+        if self.ask_for_longer(response) {
+            return;
+        }
         let code = response.status().code();
         self.signal_ended(Termination::new(Cause::from_sip_status(code)).with_sip_status(code));
         self.finish();
+    }
+
+    /// RFC 4028 section 7.3: a 422 is answered with the same INVITE and a longer interval. Ends, since each must be longer.
+    fn ask_for_longer(&mut self, response: &Response) -> bool {
+        if !matches!(self.state, State::Calling | State::Proceeding) {
+            return false;
+        }
+        let Some(least) = self.session.lengthen(response) else { return false };
+        let least = least.as_secs().to_string();
+        let fields = [("Session-Expires", self.session.first_ask()), ("Min-SE", least)];
+        self.send_invite_anew(&fields).is_ok()
     }
 
     fn acknowledge(&mut self, tag: Box<str>, fork: Option<&mut DialogState>) {

@@ -13,6 +13,7 @@ mod invite;
 mod modify;
 mod offer;
 mod persist;
+mod refresh;
 mod reoffer;
 mod session;
 mod state;
@@ -55,6 +56,8 @@ pub struct LegSetup {
     pub product: Box<str>,
     /// Timer base values.
     pub timers: Timers,
+    /// What is asked of a session timer (RFC 4028), in seconds: 90 at the least; 0 asks for none.
+    pub session_interval_s: u32,
 }
 
 /// Who calls, when the digest proved it.
@@ -107,6 +110,8 @@ pub enum LegTimer {
     GiveUp,
     /// The session was not refreshed (RFC 4028 section 10).
     SessionExpiry,
+    /// The session is to be refreshed (RFC 4028 section 7.4).
+    SessionRefresh,
     /// An offer of ours that could not be made goes out again (RFC 3261 section 14.1).
     Reoffer,
 }
@@ -159,6 +164,8 @@ pub struct Leg {
     reoffer_ack: Option<Box<Request>>,
     /// The CSeq number of the NOTIFY by which the phone is asked to take the call.
     talk: Option<u32>,
+    /// The CSeq number of the UPDATE by which the session is refreshed.
+    refresh: Option<u32>,
     digits: digits::Digits,
     outputs: VecDeque<LegOutput>,
     ended: bool,
@@ -252,6 +259,7 @@ impl Leg {
             Method::Invite => self.handle_invite_response(response, now),
             Method::Bye if response.status().is_final() => self.handle_bye_done(response.cseq()),
             Method::Notify if response.status().is_final() => self.handle_notified(response),
+            Method::Update if response.status().is_final() => self.handle_update_response(response, now),
             Method::Info if response.status().is_final() => self.handle_digit_done(response.cseq()),
             _ => {}
         }
@@ -264,6 +272,7 @@ impl Leg {
             Method::Invite => self.handle_invite_failure(failure),
             Method::Bye => self.handle_bye_done(cseq),
             Method::Notify => self.handle_not_notified(cseq, failure),
+            Method::Update => self.handle_update_failure(cseq, failure, now),
             Method::Info => self.handle_digit_done(cseq),
             _ => {}
         }

@@ -20,7 +20,7 @@ impl Leg {
             self.respond(tx, refusal);
             return;
         }
-        if let Err(refusal) = self.session.renew(&request, now) {
+        if let Err(refusal) = self.session.renew(&request) {
             let response =
                 ResponseBuilder::new(&request, Status::SESSION_INTERVAL_TOO_SMALL, self.dialog.local_tag())
                     .header("Min-SE", refusal.min_s.to_string())

@@ -82,6 +82,16 @@ impl Negotiation {
         self.offer_pending = false;
     }
 
+    /// Our media as we described it last.
+    pub(super) fn local_media(&self) -> Option<MediaDescription> {
+        self.local.as_ref().map(|local| local.media.clone())
+    }
+
+    /// Whether that is what the other side described last.
+    pub(super) fn is_remote(&self, description: &RemoteSdp) -> bool {
+        self.remote.as_deref() == Some(description)
+    }
+
     /// Our last description, when an offer is the one that stands already: a pure refresh.
     pub(super) fn unchanged(&self, offer: &RemoteSdp) -> Option<String> {
         let remote = self.remote.as_deref()?;

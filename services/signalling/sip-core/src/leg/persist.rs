@@ -62,6 +62,12 @@ pub struct StoredLeg {
     /// Of the session timer (RFC 4028); 0 for none.
     #[prost(uint64, tag = "19")]
     session_interval_s: u64,
+    /// The refresh is ours.
+    #[prost(bool, tag = "30")]
+    session_ours: bool,
+    /// The phone takes UPDATE.
+    #[prost(bool, tag = "31")]
+    session_updates: bool,
 }
 
 /// The other side's last description.
@@ -111,6 +117,7 @@ impl Leg {
         }
         let dialog = &self.dialog;
         let (session_id, version, local, remote) = self.negotiation.parts();
+        let (interval, session_ours, session_updates) = self.session.parts();
         Some(StoredLeg {
             flow: Some((&self.setup.flow).into()),
             advertised: self.setup.advertised.to_string(),
@@ -130,7 +137,9 @@ impl Leg {
             local_media: local.map(|(media, _)| media.into()),
             local_sdp: local.map(|(_, text)| text.to_owned()).unwrap_or_default(),
             remote_sdp: remote.map(StoredSdp::from),
-            session_interval_s: self.session.interval().map_or(0, |interval| interval.as_secs()),
+            session_interval_s: interval.as_secs(),
+            session_ours,
+            session_updates,
         })
     }
 
@@ -155,6 +164,7 @@ impl Leg {
             domain: stored.domain.into(),
             product: product.into(),
             timers,
+            session_interval_s: stored.session_interval_s.try_into().ok()?,
         };
         let media = |media: Option<types::MediaDescription>| MediaDescription::try_from(media?).ok();
         let local = media(stored.local_media).map(|media| (media, stored.local_sdp));
@@ -163,16 +173,25 @@ impl Leg {
             None => None,
         };
         let version = stored.version + u64::from(LEAP);
+        // Our tag is random.
+        let spread = dialog.local_tag().bytes().fold(0, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         Some(Self {
             setup,
             dialog,
             state: State::Confirmed { change: Change::None },
             negotiation: Negotiation::restored(stored.session_id, version, local, remote),
-            session: SessionTimer::restored(Duration::from_secs(stored.session_interval_s), now),
+            session: SessionTimer::restored(
+                Duration::from_secs(stored.session_interval_s),
+                stored.session_ours,
+                stored.session_updates,
+                spread,
+                now,
+            ),
             opened_by: None,
             reoffer: None,
             reoffer_ack: None,
             talk: None,
+            refresh: None,
             digits: super::digits::Digits::default(),
             outputs: std::collections::VecDeque::new(),
             ended: false,

@@ -24,6 +24,8 @@ pub(super) struct Reoffer {
     phase: Phase,
     /// How often the phone has put it off.
     tries: u32,
+    /// It changes nothing: it refreshes the session (RFC 4028 section 7.4), and its owner does not know of it.
+    refresh: bool,
 }
 
 #[derive(Debug)]
@@ -50,10 +52,22 @@ impl Leg {
                 *next = Some(Box::new(media));
                 return Ok(());
             }
-            Some(waiting) => waiting.media = media,
+            Some(waiting) => (waiting.media, waiting.refresh) = (media, false),
             None => self.wait_to_reoffer(media, 0, now),
         }
         self.make_reoffer(now)
+    }
+
+    /// A re-INVITE with the description that stands.
+    pub(super) fn refresh_by_reinvite(&mut self, now: Instant) {
+        let Some(media) = self.negotiation.local_media().filter(|_| self.reoffer.is_none()) else {
+            return self.session.refresh_again(now);
+        };
+        self.session.refreshing();
+        let phase = Phase::Waiting { until: now };
+        self.reoffer = Some(Box::new(Reoffer { media, phase, tries: 0, refresh: true }));
+        // All its values have been in messages before.
+        let _unwritable = self.make_reoffer(now);
     }
 
     /// When the change that waits is to be tried.
@@ -73,18 +87,20 @@ impl Leg {
         else {
             return Ok(());
         };
-        let Reoffer { media, tries, .. } = *reoffer;
+        let Reoffer { media, tries, refresh, .. } = *reoffer;
         // RFC 3261 section 14.1: not while another INVITE transaction is under way, in either direction.
         let free = matches!(self.state, State::Confirmed { change: Change::None });
         if !free || self.negotiation.offer_pending {
             self.wait_to_reoffer(media, tries, now);
+            self.still_refresh(refresh);
             return Ok(());
         }
         let before = self.negotiation.local();
         let body = self.negotiation.offer(&media);
+        let request = self.dialog.next_request(Method::Invite);
         let request = self
-            .dialog
-            .next_request(Method::Invite)
+            .session
+            .ask(request)
             .header("Contact", self.dialog.local_contact.as_ref())
             .header("Allow", ALLOW)
             .header("Supported", SUPPORTED)
@@ -96,7 +112,8 @@ impl Leg {
             return Err(CommandError::Unwritable);
         };
         let phase = Phase::Sent { request: Box::new(request.clone()), before, next: None };
-        self.reoffer = Some(Box::new(Reoffer { media, phase, tries }));
+        self.reoffer = Some(Box::new(Reoffer { media, phase, tries, refresh }));
+        self.session.refreshing();
         self.send(request);
         Ok(())
     }
@@ -125,7 +142,7 @@ impl Leg {
         if status.is_success() {
             self.reoffer_accepted(*reoffer, response, now);
         } else {
-            self.reoffer_refused(*reoffer, status, now);
+            self.reoffer_refused(*reoffer, response, now);
         }
     }
 
@@ -133,13 +150,18 @@ impl Leg {
     /// request will show it.
     pub(super) fn handle_reoffer_failure(&mut self, failure: Failure, now: Instant) {
         let Some(reoffer) = self.reoffer.take() else { return };
-        let why = Termination::new(cause_of(failure));
+        let (why, refresh) = (Termination::new(cause_of(failure)), reoffer.refresh);
         self.put_back(*reoffer);
         match (failure, &self.state) {
             (Failure::Timeout, State::Confirmed { .. }) => {
                 self.end_confirmed(why.with_text("no answer to a change of the session"), now);
             }
-            (Failure::Transport, State::Confirmed { .. }) => self.signal(LegSignalKind::ReofferRefused(why)),
+            (Failure::Transport, State::Confirmed { .. }) => {
+                self.session.refresh_again(now);
+                if !refresh {
+                    self.signal(LegSignalKind::ReofferRefused(why));
+                }
+            }
             _ => {}
         }
     }
@@ -153,11 +175,16 @@ impl Leg {
         if !matches!(self.state, State::Confirmed { .. }) {
             return;
         }
+        self.session.learn(response, now);
         match sdp::parse_session(response.body()) {
             Ok(answer) => {
                 let media = answer.audio.clone();
+                // What a refresh leaves as it was is nobody's news.
+                let news = !reoffer.refresh || !self.negotiation.is_remote(&answer);
                 self.negotiation.learn_answer(answer);
-                self.signal(LegSignalKind::Reanswered { media });
+                if news {
+                    self.signal(LegSignalKind::Reanswered { media });
+                }
                 self.make_next(reoffer.phase, now);
             }
             // A 2xx must bring the answer (section 13.2.1); what the phone does now nobody knows.
@@ -165,7 +192,8 @@ impl Leg {
         }
     }
 
-    fn reoffer_refused(&mut self, reoffer: Reoffer, status: Status, now: Instant) {
+    fn reoffer_refused(&mut self, reoffer: Reoffer, response: &Response, now: Instant) {
+        let (status, refresh) = (response.status(), reoffer.refresh);
         let (media, tries) = (reoffer.media.clone(), reoffer.tries + 1);
         let next = self.put_back(reoffer);
         if !matches!(self.state, State::Confirmed { .. }) {
@@ -175,12 +203,27 @@ impl Leg {
         let why = Termination::new(Cause::from_sip_status(code)).with_sip_status(code);
         match status {
             Status::REQUEST_PENDING if tries < TRIES_MAX => {
+                let refresh = refresh && next.is_none();
                 self.wait_to_reoffer(next.map_or(media, |next| *next), tries, now);
+                self.still_refresh(refresh);
+            }
+            // RFC 4028 section 7.3: the same with a longer interval.
+            Status::SESSION_INTERVAL_TOO_SMALL
+                if tries < TRIES_MAX && self.session.lengthen(response).is_some() =>
+            {
+                let refresh = refresh && next.is_none();
+                self.wait_to_reoffer(next.map_or(media, |next| *next), tries, now);
+                self.still_refresh(refresh);
+                let _unwritable = self.make_reoffer(now);
             }
             // RFC 3261 section 12.2.1.2: the phone knows the dialog no longer.
             Status::NO_SUCH_TRANSACTION | Status::REQUEST_TIMEOUT => self.end_confirmed(why, now),
             _ => {
-                self.signal(LegSignalKind::ReofferRefused(why));
+                // RFC 4028 section 10: a refused change has refreshed nothing.
+                self.session.refresh_again(now);
+                if !refresh {
+                    self.signal(LegSignalKind::ReofferRefused(why));
+                }
                 if let Some(next) = next {
                     self.wait_to_reoffer(*next, 0, now);
                     // What could not be written the first time is told by the command.
@@ -213,7 +256,15 @@ impl Leg {
             });
         let steps = if self.opened_by.is_some() { 210 + any % 191 } else { any % 201 };
         let until = now + Duration::from_millis(u64::from(steps) * 10);
-        self.reoffer = Some(Box::new(Reoffer { media, phase: Phase::Waiting { until }, tries }));
+        self.reoffer =
+            Some(Box::new(Reoffer { media, phase: Phase::Waiting { until }, tries, refresh: false }));
+    }
+
+    /// What waits is a refresh and no change of the owner's.
+    fn still_refresh(&mut self, refresh: bool) {
+        if let Some(reoffer) = self.reoffer.as_deref_mut() {
+            reoffer.refresh = refresh;
+        }
     }
 }
 

@@ -39,7 +39,11 @@ impl Leg {
             | State::Finished => [None, None],
         };
         let session = match self.state {
-            State::Confirmed { .. } => self.session.expires_at().map(|at| (at, LegTimer::SessionExpiry)),
+            State::Confirmed { .. } => {
+                let refresh = self.session.refresh_at().map(|at| (at, LegTimer::SessionRefresh));
+                let expiry = self.session.expires_at().map(|at| (at, LegTimer::SessionExpiry));
+                refresh.into_iter().chain(expiry).min_by_key(|(at, _)| *at)
+            }
             _ => None,
         };
         let reoffer = self.reoffer_at().map(|at| (at, LegTimer::Reoffer));
@@ -72,6 +76,7 @@ impl Leg {
                 // What could not be written the first time is told by the command.
                 let _unwritable = self.make_reoffer(now);
             }
+            LegTimer::SessionRefresh => self.refresh_session(now),
             LegTimer::SessionExpiry => {
                 self.end_confirmed(Termination::new(Cause::Timeout).with_text("session not refreshed"), now);
             }

@@ -51,6 +51,8 @@ pub struct Side {
     pub signals: Vec<LegSignalKind>,
     pub finished: bool,
     pub requests_of_leg: Vec<String>,
+    /// What is asked of a session timer.
+    pub session_interval_s: u32,
     tokens: Tokens,
     flow: Flow,
 }
@@ -64,6 +66,7 @@ impl Side {
             signals: Vec::new(),
             finished: false,
             requests_of_leg: Vec::new(),
+            session_interval_s: 0,
             tokens: Tokens::seeded([name as u8 + 100; 32]),
             flow: Flow { transport, local: addr(local), remote: addr(remote) },
         }
@@ -76,6 +79,7 @@ impl Side {
             domain: "example.com".into(),
             product: "sidetone".into(),
             timers: Timers::default(),
+            session_interval_s: self.session_interval_s,
         }
     }
 
