@@ -47,7 +47,7 @@
 //! # Not here
 //!
 //! Sockets, name resolution, storage of bindings, numbering of signals, which leg belongs to which call, forking,
-//! reliable provisional responses (RFC 3262), answering challenges from phones.
+//! answering challenges from phones.
 
 #![forbid(unsafe_code)]
 

@@ -122,3 +122,24 @@ fn what_cannot_be_used_is_named() {
     assert_eq!(parse(&vec![b'v'; 20_000]), Err(SdpError::TooLarge));
     assert_eq!(SdpError::NoAudio.cause(), Cause::NoCommonCodec);
 }
+
+#[test]
+fn every_form_of_hold_is_one() {
+    use sidetone_model::media::Direction::{Inactive, RecvOnly, SendOnly, SendRecv};
+    for (address, attribute, direction) in [
+        ("IP4 192.0.2.9", "a=sendrecv", SendRecv),
+        ("IP4 192.0.2.9", "a=sendonly", SendOnly),
+        ("IP4 192.0.2.9", "a=recvonly", RecvOnly),
+        ("IP4 192.0.2.9", "a=inactive", Inactive),
+        // RFC 3264 section 8.4: the way of RFC 2543.
+        ("IP4 0.0.0.0", "a=ptime:20", SendOnly),
+        ("IP4 0.0.0.0", "a=sendrecv", SendOnly),
+        ("IP4 0.0.0.0", "a=sendonly", SendOnly),
+        ("IP4 0.0.0.0", "a=recvonly", Inactive),
+        ("IP4 0.0.0.0", "a=inactive", Inactive),
+        ("IP6 ::", "a=sendrecv", SendOnly),
+    ] {
+        let body = format!("v=0\r\nc=IN {address}\r\nm=audio 4000 RTP/AVP 8\r\n{attribute}\r\n");
+        assert_eq!(parse(body.as_bytes()).unwrap().direction, direction, "{address} {attribute}");
+    }
+}

@@ -29,7 +29,8 @@ fn text_of<'a>(pair: &'a Pair, start: &str) -> &'a str {
 /// The last request of `a`, answered by a phone at the other end.
 fn answer(pair: &mut Pair, method: &str, status: &str, fields: &str) {
     let request = text_of(pair, method).to_owned();
-    let response = response_to(&request, status).replace("Content-Length", &format!("{fields}Content-Length"));
+    let response =
+        response_to(&request, status).replace("Content-Length", &format!("{fields}Content-Length"));
     pair.inject('a', &response);
 }
 
@@ -71,7 +72,10 @@ fn the_callee_refreshes_when_the_caller_leaves_it_to_us() {
 #[test]
 fn a_callee_told_to_refresh_does() {
     let mut pair = Pair::new(Transport::Udp);
-    pair.inject('b', &invite("Supported: timer\nSession-Expires: 300;refresher=uas\nAllow: INVITE, UPDATE\n"));
+    pair.inject(
+        'b',
+        &invite("Supported: timer\nSession-Expires: 300;refresher=uas\nAllow: INVITE, UPDATE\n"),
+    );
     pair.lose(|_| true);
     pair.command('b', LegCommandKind::Answer { media: media(5000) });
     assert!(text_of(&pair, "SIP/2.0 200").contains("\r\nSession-Expires: 300;refresher=uas\r\n"));
@@ -157,7 +161,12 @@ fn a_refresh_that_is_put_off_is_tried_again_until_the_end() {
         pair.advance(Duration::from_secs(6));
     }
     assert_eq!(pair.a.ended(), None);
-    answer(&mut pair, "UPDATE", "200 OK", "Contact: <sip:1002@192.0.2.20>\nSession-Expires: 1800;refresher=uac\n");
+    answer(
+        &mut pair,
+        "UPDATE",
+        "200 OK",
+        "Contact: <sip:1002@192.0.2.20>\nSession-Expires: 1800;refresher=uac\n",
+    );
     pair.lose_nothing();
     pair.advance(minutes(12));
     assert_eq!(pair.a.ended(), None);
@@ -176,7 +185,10 @@ fn too_short_an_interval_gets_422_and_the_caller_comes_again() {
     pair.call();
     answer(&mut pair, "INVITE", "422 Session Interval Too Small", "Min-SE: 3600\n");
     let again = text_of(&pair, "INVITE");
-    assert!(again.contains("\r\nSession-Expires: 3600\r\n") && again.contains("\r\nMin-SE: 3600\r\n"), "{again}");
+    assert!(
+        again.contains("\r\nSession-Expires: 3600\r\n") && again.contains("\r\nMin-SE: 3600\r\n"),
+        "{again}"
+    );
     assert!(again.contains("CSeq: 2 INVITE") && again.contains("m=audio 4000"));
     answer(&mut pair, "INVITE", "422 Session Interval Too Small", "Min-SE: 3600\n");
     assert_eq!(pair.a.ended().unwrap().sip_status, Some(422), "no second time for the same");

@@ -8,6 +8,7 @@ use sidetone_model::signal::{LegSignalKind, Offered};
 use sidetone_model::termination::{Cause, Termination};
 
 use super::offer::Negotiation;
+use super::reliable::{Reliable, is_reliable};
 use super::session::{SessionRefusal, SessionTimer};
 use super::state::{Accepted, Change, Ending, Incoming, State};
 use super::{Caller, CommandError, Leg, LegOutput, LegSetup};
@@ -84,6 +85,7 @@ impl Leg {
             reoffer_ack: None,
             talk: None,
             refresh: None,
+            reliable: Reliable::new(tokens.below(1 << 30)),
             digits: super::digits::Digits::default(),
             outputs: std::collections::VecDeque::new(),
             ended: false,
@@ -134,6 +136,13 @@ impl Leg {
     /// 180, or 183 with early media. Without an offer there is nothing that early media could answer.
     pub(super) fn ring(&mut self, media: Option<MediaDescription>, now: Instant) -> Result<(), CommandError> {
         // ## Offered => Early, Early => Early
+        let (State::Offered(incoming) | State::Early { incoming, .. }) = &self.state else {
+            return Err(CommandError::WrongState);
+        };
+        let media = media.filter(|_| incoming.offer.is_some() && !self.reliable.has_answered());
+        if self.reliable.ring_later(&incoming.invite, media.as_ref()) {
+            return Ok(());
+        }
         let incoming = match std::mem::replace(&mut self.state, State::Finished) {
             State::Offered(incoming) | State::Early { incoming, .. } => incoming,
             other => {
@@ -150,7 +159,10 @@ impl Leg {
         if let Some(body) = body {
             response = response.body(sdp::CONTENT_TYPE, body);
         }
-        let response = response.build();
+        let response = match is_reliable(&incoming.invite, media.is_some()) {
+            true => self.number(response, now),
+            false => response.build(),
+        };
         self.respond(incoming.tx, response.clone());
         self.state =
             State::Early { incoming, provisional: Box::new(response), refresh_at: now + PROVISIONAL_REFRESH };
@@ -159,6 +171,9 @@ impl Leg {
 
     pub(super) fn answer(&mut self, media: MediaDescription, now: Instant) -> Result<(), CommandError> {
         // ## (Offered | Early) => Answered
+        if matches!(self.state, State::Early { .. }) && self.reliable.answer_later(&media) {
+            return Ok(());
+        }
         let incoming = match std::mem::replace(&mut self.state, State::Finished) {
             State::Offered(incoming) | State::Early { incoming, .. } => incoming,
             other => {
@@ -166,12 +181,20 @@ impl Leg {
                 return Err(CommandError::WrongState);
             }
         };
-        let body = match &incoming.offer {
-            Some(offer) => self.negotiation.answer(&media, offer),
-            None => self.negotiation.offer(&media),
+        // RFC 3261 section 13.2.1: after a reliable answer a later one counts no more; what differs is offered anew.
+        let settled = self.negotiation.local_text().filter(|_| self.reliable.has_answered());
+        let offered_anew = settled.is_some() && self.negotiation.local_media().as_ref() != Some(&media);
+        let body = match (&incoming.offer, settled) {
+            (Some(_), Some(settled)) => settled,
+            (Some(offer), None) => self.negotiation.answer(&media, offer),
+            (None, _) => self.negotiation.offer(&media),
         };
         let accepted = self.accept(incoming.tx, &incoming.invite, body, incoming.offer.is_none(), now);
+        self.reliable.stop();
         self.state = State::Answered(accepted);
+        if offered_anew {
+            self.change_after_ack(media, now);
+        }
         Ok(())
     }
 
@@ -306,10 +329,10 @@ pub(super) fn contact(setup: &LegSetup, user: &str) -> String {
 }
 
 /// The methods that a leg understands: the value of an Allow header.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
-/// The extensions that a phone may require (RFC 4028).
-pub(crate) const EXTENSIONS: [&str; 1] = ["timer"];
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE";
+/// The extensions that a phone may require (RFC 3262, RFC 4028).
+pub(crate) const EXTENSIONS: [&str; 2] = ["100rel", "timer"];
 /// The same as the value of a Supported header.
-pub const SUPPORTED: &str = "timer";
+pub const SUPPORTED: &str = "100rel, timer";
 /// RFC 3261 section 13.3.1.1: every minute.
 pub(super) const PROVISIONAL_REFRESH: Duration = Duration::from_secs(60);

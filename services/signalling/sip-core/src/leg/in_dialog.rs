@@ -45,9 +45,9 @@ impl Leg {
                     .build();
                 self.respond(tx, ok);
             }
-            // Neither a reliable provisional response (RFC 3262 section 3) nor a subscription (RFC 6665
-            // section 4.1.3) of ours is there to which they could belong.
-            Method::Prack | Method::Notify => {
+            Method::Prack => self.handle_prack(tx, &request, now),
+            // No subscription (RFC 6665 section 4.1.3) of ours is there to which it could belong.
+            Method::Notify => {
                 let refusal = plain(self, Status::NO_SUCH_TRANSACTION).build();
                 self.respond(tx, refusal);
             }

@@ -8,6 +8,7 @@ use sidetone_model::termination::{Cause, Termination};
 
 use super::answer::{ALLOW, SUPPORTED, contact, via};
 use super::offer::Negotiation;
+use super::reliable::Arrival;
 use super::session::SessionTimer;
 use super::state::{Change, Ending, State};
 use super::{CommandError, Leg, LegOutput, LegSetup, cause_of};
@@ -68,6 +69,7 @@ impl Leg {
             reoffer_ack: None,
             talk: None,
             refresh: None,
+            reliable: super::reliable::Reliable::default(),
             digits: super::digits::Digits::default(),
             outputs: std::collections::VecDeque::new(),
             ended: false,
@@ -152,6 +154,9 @@ impl Leg {
         }
         let mut ringing = self.dialog.clone();
         ringing.learn_from_response(response);
+        if self.confirm_provisional(response, &ringing) == Arrival::Ignored {
+            return;
+        }
         if let Some(sent) = self.opened_by.as_mut().filter(|_| response.to().tag().is_some()) {
             sent.ringing = Some(Box::new(ringing));
         }

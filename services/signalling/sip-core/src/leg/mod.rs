@@ -14,6 +14,7 @@ mod modify;
 mod offer;
 mod persist;
 mod refresh;
+mod reliable;
 mod reoffer;
 mod session;
 mod state;
@@ -106,6 +107,10 @@ pub enum LegTimer {
     AcceptRetransmission,
     /// A provisional response is repeated so that proxies keep waiting (RFC 3261 section 13.3.1.1).
     ProvisionalRefresh,
+    /// A reliable provisional response goes out again until its PRACK comes (RFC 3262 section 3).
+    ReliableAgain,
+    /// The PRACK does not come any more.
+    ReliableGiveUp,
     /// What was waited for does not come any more.
     GiveUp,
     /// The session was not refreshed (RFC 4028 section 10).
@@ -166,6 +171,7 @@ pub struct Leg {
     talk: Option<u32>,
     /// The CSeq number of the UPDATE by which the session is refreshed.
     refresh: Option<u32>,
+    reliable: reliable::Reliable,
     digits: digits::Digits,
     outputs: VecDeque<LegOutput>,
     ended: bool,

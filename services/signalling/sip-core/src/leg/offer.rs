@@ -87,6 +87,11 @@ impl Negotiation {
         self.local.as_ref().map(|local| local.media.clone())
     }
 
+    /// Our description as it was sent last.
+    pub(super) fn local_text(&self) -> Option<String> {
+        self.local.as_ref().map(|local| local.text.clone())
+    }
+
     /// Whether that is what the other side described last.
     pub(super) fn is_remote(&self, description: &RemoteSdp) -> bool {
         self.remote.as_deref() == Some(description)

@@ -174,7 +174,10 @@ impl Leg {
         };
         let version = stored.version + u64::from(LEAP);
         // Our tag is random.
-        let spread = dialog.local_tag().bytes().fold(0, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let spread = dialog
+            .local_tag()
+            .bytes()
+            .fold(0, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         Some(Self {
             setup,
             dialog,
@@ -192,6 +195,7 @@ impl Leg {
             reoffer_ack: None,
             talk: None,
             refresh: None,
+            reliable: super::reliable::Reliable::default(),
             digits: super::digits::Digits::default(),
             outputs: std::collections::VecDeque::new(),
             ended: false,

@@ -84,7 +84,10 @@ impl Leg {
         match failure {
             // Section 10: as with a 408.
             Failure::Timeout => {
-                self.end_confirmed(Termination::new(Cause::Timeout).with_text("session refresh unanswered"), now);
+                self.end_confirmed(
+                    Termination::new(Cause::Timeout).with_text("session refresh unanswered"),
+                    now,
+                );
             }
             Failure::Transport => self.session.refresh_again(now),
         }

@@ -58,6 +58,12 @@ impl Leg {
         self.make_reoffer(now)
     }
 
+    /// What a reliable answer could not say any more is offered when the ACK has come. The owner has its media already.
+    pub(super) fn change_after_ack(&mut self, media: MediaDescription, now: Instant) {
+        self.wait_to_reoffer(media, 0, now);
+        self.still_refresh(true);
+    }
+
     /// A re-INVITE with the description that stands.
     pub(super) fn refresh_by_reinvite(&mut self, now: Instant) {
         let Some(media) = self.negotiation.local_media().filter(|_| self.reoffer.is_none()) else {

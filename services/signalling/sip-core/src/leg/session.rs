@@ -156,7 +156,8 @@ impl SessionTimer {
         if refusal.status() != Status::SESSION_INTERVAL_TOO_SMALL {
             return None;
         }
-        let asked = self.agreed.map_or(self.wanted.max(SESSION_MIN), |agreed| agreed.interval).max(self.least);
+        let asked =
+            self.agreed.map_or(self.wanted.max(SESSION_MIN), |agreed| agreed.interval).max(self.least);
         let least = min_se(refusal.header("Min-SE"));
         if least <= asked || least > SESSION_MAX {
             return None;

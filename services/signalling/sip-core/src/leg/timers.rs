@@ -46,8 +46,10 @@ impl Leg {
             }
             _ => None,
         };
+        let early = matches!(self.state, State::Early { .. });
+        let reliable = self.reliable.timers().filter(|_| early);
         let reoffer = self.reoffer_at().map(|at| (at, LegTimer::Reoffer));
-        own.into_iter().flatten().chain(session).chain(reoffer).min_by_key(|(at, _)| *at)
+        own.into_iter().flatten().chain(session).chain(reoffer).chain(reliable).min_by_key(|(at, _)| *at)
     }
 
     /// Does what is due.
@@ -64,13 +66,9 @@ impl Leg {
     fn fire(&mut self, timer: LegTimer, now: Instant) {
         match timer {
             LegTimer::AcceptRetransmission => self.retransmit(),
-            LegTimer::ProvisionalRefresh => {
-                if let State::Early { incoming, provisional, refresh_at } = &mut self.state {
-                    *refresh_at = now + PROVISIONAL_REFRESH;
-                    let (tx, response) = (incoming.tx, (**provisional).clone());
-                    self.respond(tx, response);
-                }
-            }
+            LegTimer::ProvisionalRefresh => self.refresh_provisional(now),
+            LegTimer::ReliableAgain => self.repeat_reliable(),
+            LegTimer::ReliableGiveUp => self.give_up_reliable(),
             LegTimer::GiveUp => self.give_up(now),
             LegTimer::Reoffer => {
                 // What could not be written the first time is told by the command.
@@ -81,6 +79,18 @@ impl Leg {
                 self.end_confirmed(Termination::new(Cause::Timeout).with_text("session not refreshed"), now);
             }
         }
+    }
+
+    fn refresh_provisional(&mut self, now: Instant) {
+        let State::Early { incoming, provisional, refresh_at } = &mut self.state else { return };
+        *refresh_at = now + PROVISIONAL_REFRESH;
+        if provisional.header("RSeq").is_some() {
+            // A number is used once (RFC 3262 section 3). Nothing is early: the state is.
+            let _early = self.ring(None, now);
+            return;
+        }
+        let (tx, response) = (incoming.tx, (**provisional).clone());
+        self.respond(tx, response);
     }
 
     fn retransmit(&mut self) {

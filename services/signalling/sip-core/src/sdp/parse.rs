@@ -107,11 +107,14 @@ fn describe(session: &sdp::Session, media: &sdp::Media) -> Result<MediaDescripti
         rtcp: value_of("rtcp").and_then(|value| rtcp(value, address)),
         rtcp_mux: value_of("rtcp-mux").is_some(),
         formats,
-        direction: direction(attributes())
-            .or_else(|| {
-                direction(session.attributes.iter().map(|a| (a.attribute.as_str(), a.value.as_deref())))
-            })
-            .unwrap_or_default(),
+        direction: held_by_address(
+            direction(attributes())
+                .or_else(|| {
+                    direction(session.attributes.iter().map(|a| (a.attribute.as_str(), a.value.as_deref())))
+                })
+                .unwrap_or_default(),
+            address,
+        ),
         ptime_ms: value_of("ptime").and_then(ptime).unwrap_or(PTIME_DEFAULT_MS),
     })
 }
@@ -122,6 +125,16 @@ fn address(session: &sdp::Session, media: &sdp::Media) -> Result<IpAddr, SdpErro
     // A multicast suffix (/ttl) has no meaning between two phones.
     let text = connection.connection_address.split('/').next().unwrap_or_default();
     text.parse().map_err(|_| SdpError::HostName)
+}
+
+/// The hold of old phones, `c=0.0.0.0` (RFC 3264 section 8.4; `::` of RFC 6157): nothing is to be sent to them, whatever the
+/// direction says.
+fn held_by_address(direction: Direction, address: IpAddr) -> Direction {
+    match direction {
+        Direction::SendRecv if address.is_unspecified() => Direction::SendOnly,
+        Direction::RecvOnly if address.is_unspecified() => Direction::Inactive,
+        said => said,
+    }
 }
 
 /// RFC 3605: `a=rtcp:port [nettype addrtype address]`.
