@@ -32,7 +32,7 @@ async fn taken(installation: &Installation, phone: &Phone) -> Call {
 }
 
 async fn scene() -> Scene {
-    let (application_hears, team_hears) = (Receiver::start(vec![]).await, Receiver::start(vec![]).await);
+    let (application_hears, team_hears) = (Receiver::start().await, Receiver::start().await);
     let seed = applications(&application_hears.events_url(), &team_hears.events_url());
     let installation = Installation::one_process_with("", &seed, LOOPBACK);
     let phones =

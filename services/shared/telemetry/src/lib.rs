@@ -13,7 +13,7 @@ use std::sync::Arc;
 use instruments::Registry;
 use prometheus::{Encoder as _, TextEncoder};
 
-pub use instruments::{Audio, CallControl, Media, Outbox, Push, Signalling, Store};
+pub use instruments::{Audio, CallControl, Http, Media, Outbox, Push, Signalling, Store};
 
 /// The instruments of one process.
 ///
@@ -28,6 +28,8 @@ pub struct Telemetry {
     pub call_control: CallControl,
     /// Media threads, legs and recordings.
     pub media: Media,
+    /// The HTTP door and its dialects.
+    pub http: Http,
     /// Webhooks.
     pub outbox: Outbox,
     /// Prompts, streams and stored recordings of a media node.
@@ -48,10 +50,11 @@ impl Telemetry {
         let call_control = CallControl::register(&registry)?;
         let media = Media::register(&registry)?;
         let audio = Audio::register(&registry)?;
+        let http = Http::register(&registry)?;
         let outbox = Outbox::register(&registry)?;
         let push = Push::register(&registry)?;
         let store = Store::register(&registry)?;
-        Ok(Arc::new(Self { registry, signalling, call_control, media, audio, outbox, push, store }))
+        Ok(Arc::new(Self { registry, signalling, call_control, media, audio, http, outbox, push, store }))
     }
 
     /// Everything in the Prometheus text format, version 0.0.4.

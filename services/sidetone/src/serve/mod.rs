@@ -82,6 +82,10 @@ pub(crate) async fn run(role: Role, settings: Settings) -> anyhow::Result<()> {
 /// Starts services; they are ready when the life cycle says so.
 pub(crate) async fn start(role: Role, settings: Settings) -> anyhow::Result<Running> {
     let lifecycle = Lifecycle::new();
+    if matches!(role, Role::All | Role::CallControl) {
+        // The door opens last: until then the process is not ready, whatever else is.
+        lifecycle.component("http");
+    }
     let telemetry = Telemetry::new()?;
     let admin = admin::serve(&settings.admin, Arc::clone(&telemetry), lifecycle.clone())
         .await
@@ -221,6 +225,7 @@ impl Shared {
             media: Some(Arc::new(media_source::FromNodes(control.clone()))),
             outlet: Some(Arc::new(outbox.clone())),
             dialects: sidetone_dialects::all(),
+            telemetry: Arc::clone(&self.telemetry),
             lifecycle: self.lifecycle.clone(),
         };
         running.http = Some(HttpDoor::start(self.settings.http.clone(), deps).await?);

@@ -7,3 +7,4 @@ pub mod kamailio;
 pub mod phones;
 pub mod process;
 pub mod receiver;
+pub mod sound;

@@ -31,7 +31,7 @@ type Sound = (String, &'static str, Vec<u8>);
 #[derive(Default)]
 struct Kept {
     webhooks: Mutex<Vec<Webhook>>,
-    sounds: Vec<Sound>,
+    sounds: Mutex<Vec<Sound>>,
 }
 
 /// The server. It stops when dropped.
@@ -43,8 +43,8 @@ pub struct Receiver {
 
 impl Receiver {
     /// Listens on a free port of loopback.
-    pub async fn start(sounds: Vec<Sound>) -> Self {
-        let kept = Arc::new(Kept { sounds, ..Kept::default() });
+    pub async fn start() -> Self {
+        let kept = Arc::<Kept>::default();
         let router = Router::new()
             .route("/events", post(take))
             .route("/sounds/{name}", get(sound))
@@ -58,6 +58,11 @@ impl Receiver {
     /// Where webhooks are to go.
     pub fn events_url(&self) -> String {
         format!("http://{}/events", self.address)
+    }
+
+    /// Serves a sound.
+    pub fn serve(&self, name: &str, content_type: &'static str, bytes: Vec<u8>) {
+        self.kept.sounds.lock().unwrap().push((name.to_owned(), content_type, bytes));
     }
 
     /// Where a sound is.
@@ -99,6 +104,7 @@ async fn sound(
     State(kept): State<Arc<Kept>>,
     Path(name): Path<String>,
 ) -> Result<([(header::HeaderName, &'static str); 1], Vec<u8>), StatusCode> {
-    let found = kept.sounds.iter().find(|(there, _, _)| *there == name).ok_or(StatusCode::NOT_FOUND)?;
+    let sounds = kept.sounds.lock().unwrap();
+    let found = sounds.iter().find(|(there, _, _)| *there == name).ok_or(StatusCode::NOT_FOUND)?;
     Ok(([(header::CONTENT_TYPE, found.1)], found.2.clone()))
 }

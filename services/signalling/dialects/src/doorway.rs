@@ -1,5 +1,7 @@
 //! What the door does for a dialect.
 
+use std::time::Duration;
+
 use futures_util::stream::BoxStream;
 use sidetone_directory::Directory;
 use sidetone_model::classify::{Class, Classify};
@@ -41,6 +43,16 @@ pub trait Doorway: Send + Sync + 'static {
 
     /// The time.
     fn now(&self) -> Timestamp;
+
+    /// After how long without use a session of a client is over.
+    fn session_idle(&self) -> Duration {
+        Duration::from_secs(3600)
+    }
+
+    /// Takes note of how many sessions clients have open at this replica.
+    fn sessions(&self, open: usize) {
+        let _ = open;
+    }
 
     /// A key for a command whose client gives none.
     fn fresh_key(&self) -> Box<str>;

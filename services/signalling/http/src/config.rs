@@ -22,6 +22,11 @@ pub struct Config {
     pub subscriptions_max: usize,
     /// Events of a shard that are kept for event channels that come back, 100 to 1000000. Default 10000.
     pub events_kept: usize,
+    /// After so many seconds without use a session of a telephony client is over, 60 to 86400; an open event channel is
+    /// use. Default 3600.
+    pub session_idle_s: u64,
+    /// How many seconds a URL of a recording or a stream is good, 60 to 2592000. Default 86400.
+    pub media_url_s: u64,
 }
 
 impl Default for Config {
@@ -33,6 +38,8 @@ impl Default for Config {
             request_timeout_s: 30,
             subscriptions_max: 10_000,
             events_kept: 10_000,
+            session_idle_s: 3600,
+            media_url_s: 86_400,
         }
     }
 }
@@ -63,6 +70,12 @@ impl Config {
         if !(100..=1_000_000).contains(&self.events_kept) {
             wrong("events_kept", "must be 100 to 1000000");
         }
+        if !(60..=86_400).contains(&self.session_idle_s) {
+            wrong("session_idle_s", "must be 60 to 86400");
+        }
+        if !(60..=2_592_000).contains(&self.media_url_s) {
+            wrong("media_url_s", "must be 60 to 2592000");
+        }
     }
 }
 
@@ -82,11 +95,20 @@ mod tests {
             subscriptions_max: 0,
             events_kept: 1,
             public_url: None,
+            session_idle_s: 1,
+            media_url_s: 1,
         };
         bad.check(&mut errors);
         let keys: Vec<_> = errors.iter().map(|error| error.key.as_str()).collect();
-        let expected =
-            ["public_url", "body_bytes_max", "request_timeout_s", "subscriptions_max", "events_kept"];
+        let expected = [
+            "public_url",
+            "body_bytes_max",
+            "request_timeout_s",
+            "subscriptions_max",
+            "events_kept",
+            "session_idle_s",
+            "media_url_s",
+        ];
         assert_eq!(keys, expected.map(|key| format!("http.{key}")));
     }
 }

@@ -1,7 +1,6 @@
 //! What dialects' handlers are given.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt as _;
@@ -14,6 +13,7 @@ use sidetone_model::fold::Fold;
 use sidetone_model::ids::{ShardId, TenantId, UserId};
 use sidetone_model::time::Timestamp;
 use sidetone_runtime::link::{CommandPort, FactFeed};
+use sidetone_telemetry::Telemetry;
 
 use crate::book::Book;
 use crate::follower::Shard;
@@ -27,8 +27,9 @@ pub(crate) struct Door {
     pub(crate) directory: Directory,
     pub(crate) book: Arc<Book>,
     pub(crate) tickets: Arc<Tickets>,
-    pub(crate) subscriptions: Arc<AtomicUsize>,
     pub(crate) subscriptions_max: usize,
+    pub(crate) session_idle: Duration,
+    pub(crate) telemetry: Arc<Telemetry>,
 }
 
 /// How long an answer waits for the fold to hold what the command has brought about.
@@ -51,11 +52,11 @@ impl Door {
 }
 
 /// Gives a subscription's place back when it ends.
-struct Place(Arc<AtomicUsize>);
+struct Place(Arc<Telemetry>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.http.channels.dec();
     }
 }
 
@@ -89,8 +90,9 @@ impl Doorway for Door {
         user: &UserId,
         after: Option<u64>,
     ) -> Result<Subscription, SubscribeError> {
-        let place = Place(Arc::clone(&self.subscriptions));
-        if self.subscriptions.fetch_add(1, Ordering::Relaxed) >= self.subscriptions_max {
+        self.telemetry.http.channels.inc();
+        let place = Place(Arc::clone(&self.telemetry));
+        if self.telemetry.http.channels.get() > self.subscriptions_max as i64 {
             return Err(SubscribeError::TooMany);
         }
         let (_, shard) = self.shard(tenant);
@@ -112,6 +114,14 @@ impl Doorway for Door {
 
     fn now(&self) -> Timestamp {
         now()
+    }
+
+    fn session_idle(&self) -> Duration {
+        self.session_idle
+    }
+
+    fn sessions(&self, open: usize) {
+        self.telemetry.http.sessions.set(open as i64);
     }
 
     fn fresh_key(&self) -> Box<str> {

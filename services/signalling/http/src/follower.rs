@@ -1,7 +1,7 @@
 //! One shard's facts, folded and projected in their order.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use sidetone_dialects::{Dialect, Emission, People, Recipient};
@@ -10,6 +10,7 @@ use sidetone_model::fold::Fold;
 use sidetone_model::ids::ShardId;
 use sidetone_model::time::Timestamp;
 use sidetone_runtime::link::{FactFeed, Followed};
+use sidetone_telemetry::Telemetry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +52,7 @@ pub(crate) struct Follower {
     pub(crate) people: Arc<dyn People>,
     pub(crate) feed: Arc<dyn FactFeed>,
     pub(crate) outlet: Option<Arc<dyn Outlet>>,
+    pub(crate) telemetry: Arc<Telemetry>,
 }
 
 /// How long to wait before a feed that broke is asked again.
@@ -155,9 +157,11 @@ impl Follower {
         posted: &mut Vec<Posted>,
     ) {
         let tenant = fact.tenant.clone();
+        self.telemetry.http.emitted.with_label_values(&[dialect]).inc();
         match emission.recipient {
             Recipient::User(user) => {
-                self.shard.ring.push(Kept { dialect, tenant, user, body: emission.body });
+                let (body, since) = (emission.body, Instant::now());
+                self.shard.ring.push(Kept { dialect, tenant, user, body, since });
             }
             Recipient::Application(application) => {
                 let (order, body) = (emission.order, emission.body);

@@ -10,6 +10,7 @@
 
 mod book;
 mod config;
+mod count;
 mod door;
 mod follower;
 mod media;

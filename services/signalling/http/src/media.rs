@@ -27,13 +27,11 @@ use tokio::sync::mpsc;
 use crate::door::now;
 use crate::speech::{self, Spoken};
 
-/// How long a ticket is good.
-const LIFETIME: Duration = Duration::from_secs(24 * 3600);
-
 /// Makes and reads tickets.
 pub(crate) struct Tickets {
     key: hmac::Key,
     base: String,
+    lifetime: Duration,
 }
 
 /// A ticket that is none, or none any more. One answer for all: nothing can be learnt from trying.
@@ -42,9 +40,10 @@ pub(crate) struct Tickets {
 pub(crate) struct BadTicket;
 
 impl Tickets {
-    /// `secret` is shared by everybody who reads tickets; `base` is the URL before their path.
-    pub(crate) fn new(secret: &[u8], base: String) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret), base }
+    /// `secret` is shared by everybody who reads tickets; `base` is the URL before their path. A ticket is good for
+    /// `lifetime`.
+    pub(crate) fn new(secret: &[u8], base: String, lifetime: Duration) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret), base, lifetime }
     }
 
     pub(crate) fn url(&self, tenant: &TenantId, media: &MediaRef, now: Timestamp) -> String {
@@ -52,7 +51,7 @@ impl Tickets {
             MediaRef::Recording(recording) => ("r", recording.to_string()),
             MediaRef::Stream(stream) => ("s", stream.to_string()),
         };
-        let expires = now.as_millis() + LIFETIME.as_millis() as u64;
+        let expires = now.as_millis() + self.lifetime.as_millis() as u64;
         let claim = format!("{kind} {tenant} {id} {expires}");
         let tag = hmac::sign(&self.key, claim.as_bytes());
         let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
@@ -188,16 +187,16 @@ mod tests {
 
     #[test]
     fn a_ticket_opens_what_it_was_made_for_and_runs_out() {
-        let tickets = Tickets::new(b"secret", "http://door".into());
+        let tickets = Tickets::new(b"secret", "http://door".into(), Duration::from_secs(60));
         let tenant = TenantId::new("demo").unwrap();
         let media = MediaRef::Stream("018f".into());
         let now = Timestamp::from_millis(1_000);
         let url = tickets.url(&tenant, &media, now);
         let ticket = url.strip_prefix("http://door/media/").unwrap();
         assert_eq!(tickets.read(ticket, now), Ok((tenant, media)));
-        let late = Timestamp::from_millis(1_000 + LIFETIME.as_millis() as u64);
+        let late = Timestamp::from_millis(61_000);
         assert_eq!(tickets.read(ticket, late), Err(BadTicket));
-        let others = Tickets::new(b"other", String::new());
+        let others = Tickets::new(b"other", String::new(), Duration::from_secs(60));
         assert_eq!(others.read(ticket, now), Err(BadTicket));
         for bad in ["", ".", "a.b", &ticket[1..], &format!("{ticket}x")] {
             assert_eq!(tickets.read(bad, now), Err(BadTicket), "{bad}");

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use sidetone_dialects::{SubscribeError, Subscription};
 use sidetone_model::ids::{TenantId, UserId};
+use sidetone_telemetry::Telemetry;
 use tokio::sync::watch;
 
 /// One emission for a user.
@@ -14,6 +16,8 @@ pub(crate) struct Kept {
     pub(crate) tenant: TenantId,
     pub(crate) user: UserId,
     pub(crate) body: serde_json::Value,
+    /// When it was emitted.
+    pub(crate) since: Instant,
 }
 
 /// The ring. Cursors count emissions from 1.
@@ -22,6 +26,7 @@ pub(crate) struct Ring {
     state: Mutex<State>,
     last: watch::Sender<u64>,
     kept_max: usize,
+    telemetry: Arc<Telemetry>,
 }
 
 #[derive(Debug, Default)]
@@ -32,9 +37,9 @@ struct State {
 
 impl Ring {
     /// An empty ring. `first` is what cursors begin after, so that those of an earlier life are told from ours.
-    pub(crate) fn new(kept_max: usize, first: u64) -> Self {
+    pub(crate) fn new(kept_max: usize, first: u64, telemetry: Arc<Telemetry>) -> Self {
         let state = State { last: first, ..State::default() };
-        Self { state: Mutex::new(state), last: watch::Sender::new(first), kept_max }
+        Self { state: Mutex::new(state), last: watch::Sender::new(first), kept_max, telemetry }
     }
 
     /// Appends; the oldest goes when the ring is full.
@@ -105,8 +110,15 @@ impl Reader {
     async fn event(&mut self) -> Option<(u64, serde_json::Value)> {
         loop {
             match self.look() {
-                Look::Event(cursor, kept) => return Some((cursor, kept.body.clone())),
-                Look::Lost => return None,
+                Look::Event(cursor, kept) => {
+                    let delay = &self.ring.telemetry.http.channel_delay;
+                    delay.observe(kept.since.elapsed().as_secs_f64());
+                    return Some((cursor, kept.body.clone()));
+                }
+                Look::Lost => {
+                    self.ring.telemetry.http.channels_lost.inc();
+                    return None;
+                }
                 Look::Nothing => self.news.changed().await.ok()?,
             }
         }
@@ -142,6 +154,7 @@ mod tests {
             tenant: TenantId::new("t").unwrap(),
             user: UserId::new(user).unwrap(),
             body: n.into(),
+            since: Instant::now(),
         }
     }
 
@@ -151,7 +164,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_channel_gets_its_own_and_resumes_where_it_was() {
-        let ring = Arc::new(Ring::new(4, 100));
+        let ring = Arc::new(Ring::new(4, 100, Telemetry::new().unwrap()));
         let mut channel = ring.subscribe("d", who("a"), None).unwrap();
         ring.push(kept("b", 1));
         ring.push(kept("a", 2));
@@ -165,7 +178,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_too_far_behind_is_told() {
-        let ring = Arc::new(Ring::new(2, 0));
+        let ring = Arc::new(Ring::new(2, 0, Telemetry::new().unwrap()));
         let mut slow = ring.subscribe("d", who("a"), None).unwrap();
         (1..=3).for_each(|n| ring.push(kept("a", n)));
         assert_eq!(slow.next().await, None);

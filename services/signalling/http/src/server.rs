@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,11 +13,13 @@ use sidetone_model::ids::ShardId;
 use sidetone_runtime::Lifecycle;
 use sidetone_runtime::link::{CommandPort, FactFeed};
 use sidetone_store::{Expect, Store, StoreError};
+use sidetone_telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::book::Book;
 use crate::config::Config;
+use crate::count::counted;
 use crate::door::{Door, now};
 use crate::follower::{Follower, Shard};
 use crate::media::{self, MediaSource, Tickets};
@@ -41,6 +42,8 @@ pub struct Deps {
     pub outlet: Option<Arc<dyn Outlet>>,
     /// What is spoken.
     pub dialects: Vec<Arc<dyn Dialect>>,
+    /// What is counted.
+    pub telemetry: Arc<Telemetry>,
     /// The process.
     pub lifecycle: Lifecycle,
 }
@@ -66,7 +69,8 @@ impl HttpDoor {
         let address = listener.local_addr()?;
         let base = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
         let secret = secret(&*deps.store).await.context("the secret of URLs cannot be had from the store")?;
-        let tickets = Arc::new(Tickets::new(&secret, base.trim_end_matches('/').to_owned()));
+        let url_life = Duration::from_secs(config.media_url_s);
+        let tickets = Arc::new(Tickets::new(&secret, base.trim_end_matches('/').to_owned(), url_life));
         let book = Arc::new(Book::default());
         book.read(&deps.directory).await.context("the directory cannot be read")?;
         let stopping = deps.lifecycle.stopping();
@@ -74,7 +78,10 @@ impl HttpDoor {
         tokio::spawn(fresh);
         let dialects: Arc<[Arc<dyn Dialect>]> = deps.dialects.into();
         let shards: Vec<Arc<Shard>> = (0..deps.feed.shards())
-            .map(|_| Arc::new(Shard::new(Ring::new(config.events_kept, now().as_millis() << 20))))
+            .map(|_| {
+                let first = now().as_millis() << 20;
+                Arc::new(Shard::new(Ring::new(config.events_kept, first, Arc::clone(&deps.telemetry))))
+            })
             .collect();
         for (id, shard) in (0..).map(ShardId).zip(&shards) {
             let follower = Follower {
@@ -84,6 +91,7 @@ impl HttpDoor {
                 people: Arc::clone(&book) as Arc<dyn People>,
                 feed: Arc::clone(&deps.feed),
                 outlet: deps.outlet.clone(),
+                telemetry: Arc::clone(&deps.telemetry),
             };
             tokio::spawn(follower.run(stopping.clone()));
         }
@@ -94,12 +102,15 @@ impl HttpDoor {
             directory: deps.directory,
             book,
             tickets: Arc::clone(&tickets),
-            subscriptions: Arc::new(AtomicUsize::new(0)),
             subscriptions_max: config.subscriptions_max,
+            session_idle: Duration::from_secs(config.session_idle_s),
+            telemetry: Arc::clone(&deps.telemetry),
         });
-        let mut router = deps.media.map(|source| media::routes(tickets, source)).unwrap_or_default();
+        let count = |name: &'static str, routes: Router| counted(routes, name, Arc::clone(&deps.telemetry));
+        let media = deps.media.map(|source| count("media", media::routes(tickets, source)));
+        let mut router = media.unwrap_or_default();
         for dialect in dialects.iter() {
-            router = router.merge(dialect.routes(Arc::clone(&door)));
+            router = router.merge(count(dialect.name(), dialect.routes(Arc::clone(&door))));
         }
         let router = bounded(router, &config);
         let component = deps.lifecycle.component("http");

@@ -2,6 +2,7 @@
 
 mod audio;
 mod call_control;
+mod http;
 mod media;
 mod outbox;
 mod push;
@@ -10,6 +11,7 @@ mod store;
 
 pub use audio::Audio;
 pub use call_control::CallControl;
+pub use http::Http;
 pub use media::Media;
 pub use outbox::Outbox;
 pub use push::Push;

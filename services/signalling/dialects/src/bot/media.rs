@@ -112,11 +112,12 @@ async fn until_complete(asked: &Asked, recording: RecordingId) {
     responses((status = 200, body = Told<Stream>), (status = "4XX", body = Refused)))]
 pub(crate) async fn stream(asked: Asked) -> Answer<Told<Stream>> {
     let format = match asked.text("format")?.as_deref() {
-        None | Some("wav") => FileFormat::Wav,
-        Some("mp3") => FileFormat::Mp3,
+        None | Some("mp3") => FileFormat::Mp3,
+        Some("wav") => FileFormat::Wav,
+        Some("ogg") => FileFormat::OggOpus,
         Some("l16") => FileFormat::L16,
         Some("pcmu") => FileFormat::Pcmu,
-        Some(_) => return Err(Failure::invalid("format", "expected wav, mp3, l16 or pcmu")),
+        Some(_) => return Err(Failure::invalid("format", "expected mp3, wav, ogg, l16 or pcmu")),
     };
     let call = asked.on_call(|_, call| Ok(call.call))?;
     let started = asked.execute(0, CallCommandKind::StartStream { call, format }).await?;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sidetone_model::conversation::{
-    ConversationEvent, ConversationFact, ConversationView, EventKind, LegStatus,
+    ConversationEvent, ConversationFact, ConversationView, EventKind, LegStatus, MemberView,
 };
 use sidetone_model::fact::{Fact, FactKind};
 use sidetone_model::fold::{CallView, Fold, LegPhase, LegView};
@@ -159,7 +159,7 @@ fn body_of(fold: &Fold, tenant: &TenantId, view: &ConversationView, event: &Conv
             let status = match event.kind {
                 EventKind::MemberInvited => LegStatus::Started,
                 EventKind::MemberJoined => LegStatus::Answered,
-                _ => member.statuses.last().map_or(LegStatus::Completed, |(status, _)| *status),
+                _ => status_before(view, event, member),
             };
             let when = match event.kind {
                 EventKind::MemberInvited => json!({"invited": time(member.invited_at)}),
@@ -238,6 +238,21 @@ fn body_of(fold: &Fold, tenant: &TenantId, view: &ConversationView, event: &Conv
         (EventKind::Updated, _) => super::body::conversation(view),
         _ => json!({"user": event.member.map(|member| json!({"member_id": mem(member)}))}),
     }
+}
+
+/// The status of a member's leg when something happened, as far as it was told before: the log shows later what the webhook
+/// said then.
+fn status_before(view: &ConversationView, event: &ConversationEvent, member: &MemberView) -> LegStatus {
+    let told = |one: &&ConversationEvent| {
+        one.id < event.id && one.kind == EventKind::LegStatus && one.member == event.member
+    };
+    let count = view.events.iter().rev().find(told).and_then(|told| told.text.parse::<usize>().ok());
+    let (status, _) = count
+        .and_then(|count| member.statuses.get(count.checked_sub(1)?))
+        .or(member.statuses.last())
+        .copied()
+        .unwrap_or((LegStatus::Completed, event.at));
+    status
 }
 
 fn direction(knocked: bool) -> &'static str {

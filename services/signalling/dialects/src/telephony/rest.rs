@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::answer::{Failure, RestError};
 use super::channel::Channel;
 use super::request::Given;
-use super::session::{Asker, TIME_TO_LIVE_S, authenticate as take_password, secret};
+use super::session::{Asker, authenticate as take_password, secret};
 use super::{NAME, State};
 
 /// The versions that are spoken.
@@ -66,7 +66,7 @@ pub(crate) async fn open(asker: Asker, _: Given<SessionRequest>) -> Json<Value> 
         |name: &str, path: &str| json!({ "serviceName": name, "serviceVersion": "1.0", "relativeUrl": path });
     Json(json!({
         "admin": false,
-        "timeToLive": TIME_TO_LIVE_S,
+        "timeToLive": asker.state.door.session_idle().as_secs(),
         "publicBaseUrl": "/api/rest/1.0",
         "privateBaseUrl": "/api/rest/1.0",
         "services": [service("Telephony", "/telephony"), service("Subscriptions", "/subscriptions")],

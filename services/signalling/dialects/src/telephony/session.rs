@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -22,6 +23,7 @@ use sidetone_model::time::Timestamp;
 use super::State;
 use super::answer::Failure;
 use super::channel::Channel;
+use crate::Doorway;
 
 /// A user who has proved to be one.
 #[derive(Clone)]
@@ -58,10 +60,10 @@ impl Sessions {
     }
 
     /// A new cookie.
-    fn begin(&self, tenant: TenantId, user: UserId, now: Timestamp) -> Result<Box<str>, Failure> {
-        let token = secret()?;
+    fn begin(&self, door: &dyn Doorway, (tenant, user): (TenantId, UserId)) -> Result<Box<str>, Failure> {
+        let (token, now) = (secret()?, door.now());
         let mut sessions = self.lock();
-        sessions.retain(|_, session| !is_over(session, now));
+        sessions.retain(|_, session| !is_over(session, now, door.session_idle()));
         if sessions.len() >= SESSIONS_MAX {
             return Err(Failure::new(
                 Class::Exhausted,
@@ -71,12 +73,14 @@ impl Sessions {
         }
         let session = Session { tenant, user, open: false, used_at: now, channels: BTreeMap::new() };
         sessions.insert(token.clone(), session);
+        door.sessions(sessions.len());
         Ok(token)
     }
 
-    fn of(&self, token: &str, now: Timestamp) -> Option<(TenantId, UserId)> {
+    fn of(&self, token: &str, door: &dyn Doorway) -> Option<(TenantId, UserId)> {
+        let (now, idle) = (door.now(), door.session_idle());
         let mut sessions = self.lock();
-        let session = sessions.get_mut(token).filter(|session| !is_over(session, now))?;
+        let session = sessions.get_mut(token).filter(|session| !is_over(session, now, idle))?;
         session.used_at = now;
         Some((session.tenant.clone(), session.user.clone()))
     }
@@ -104,7 +108,10 @@ impl Asker {
 
     /// Logs out; the session's channels end.
     pub(crate) fn log_out(&self) {
-        let over = self.state.sessions.lock().remove(&self.token);
+        let mut sessions = self.state.sessions.lock();
+        let over = sessions.remove(&self.token);
+        self.state.door.sessions(sessions.len());
+        drop(sessions);
         for channel in over.into_iter().flat_map(|session| session.channels.into_values()) {
             channel.close();
         }
@@ -142,7 +149,7 @@ impl Asker {
 
     /// A session whose events are listened to is in use.
     pub(crate) fn keep_alive(&self) -> bool {
-        self.state.sessions.of(&self.token, self.state.door.now()).is_some()
+        self.state.sessions.of(&self.token, &*self.state.door).is_some()
     }
 }
 
@@ -151,7 +158,7 @@ impl FromRequestParts<State> for Asker {
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Failure> {
         let token: Box<str> = cookie(&parts.headers).ok_or_else(forbidden)?.into();
-        let (tenant, user) = state.sessions.of(&token, state.door.now()).ok_or_else(forbidden)?;
+        let (tenant, user) = state.sessions.of(&token, &*state.door).ok_or_else(forbidden)?;
         Ok(Self { state: state.clone(), token, tenant, user })
     }
 }
@@ -188,7 +195,7 @@ pub(crate) async fn authenticate(state: &State, headers: &HeaderMap) -> Result<(
         state.sessions.failed(who, now);
         return Err(refused());
     };
-    Ok((state.sessions.begin(tenant, user.clone(), now)?, user))
+    Ok((state.sessions.begin(&*state.door, (tenant, user.clone()))?, user))
 }
 
 fn basic(headers: &HeaderMap) -> Option<(String, String)> {
@@ -262,12 +269,10 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn is_over(session: &Session, now: Timestamp) -> bool {
-    session.used_at.as_millis() + TIME_TO_LIVE_S * 1000 < now.as_millis()
+fn is_over(session: &Session, now: Timestamp, idle: Duration) -> bool {
+    now.since(session.used_at) > idle
 }
 
-/// Seconds after which an unused session is over.
-pub(crate) const TIME_TO_LIVE_S: u64 = 3600;
 /// Sessions at once on one replica; past it the next one is refused.
 const SESSIONS_MAX: usize = 10_000;
 /// Subscriptions of one session.
