@@ -1,6 +1,6 @@
 //! What a shard knows of a leg beside the fold.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use sidetone_model::command::{LegCommand, LegCommandKind};
 use sidetone_model::ids::{BootId, NodeId};
@@ -79,6 +79,10 @@ pub(crate) struct Passing {
     pub(crate) auto_answer: bool,
     /// The direction of our media that the phone was offered last by ourselves.
     pub(crate) offered: Option<Direction>,
+    /// Where the numbers lead that signals name, by the signal's number.
+    pub(crate) named: BTreeMap<u64, Routing>,
+    /// Whoever passed the call on has been told that the leg rings.
+    pub(crate) referrer_told: bool,
     /// The caller has been told that it rings.
     pub(crate) rung: bool,
     /// It was there when the log was folded, and its node has not told yet what it holds of it.

@@ -90,9 +90,16 @@ impl Shard {
         {
             // It was passed on to somebody who did not answer: back to whoever passed it on.
             self.told_transferors(ended.call, Some(self.best_failure(ended.call)));
-            let bridged = FactKind::LegsBridged { call: ended.call, a: alone.leg, b: back.leg };
-            self.fact(&alone.tenant, now, bridged);
-            self.arrange_media(ended.call);
+            // A mix that has one left is over; who is in a room, or with a machine, does not come back out of it.
+            self.arrange(ended.call, now);
+            let free = |leg: &LegView| leg.conference.is_none() && leg.served_by.is_none();
+            if [alone.leg, back.leg].iter().all(|leg| self.live(*leg).is_some_and(|leg| free(&leg))) {
+                let bridged = FactKind::LegsBridged { call: ended.call, a: alone.leg, b: back.leg };
+                self.fact(&alone.tenant, now, bridged);
+                self.arrange_media(ended.call);
+            } else {
+                self.end(back, Termination::new(Cause::Diverted));
+            }
             return;
         }
         let open = self.fold.call(ended.call).is_some_and(|call| call.open);

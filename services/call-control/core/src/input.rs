@@ -96,6 +96,10 @@ pub struct Limits {
     pub hold_prompt: Option<Box<str>>,
     /// Phones of people who are held are told so, by a re-INVITE with `sendonly`.
     pub hold_told: bool,
+    /// Phones that are called may name others in their place (3xx).
+    pub redirects: bool,
+    /// Addresses in somebody else's domain that phones name, in a 3xx or a REFER, are dialled as numbers; else refused.
+    pub foreign_as_numbers: bool,
     /// What a voicemail greets with. Where there is no such prompt, the message begins at once.
     pub voicemail_greeting: Box<str>,
     /// How long a voicemail message may be.
@@ -111,6 +115,8 @@ impl Default for Limits {
             ended_kept: Duration::from_secs(3600),
             hold_prompt: None,
             hold_told: false,
+            redirects: true,
+            foreign_as_numbers: false,
             voicemail_greeting: "welcome".into(),
             message_max: Duration::from_secs(180),
         }

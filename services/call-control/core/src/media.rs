@@ -1,6 +1,6 @@
 //! What media nodes answer and tell.
 
-use sidetone_model::call::PlaybackEnd;
+use sidetone_model::call::{LegCause, PlaybackEnd};
 use sidetone_model::classify::Class;
 use sidetone_model::command::{Invite, LegCommandKind};
 use sidetone_model::fact::FactKind;
@@ -100,6 +100,7 @@ impl Shard {
         }
         match (device, then) {
             (Some(binding), _) => self.invite(&leg, binding, local),
+            (None, _) if leg.incoming && leg.cause == LegCause::Replaced => self.take_place(&leg, now),
             (None, Some(routing)) if leg.incoming => self.route(&leg, routing, now),
             (None, _) => {}
         }

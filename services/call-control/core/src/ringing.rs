@@ -142,7 +142,7 @@ impl Shard {
     }
 
     /// An answered leg takes the place of the one for which it was called.
-    fn take_over(&mut self, leg: &LegView, now: Timestamp) {
+    pub(crate) fn take_over(&mut self, leg: &LegView, now: Timestamp) {
         let Some(old) = leg.by.and_then(|old| self.live(old)) else { return };
         let why = Termination::new(Cause::Diverted);
         if old.is_party() {

@@ -53,9 +53,17 @@ impl Shard {
         if let LegSignalKind::Offered(offered) = signal.kind.clone() {
             self.on_offered(replica, &signal, *offered, routing.unwrap_or_default(), now);
         } else {
+            if let Some(routing) = routing {
+                self.control(signal.leg).passing.named.insert(signal.n, routing);
+            }
             self.take_signal(signal, now);
         }
         self.finish()
+    }
+
+    /// Where the number leads that a signal names.
+    fn routing_of(&mut self, leg: LegId, n: u64) -> Routing {
+        self.control(leg).passing.named.remove(&n).unwrap_or_default()
     }
 
     /// There is nothing to decide. Unless its end follows, the replica still holds what is over here.
@@ -149,6 +157,14 @@ impl Shard {
         self.consume(&signal);
         match signal.kind {
             LegSignalKind::Progress { media } => self.on_progress(leg, media, now),
+            LegSignalKind::Referred(referred) => {
+                let routing = self.routing_of(signal.leg, signal.n);
+                self.on_referred(leg, &referred, routing, now);
+            }
+            LegSignalKind::Redirected { targets } => {
+                let routing = self.routing_of(signal.leg, signal.n);
+                self.on_redirected(leg, &targets, routing, now);
+            }
             LegSignalKind::TalkRefused(why) if leg.phase == LegPhase::Ringing => {
                 self.fact(&leg.tenant, now, FactKind::LegTalkRefused { leg: leg.leg, why });
             }
@@ -189,8 +205,11 @@ impl Shard {
         now: Timestamp,
     ) {
         let known = self.fold.leg(signal.leg).is_some();
-        if !known {
-            self.begin_call(replica, signal, &offered, &routing, now);
+        let replaced = offered.replaces.and_then(|old| self.replaceable(&signal.tenant, old));
+        match (&replaced, known) {
+            (Some(old), false) => self.join_in_place(replica, signal, &offered, old, now),
+            (None, false) => self.begin_call(replica, signal, &offered, &routing, now),
+            (_, true) => {}
         }
         let passing = &mut self.control(signal.leg).passing;
         passing.offer = offered.media;
@@ -200,7 +219,11 @@ impl Shard {
             self.consume_pending(signal.leg);
             return;
         }
-        self.admit(signal.leg, routing, now);
+        match (replaced, offered.replaces) {
+            (Some(old), _) => self.admit_in_place(signal.leg, &old, now),
+            (None, Some(_)) => self.too_late_to_replace(signal.leg),
+            (None, None) => self.admit(signal.leg, routing, now),
+        }
         if self.is_ending(signal.leg) {
             self.consume_pending(signal.leg);
         }
@@ -245,6 +268,7 @@ impl Shard {
         // Early media of one of several phones would be a lottery: the caller hears its own ringing tone.
         drop(media);
         self.ring_caller_of(leg, now);
+        self.tell_referrers_of_ringing(leg);
         if leg.phase == LegPhase::SettingUp {
             self.fact(&leg.tenant, now, FactKind::LegRinging { leg: leg.leg });
         }

@@ -28,6 +28,12 @@ pub struct Config {
     /// Phones of people who are held show it: they get a re-INVITE with `sendonly`, and one with `sendrecv` afterwards.
     /// Default false: nothing can go wrong with a phone that is not asked.
     pub hold_told: bool,
+    /// Phones that are called may name others in their place (302 and its kin): the call goes on to the first that is a
+    /// number of the tenant, five times at most. Default true.
+    pub redirects: bool,
+    /// Addresses in somebody else's domain that phones name, in a 302 or a REFER, are dialled as numbers of the tenant
+    /// (default false: they are refused).
+    pub foreign_as_numbers: bool,
     /// What a voicemail greets with, likewise. Where there is no such prompt, the message begins at once. Default welcome.
     pub voicemail_greeting: String,
     /// How long a voicemail message may be, in seconds, 5 to 3600. Default 180.
@@ -49,6 +55,8 @@ impl Default for Config {
             retention_days: 30,
             hold_prompt: String::new(),
             hold_told: false,
+            redirects: true,
+            foreign_as_numbers: false,
             voicemail_greeting: "welcome".to_owned(),
             message_max_s: 180,
             media_wait_s: 10,
@@ -84,6 +92,8 @@ impl Config {
             grace: Duration::from_secs(self.grace_s),
             hold_prompt: (!self.hold_prompt.is_empty()).then(|| self.hold_prompt.clone().into()),
             hold_told: self.hold_told,
+            redirects: self.redirects,
+            foreign_as_numbers: self.foreign_as_numbers,
             voicemail_greeting: self.voicemail_greeting.clone().into(),
             message_max: Duration::from_secs(self.message_max_s),
             ..Limits::default()

@@ -90,7 +90,11 @@ impl CallControl {
         tokio::spawn(Arc::clone(&nodes).follow(Arc::clone(&deps.store), deps.lifecycle.stopping()));
         let shared = Shared {
             inputs,
-            router: Router { directory: deps.directory, nodes },
+            router: Router {
+                directory: deps.directory,
+                nodes,
+                foreign_as_numbers: config.foreign_as_numbers,
+            },
             store: deps.store,
             shards: config.shards,
             telemetry: deps.telemetry,

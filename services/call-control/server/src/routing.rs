@@ -14,6 +14,8 @@ use crate::nodes::Nodes;
 pub(crate) struct Router {
     pub(crate) directory: Directory,
     pub(crate) nodes: Arc<Nodes>,
+    /// As [`sidetone_call_core::Limits::foreign_as_numbers`].
+    pub(crate) foreign_as_numbers: bool,
 }
 
 impl Router {

@@ -61,6 +61,15 @@ async fn input(router: &Router, replica: &ReplicaId, message: ReplicaMessage) ->
                 LegSignalKind::Offered(offered) => {
                     Some(resolved(router, &signal.tenant, &offered.dialled).await?)
                 }
+                LegSignalKind::Referred(referred) if referred.replaces.is_none() => {
+                    Some(resolved(router, &signal.tenant, &referred.to.number).await?)
+                }
+                LegSignalKind::Redirected { targets } => {
+                    match targets.iter().find(|target| target.is_callable(router.foreign_as_numbers)) {
+                        Some(target) => Some(resolved(router, &signal.tenant, &target.number).await?),
+                        None => None,
+                    }
+                }
                 _ => None,
             };
             Some(Input::Signal { replica: replica.clone(), signal, routing })

@@ -51,6 +51,8 @@ pub enum LegCommandKind {
         /// Our media from now on.
         media: MediaDescription,
     },
+    /// How what a phone asked for by REFER goes on.
+    Referral(ReferralState),
     /// Send digits by INFO with application/dtmf-relay, to a phone that takes no telephone-events.
     SendDigits {
         /// 1 to 64 out of `0-9 * # A-D`.
@@ -60,6 +62,19 @@ pub enum LegCommandKind {
     },
     /// End the leg in the way its state asks for: a final response, CANCEL or BYE, with a Reason header (RFC 3326).
     End(Termination),
+}
+
+/// How it goes with a call that a phone passes on (RFC 3515, section 2.4.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReferralState {
+    /// It is being done: 202, and NOTIFY with 100.
+    Accepted,
+    /// The new phone rings: NOTIFY with 180.
+    Ringing,
+    /// The others are connected: NOTIFY with 200, the last.
+    Succeeded,
+    /// Nothing came of it: NOTIFY with the cause's status, the last; before `Accepted` the final response to the REFER.
+    Failed(Termination),
 }
 
 /// A call to be made to a device.

@@ -68,6 +68,14 @@ pub enum LegSignalKind {
     ReofferRefused(Termination),
     /// The phone was asked to take the call by itself, and will not: it does not know how to, or did not answer. It rings on.
     TalkRefused(Termination),
+    /// The phone wants the call passed on (REFER, RFC 3515). It is told how that goes by
+    /// [`crate::command::LegCommandKind::Referral`].
+    Referred(Referred),
+    /// The phone that was called names others in its place (3xx). `Ended` follows.
+    Redirected {
+        /// In the order of its preference (RFC 3261, section 8.1.3.4), 8 at most.
+        targets: Vec<Target>,
+    },
     /// A digit came by INFO.
     Digit {
         /// One of `0-9 * # A-D`.
@@ -78,6 +86,31 @@ pub enum LegSignalKind {
     /// The leg is over, whoever ended it: always the last signal of a leg, and always sent, also after a command
     /// that ended it.
     Ended(Termination),
+}
+
+/// Whom a phone names: in Refer-To, or in the Contact of a 3xx.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The user part, or the number of a `tel:` address.
+    pub number: Box<str>,
+    /// The address is one of ours, or a number, and none in somebody else's domain.
+    pub own: bool,
+}
+
+impl Target {
+    /// Whether it may be called as a number of ours; addresses of others only where those are taken for numbers.
+    pub fn is_callable(&self, foreign_as_numbers: bool) -> bool {
+        !self.number.is_empty() && (self.own || foreign_as_numbers)
+    }
+}
+
+/// What a phone asks for by REFER.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Referred {
+    /// Whom the others are to be connected with.
+    pub to: Target,
+    /// The phone's other leg, whose far end is meant (Replaces in Refer-To, RFC 3891): an attended transfer.
+    pub replaces: Option<LegId>,
 }
 
 /// A call that came in.
@@ -93,6 +126,8 @@ pub struct Offered {
     pub media: Option<MediaDescription>,
     /// The Call-ID, for correlation with traces and CDRs of other systems.
     pub sip_call_id: Box<str>,
+    /// The leg whose place the caller takes (Replaces, RFC 3891).
+    pub replaces: Option<LegId>,
 }
 
 /// From a replica to the owner.

@@ -58,6 +58,7 @@ pub mod message;
 pub mod outside;
 mod reason;
 pub mod registrar;
+pub mod replaces;
 pub mod sdp;
 pub mod tokens;
 pub mod transaction;

@@ -123,5 +123,5 @@ fn accepts_sdp(request: &Request) -> bool {
 }
 
 /// What may be asked of us outside of a dialog; inside one it is [`ALLOW`].
-pub const ALLOW_OUTSIDE: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REGISTER";
+pub const ALLOW_OUTSIDE: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER, REGISTER";
 const _: () = assert!(ALLOW.len() < ALLOW_OUTSIDE.len());

@@ -94,7 +94,7 @@ fn a_200_with_an_unusable_answer_is_acknowledged_and_hung_up() {
 fn a_challenge_or_redirection_is_a_failure_of_that_device() {
     for (status, cause) in [
         ("401 Unauthorized", Cause::Forbidden),
-        ("302 Moved Temporarily", Cause::ProtocolError),
+        ("302 Moved Temporarily", Cause::Diverted),
         ("486 Busy Here", Cause::Busy),
     ] {
         let (mut pair, invite) = calling();

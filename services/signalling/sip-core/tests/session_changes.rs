@@ -212,7 +212,7 @@ fn other_methods_and_wrong_numbers() {
     let mut phone = Phone::of(&mut pair);
     for (method, status) in [
         ("OPTIONS", 200),
-        ("REFER", 405),
+        ("REFER", 400),
         ("SUBSCRIBE", 405),
         ("DANCE", 501),
         ("PRACK", 481),

@@ -10,6 +10,9 @@ mod enquiry;
 mod hold;
 mod join;
 mod participants;
+mod redirected;
+mod referred;
+mod replacing;
 mod transfer;
 
 use sidetone_model::fold::{Capability, LegView};

@@ -1,6 +1,7 @@
 //! Passing calls on.
 
 use sidetone_model::call::{DivertCause, LegCause, MoveCause};
+use sidetone_model::command::{LegCommandKind, ReferralState};
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{Capability, LegView};
 use sidetone_model::ids::{CallId, LegId, TenantId};
@@ -124,11 +125,28 @@ impl Shard {
 
     /// Phones that passed the call on, and stayed to hear how that went, are told; when it went well they go.
     pub(crate) fn told_transferors(&mut self, call: CallId, failure: Option<Termination>) {
-        let waiting: Vec<LegView> = self.fold.live_legs(call).filter(|leg| leg.diverted).cloned().collect();
-        for leg in waiting {
+        for leg in self.waiting_transferors(call) {
+            let state = failure.clone().map_or(ReferralState::Succeeded, ReferralState::Failed);
+            self.command(&leg, LegCommandKind::Referral(state));
             if failure.is_none() {
                 self.end(&leg, Termination::new(Cause::Diverted));
             }
         }
+    }
+
+    /// Phones that passed the call on are told once that the new one rings.
+    pub(crate) fn tell_referrers_of_ringing(&mut self, ringing: &LegView) {
+        let new = ringing.cause == LegCause::Transferred && !ringing.is_answered();
+        if !new || std::mem::replace(&mut self.control(ringing.leg).passing.referrer_told, true) {
+            return;
+        }
+        for leg in self.waiting_transferors(ringing.call) {
+            self.command(&leg, LegCommandKind::Referral(ReferralState::Ringing));
+        }
+    }
+
+    fn waiting_transferors(&self, call: CallId) -> Vec<LegView> {
+        let stays = |leg: &&LegView| leg.diverted && leg.is_answered() && !self.is_ending(leg.leg);
+        self.fold.live_legs(call).filter(stays).cloned().collect()
     }
 }

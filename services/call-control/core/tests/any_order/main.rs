@@ -28,7 +28,7 @@ use sidetone_model::ids::{
 };
 use sidetone_model::media::{Direction, Encoding, Format, Holder, Layout, MediaDescription};
 use sidetone_model::party::{Binding, Destination, Flow, Party, Transport};
-use sidetone_model::signal::{HeldLeg, Hello, LegSignal, LegSignalKind, Offered};
+use sidetone_model::signal::{HeldLeg, Hello, LegSignal, LegSignalKind, Offered, Referred, Target};
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
@@ -234,6 +234,7 @@ impl World {
             source,
             media: Some(media()),
             sip_call_id: "c".into(),
+            replaces: self.any_leg(8),
         };
         let kind = LegSignalKind::Offered(Box::new(offered));
         let signal = LegSignal { boot, leg, tenant, n: 1, at, kind };
@@ -251,9 +252,21 @@ impl World {
             source: SocketAddr::from(([192, 0, 2, 7], 5060)),
             media: self.rng.random_range(0..8).ne(&0).then(media),
             sip_call_id: "c".into(),
+            replaces: self.any_leg(8),
         };
         self.phones.insert(leg, Phone { incoming: true, ..Phone::default() });
         self.signal(leg, LegSignalKind::Offered(Box::new(offered)), Some(routing));
+    }
+
+    /// Once in so many times a leg, of whatever state.
+    fn any_leg(&mut self, in_times: u32) -> Option<LegId> {
+        let legs: Vec<LegId> = self.phones.keys().copied().collect();
+        let wanted = self.rng.random_range(0..in_times) == 0;
+        wanted.then(|| legs.choose(&mut self.rng).copied()).flatten()
+    }
+
+    fn target(&mut self) -> Target {
+        Target { number: "200".into(), own: self.rng.random_range(0..6) != 0 }
     }
 
     /// A user's device, or somebody from outside.
@@ -275,6 +288,12 @@ impl World {
                 self.phones.get_mut(&leg).unwrap().answered = true;
                 LegSignalKind::Answered { media: self.rng.random_range(0..9).ne(&0).then(media) }
             }
+            (false, false, 4) => {
+                let targets = (0..self.rng.random_range(0..3)).map(|_| self.target()).collect();
+                let routing = self.routing();
+                self.signal(leg, LegSignalKind::Redirected { targets }, Some(routing));
+                LegSignalKind::Ended(Termination::new(Cause::Diverted).with_sip_status(302))
+            }
             (false, false, _) if self.calm && self.rng.random_range(0..8) != 0 => return,
             (false, false, _) => LegSignalKind::Ended(Termination::new(Cause::Busy).with_sip_status(486)),
             (true, false, 0) => LegSignalKind::Ended(Termination::new(Cause::Cancelled)),
@@ -283,6 +302,12 @@ impl World {
             (_, true, 0) => LegSignalKind::Ended(Termination::new(Cause::Normal)),
             (_, true, 1) => LegSignalKind::Digit { digit: '5', duration_ms: 80 },
             (_, true, 2) => LegSignalKind::Reoffered { media: self.reoffer() },
+            (_, true, 4) => {
+                let replaces = self.any_leg(3);
+                let referred = Referred { to: self.target(), replaces };
+                let routing = replaces.is_none().then(|| self.routing());
+                return self.signal(leg, LegSignalKind::Referred(referred), routing);
+            }
             (true, true, 3) => LegSignalKind::Confirmed { media: None },
             _ => return,
         };

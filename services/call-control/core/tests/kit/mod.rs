@@ -15,7 +15,7 @@ use sidetone_call_core::{
 };
 use sidetone_model::classify::Class;
 use sidetone_model::command::{
-    CallCommand, CallCommandKind, LegCommand, LegCommandKind, PlaceOptions, RecordingOptions,
+    CallCommand, CallCommandKind, LegCommand, LegCommandKind, PlaceOptions, RecordingOptions, ReferralState,
 };
 use sidetone_model::fact::{CommandSubject, FactKind, FactRecord};
 use sidetone_model::fold::{LegPhase, LegView, RecordingPhase};
@@ -258,7 +258,7 @@ impl Office {
         self.routed_signal(leg, kind, routing);
     }
 
-    fn routed_signal(&mut self, leg: LegId, kind: LegSignalKind, routing: Option<Routing>) {
+    pub fn routed_signal(&mut self, leg: LegId, kind: LegSignalKind, routing: Option<Routing>) {
         let n = self.sent.entry(leg).or_default();
         *n += 1;
         let signal =
@@ -281,6 +281,7 @@ impl Office {
             source: SocketAddr::from(([192, 0, 2, 7], 5060)),
             media,
             sip_call_id: "c".into(),
+            replaces: None,
         };
         LegSignalKind::Offered(Box::new(offered))
     }
@@ -414,6 +415,10 @@ impl Office {
             LegCommandKind::Talk => "talk",
             LegCommandKind::Reoffer { .. } => "reoffer",
             LegCommandKind::SendDigits { .. } => "digits",
+            LegCommandKind::Referral(ReferralState::Accepted) => "refer: accepted",
+            LegCommandKind::Referral(ReferralState::Ringing) => "refer: ringing",
+            LegCommandKind::Referral(ReferralState::Succeeded) => "refer: succeeded",
+            LegCommandKind::Referral(ReferralState::Failed(_)) => "refer: failed",
             LegCommandKind::End(_) => "end",
         })
         .collect()

@@ -684,5 +684,6 @@ pub fn offered(number: &str) -> LegSignalKind {
         source: SocketAddr::from(([127, 0, 0, 1], 5060)),
         media: Some(media()),
         sip_call_id: "c1".into(),
+        replaces: None,
     }))
 }

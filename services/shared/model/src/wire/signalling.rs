@@ -3,10 +3,12 @@
 use sidetone_proto::signalling::v1 as pb;
 use sidetone_proto::types::v1 as types;
 
-use super::{WireError, digit, id, kind, message, socket_addr, socket_address};
-use crate::command::{Invite, LegCommand, LegCommandKind};
+use super::{WireError, digit, id, kind, message, optional_id, optional_text, socket_addr, socket_address};
+use crate::command::{Invite, LegCommand, LegCommandKind, ReferralState};
 use crate::media::MediaDescription;
-use crate::signal::{HeldLeg, Hello, LegSignal, LegSignalKind, Offered, OwnerMessage, ReplicaMessage};
+use crate::signal::{
+    HeldLeg, Hello, LegSignal, LegSignalKind, Offered, OwnerMessage, Referred, ReplicaMessage, Target,
+};
 use crate::time::Timestamp;
 
 impl From<&LegSignal> for pb::LegSignal {
@@ -49,6 +51,13 @@ impl From<&LegSignalKind> for pb::leg_signal::Kind {
             }
             LegSignalKind::ReofferRefused(why) => Self::ReofferRefused(why.into()),
             LegSignalKind::TalkRefused(why) => Self::TalkRefused(why.into()),
+            LegSignalKind::Referred(referred) => Self::Referred(pb::Referred {
+                to: Some((&referred.to).into()),
+                replaces_leg_id: optional_text(referred.replaces.as_ref()),
+            }),
+            LegSignalKind::Redirected { targets } => {
+                Self::Redirected(pb::Redirected { targets: targets.iter().map(Into::into).collect() })
+            }
             LegSignalKind::Digit { digit, duration_ms } => {
                 Self::Digit(pb::Digit { digit: digit.to_string(), duration_ms: *duration_ms })
             }
@@ -70,10 +79,55 @@ impl TryFrom<pb::leg_signal::Kind> for LegSignalKind {
             Kind::Reanswered(it) => Self::Reanswered { media: message("Reanswered.media", it.media)? },
             Kind::ReofferRefused(it) => Self::ReofferRefused(it.try_into()?),
             Kind::TalkRefused(it) => Self::TalkRefused(it.try_into()?),
+            Kind::Referred(it) => Self::Referred(Referred {
+                to: it.to.map(Into::into).ok_or(WireError::Missing { field: "Referred.to" })?,
+                replaces: optional_id("Referred.replaces_leg_id", &it.replaces_leg_id)?,
+            }),
+            Kind::Redirected(it) => {
+                Self::Redirected { targets: it.targets.into_iter().map(Into::into).collect() }
+            }
             Kind::Digit(it) => {
                 Self::Digit { digit: digit("Digit.digit", &it.digit)?, duration_ms: it.duration_ms }
             }
             Kind::Ended(it) => Self::Ended(it.try_into()?),
+        })
+    }
+}
+
+impl From<&Target> for pb::Target {
+    fn from(value: &Target) -> Self {
+        Self { number: value.number.as_ref().into(), own: value.own }
+    }
+}
+
+impl From<pb::Target> for Target {
+    fn from(value: pb::Target) -> Self {
+        Self { number: value.number.into(), own: value.own }
+    }
+}
+
+impl From<&ReferralState> for pb::Referral {
+    fn from(value: &ReferralState) -> Self {
+        use pb::referral::State;
+        let state = match value {
+            ReferralState::Accepted => State::Accepted(true),
+            ReferralState::Ringing => State::Ringing(true),
+            ReferralState::Succeeded => State::Succeeded(true),
+            ReferralState::Failed(why) => State::Failed(why.into()),
+        };
+        Self { state: Some(state) }
+    }
+}
+
+impl TryFrom<pb::Referral> for ReferralState {
+    type Error = WireError;
+    fn try_from(value: pb::Referral) -> Result<Self, WireError> {
+        use pb::referral::State;
+        Ok(match kind("Referral.state", value.state)? {
+            State::Accepted(_) => Self::Accepted,
+            State::Ringing(_) => Self::Ringing,
+            State::Succeeded(_) => Self::Succeeded,
+            State::Failed(why) => Self::Failed(why.try_into()?),
         })
     }
 }
@@ -86,6 +140,7 @@ impl From<&Offered> for pb::Offered {
             source: Some(socket_address(&value.source)),
             media: described(&value.media),
             sip_call_id: value.sip_call_id.as_ref().into(),
+            replaces_leg_id: optional_text(value.replaces.as_ref()),
         }
     }
 }
@@ -99,6 +154,7 @@ impl TryFrom<pb::Offered> for Offered {
             source: socket_addr("Offered.source", value.source.as_ref())?,
             media: understood(value.media)?,
             sip_call_id: value.sip_call_id.into(),
+            replaces: optional_id("Offered.replaces_leg_id", &value.replaces_leg_id)?,
         })
     }
 }
@@ -142,6 +198,7 @@ impl From<&LegCommandKind> for pb::leg_command::Kind {
             LegCommandKind::SendDigits { digits, duration_ms } => {
                 Self::SendDigits(pb::SendDigits { digits: digits.as_ref().into(), duration_ms: *duration_ms })
             }
+            LegCommandKind::Referral(state) => Self::Referral(state.into()),
             LegCommandKind::End(termination) => Self::End(termination.into()),
         }
     }
@@ -161,6 +218,7 @@ impl TryFrom<pb::leg_command::Kind> for LegCommandKind {
             Kind::SendDigits(it) => {
                 Self::SendDigits { digits: it.digits.into(), duration_ms: it.duration_ms }
             }
+            Kind::Referral(it) => Self::Referral(it.try_into()?),
             Kind::End(it) => Self::End(it.try_into()?),
         })
     }

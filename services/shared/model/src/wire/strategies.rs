@@ -135,6 +135,13 @@ pub(crate) fn command() -> impl Strategy<Value = LegCommand> {
         of(media()).prop_map(|media| LegCommandKind::AnswerReoffer { media }),
         Just(LegCommandKind::Talk),
         media().prop_map(|media| LegCommandKind::Reoffer { media }),
+        prop_oneof![
+            Just(ReferralState::Accepted),
+            Just(ReferralState::Ringing),
+            Just(ReferralState::Succeeded),
+            termination().prop_map(ReferralState::Failed),
+        ]
+        .prop_map(LegCommandKind::Referral),
         (text(), any::<u32>())
             .prop_map(|(digits, duration_ms)| LegCommandKind::SendDigits { digits, duration_ms }),
         termination().prop_map(LegCommandKind::End),
@@ -149,11 +156,12 @@ pub(crate) fn command() -> impl Strategy<Value = LegCommand> {
 }
 
 fn signal() -> impl Strategy<Value = LegSignal> {
-    let offered = (party(), text(), address(), of(media()), text()).prop_map(
-        |(from, dialled, source, media, sip_call_id)| {
-            LegSignalKind::Offered(Box::new(Offered { from, dialled, source, media, sip_call_id }))
+    let offered = (party(), text(), address(), of(media()), text(), of(uuid())).prop_map(
+        |(from, dialled, source, media, sip_call_id, replaces)| {
+            LegSignalKind::Offered(Box::new(Offered { from, dialled, source, media, sip_call_id, replaces }))
         },
     );
+    let target = || (text(), any::<bool>()).prop_map(|(number, own)| Target { number, own });
     let kind = prop_oneof![
         offered,
         of(media()).prop_map(|media| LegSignalKind::Progress { media }),
@@ -163,6 +171,8 @@ fn signal() -> impl Strategy<Value = LegSignal> {
         media().prop_map(|media| LegSignalKind::Reanswered { media }),
         termination().prop_map(LegSignalKind::ReofferRefused),
         termination().prop_map(LegSignalKind::TalkRefused),
+        (target(), of(uuid())).prop_map(|(to, replaces)| LegSignalKind::Referred(Referred { to, replaces })),
+        prop::collection::vec(target(), 0..4).prop_map(|targets| LegSignalKind::Redirected { targets }),
         (digit(), any::<u32>()).prop_map(|(digit, duration_ms)| LegSignalKind::Digit { digit, duration_ms }),
         termination().prop_map(LegSignalKind::Ended),
     ];

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::digest::Challenge;
-use super::message::{Message, branch, uri_of};
+use super::message::{self, Message, branch, uri_of};
 use super::sdp::{self, Direction, Remote};
 use super::transaction::Ring;
 use super::{Inner, PhoneError, locked, random, refused, token};
@@ -40,6 +40,8 @@ pub(crate) struct CallState {
     setup: Duration,
     pub(crate) dialog: Mutex<Dialog>,
     pub(crate) ended: watch::Sender<Option<EndedBy>>,
+    /// Bodies of NOTIFYs with `Event: refer`.
+    pub(crate) told: Mutex<Vec<String>>,
 }
 
 /// A dialog (RFC 3261, section 12).
@@ -163,6 +165,43 @@ impl Call {
         Ok(())
     }
 
+    /// Passes the call on: REFER, with the far end of another call where that is given (Replaces). Gives the final response;
+    /// what follows is told by [`Call::told`].
+    pub async fn refer(&self, to: &str, replaces: Option<&Call>) -> Result<Message, PhoneError> {
+        let (request, next_hop) = self.state.request("REFER");
+        let target = match replaces {
+            None => format!("<sip:{to}@{}>", self.state.phone.config.domain),
+            Some(other) => {
+                let dialog = locked(&other.state.dialog);
+                let tag = |address: &str| message::parameter(address, "tag").unwrap_or("").to_owned();
+                format!(
+                    "<sip:{to}@{}?Replaces={}%3Bto-tag%3D{}%3Bfrom-tag%3D{}>",
+                    self.state.phone.config.domain,
+                    dialog.call_id.replace('@', "%40"),
+                    tag(&dialog.remote),
+                    tag(&dialog.local),
+                )
+            }
+        };
+        let request = request
+            .with("Contact", format!("<{}>", self.state.phone.contact()))
+            .with("Refer-To", target)
+            .with("Referred-By", format!("<{}>", self.state.phone.own_uri()));
+        self.state.phone.transact(&request, next_hop, None).await
+    }
+
+    /// What was told of what this call was passed on to: the first lines of the responses, oldest first.
+    pub fn told(&self) -> Vec<String> {
+        locked(&self.state.told).clone()
+    }
+
+    /// The Replaces header by which another phone can take this phone's place (RFC 3891).
+    pub fn replaces(&self) -> String {
+        let dialog = locked(&self.state.dialog);
+        let tag = |address: &str| message::parameter(address, "tag").unwrap_or("").to_owned();
+        format!("{};to-tag={};from-tag={}", dialog.call_id, tag(&dialog.remote), tag(&dialog.local))
+    }
+
     /// A request inside this call with an own body, for INFO, OPTIONS or MESSAGE.
     pub async fn request(&self, method: &str, body: Option<(&str, &[u8])>) -> Result<Message, PhoneError> {
         let (mut request, to) = self.state.request(method);
@@ -259,6 +298,19 @@ impl Incoming {
         self.ringing.finish(status, reason);
     }
 
+    /// Names another number in its place: 302.
+    pub fn redirect(&self, number: &str) {
+        let config = &self.ringing.phone.config;
+        self.ringing.finish_with(302, "Moved Temporarily", Some(format!("<sip:{number}@{}>", config.domain)));
+    }
+
+    /// The Replaces header by which another phone can pick the call up (RFC 3891).
+    pub fn replaces(&self) -> String {
+        let invite = &self.ringing.invite;
+        let tag = invite.tag("From").unwrap_or("");
+        format!("{};to-tag={tag};from-tag={}", self.ringing.call_id(), self.ringing.tag)
+    }
+
     /// Waits until the caller gave up; false when it did not in that time.
     pub async fn wait_cancelled(&self, max: Duration) -> bool {
         let mut cancelled = self.ringing.cancelled.subscribe();
@@ -274,8 +326,15 @@ impl Ringing {
     }
 
     pub(crate) fn finish(&self, status: u16, reason: &str) {
+        self.finish_with(status, reason, None);
+    }
+
+    fn finish_with(&self, status: u16, reason: &str, contact: Option<String>) {
         locked(&self.phone.ringing).remove(self.call_id());
-        let response = self.invite.response(status, reason, &self.tag);
+        let mut response = self.invite.response(status, reason, &self.tag);
+        if let Some(contact) = contact {
+            response = response.with("Contact", contact);
+        }
         self.phone.reply(&self.invite, &response, self.from);
     }
 
@@ -317,6 +376,7 @@ impl Ringing {
             setup: Duration::ZERO,
             dialog: Mutex::new(dialog),
             ended: watch::Sender::new(None),
+            told: Mutex::default(),
         });
         locked(&self.phone.calls).insert(self.call_id().to_owned(), Arc::clone(&state));
         let body = state.describe(&mut locked(&state.dialog));
@@ -329,13 +389,18 @@ impl Ringing {
 }
 
 /// Calls a number as [`super::Phone::call_within`] says.
-pub(crate) async fn invite(phone: &Arc<Inner>, number: &str, ring_max: Duration) -> Result<Call, PhoneError> {
+pub(crate) async fn invite(
+    phone: &Arc<Inner>,
+    number: &str,
+    headers: &[(&str, &str)],
+    ring_max: Duration,
+) -> Result<Call, PhoneError> {
     let config = &phone.config;
     let started = Instant::now();
     let media = Media::open(phone.local.ip(), config.tone_hz)?;
     let session = random() >> 16;
     let body = sdp::write(session, 1, media.local_addr(), &config.codecs, Direction::SendRecv);
-    let (request, response) = offer(phone, number, body.as_bytes(), ring_max).await?;
+    let (request, response) = offer(phone, number, (headers, body.as_bytes()), ring_max).await?;
     let mut routes: Vec<String> = response.all("Record-Route").map(str::to_owned).collect();
     routes.reverse();
     let header = |message: &Message, name: &str| message.header(name).unwrap_or("").to_owned();
@@ -360,6 +425,7 @@ pub(crate) async fn invite(phone: &Arc<Inner>, number: &str, ring_max: Duration)
         setup: started.elapsed(),
         dialog: Mutex::new(dialog),
         ended: watch::Sender::new(None),
+        told: Mutex::default(),
     });
     // Known before it is acknowledged: the far end may hang up at once.
     locked(&phone.calls).insert(call_id, Arc::clone(&state));
@@ -379,7 +445,7 @@ pub(crate) async fn invite(phone: &Arc<Inner>, number: &str, ring_max: Duration)
 async fn offer(
     phone: &Inner,
     number: &str,
-    body: &[u8],
+    (headers, body): (&[(&str, &str)], &[u8]),
     ring_max: Duration,
 ) -> Result<(Message, Message), PhoneError> {
     let config = &phone.config;
@@ -398,6 +464,9 @@ async fn offer(
             .with("CSeq", format!("{cseq} INVITE"))
             .with("Contact", format!("<{}>", phone.contact()))
             .with("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO");
+        for (name, value) in headers {
+            request = request.with(name, *value);
+        }
         if let Some(challenge) = &challenge {
             request = phone.authorized(request, challenge, "INVITE", &uri);
         }

@@ -215,7 +215,12 @@ impl Phone {
 
     /// Calls a number; cancels when it has rung that long (the error is then 487 as a rule).
     pub async fn call_within(&self, number: &str, ring_max: Duration) -> Result<Call, PhoneError> {
-        call::invite(&self.inner, number, ring_max).await
+        call::invite(&self.inner, number, &[], ring_max).await
+    }
+
+    /// Calls a number with more header fields in the INVITE.
+    pub async fn call_with(&self, number: &str, headers: &[(&str, &str)]) -> Result<Call, PhoneError> {
+        call::invite(&self.inner, number, headers, RING_MAX).await
     }
 
     /// The next call that rings here; `None` after the phone stopped.

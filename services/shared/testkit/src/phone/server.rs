@@ -30,6 +30,9 @@ pub(crate) fn take(phone: &Arc<Inner>, message: Message, from: SocketAddr) {
         "CANCEL" => cancelled(phone, &message, from),
         "BYE" => ended(phone, &message, from),
         "NOTIFY" if message.header("Event") == Some("talk") => asked_to_talk(phone, &message, from),
+        "NOTIFY" if message.header("Event").is_some_and(|event| event.starts_with("refer")) => {
+            told(phone, &message, from);
+        }
         "OPTIONS" | "INFO" | "MESSAGE" | "NOTIFY" => {
             let response = message.response(200, "OK", &token()).with("Allow", ALLOW);
             phone.reply(&message, &response, from);
@@ -96,6 +99,18 @@ fn asked_to_talk(phone: &Arc<Inner>, notify: &Message, from: SocketAddr) {
     phone.reply(notify, &notify.response(200, "OK", ""), from);
     // Failing to answer has told the caller already.
     drop(ringing.answer());
+}
+
+/// How it goes with what a REFER asked for (RFC 3515, section 2.4.5).
+fn told(phone: &Inner, notify: &Message, from: SocketAddr) {
+    let call = locked(&phone.calls).get(notify.header("Call-ID").unwrap_or("")).cloned();
+    let Some(call) = call else {
+        return phone.reply(notify, &notify.response(481, "Call/Transaction Does Not Exist", &token()), from);
+    };
+    let fragment = String::from_utf8_lossy(&notify.body);
+    let line = fragment.lines().next().unwrap_or("").to_owned();
+    locked(&call.told).push(line);
+    phone.reply(notify, &notify.response(200, "OK", ""), from);
 }
 
 fn reinvited(phone: &Arc<Inner>, invite: &Message, from: SocketAddr) {

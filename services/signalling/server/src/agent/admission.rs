@@ -260,9 +260,16 @@ impl Agent {
         let spoofed = credential.as_ref().filter(|known| !is_own_name(known, identity, &request));
         let shown_as = spoofed.map(|known| known.user.as_str().to_owned());
         let owner = credential.as_ref().map(|known| (known.user.clone(), known.device.clone()));
+        let replaces = match self.replaced_by(&request, &identity.tenant) {
+            Ok(replaces) => replaces,
+            Err(status) => {
+                self.count_refused("replaces");
+                return self.answer(tx, &request, status, now);
+            }
+        };
         let caller = credential
-            .map(|known| Caller { user: Some(known.user), device: Some(known.device) })
-            .unwrap_or_default();
+            .map(|known| Caller { user: Some(known.user), device: Some(known.device), replaces })
+            .unwrap_or(Caller { replaces, ..Caller::default() });
         match Leg::incoming(setup, tx, request, caller, &mut self.parts.tokens, now) {
             Ok(leg) => {
                 let id = self.open_incoming(tx, leg, identity, merge, shown_as, now);

@@ -278,6 +278,7 @@ impl Agent {
             LegOutput::Respond { tx, response } => self.respond(tx, response, now),
             LegOutput::Request { flow, request } => self.send_request(id, flow, request, now),
             LegOutput::Ack { flow, request } => self.parts.transactions.send_ack(&request, &flow),
+            LegOutput::Refer { to, replaces } => self.refer(id, to, replaces, now),
             LegOutput::Signal(kind) => {
                 if !self.takes_next_way(id, &kind, now) {
                     self.signal(id, kind, now);

@@ -11,6 +11,7 @@ mod legs;
 mod lookup;
 mod outbox;
 mod outgoing;
+mod referral;
 mod registration;
 mod requests;
 mod trunking;

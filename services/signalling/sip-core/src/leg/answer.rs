@@ -59,6 +59,7 @@ impl Leg {
             source: setup.flow.remote,
             media: offer.as_ref().map(|offer| offer.audio.clone()),
             sip_call_id: invite.call_id().into(),
+            replaces: caller.replaces,
         };
         let dialog = DialogState {
             call_id: invite.call_id().into(),
@@ -83,6 +84,8 @@ impl Leg {
             opened_by: None,
             reoffer: None,
             reoffer_ack: None,
+            referral: None,
+            referrals: 0,
             talk: None,
             refresh: None,
             reliable: Reliable::new(tokens.below(1 << 30)),
@@ -329,10 +332,10 @@ pub(super) fn contact(setup: &LegSetup, user: &str) -> String {
 }
 
 /// The methods that a leg understands: the value of an Allow header.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE";
-/// The extensions that a phone may require (RFC 3262, RFC 4028).
-pub(crate) const EXTENSIONS: [&str; 2] = ["100rel", "timer"];
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER";
+/// The extensions that a phone may require (RFC 3262, RFC 4028, RFC 3891, RFC 4488).
+pub(crate) const EXTENSIONS: [&str; 4] = ["100rel", "timer", "replaces", "norefersub"];
 /// The same as the value of a Supported header.
-pub const SUPPORTED: &str = "100rel, timer";
+pub const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
 /// RFC 3261 section 13.3.1.1: every minute.
 pub(super) const PROVISIONAL_REFRESH: Duration = Duration::from_secs(60);

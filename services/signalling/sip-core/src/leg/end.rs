@@ -126,6 +126,7 @@ impl Leg {
 
     /// A change that nobody has answered yet gets 487 when the session ends (RFC 3261 section 15.1.2).
     fn drop_change(&mut self) {
+        self.drop_referral();
         let State::Confirmed { change } = &mut self.state else { return };
         if let Change::Asked { tx, request, .. } = std::mem::replace(change, Change::None) {
             let response =

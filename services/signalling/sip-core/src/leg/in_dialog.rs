@@ -37,6 +37,7 @@ impl Leg {
             Method::Bye => self.handle_bye(tx, &request, now),
             Method::Invite | Method::Update => self.handle_change(tx, request, now),
             Method::Info => self.handle_info(tx, &request),
+            Method::Refer => self.handle_refer(tx, request, now),
             Method::Options => {
                 let ok = plain(self, Status::OK)
                     .header("Allow", ALLOW)

@@ -67,6 +67,8 @@ impl Leg {
             opened_by: None,
             reoffer: None,
             reoffer_ack: None,
+            referral: None,
+            referrals: 0,
             talk: None,
             refresh: None,
             reliable: super::reliable::Reliable::default(),
@@ -245,7 +247,12 @@ impl Leg {
             return;
         }
         let code = response.status().code();
-        self.signal_ended(Termination::new(Cause::from_sip_status(code)).with_sip_status(code));
+        let targets = self.redirected_to(response);
+        let cause = if targets.is_empty() { Cause::from_sip_status(code) } else { Cause::Diverted };
+        if !targets.is_empty() {
+            self.signal(LegSignalKind::Redirected { targets });
+        }
+        self.signal_ended(Termination::new(cause).with_sip_status(code));
         self.finish();
     }
 

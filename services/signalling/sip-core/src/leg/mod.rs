@@ -13,6 +13,8 @@ mod invite;
 mod modify;
 mod offer;
 mod persist;
+mod redirect;
+mod refer;
 mod refresh;
 mod reliable;
 mod reoffer;
@@ -28,13 +30,14 @@ use std::time::Instant;
 
 use sidetone_model::classify::{Class, Classify};
 use sidetone_model::command::LegCommandKind;
-use sidetone_model::ids::{DeviceId, UserId};
+use sidetone_model::ids::{DeviceId, LegId, UserId};
 use sidetone_model::party::Flow;
-use sidetone_model::signal::LegSignalKind;
+use sidetone_model::signal::{LegSignalKind, Target};
 use sidetone_model::termination::{Cause, Termination};
 
 use crate::dialog::DialogState;
 use crate::message::{DialogKey, Method, Request, Response};
+use crate::replaces::Replaces;
 use crate::transaction::{Failure, ServerTx, Timers};
 use offer::Negotiation;
 use session::SessionTimer;
@@ -61,13 +64,15 @@ pub struct LegSetup {
     pub session_interval_s: u32,
 }
 
-/// Who calls, when the digest proved it.
+/// Who calls, when the digest proved it, and for whom.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {
     /// The user.
     pub user: Option<UserId>,
     /// The device.
     pub device: Option<DeviceId>,
+    /// The leg whose place it takes ([`Replaces`]).
+    pub replaces: Option<LegId>,
 }
 
 /// What a leg wants done. `Debug` shows no number and no address.
@@ -94,6 +99,14 @@ pub enum LegOutput {
         /// The ACK.
         request: Request,
     },
+    /// The phone wants the call passed on: a `Referred` for the owner, once it is known which leg is meant. When none is,
+    /// the leg is given `Referral(Failed)`.
+    Refer {
+        /// Whom the others are to be connected with.
+        to: Target,
+        /// The other dialog whose far end is meant.
+        replaces: Option<Replaces>,
+    },
     /// Tell the owner. Numbering and acknowledgement are the shell's.
     Signal(LegSignalKind),
     /// Nothing will come any more: the leg can be forgotten. `Ended` has been signalled before.
@@ -117,6 +130,8 @@ pub enum LegTimer {
     SessionExpiry,
     /// The session is to be refreshed (RFC 4028 section 7.4).
     SessionRefresh,
+    /// The owner has not said what becomes of a REFER.
+    Referral,
     /// An offer of ours that could not be made goes out again (RFC 3261 section 14.1).
     Reoffer,
 }
@@ -167,6 +182,10 @@ pub struct Leg {
     reoffer: Option<Box<reoffer::Reoffer>>,
     /// The ACK to the last 2xx to a re-INVITE of ours, to be repeated with it.
     reoffer_ack: Option<Box<Request>>,
+    /// What the phone asked for by REFER, while it is told of it.
+    referral: Option<Box<refer::Referral>>,
+    /// REFERs so far.
+    referrals: u32,
     /// The CSeq number of the NOTIFY by which the phone is asked to take the call.
     talk: Option<u32>,
     /// The CSeq number of the UPDATE by which the session is refreshed.
@@ -199,6 +218,7 @@ impl fmt::Debug for LegOutput {
             Self::Respond { tx, response } => write!(f, "Respond({tx:?} {response:?})"),
             Self::Request { request, .. } => write!(f, "Request({request:?})"),
             Self::Ack { request, .. } => write!(f, "Ack({request:?})"),
+            Self::Refer { .. } => f.write_str("Refer(..)"),
             Self::Signal(_) => f.write_str("Signal(..)"),
             Self::Finished => f.write_str("Finished"),
         }
@@ -231,6 +251,23 @@ impl Leg {
         matches!(self.state, State::Confirmed { .. })
     }
 
+    /// Whether it was answered, in either direction, and has not ended.
+    pub fn is_answered(&self) -> bool {
+        matches!(self.state, State::Answered(_) | State::Confirmed { .. })
+    }
+
+    /// Whether it is over for its owner.
+    pub fn is_ending(&self) -> bool {
+        matches!(self.state, State::Ending(_) | State::Finished)
+    }
+
+    /// Whether a phone that we call rings under a tag of which `known` knows.
+    pub fn rings_as(&self, known: impl Fn(&str) -> bool) -> bool {
+        let ringing = self.opened_by.as_ref().and_then(|sent| sent.ringing.as_ref());
+        matches!(self.state, State::Proceeding)
+            && ringing.and_then(|dialog| dialog.remote_tag()).is_some_and(known)
+    }
+
     /// The next thing to be done.
     pub fn poll_output(&mut self) -> Option<LegOutput> {
         self.outputs.pop_front()
@@ -254,6 +291,7 @@ impl Leg {
             LegCommandKind::AnswerReoffer { media } => self.answer_reoffer(media, now),
             LegCommandKind::Talk => self.talk(),
             LegCommandKind::Reoffer { media } => self.reoffer(media, now),
+            LegCommandKind::Referral(state) => self.refer_goes_on(state),
             LegCommandKind::SendDigits { digits, duration_ms } => self.send_digits(&digits, duration_ms),
             LegCommandKind::End(termination) => self.end_by_command(termination, now),
         }

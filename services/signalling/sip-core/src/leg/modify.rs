@@ -146,13 +146,13 @@ impl Leg {
         }
     }
 
-    fn plain(&self, request: &Request, status: Status) -> crate::message::Response {
+    pub(super) fn plain(&self, request: &Request, status: Status) -> crate::message::Response {
         ResponseBuilder::new(request, status, self.dialog.local_tag())
             .header("Server", self.setup.product.as_ref())
             .build()
     }
 
-    fn try_later(&self, request: &Request) -> crate::message::Response {
+    pub(super) fn try_later(&self, request: &Request) -> crate::message::Response {
         // Any number in 0 to 10 will do, if two dialogs do not always take the same.
         let seconds = self.dialog.local_tag().bytes().map(u32::from).sum::<u32>() % 11;
         ResponseBuilder::new(request, Status::SERVER_INTERNAL_ERROR, self.dialog.local_tag())

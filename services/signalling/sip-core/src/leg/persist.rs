@@ -193,6 +193,8 @@ impl Leg {
             opened_by: None,
             reoffer: None,
             reoffer_ack: None,
+            referral: None,
+            referrals: 0,
             talk: None,
             refresh: None,
             reliable: super::reliable::Reliable::default(),

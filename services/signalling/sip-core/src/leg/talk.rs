@@ -7,7 +7,7 @@ use sidetone_model::termination::{Cause, Termination};
 
 use super::state::State;
 use super::{CommandError, Leg, cause_of};
-use crate::message::{Method, Response};
+use crate::message::{Method, Response, Status};
 use crate::transaction::Failure;
 
 impl Leg {
@@ -43,6 +43,9 @@ impl Leg {
 
     /// The final response to a NOTIFY of ours. That the phone agreed is seen when it answers the call.
     pub(super) fn handle_notified(&mut self, response: &Response) {
+        if response.status() == Status::NO_SUCH_TRANSACTION {
+            self.forget_referral();
+        }
         if self.talk == Some(response.cseq()) && !response.status().is_success() {
             let code = response.status().code();
             self.talk_refused(Termination::new(Cause::from_sip_status(code)).with_sip_status(code));

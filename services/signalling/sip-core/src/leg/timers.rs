@@ -49,7 +49,9 @@ impl Leg {
         let early = matches!(self.state, State::Early { .. });
         let reliable = self.reliable.timers().filter(|_| early);
         let reoffer = self.reoffer_at().map(|at| (at, LegTimer::Reoffer));
-        own.into_iter().flatten().chain(session).chain(reoffer).chain(reliable).min_by_key(|(at, _)| *at)
+        let referral = self.referral_until().map(|at| (at, LegTimer::Referral));
+        let others = [session, reoffer, reliable, referral];
+        own.into_iter().chain(others).flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Does what is due.
@@ -70,6 +72,7 @@ impl Leg {
             LegTimer::ReliableAgain => self.repeat_reliable(),
             LegTimer::ReliableGiveUp => self.give_up_reliable(),
             LegTimer::GiveUp => self.give_up(now),
+            LegTimer::Referral => self.put_off_referral(),
             LegTimer::Reoffer => {
                 // What could not be written the first time is told by the command.
                 let _unwritable = self.make_reoffer(now);

@@ -39,6 +39,8 @@ statuses! {
     SESSION_PROGRESS = 183, "Session Progress";
     /// RFC 3261 section 21.2.1.
     OK = 200, "OK";
+    /// RFC 3515 section 2.4.2.
+    ACCEPTED = 202, "Accepted";
     /// RFC 3261 section 21.4.1.
     BAD_REQUEST = 400, "Bad Request";
     /// RFC 3261 section 21.4.2.
@@ -81,6 +83,8 @@ statuses! {
     REQUEST_TERMINATED = 487, "Request Terminated";
     /// RFC 3261 section 21.4.26.
     NOT_ACCEPTABLE_HERE = 488, "Not Acceptable Here";
+    /// RFC 6665 section 8.3.2.
+    BAD_EVENT = 489, "Bad Event";
     /// RFC 3261 section 21.4.27.
     REQUEST_PENDING = 491, "Request Pending";
     /// RFC 3261 section 21.5.1.

@@ -53,6 +53,8 @@ pub struct Side {
     pub requests_of_leg: Vec<String>,
     /// What is asked of a session timer.
     pub session_interval_s: u32,
+    /// Whom REFERs named, and whether with Replaces.
+    pub refers: Vec<(sidetone_model::signal::Target, bool)>,
     tokens: Tokens,
     flow: Flow,
 }
@@ -67,6 +69,7 @@ impl Side {
             finished: false,
             requests_of_leg: Vec::new(),
             session_interval_s: 0,
+            refers: Vec::new(),
             tokens: Tokens::seeded([name as u8 + 100; 32]),
             flow: Flow { transport, local: addr(local), remote: addr(remote) },
         }
@@ -155,6 +158,7 @@ impl Side {
                     }
                 }
                 LegOutput::Ack { flow, request } => self.transactions.send_ack(&request, &flow),
+                LegOutput::Refer { to, replaces } => self.refers.push((to, replaces.is_some())),
                 LegOutput::Signal(signal) => self.signals.push(signal),
                 LegOutput::Finished => {
                     assert!(!self.finished, "Finished is said once");

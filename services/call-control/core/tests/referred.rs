@@ -1,0 +1,299 @@
+//! Phones that pass their calls on by REFER, take the place of others by Replaces, and name others by 3xx.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+
+mod kit;
+
+use kit::{Office, ended, media};
+use sidetone_call_core::{Connection, Routing};
+use sidetone_model::call::LegCause;
+use sidetone_model::command::{CallCommandKind, LegCommandKind, ReferralState};
+use sidetone_model::fold::LegPhase;
+use sidetone_model::ids::LegId;
+use sidetone_model::media::{Direction, MediaDescription};
+use sidetone_model::party::{Destination, Party};
+use sidetone_model::signal::{LegSignalKind, Offered, Referred, Target};
+use sidetone_model::termination::Cause;
+
+fn target(number: &str, own: bool) -> Target {
+    Target { number: number.into(), own }
+}
+
+fn refers(office: &mut Office, leg: LegId, number: &str, routing: Routing) {
+    let referred = Referred { to: target(number, true), replaces: None };
+    office.routed_signal(leg, LegSignalKind::Referred(referred), Some(routing));
+    office.serve();
+}
+
+fn refers_to_call(office: &mut Office, leg: LegId, other: LegId) {
+    let referred = Referred { to: target("whoever", true), replaces: Some(other) };
+    office.routed_signal(leg, LegSignalKind::Referred(referred), None);
+}
+
+/// What a leg was told of its REFER, without its other commands.
+fn told(office: &Office, leg: LegId) -> Vec<&'static str> {
+    office.kinds(leg).into_iter().filter_map(|kind| kind.strip_prefix("refer: ")).collect()
+}
+
+fn refused(office: &Office, leg: LegId) -> Option<Cause> {
+    office.commands.iter().filter(|command| command.leg == leg).find_map(|command| match &command.kind {
+        LegCommandKind::Referral(ReferralState::Failed(why)) => Some(why.cause),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_phone_passes_its_call_on_and_stays_until_it_is_taken() {
+    let mut office = Office::new();
+    let (alice, bob) = office.connect("alice", "bob");
+    // As phones do: hold first.
+    let held = MediaDescription { direction: Direction::SendOnly, ..media() };
+    office.signal(bob, LegSignalKind::Reoffered { media: Some(held) });
+    office.serve();
+    let carol = office.registered("carol", &["desk"]);
+    refers(&mut office, bob, "carol", carol);
+    assert_eq!((told(&office, bob), office.end_of(bob)), (vec!["accepted"], None));
+    let carol = office.legs_of("carol")[0];
+    assert_eq!(
+        (office.leg(carol).cause, office.leg(carol).call),
+        (LegCause::Transferred, office.leg(alice).call)
+    );
+    office.rings(carol);
+    office.rings(carol);
+    assert_eq!(told(&office, bob), ["accepted", "ringing"]);
+    office.answers(carol);
+    assert_eq!(told(&office, bob), ["accepted", "ringing", "succeeded"]);
+    assert_eq!(office.kinds(bob).last(), Some(&"end"), "told before it goes");
+    assert_eq!(office.leg(alice).peer, Some(carol));
+    office.hang_up_as_told();
+    assert_eq!((office.phase(alice), office.phase(carol)), (LegPhase::Answered, LegPhase::Answered));
+}
+
+#[test]
+fn nobody_takes_it_and_the_two_talk_again() {
+    let mut office = Office::new();
+    let (alice, bob) = office.connect("alice", "bob");
+    let carol = office.registered("carol", &["desk"]);
+    refers(&mut office, bob, "carol", carol);
+    let carol = office.legs_of("carol")[0];
+    office.heard();
+    office.signal(carol, ended(Cause::Busy, 486));
+    assert_eq!(told(&office, bob), ["accepted", "failed"]);
+    assert_eq!(refused(&office, bob), Some(Cause::Busy));
+    assert_eq!((office.leg(alice).peer, office.end_of(bob)), (Some(bob), None));
+    assert!(
+        office.heard().iter().any(|(leg, to)| *leg == alice && *to == Connection::Peer(bob) || *leg == bob)
+    );
+    // And it can be passed on again.
+    let dave = office.registered("dave", &["desk"]);
+    refers(&mut office, bob, "dave", dave);
+    let dave = office.legs_of("dave")[0];
+    office.answers(dave);
+    assert_eq!(office.leg(alice).peer, Some(dave));
+}
+
+#[test]
+fn who_hangs_up_after_passing_on_leaves_the_others_to_it() {
+    let mut office = Office::new();
+    let (alice, bob) = office.connect("alice", "bob");
+    let carol = office.registered("carol", &["desk"]);
+    refers(&mut office, bob, "carol", carol);
+    office.signal(bob, ended(Cause::Normal, 200));
+    assert_eq!(office.end_of(alice), None);
+    let carol = office.legs_of("carol")[0];
+    office.answers(carol);
+    assert_eq!(office.leg(alice).peer, Some(carol));
+    let (dan, eve) = office.connect("dan", "eve");
+    let frank = office.registered("frank", &["desk"]);
+    refers(&mut office, eve, "frank", frank);
+    office.signal(eve, ended(Cause::Normal, 200));
+    let frank = office.legs_of("frank")[0];
+    office.signal(frank, ended(Cause::Rejected, 603));
+    assert_eq!(office.end_of(dan), Some(Cause::Rejected));
+}
+
+#[test]
+fn a_machine_takes_it_at_once() {
+    let mut office = Office::new();
+    let (alice, bob) = office.connect("alice", "bob");
+    let echo = office.to(Destination::Echo, 0);
+    refers(&mut office, bob, "9", echo);
+    assert_eq!(
+        (told(&office, bob), office.end_of(bob)),
+        (vec!["accepted", "succeeded"], Some(Cause::Diverted))
+    );
+    assert_eq!(office.leg(alice).served_by, Some(Destination::Echo));
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_and_changes_nothing() {
+    let mut office = Office::new();
+    let (alice, bob) = office.connect("alice", "bob");
+    let nobody = Routing::default();
+    refers(&mut office, bob, "404", nobody);
+    assert_eq!(refused(&office, bob), Some(Cause::NotFound));
+    let away = office.registered("carol", &[]);
+    refers(&mut office, alice, "carol", away);
+    assert_eq!(refused(&office, alice), Some(Cause::Unavailable));
+    let (dan, eve) = office.connect("dan", "eve");
+    let routing = office.registered("carol", &["desk"]);
+    let foreign = Referred { to: target("carol", false), replaces: None };
+    office.routed_signal(eve, LegSignalKind::Referred(foreign), Some(routing));
+    assert_eq!(refused(&office, eve), Some(Cause::Forbidden));
+    // Somebody else's call cannot be passed on, nor one's own to itself.
+    refers_to_call(&mut office, dan, alice);
+    assert_eq!(refused(&office, dan), Some(Cause::Forbidden));
+    let waiting = office.dial("gus", "desk", office.to(Destination::Echo, 0));
+    let carol = office.registered("carol", &["desk"]);
+    refers(&mut office, waiting, "carol", carol);
+    assert_eq!(refused(&office, waiting), Some(Cause::Rejected));
+    assert_eq!((office.leg(alice).peer, office.leg(dan).peer), (Some(bob), Some(eve)));
+}
+
+#[test]
+fn an_attended_transfer_of_the_phones_own_connects_the_others() {
+    for answered in [true, false] {
+        let mut office = Office::new();
+        let (alice, bob) = office.connect("alice", "bob");
+        let held = MediaDescription { direction: Direction::SendOnly, ..media() };
+        office.signal(alice, LegSignalKind::Reoffered { media: Some(held) });
+        office.serve();
+        let second = office.dial("alice", "desk", office.registered("carol", &["desk"]));
+        let carol = office.legs_of("carol")[0];
+        office.rings(carol);
+        if answered {
+            office.answers(carol);
+        }
+        refers_to_call(&mut office, alice, second);
+        assert_eq!(told(&office, alice), ["accepted", "succeeded"]);
+        assert_eq!(
+            (office.end_of(alice), office.end_of(second)),
+            (Some(Cause::Diverted), Some(Cause::Diverted))
+        );
+        office.hang_up_as_told();
+        if !answered {
+            office.answers(carol);
+        }
+        assert_eq!((office.leg(bob).peer, office.leg(carol).call), (Some(carol), office.leg(bob).call));
+    }
+}
+
+fn replaces(office: &mut Office, old: LegId) -> LegId {
+    let leg = office.ids.make(office.now);
+    let LegSignalKind::Offered(offered) = office.offered(Some(media())) else { unreachable!() };
+    let from = Party { user: Some("dave".parse().unwrap()), number: "dave".into(), ..Party::default() };
+    let offered = Offered { from, replaces: Some(old), ..*offered };
+    office.routed_signal(leg, LegSignalKind::Offered(Box::new(offered)), Some(Routing::default()));
+    leg
+}
+
+#[test]
+fn a_phone_takes_the_place_of_another_in_its_call() {
+    let mut office = Office::new();
+    let (alice, bob) = office.connect("alice", "bob");
+    let dave = replaces(&mut office, bob);
+    assert_eq!(office.leg(dave).call, office.leg(alice).call);
+    office.serve();
+    assert_eq!((office.kinds(dave), office.end_of(bob)), (vec!["answer"], Some(Cause::Diverted)));
+    assert_eq!(office.leg(alice).peer, Some(dave));
+    office.hang_up_as_told();
+    assert_eq!(office.phase(dave), LegPhase::Answered);
+    office.signal(dave, ended(Cause::Normal, 200));
+    assert_eq!(office.end_of(alice), Some(Cause::Normal));
+}
+
+#[test]
+fn a_phone_picks_up_what_rings_elsewhere() {
+    let mut office = Office::new();
+    let alice = office.dial("alice", "desk", office.registered("bob", &["desk", "mobile"]));
+    let phones = office.legs_of("bob");
+    phones.iter().for_each(|leg| office.rings(*leg));
+    let dave = replaces(&mut office, phones[1]);
+    office.serve();
+    office.hang_up_as_told();
+    assert_eq!(phones.iter().map(|leg| office.end_of(*leg)).collect::<Vec<_>>(), [Some(Cause::Diverted); 2]);
+    assert_eq!((office.phase(alice), office.leg(alice).peer), (LegPhase::Answered, Some(dave)));
+}
+
+#[test]
+fn what_is_over_cannot_be_replaced() {
+    let mut office = Office::new();
+    let (alice, bob) = office.connect("alice", "bob");
+    let dave = replaces(&mut office, bob);
+    // Both hang up while the port is being taken.
+    office.signal(alice, ended(Cause::Normal, 200));
+    office.signal(bob, ended(Cause::Normal, 200));
+    office.serve();
+    assert_eq!((office.end_of(dave), office.phase(dave)), (Some(Cause::Normal), LegPhase::SettingUp));
+    office.hang_up_as_told();
+    let late = replaces(&mut office, bob);
+    assert_eq!(office.end_of(late), Some(Cause::NotFound));
+}
+
+fn redirects(office: &mut Office, leg: LegId, targets: &[Target], routing: Routing) {
+    let named = LegSignalKind::Redirected { targets: targets.to_vec() };
+    office.routed_signal(leg, named, Some(routing));
+    office.signal(leg, ended(Cause::Diverted, 302));
+    office.serve();
+}
+
+#[test]
+fn a_phone_sends_its_call_on_and_the_caller_waits() {
+    let mut office = Office::new();
+    let alice = office.dial("alice", "desk", office.registered("bob", &["desk", "mobile"]));
+    let phones = office.legs_of("bob");
+    office.rings(phones[1]);
+    let carol = office.registered("carol", &["desk"]);
+    redirects(&mut office, phones[0], &[target("far@away", false), target("carol", true)], carol);
+    assert_eq!(office.end_of(phones[1]), Some(Cause::Diverted), "one phone speaks for its user");
+    office.hang_up_as_told();
+    let carol = office.legs_of("carol")[0];
+    assert_eq!((office.leg(carol).cause, office.leg(carol).by), (LegCause::Redirected, Some(phones[0])));
+    assert_eq!(office.end_of(alice), None);
+    office.answers(carol);
+    assert_eq!(office.leg(alice).peer, Some(carol));
+}
+
+#[test]
+fn phones_that_name_each_other_come_to_an_end() {
+    let mut office = Office::new();
+    let alice = office.dial("alice", "desk", office.registered("bob", &["desk"]));
+    let mut steps = 0;
+    while office.end_of(alice).is_none() {
+        let (user, next) = if steps % 2 == 0 { ("bob", "carol") } else { ("carol", "bob") };
+        let leg = office.legs_of(user)[0];
+        let routing = office.registered(next, &["desk"]);
+        redirects(&mut office, leg, &[target(next, true)], routing);
+        steps += 1;
+        assert!(steps < 20, "for ever");
+    }
+    assert_eq!((steps, office.end_of(alice)), (6, Some(Cause::Unavailable)));
+}
+
+#[test]
+fn where_a_redirection_is_not_followed_the_caller_is_told() {
+    let away = |office: &Office| office.registered("carol", &[]);
+    let there = |office: &Office| office.registered("carol", &["desk"]);
+    let cases: [(Target, &dyn Fn(&Office) -> Routing); 2] =
+        [(target("carol", true), &away), (target("carol", false), &there)];
+    for (named, routing) in cases {
+        let mut office = Office::new();
+        let alice = office.dial("alice", "desk", office.registered("bob", &["desk"]));
+        let bob = office.legs_of("bob")[0];
+        let routing = routing(&office);
+        redirects(&mut office, bob, &[named], routing);
+        assert_eq!(office.end_of(alice), Some(Cause::Unavailable));
+    }
+}
+
+#[test]
+fn an_application_may_still_pass_a_call_on_that_waits_for_another() {
+    let mut office = Office::new();
+    let (alice, bob) = office.connect("alice", "bob");
+    let carol = office.registered("carol", &["desk"]);
+    refers(&mut office, bob, "carol", carol);
+    let carol = office.legs_of("carol")[0];
+    office.rings(carol);
+    office.does(CallCommandKind::Reject { leg: carol }).unwrap();
+    office.hang_up_as_told();
+    assert_eq!((told(&office, bob).last(), office.leg(alice).peer), (Some(&"failed"), Some(bob)));
+}
