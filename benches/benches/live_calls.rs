@@ -101,6 +101,7 @@ impl Office {
             source: SocketAddr::from(([192, 0, 2, 7], 5060)),
             media: Some(media()),
             sip_call_id: "a-call-id-of-usual-length@192.0.2.7".into(),
+            replaces: None,
         };
         let routing = self.routing();
         self.signal(caller, 1, LegSignalKind::Offered(Box::new(offered)), Some(routing));

@@ -58,7 +58,7 @@ fn tone(hz: f32, seconds: usize) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_hears_the_phones_is_heard_and_can_be_interrupted() {
-    let team = Receiver::start(vec![]).await;
+    let team = Receiver::start().await;
     let seed = applications(&team.events_url(), &team.events_url());
     let installation = Installation::one_process_with("", &seed, LOOPBACK);
     let a = registered(&installation, "1001", 440.0).await;
@@ -123,7 +123,7 @@ async fn it_hears_the_phones_is_heard_and_can_be_interrupted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_for_players_is_no_websocket() {
-    let team = Receiver::start(vec![]).await;
+    let team = Receiver::start().await;
     let seed = applications(&team.events_url(), &team.events_url());
     let installation = Installation::one_process_with("", &seed, LOOPBACK);
     let a = registered(&installation, "1001", 440.0).await;

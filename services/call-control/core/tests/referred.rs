@@ -273,7 +273,8 @@ fn phones_that_name_each_other_come_to_an_end() {
 fn where_a_redirection_is_not_followed_the_caller_is_told() {
     let away = |office: &Office| office.registered("carol", &[]);
     let there = |office: &Office| office.registered("carol", &["desk"]);
-    let cases: [(Target, &dyn Fn(&Office) -> Routing); 2] =
+    type Answer<'a> = &'a dyn Fn(&Office) -> Routing;
+    let cases: [(Target, Answer<'_>); 2] =
         [(target("carol", true), &away), (target("carol", false), &there)];
     for (named, routing) in cases {
         let mut office = Office::new();

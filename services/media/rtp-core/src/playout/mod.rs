@@ -5,7 +5,7 @@
 //! come at any moment between two ticks, so that every stream has the same delay whatever its phase; the slack because
 //! packets come unevenly. The slack begins low, grows at once by what a late packet missed, and is given up again when
 //! nothing has needed it for a while. Corrections that are not forced by a gap take out or repeat one pitch period, without
-//! a seam ([`stretch`]); that is also how a sender whose clock runs at another pace is followed.
+//! a seam (`stretch`); that is also how a sender whose clock runs at another pace is followed.
 
 mod config;
 mod ring;

@@ -163,7 +163,7 @@ mod tests {
         assert!((0..2000).map(|at| ring.push(record(at))).sum::<u64>() > 0);
         let kept = ring.snapshot();
         assert!(kept.segments.iter().all(|segment| segment.markers.is_empty()));
-        assert_eq!(kept.live, [marker.clone()]);
+        assert_eq!(kept.live, std::slice::from_ref(&marker));
         ring.ended(leg);
         let kept = ring.snapshot();
         assert_eq!(kept.live, []);

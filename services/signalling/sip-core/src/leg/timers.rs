@@ -50,8 +50,8 @@ impl Leg {
         let reliable = self.reliable.timers().filter(|_| early);
         let reoffer = self.reoffer_at().map(|at| (at, LegTimer::Reoffer));
         let referral = self.referral_until().map(|at| (at, LegTimer::Referral));
-        let others = [session, reoffer, reliable, referral];
-        own.into_iter().chain(others).flatten().min_by_key(|(at, _)| *at)
+        let others = [session, reoffer, referral];
+        own.into_iter().chain(others).flatten().chain(reliable).min_by_key(|(at, _)| *at)
     }
 
     /// Does what is due.
