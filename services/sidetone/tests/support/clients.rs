@@ -116,6 +116,11 @@ impl Telephony {
         is_started.recv().await.expect("the channel says that it is started");
     }
 
+    /// What proves who asks: the header field Cookie.
+    pub fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
     /// What the channel has brought so far, in its order.
     pub fn events(&self) -> Vec<Value> {
         self.events.lock().unwrap().clone()
@@ -233,13 +238,17 @@ impl Conversations {
         Self { http: Client::new(), address: installation.http }
     }
 
-    /// Asks under `/beta` with a token of a secret.
-    pub async fn ask_as(&self, secret: &str, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
+    /// A token of a secret.
+    pub fn token(secret: &str) -> String {
         let claims = json!({ "application_id": APPLICATION, "iat": now_s(), "jti": next() });
         let key = EncodingKey::from_secret(secret.as_bytes());
-        let token = encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap();
+        encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap()
+    }
+
+    /// Asks under `/beta` with a token of a secret.
+    pub async fn ask_as(&self, secret: &str, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
         let request = self.http.request(method, format!("http://{}/beta{path}", self.address));
-        let request = request.bearer_auth(token);
+        let request = request.bearer_auth(Self::token(secret));
         answer(if body.is_null() { request } else { request.json(&body) }).await
     }
 
