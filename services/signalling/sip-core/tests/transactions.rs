@@ -316,3 +316,28 @@ fn a_request_to_ourselves_does_not_mix_up_its_two_ends() {
     rig.advance(33.0);
     assert!(rig.layer.is_empty());
 }
+
+#[test]
+fn a_change_that_is_never_answered_after_its_100_is_given_up_and_a_call_that_rings_is_not() {
+    let mut rig = Rig::new(Transport::Udp);
+    let Message::Request(first) = request("INVITE", "first") else { unreachable!() };
+    let text = String::from_utf8_lossy(&first.to_bytes()).into_owned();
+    let Message::Request(change) = parse(
+        &text
+            .replace("\r\n", "\n")
+            .replace("z9hG4bKfirst", "z9hG4bKsecond")
+            .replace("<sip:1002@e>", "<sip:1002@e>;tag=y"),
+    ) else {
+        unreachable!()
+    };
+    for invite in [&first, &change] {
+        rig.layer.send_request(invite.clone(), &rig.flow.clone(), 7, rig.now).unwrap();
+        rig.receive(reply(invite, Status::TRYING));
+    }
+    rig.advance(191.0);
+    assert_eq!((rig.layer.len().0, rig.events().len()), (2, 0));
+    rig.advance(2.0);
+    assert!(matches!(rig.events()[..], [Event::Failed { failure: Failure::Timeout, .. }]));
+    rig.advance(3600.0);
+    assert_eq!(rig.layer.len().0, 1, "who made the call gives it up");
+}

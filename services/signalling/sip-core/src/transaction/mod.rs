@@ -151,10 +151,16 @@ impl<O: Clone> Transactions<O> {
         if let Some(invite) = cancelled {
             self.arm(invite, schedule::Timer::Abandon, now + self.config.timers.timeout());
         }
+        // An INVITE that rings is given up by whoever made the call. Inside a dialog nobody is there to ring: who has said 100
+        // and nothing more since is gone (timer C of RFC 3261 section 16.6, for want of one of a user agent's own).
+        let in_dialog = request.method() == Method::Invite && request.to().tag().is_some();
         let (machine, outputs) =
             ClientTransaction::new(request.inner, reliability(flow), self.config.timers.to_sip());
         let id = self.insert(Machine::Client { machine, owner }, key.clone(), flow.clone());
         self.clients.insert(key, id);
+        if in_dialog {
+            self.arm(id, schedule::Timer::Abandon, now + self.config.timers.timeout() * CHANGE_TIMEOUTS);
+        }
         self.perform(id, outputs, now);
         Ok(ClientTx(id))
     }
@@ -212,7 +218,7 @@ impl<O: Clone> Transactions<O> {
         }
     }
 
-    /// A cancelled INVITE got no final response. One that did keeps absorbing what is repeated.
+    /// An INVITE that was cancelled, or that changes a session, got no final response. One that did keeps absorbing what is repeated.
     fn give_up_cancelled(&mut self, id: u64) {
         let Some(Entry { machine: Machine::Client { machine, owner }, .. }) = self.entries.get(&id) else {
             return;
@@ -396,3 +402,6 @@ impl<O: Clone> Transactions<O> {
         };
     }
 }
+
+/// How many times 64 T1 a re-INVITE may take: with the usual T1 a little more than the three minutes of timer C.
+const CHANGE_TIMEOUTS: u32 = 6;

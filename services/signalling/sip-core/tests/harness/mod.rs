@@ -17,6 +17,7 @@ use sidetone_sip_core::tokens::Tokens;
 use sidetone_sip_core::transaction::{
     Event, Failure, ServerTx, Timers, Transactions, TransactionsConfig, Transmit,
 };
+use sidetone_testkit::netem::{Conditions, Netem};
 
 /// Any moment will do: only differences count.
 pub fn epoch() -> Instant {
@@ -191,6 +192,8 @@ pub struct Pair {
     lose: Filter,
     flying: VecDeque<(char, Transmit)>,
     hold: bool,
+    /// Takes the place of the wire that delivers at once.
+    pub network: Option<Netem<(char, Transmit)>>,
 }
 
 impl Pair {
@@ -205,6 +208,15 @@ impl Pair {
             lose: Box::new(|_| false),
             flying: VecDeque::new(),
             hold: false,
+            network: None,
+        }
+    }
+
+    /// From now on everything goes over such a network, and nothing is noted.
+    pub fn over(&mut self, seed: u64, conditions: Conditions) {
+        match &mut self.network {
+            Some(network) => network.set(conditions),
+            None => self.network = Some(Netem::new(seed, conditions)),
         }
     }
 
@@ -304,9 +316,7 @@ impl Pair {
     /// Lets time pass, timer by timer.
     pub fn advance(&mut self, by: Duration) {
         let until = self.now + by;
-        while let Some(at) =
-            [&self.a, &self.b].iter().filter_map(|side| side.next_timeout()).min().filter(|at| *at <= until)
-        {
+        while let Some(at) = self.next_event().filter(|at| *at <= until) {
             self.now = at.max(self.now);
             let now = self.now;
             for side in [&mut self.a, &mut self.b] {
@@ -320,11 +330,19 @@ impl Pair {
         self.now = until;
     }
 
+    fn next_event(&self) -> Option<Instant> {
+        let arrival = self.network.as_ref().and_then(Netem::next_arrival);
+        [&self.a, &self.b].iter().filter_map(|side| side.next_timeout()).chain(arrival).min()
+    }
+
     pub fn sent(&self, label: &str) -> usize {
         self.wire.iter().filter(|sent| sent.trim_start_matches('!') == label).count()
     }
 
     fn note(&mut self, from: char, transmit: Transmit) {
+        if let Some(network) = &mut self.network {
+            return network.send((from, transmit), self.now);
+        }
         let label = format!("{from} {}", label(&transmit));
         self.texts.push(String::from_utf8_lossy(&transmit.bytes).into_owned());
         if (self.lose)(&label) {
@@ -336,8 +354,12 @@ impl Pair {
     }
 
     fn deliver(&mut self) -> bool {
-        let Some((from, transmit)) = self.flying.pop_front() else { return false };
         let now = self.now;
+        let next = match &mut self.network {
+            Some(network) => network.receive(now),
+            None => self.flying.pop_front(),
+        };
+        let Some((from, transmit)) = next else { return false };
         let target = if from == 'a' { &mut self.b } else { &mut self.a };
         let flow = target.flow.clone();
         let message = parse_datagram(transmit.bytes, &Limits::default()).unwrap();
