@@ -35,6 +35,12 @@ impl Mixer {
         }
     }
 
+    /// Whether a member hears in this tick what everybody hears who did not speak: [`Mixer::common`].
+    pub fn hears_common(&self, id: MemberId) -> bool {
+        let member = self.members.get(id.index as usize).filter(|member| is(member, id));
+        member.is_some_and(|member| !(member.deaf || member.deafens || member.is_coached || member.speaks))
+    }
+
     fn hears(&mut self, id: MemberId) -> Hears {
         let Some(member) = self.members.get(id.index as usize).filter(|member| is(member, id)) else {
             return Hears::Silence;

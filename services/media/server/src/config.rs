@@ -4,8 +4,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use sidetone_dsp::Rate;
+use sidetone_dsp::codec::{Codec, OpusSettings};
 use sidetone_model::ids::NodeId;
 use sidetone_runtime::config::ConfigError;
+
+use crate::negotiate::codec_named;
 
 /// How a media node is set up.
 #[derive(Debug, Clone, Deserialize)]
@@ -25,6 +29,15 @@ pub struct Config {
     pub streams_max: usize,
     /// The most who listen to streams at a time, 1 to 100000. Default: 1000.
     pub listeners_max: usize,
+    /// The codecs that are offered and taken, in the order in which they are offered: opus, g722, pcmu, pcma, gsm, l16 (16 kHz),
+    /// l16-8000. An offer of the far side is answered with its own first choice among them. Default: opus, g722, pcmu,
+    /// pcma, gsm.
+    pub codecs: Vec<String>,
+    /// The highest rate at which a room is mixed, in Hz: 8000, 16000 or 48000. A room begins at 8000 and is raised when two of
+    /// its members have more to hear. Default: 16000.
+    pub room_rate_max_hz: u32,
+    /// How Opus is sent.
+    pub opus: Opus,
     /// The networks on which RTP is spoken; the first is the default one. Default: `default` on 127.0.0.1.
     pub realms: Vec<Realm>,
     /// How long a freed port rests before it is given out again, in seconds. Default: 10.
@@ -57,6 +70,37 @@ pub struct Fetch {
     pub size_max_kb: usize,
     /// How long fetching may take in all, in seconds, 1 to 120. Default: 10.
     pub timeout_s: u64,
+}
+
+/// How Opus is sent, within what the far side asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Opus {
+    /// In bit/s, 6000 to 128000. Default: 24000.
+    pub bitrate_bps: u32,
+    /// 0 (cheapest) to 10. Default: 5.
+    pub complexity: u8,
+    /// Whether packets carry a copy of the one before, where the far side makes use of it. Default: true.
+    pub fec: bool,
+    /// The loss to prepare for, in percent, 0 to 100. Default: 5.
+    pub loss_percent: u8,
+}
+
+impl Default for Opus {
+    fn default() -> Self {
+        Self { bitrate_bps: 24_000, complexity: 5, fec: true, loss_percent: 5 }
+    }
+}
+
+impl Opus {
+    pub(crate) fn settings(&self) -> OpusSettings {
+        OpusSettings {
+            bitrate_bps: self.bitrate_bps,
+            complexity: self.complexity,
+            fec: self.fec,
+            loss_percent: self.loss_percent,
+        }
+    }
 }
 
 /// S3-compatible object storage for recordings.
@@ -169,6 +213,9 @@ impl Default for Config {
             recordings_max: 500,
             streams_max: 200,
             listeners_max: 1000,
+            codecs: ["opus", "g722", "pcmu", "pcma", "gsm"].map(Into::into).into(),
+            room_rate_max_hz: 16_000,
+            opus: Opus::default(),
             realms: vec![Realm::default()],
             port_rest_s: 10,
             idle_timeout_s: 60,
@@ -202,6 +249,17 @@ impl Realm {
 }
 
 impl Config {
+    /// The codecs that are offered and taken, best first.
+    pub(crate) fn codecs(&self) -> Vec<Codec> {
+        let mut codecs = Vec::new();
+        for codec in self.codecs.iter().filter_map(|name| codec_named(name)) {
+            if !codecs.contains(&codec) {
+                codecs.push(codec);
+            }
+        }
+        codecs
+    }
+
     /// Adds every mistake that types cannot show.
     pub fn check(&self, errors: &mut Vec<ConfigError>) {
         let mut bad =
@@ -214,6 +272,21 @@ impl Config {
         }
         if !(1..=100_000).contains(&self.legs_max) {
             bad("legs_max", "expected 1 to 100000");
+        }
+        if self.codecs.is_empty() || self.codecs.iter().any(|name| codec_named(name).is_none()) {
+            bad("codecs", "expected some of opus, g722, pcmu, pcma, gsm, l16, l16-8000");
+        }
+        if Rate::of_hz(self.room_rate_max_hz).is_none() {
+            bad("room_rate_max_hz", "expected 8000, 16000 or 48000");
+        }
+        if !(6_000..=128_000).contains(&self.opus.bitrate_bps) {
+            bad("opus.bitrate_bps", "expected 6000 to 128000");
+        }
+        if self.opus.complexity > 10 {
+            bad("opus.complexity", "expected 0 to 10");
+        }
+        if self.opus.loss_percent > 100 {
+            bad("opus.loss_percent", "expected 0 to 100");
         }
         if !(1..=10_000).contains(&self.recordings_max) {
             bad("recordings_max", "expected 1 to 10000");

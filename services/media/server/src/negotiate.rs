@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use sidetone_dsp::Law;
+use sidetone_dsp::codec::{Codec, OpusSettings};
+use sidetone_dsp::{Law, Rate};
 use sidetone_model::media::{Direction, Encoding, Format, Holder, MediaDescription};
 
 use crate::error::MediaError;
@@ -10,15 +11,17 @@ use crate::error::MediaError;
 /// What one RTP payload type carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Payload {
-    /// G.711 at 8 kHz.
-    Audio(Law),
-    /// Telephone events (RFC 4733) at 8 kHz.
-    Event,
+    /// Sound.
+    Audio(Codec),
+    /// Telephone events (RFC 4733), with an RTP clock of so many ticks a ms: 8, or 48 beside Opus.
+    Event(u8),
+    /// Comfort noise (RFC 3389) at 8 kHz.
+    Noise,
 }
 
 /// The payload types of one direction. As few as there are, a table is faster than a map and moves as a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PayloadTypes([Option<(u8, Payload)>; 4]);
+pub struct PayloadTypes([Option<(u8, Payload)>; TYPES_MAX]);
 
 /// What two sides have agreed upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,10 +32,44 @@ pub struct Agreement {
     pub send: PayloadTypes,
     /// Our way: whether we send and whether the far side may.
     pub direction: Direction,
-    /// Packet time we send, in ms, 10 to 60.
+    /// Packet time we send, in ms, 10 to 60: one that the codec can make.
     pub ptime_ms: u8,
+    /// What the far side asks of an Opus encoder.
+    pub opus: OpusWish,
     /// The far side refused the stream with port 0.
     pub refused: bool,
+}
+
+/// What the parameters of an Opus format ask of the sender (RFC 7587, section 6.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OpusWish {
+    /// The decoder makes use of in-band error correction.
+    pub fec: bool,
+    /// The highest bit rate it wants, in bit/s; none when it does not care.
+    pub bitrate_max_bps: Option<u32>,
+}
+
+impl OpusWish {
+    fn of(formats: &[Format]) -> Self {
+        let opus = formats.iter().find(|format| format.encoding == Encoding::Opus);
+        let parameters = opus.and_then(|format| format.parameters.as_deref()).unwrap_or("");
+        let value = |name: &str| {
+            let pairs = parameters.split(';').filter_map(|pair| pair.split_once('='));
+            pairs
+                .map(|(key, value)| (key.trim(), value.trim()))
+                .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        };
+        Self {
+            fec: value("useinbandfec").is_some_and(|(_, value)| value == "1"),
+            bitrate_max_bps: value("maxaveragebitrate").and_then(|(_, value)| value.parse().ok()),
+        }
+    }
+
+    /// Our settings within what is wished.
+    pub(crate) fn applied_to(self, ours: OpusSettings) -> OpusSettings {
+        let bitrate_bps = ours.bitrate_bps.min(self.bitrate_max_bps.unwrap_or(u32::MAX));
+        OpusSettings { bitrate_bps, fec: ours.fec && self.fec, ..ours }.in_range()
+    }
 }
 
 impl PayloadTypes {
@@ -47,11 +84,29 @@ impl PayloadTypes {
     }
 
     /// The first audio format.
-    pub fn audio(&self) -> Option<(u8, Law)> {
-        self.0.iter().flatten().find_map(|(pt, payload)| match payload {
-            Payload::Audio(law) => Some((*pt, *law)),
-            Payload::Event => None,
+    pub fn audio(&self) -> Option<(u8, Codec)> {
+        self.codecs().next()
+    }
+
+    /// Every audio format, best first.
+    pub fn codecs(&self) -> impl Iterator<Item = (u8, Codec)> {
+        self.0.iter().flatten().filter_map(|(pt, payload)| match payload {
+            Payload::Audio(codec) => Some((*pt, *codec)),
+            Payload::Event(_) | Payload::Noise => None,
         })
+    }
+
+    /// The telephone events that go with the first audio format, and the ticks of their clock in a ms. Those with the clock
+    /// of the sound are best (RFC 4733, section 2.1); many phones have them at 8 kHz only.
+    pub fn event(&self) -> Option<(u8, u8)> {
+        let events = || {
+            self.0.iter().flatten().filter_map(|(pt, payload)| match payload {
+                Payload::Event(per_ms) => Some((*pt, *per_ms)),
+                Payload::Audio(_) | Payload::Noise => None,
+            })
+        };
+        let clock = self.audio().map_or(8, |(_, codec)| clock_per_ms(codec));
+        events().find(|(_, per_ms)| *per_ms == clock).or_else(|| events().next())
     }
 
     fn push(&mut self, payload_type: u8, payload: Payload) {
@@ -63,104 +118,181 @@ impl PayloadTypes {
     }
 }
 
+/// Audio formats, two telephone events and comfort noise.
+const TYPES_MAX: usize = 8;
 /// How many formats of a description are looked at.
 const FORMATS_MAX: usize = 32;
-/// The payload type under which we offer telephone events.
-const EVENT_PAYLOAD_TYPE: u8 = 101;
-/// What we offer, best first.
-const OFFERED: [Encoding; 3] = [Encoding::Pcmu, Encoding::Pcma, Encoding::TelephoneEvent];
+
+/// Ticks of a codec's RTP clock in a ms.
+pub(crate) const fn clock_per_ms(codec: Codec) -> u8 {
+    (codec.clock_hz() / 1_000) as u8
+}
+
+/// A codec by its name in the configuration.
+pub(crate) fn codec_named(name: &str) -> Option<Codec> {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "opus" => Codec::Opus,
+        "g722" => Codec::G722,
+        "pcmu" => Codec::G711(Law::Mu),
+        "pcma" => Codec::G711(Law::A),
+        "gsm" => Codec::Gsm,
+        "l16" => Codec::L16(Rate::Wide),
+        "l16-8000" => Codec::L16(Rate::Narrow),
+        _ => return None,
+    })
+}
+
+/// The encoding of a codec.
+pub(crate) const fn encoding_of(codec: Codec) -> Encoding {
+    match codec {
+        Codec::G711(Law::Mu) => Encoding::Pcmu,
+        Codec::G711(Law::A) => Encoding::Pcma,
+        Codec::G722 => Encoding::G722,
+        Codec::Gsm => Encoding::Gsm,
+        Codec::Opus => Encoding::Opus,
+        Codec::L16(_) => Encoding::L16,
+    }
+}
+
+/// Those of `configured` that a request's `encodings` (empty: everything) allow, in the order of the request.
+pub(crate) fn allowed(configured: &[Codec], encodings: &[Encoding]) -> Vec<Codec> {
+    if encodings.is_empty() {
+        return configured.to_vec();
+    }
+    let mut chosen: Vec<Codec> = Vec::new();
+    for encoding in encodings {
+        let of_it = configured.iter().filter(|codec| encoding_of(**codec) == *encoding);
+        let new: Vec<Codec> = of_it.filter(|codec| !chosen.contains(codec)).copied().collect();
+        chosen.extend(new);
+    }
+    chosen
+}
 
 /// What a format carries, if it is one of ours.
 fn payload_of(format: &Format) -> Option<Payload> {
-    if format.clock_rate_hz != 8000 || format.channels > 1 {
-        return None;
-    }
+    let narrow = format.clock_rate_hz == 8_000 && format.channels == 1;
     match format.encoding {
-        Encoding::Pcmu => Some(Payload::Audio(Law::Mu)),
-        Encoding::Pcma => Some(Payload::Audio(Law::A)),
-        Encoding::TelephoneEvent => Some(Payload::Event),
-        Encoding::Other(_) => None,
+        // Two channels by name, whatever is in it (RFC 7587, section 7).
+        Encoding::Opus => (format.clock_rate_hz == 48_000).then_some(Payload::Audio(Codec::Opus)),
+        Encoding::L16 if format.channels == 1 => match Rate::of_hz(format.clock_rate_hz) {
+            Some(rate @ (Rate::Narrow | Rate::Wide)) => Some(Payload::Audio(Codec::L16(rate))),
+            _ => None,
+        },
+        Encoding::TelephoneEvent if matches!(format.clock_rate_hz, 8_000 | 16_000 | 48_000) => {
+            Some(Payload::Event((format.clock_rate_hz / 1_000) as u8))
+        }
+        Encoding::Pcmu if narrow => Some(Payload::Audio(Codec::G711(Law::Mu))),
+        Encoding::Pcma if narrow => Some(Payload::Audio(Codec::G711(Law::A))),
+        Encoding::G722 if narrow => Some(Payload::Audio(Codec::G722)),
+        Encoding::Gsm if narrow => Some(Payload::Audio(Codec::Gsm)),
+        Encoding::ComfortNoise if narrow => Some(Payload::Noise),
+        _ => None,
     }
 }
 
-/// Whether `encodings` (empty: everything) allow it. Events ride along with any audio unless a list leaves them out
-/// that names encodings other than audio.
-fn allowed(format: &Format, encodings: &[Encoding]) -> bool {
-    encodings.is_empty() || encodings.contains(&format.encoding) || !format.encoding.is_audio()
-}
-
-/// Our offer from `local`.
-pub(crate) fn offer(local: SocketAddr, encodings: &[Encoding]) -> Result<MediaDescription, MediaError> {
-    let chosen: Vec<Encoding> = if encodings.is_empty() {
-        OFFERED.to_vec()
-    } else {
-        let audio = encodings.iter().filter(|e| e.is_audio() && OFFERED.contains(e)).cloned();
-        audio.chain([Encoding::TelephoneEvent]).collect()
-    };
-    if !chosen.iter().any(Encoding::is_audio) {
+/// Our offer from `local`: `codecs`, best first, and telephone events at each clock that these have.
+pub(crate) fn offer(local: SocketAddr, codecs: &[Codec]) -> Result<MediaDescription, MediaError> {
+    if codecs.is_empty() {
         return Err(MediaError::NoCommonCodec);
     }
-    let mut formats: Vec<Format> = Vec::new();
-    for encoding in chosen {
-        let format = our_format(encoding);
-        if !formats.contains(&format) {
-            formats.push(format);
+    let mut formats: Vec<Format> = codecs.iter().map(|codec| our_format(Payload::Audio(*codec))).collect();
+    let clocks = codecs.iter().map(|codec| clock_per_ms(*codec));
+    // Phones that know one kind of events know it at 8 kHz.
+    for clock in [8, 16, 48] {
+        if clock == 8 || clocks.clone().any(|other| other == clock) {
+            formats.push(our_format(Payload::Event(clock)));
         }
     }
     Ok(describe(local, formats, Direction::SendRecv, 20))
 }
 
-fn our_format(encoding: Encoding) -> Format {
-    let payload_type = match encoding {
-        Encoding::Pcma => 8,
-        Encoding::TelephoneEvent => EVENT_PAYLOAD_TYPE,
-        _ => 0,
-    };
-    let mut format = Format::new(payload_type, encoding, 8000);
-    if payload_type == EVENT_PAYLOAD_TYPE {
-        format.parameters = Some("0-15".into());
+/// How we offer a payload. Payload types that are not for ever are ours to choose.
+fn our_format(payload: Payload) -> Format {
+    match payload {
+        Payload::Audio(codec) => {
+            let dynamic = match codec {
+                Codec::L16(Rate::Narrow) => 97,
+                Codec::L16(_) => 96,
+                _ => 111,
+            };
+            let number = codec.static_payload_type().unwrap_or(dynamic);
+            let mut format = Format::new(number, encoding_of(codec), codec.clock_hz());
+            if codec == Codec::Opus {
+                format.channels = 2;
+                format.parameters = Some("useinbandfec=1".into());
+            }
+            format
+        }
+        Payload::Event(per_ms) => {
+            let number = match per_ms {
+                16 => 100,
+                48 => 110,
+                _ => 101,
+            };
+            let mut format = Format::new(number, Encoding::TelephoneEvent, u32::from(per_ms) * 1_000);
+            format.parameters = Some("0-15".into());
+            format
+        }
+        Payload::Noise => Format::new(13, Encoding::ComfortNoise, 8_000),
     }
-    format
 }
 
-/// Our answer to `remote`, and what is agreed by it: the first audio format of the offerer that we have and may use.
+/// Our answer to `remote`, and what is agreed by it: the first audio format of the offerer that is among `codecs`, the
+/// telephone events that go with it, and comfort noise where the clock allows it.
 pub(crate) fn answer(
     local: SocketAddr,
     remote: &MediaDescription,
-    encodings: &[Encoding],
+    codecs: &[Codec],
 ) -> Result<(MediaDescription, Agreement), MediaError> {
     if remote.rtp.port() == 0 {
-        let refused = SocketAddr::new(local.ip(), 0);
-        let formats = remote.formats.iter().take(1).cloned().collect();
-        let agreement = Agreement {
-            receive: PayloadTypes::default(),
-            send: PayloadTypes::default(),
-            direction: Direction::Inactive,
-            ptime_ms: 20,
-            refused: true,
-        };
-        return Ok((describe(refused, formats, Direction::Inactive, 20), agreement));
+        return Ok(refused(local, remote));
     }
-    let offered = || remote.formats.iter().take(FORMATS_MAX);
-    let is_ours = |f: &&Format| f.encoding.is_audio() && payload_of(f).is_some() && allowed(f, encodings);
-    let audio = offered().find(is_ours).ok_or(MediaError::NoCommonCodec)?;
-    let event =
-        offered().find(|f| payload_of(f) == Some(Payload::Event) && f.payload_type != audio.payload_type);
+    let mut offered = PayloadTypes::default();
+    let mut audio = None;
+    for format in remote.formats.iter().take(FORMATS_MAX) {
+        match payload_of(format) {
+            Some(Payload::Audio(codec)) if audio.is_none() && codecs.contains(&codec) => {
+                audio = Some(codec);
+                offered.push(format.payload_type, Payload::Audio(codec));
+            }
+            Some(payload @ (Payload::Event(_) | Payload::Noise)) => {
+                offered.push(format.payload_type, payload)
+            }
+            _ => {}
+        }
+    }
+    let codec = audio.ok_or(MediaError::NoCommonCodec)?;
+    let event = offered.event().map(|(_, per_ms)| Payload::Event(per_ms));
+    let noise = (codec.clock_hz() == 8_000).then_some(Payload::Noise);
     let mut types = PayloadTypes::default();
-    let mut formats = Vec::with_capacity(2);
-    for format in [Some(audio), event].into_iter().flatten() {
-        if let Some(payload) = payload_of(format) {
-            types.push(format.payload_type, payload);
-            let mut ours = our_format(format.encoding.clone());
-            ours.payload_type = format.payload_type;
-            formats.push(ours);
+    let mut formats = Vec::with_capacity(3);
+    for payload in [Some(Payload::Audio(codec)), event, noise].into_iter().flatten() {
+        let Some(payload_type) = offered.of(payload) else { continue };
+        if types.get(payload_type).is_none() {
+            types.push(payload_type, payload);
+            formats.push(Format { payload_type, ..our_format(payload) });
         }
     }
     let direction = our_direction(remote);
-    let ptime_ms = ptime(remote);
+    let ptime_ms = ptime(remote, codec);
     let mut description = describe(local, formats, direction, ptime_ms);
     description.rtcp_mux = remote.rtcp_mux;
-    Ok((description, Agreement { receive: types, send: types, direction, ptime_ms, refused: false }))
+    let opus = OpusWish::of(&remote.formats);
+    Ok((description, Agreement { receive: types, send: types, direction, ptime_ms, opus, refused: false }))
+}
+
+/// The answer to a stream with port 0 (RFC 3264, section 6).
+fn refused(local: SocketAddr, remote: &MediaDescription) -> (MediaDescription, Agreement) {
+    let formats = remote.formats.iter().take(1).cloned().collect();
+    let agreement = Agreement {
+        receive: PayloadTypes::default(),
+        send: PayloadTypes::default(),
+        direction: Direction::Inactive,
+        ptime_ms: 20,
+        opus: OpusWish::default(),
+        refused: true,
+    };
+    (describe(SocketAddr::new(local.ip(), 0), formats, Direction::Inactive, 20), agreement)
 }
 
 /// What is agreed when `remote` answers our offer `ours`. The far side may send every format that both name; we send
@@ -170,7 +302,7 @@ pub(crate) fn conclude(ours: &MediaDescription, remote: &MediaDescription) -> Re
     let (mut receive, mut send) = (PayloadTypes::default(), PayloadTypes::default());
     for theirs in remote.formats.iter().take(FORMATS_MAX) {
         if let Some(payload) = payload_of(theirs)
-            && let Some(mine) = ours.formats.iter().find(|format| format.same_media(theirs))
+            && let Some(mine) = ours.formats.iter().find(|format| payload_of(format) == Some(payload))
         {
             receive.push(mine.payload_type, payload);
             send.push(theirs.payload_type, payload);
@@ -180,7 +312,8 @@ pub(crate) fn conclude(ours: &MediaDescription, remote: &MediaDescription) -> Re
         return Err(MediaError::NoCommonCodec);
     }
     let direction = if refused { Direction::Inactive } else { our_direction(remote) };
-    Ok(Agreement { receive, send, direction, ptime_ms: ptime(remote), refused })
+    let ptime_ms = send.audio().map_or(20, |(_, codec)| ptime(remote, codec));
+    Ok(Agreement { receive, send, direction, ptime_ms, opus: OpusWish::of(&remote.formats), refused })
 }
 
 /// The reverse of what the far side wants; an unspecified address wants nothing (RFC 3264, section 8.4).
@@ -192,12 +325,9 @@ fn our_direction(remote: &MediaDescription) -> Direction {
     }
 }
 
-/// The far side's packet time as one that we can make: a multiple of 10 ms.
-fn ptime(remote: &MediaDescription) -> u8 {
-    match remote.ptime_ms {
-        0 => 20,
-        ms => (ms / 10 * 10).clamp(10, 60),
-    }
+/// The far side's packet time as one that the codec can make.
+fn ptime(remote: &MediaDescription, codec: Codec) -> u8 {
+    codec.packet_time_ms(if remote.ptime_ms == 0 { 20 } else { remote.ptime_ms })
 }
 
 fn describe(rtp: SocketAddr, formats: Vec<Format>, direction: Direction, ptime_ms: u8) -> MediaDescription {

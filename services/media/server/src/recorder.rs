@@ -7,6 +7,7 @@
 //! acknowledged; sheets that a dead process left open are adopted at the start. A stream is made a tenth of a second behind
 //! the clock and given to whoever listens.
 
+mod ear;
 pub(crate) mod live;
 mod read;
 mod recording;

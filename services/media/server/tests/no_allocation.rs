@@ -10,8 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pb::connect_leg_request::{Echo, To};
 use sidetone_dsp::Law;
+use sidetone_dsp::codec::Codec;
+use sidetone_dsp::level::level_dbov;
 use sidetone_proto::media::v1 as pb;
 use sidetone_proto::media::v1::media_server::Media as _;
+use support::coded_phone::{CodedPhone, perfect};
 use support::*;
 use tonic::Request;
 
@@ -72,6 +75,21 @@ async fn a_hundred_ticks_of_everything_leave_the_heap_alone() {
         node.connect(&phone.leg, To::MixId("room".into())).await;
     }
     node.connect(&phones[5].leg, To::Echo(Echo {})).await;
+    // Every codec in a room that is raised to 16 kHz, and in bridges that transcode.
+    let mut coded = Vec::new();
+    for (n, codec) in (20..).zip([Codec::Opus, Codec::G722, Codec::Gsm, Codec::G711(Law::A), Codec::Opus]) {
+        let phone = CodedPhone::call(&node, n, codec, 700.0, 20, perfect).await;
+        node.connect(&phone.leg, To::MixId("wide".into())).await;
+        coded.push(phone);
+    }
+    coded[4].hush();
+    for (n, pair) in [[Codec::Opus, Codec::G711(Law::Mu)], [Codec::G722, Codec::Gsm]].into_iter().enumerate()
+    {
+        let left = CodedPhone::call(&node, 30 + 2 * n as u32, pair[0], 500.0, 20, perfect).await;
+        let right = CodedPhone::call(&node, 31 + 2 * n as u32, pair[1], 600.0, 30, perfect).await;
+        node.connect(&left.leg, To::PeerLegId(right.leg.clone())).await;
+        coded.extend([left, right]);
+    }
     let play = pb::PlayRequest {
         playback_id: "p".into(),
         target: Some(pb::play_request::Target::LegId(phones[6].leg.clone())),
@@ -90,10 +108,15 @@ async fn a_hundred_ticks_of_everything_leave_the_heap_alone() {
     };
     node.media.start_recording(Request::new(recording)).await.unwrap();
     phones[0].hear(20).await;
+    for phone in &coded {
+        phone.hear(500).await;
+    }
     assert!(ON_WORKERS.load(Ordering::Relaxed) > 0, "the guard sees the worker at all");
 
     let before = ON_WORKERS.load(Ordering::Relaxed);
     // All the others hear as much meanwhile.
     phones[4].hear(100).await;
+    let loudness = level_dbov(&coded[4].hear(500).await);
+    assert!(loudness > -30.0, "the wide room is heard: {loudness} dBov");
     assert_eq!(ON_WORKERS.load(Ordering::Relaxed) - before, 0, "the tick must leave the heap alone");
 }

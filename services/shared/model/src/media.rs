@@ -54,6 +54,16 @@ pub enum Encoding {
     Pcmu,
     /// G.711 A-law, 8 kHz.
     Pcma,
+    /// G.722 at 64 kbit/s: 16 kHz of sound, with an RTP clock of 8 kHz by an old mistake (RFC 3551, section 4.5.2).
+    G722,
+    /// GSM 06.10 full rate, 8 kHz.
+    Gsm,
+    /// Opus (RFC 7587): always 48,000 Hz and two channels in a description, whatever is sent.
+    Opus,
+    /// Linear samples of 16 bits (RFC 3551, section 4.5.11), at the rate that the format gives.
+    L16,
+    /// Comfort noise in pauses (RFC 3389).
+    ComfortNoise,
     /// DTMF digits and other events beside the audio.
     TelephoneEvent,
     /// Anything else that was offered, in upper case: kept so that it can be named, never chosen by us.
@@ -66,6 +76,11 @@ impl Encoding {
         match self {
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
+            Self::G722 => "G722",
+            Self::Gsm => "GSM",
+            Self::Opus => "opus",
+            Self::L16 => "L16",
+            Self::ComfortNoise => "CN",
             Self::TelephoneEvent => "telephone-event",
             Self::Other(name) => name,
         }
@@ -76,6 +91,11 @@ impl Encoding {
         match name.to_ascii_uppercase().as_str() {
             "PCMU" => Self::Pcmu,
             "PCMA" => Self::Pcma,
+            "G722" => Self::G722,
+            "GSM" => Self::Gsm,
+            "OPUS" => Self::Opus,
+            "L16" => Self::L16,
+            "CN" => Self::ComfortNoise,
             "TELEPHONE-EVENT" => Self::TelephoneEvent,
             other => Self::Other(other.into()),
         }
@@ -83,7 +103,7 @@ impl Encoding {
 
     /// Whether this carries sound (and can therefore be all that a call needs).
     pub fn is_audio(&self) -> bool {
-        !matches!(self, Self::TelephoneEvent)
+        !matches!(self, Self::TelephoneEvent | Self::ComfortNoise)
     }
 }
 

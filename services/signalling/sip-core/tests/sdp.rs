@@ -33,7 +33,7 @@ fn a_description_survives_its_text() {
         MediaDescription { rtcp: Some("192.0.2.7:9".parse().unwrap()), rtcp_mux: true, ..ours() },
         MediaDescription { direction: Direction::Inactive, ptime_ms: 30, ..ours() },
         MediaDescription {
-            formats: vec![Format { channels: 2, ..Format::new(111, Encoding::Other("OPUS".into()), 48_000) }],
+            formats: vec![Format { channels: 2, ..Format::new(111, Encoding::Opus, 48_000) }],
             ..ours()
         },
     ];

@@ -9,7 +9,7 @@
 //! | G.722 | 8 kHz (RFC 3551, section 4.5.2) | 16 kHz | any multiple of 10 ms |
 //! | GSM | 8 kHz | 8 kHz | multiples of 20 ms |
 //! | Opus | 48 kHz (RFC 7587) | whatever is wanted | 10, 20, 40, 60 ms |
-//! | L16 | 8 or 16 kHz | the same | any multiple of 10 ms |
+//! | L16 | 8 or 16 kHz | the same | any multiple of 10 ms, at 16 kHz to 40 ms |
 
 mod decoder;
 mod encoder;
@@ -103,9 +103,15 @@ impl Codec {
         }
     }
 
-    /// The longest packet time of at most `wanted_ms` that it can make; its shortest if there is none.
+    /// The longest packet time of at most `wanted_ms` that it can make and a datagram takes; its shortest if there is none.
     pub const fn packet_time_ms(self, wanted_ms: u8) -> u8 {
-        let wanted_ms = if wanted_ms > 60 { 60 } else { wanted_ms };
+        // A packet has to fit a datagram of an Ethernet.
+        let longest_ms = match self {
+            Self::L16(Rate::Wide) => 40,
+            Self::L16(Rate::Full) => 10,
+            _ => 60,
+        };
+        let wanted_ms = if wanted_ms > longest_ms { longest_ms } else { wanted_ms };
         match self {
             Self::Gsm => {
                 if wanted_ms < 20 {

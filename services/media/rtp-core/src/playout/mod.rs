@@ -103,6 +103,14 @@ impl Playout {
         if is_silent { Pulled::Silence } else { Pulled::Sound }
     }
 
+    /// Whether some of the frame that [`Self::pull`] would give at `due_us` is not there: what is still held back
+    /// elsewhere, because something before it is missing, should be put in now.
+    pub fn lacks(&self, due_us: u64) -> bool {
+        let Some(stream) = self.stream else { return true };
+        let from = self.config.samples(due_us) - stream.offset;
+        from >= stream.taken && self.ring.run(from, self.config.frame()) != (true, self.config.frame())
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> &PlayoutCounters {
         &self.counters

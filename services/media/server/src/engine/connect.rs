@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use sidetone_dsp::Rate;
 use sidetone_model::ids::LegId;
 
 use super::link::Reply;
@@ -49,6 +50,7 @@ impl Engine {
         if let Some(entry) = control.legs.get_mut(&id) {
             entry.route = route;
         }
+        self.equip_around(&mut control, id).await?;
         self.follow_legs(&mut control, id).await;
         self.telemetry.media.mixes.set(control.mixes.len() as i64);
         Ok(())
@@ -121,7 +123,7 @@ impl Engine {
             let (worker, slot) = (mix.worker, mix.slot);
             if mix.members.len() >= mix.members_max {
                 let members_max = mix.members_max * 2;
-                let larger = Box::new(Mix::new(members_max));
+                let larger = Box::new(Mix::new(members_max, mix.rate));
                 control.workers[worker].push(Command::InsertMix { slot, mix: larger }).await?;
                 mix.members_max = members_max;
             }
@@ -129,12 +131,13 @@ impl Engine {
         }
         let worker = control.legs.get(&id).ok_or(MediaError::NotFound("leg"))?.worker;
         let slot = control.workers[worker].take_mix_slot()?;
-        let mix = Box::new(Mix::new(MIX_MEMBERS));
+        let mix = Box::new(Mix::new(MIX_MEMBERS, Rate::Narrow));
         if let Err(error) = control.workers[worker].push(Command::InsertMix { slot, mix }).await {
             control.workers[worker].free_mix_slot(slot);
             return Err(error);
         }
-        let entry = MixEntry { worker, slot, members: BTreeSet::new(), members_max: MIX_MEMBERS };
+        let entry =
+            MixEntry { worker, slot, rate: Rate::Narrow, members: BTreeSet::new(), members_max: MIX_MEMBERS };
         control.mixes.insert(name.into(), entry);
         Ok((worker, slot))
     }

@@ -5,12 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use rand::TryRng as _;
+use sidetone_dsp::Rate;
+use sidetone_dsp::codec::Codec;
 use sidetone_model::ids::LegId;
 use sidetone_model::media::{Encoding, MediaDescription};
 use sidetone_proto::media::v1 as pb;
 use sidetone_rtp_core::{Reporter, RtpTimestamp, SenderState, SequenceNumber, Ssrc};
 
 use super::audio::Dialed;
+use super::coding::equipment;
 use super::link::Reply;
 use super::{Control, Engine, LegEntry, Routed};
 use crate::error::MediaError;
@@ -54,15 +57,19 @@ impl Engine {
         let realm = control.realm(&new.request.realm)?;
         // What cannot be agreed must not cost a port: the port does not matter for the agreement.
         let advertised = control.ports[realm].realm().advertised();
-        describe(SocketAddr::new(advertised, 2), new.remote.as_ref(), &new.encodings)?;
+        let mut codecs = negotiate::allowed(&self.config.codecs(), &new.encodings);
+        if new.remote.is_none() && new.encodings.is_empty() {
+            control.prefer_codecs_of_call(&new.request.call_id, &mut codecs);
+        }
+        describe(SocketAddr::new(advertised, 2), new.remote.as_ref(), &codecs)?;
         let sockets = control.ports[realm].take(Instant::now())?;
         let port = sockets.0.local().port();
-        let (local, agreement) =
-            describe(SocketAddr::new(advertised, port), new.remote.as_ref(), &new.encodings)?;
+        let (local, agreement) = describe(SocketAddr::new(advertised, port), new.remote.as_ref(), &codecs)?;
         let worker = control.worker_for(&new.request.call_id);
         let state = self.leg_state(&new, agreement)?;
-        let reports = Reporter::new(self.unix_us_at_zero, random()?, self.now_ms());
-        let leg = Box::new(Leg::new(state, sockets, reports));
+        let reporter = Reporter::new(self.unix_us_at_zero, random()?, self.now_ms());
+        let plan = self.plan(agreement.as_ref(), Rate::Narrow);
+        let leg = Box::new(Leg::new(state, sockets, reporter, equipment(plan.as_ref())?));
         let link = &mut control.workers[worker];
         let slot = link.take_leg_slot()?;
         if let Err(error) = link.push(Command::Insert { slot, leg }).await {
@@ -73,7 +80,9 @@ impl Engine {
         let entry = LegEntry {
             worker,
             slot,
-            encodings: new.encodings,
+            codecs,
+            agreement,
+            plan,
             offer: new.remote.is_none().then(|| local.clone()),
             local: local.clone(),
             request: new.request,
@@ -135,7 +144,7 @@ impl Engine {
             local.direction = agreement.direction;
             (local, agreement)
         } else {
-            negotiate::answer(address, &remote, &entry.encodings)?
+            negotiate::answer(address, &remote, &entry.codecs)?
         };
         let described = Described { agreement, rtp: remote.rtp, rtcp: remote.rtcp, rtcp_mux: local.rtcp_mux };
         let command = Command::Describe { slot: entry.slot, described: Box::new(described) };
@@ -145,6 +154,8 @@ impl Engine {
         }
         entry.local = local.clone();
         entry.updated = Some((request, local.clone()));
+        entry.agreement = Some(agreement);
+        self.equip_around(control, id).await?;
         Ok(local)
     }
 
@@ -228,6 +239,14 @@ impl Control {
         known.ok_or(MediaError::Invalid { field: "realm", problem: "the node has no such network" })
     }
 
+    /// Offers first what the call's other legs speak already: what both sides have needs no transcoding.
+    fn prefer_codecs_of_call(&self, call_id: &str, codecs: &mut [Codec]) {
+        let of_call = self.legs.values().filter(|leg| !call_id.is_empty() && leg.request.call_id == call_id);
+        let spoken: Vec<Codec> =
+            of_call.filter_map(|leg| leg.agreement.as_ref()?.send.audio()).map(|(_, codec)| codec).collect();
+        codecs.sort_by_key(|codec| !spoken.contains(codec));
+    }
+
     /// Where the call's other legs are, or where there are fewest.
     fn worker_for(&self, call_id: &str) -> usize {
         let of_call = self.legs.values().find(|leg| !call_id.is_empty() && leg.request.call_id == call_id);
@@ -240,12 +259,12 @@ impl Control {
 fn describe(
     local: SocketAddr,
     remote: Option<&MediaDescription>,
-    encodings: &[Encoding],
+    codecs: &[Codec],
 ) -> Result<(MediaDescription, Option<Agreement>), MediaError> {
     match remote {
-        None => negotiate::offer(local, encodings).map(|offer| (offer, None)),
+        None => negotiate::offer(local, codecs).map(|offer| (offer, None)),
         Some(remote) => {
-            negotiate::answer(local, remote, encodings).map(|(answer, agreement)| (answer, Some(agreement)))
+            negotiate::answer(local, remote, codecs).map(|(answer, agreement)| (answer, Some(agreement)))
         }
     }
 }

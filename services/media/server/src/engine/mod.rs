@@ -5,6 +5,7 @@
 //! one worker.
 
 pub(crate) mod audio;
+mod coding;
 pub(crate) mod connect;
 mod events;
 mod feed;
@@ -22,6 +23,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use sidetone_dsp::Rate;
+use sidetone_dsp::codec::Codec;
 use sidetone_model::ids::{BootId, LegId};
 use sidetone_model::media::MediaDescription;
 use sidetone_proto::media::v1 as pb;
@@ -31,9 +34,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::error::MediaError;
+use crate::negotiate::Agreement;
 use crate::ports::Ports;
 use crate::prompts::Prompts;
 use crate::recorder::RecorderHandle;
+use crate::worker::coding::Plan;
 use crate::worker::rings::{Command, Slot};
 use link::{Replies, WorkerLink};
 
@@ -79,7 +84,11 @@ struct LegEntry {
     worker: usize,
     slot: Slot,
     request: pb::CreateLegRequest,
-    encodings: Vec<sidetone_model::media::Encoding>,
+    /// What may be agreed, best first.
+    codecs: Vec<Codec>,
+    agreement: Option<Agreement>,
+    /// How the codecs that it has were made.
+    plan: Option<Plan>,
     /// Our last offer, as long as answers to it may come.
     offer: Option<MediaDescription>,
     local: MediaDescription,
@@ -105,6 +114,7 @@ enum Routed {
 struct MixEntry {
     worker: usize,
     slot: Slot,
+    rate: Rate,
     members: BTreeSet<LegId>,
     members_max: usize,
 }

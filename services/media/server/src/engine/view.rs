@@ -1,10 +1,11 @@
 //! What the node holds, for those who ask.
 
+use sidetone_model::media::Encoding;
 use sidetone_proto::media::v1 as pb;
 
 use super::{Engine, Routed};
 use crate::error::MediaError;
-use crate::negotiate::Payload;
+use crate::negotiate::{Payload, clock_per_ms, encoding_of};
 use crate::state::LegState;
 
 impl Engine {
@@ -59,24 +60,29 @@ pub(crate) fn stats(state: &LegState) -> pb::LegStats {
     let incoming = &state.incoming;
     let sent = state.agreement.and_then(|a| a.send.audio()).filter(|_| state.outgoing.packets > 0);
     let received = state.agreement.and_then(|a| a.receive.get(incoming.payload_type));
+    let clock = match received {
+        Some(Payload::Audio(codec)) => clock_per_ms(codec),
+        _ => 8,
+    };
     pb::LegStats {
         packets_received: incoming.stats.received(),
         packets_sent: state.outgoing.packets,
         packets_lost: incoming.stats.lost(),
         packets_refused: incoming.refused,
         packets_late: incoming.late,
-        // In samples of 125 us.
-        jitter_us: incoming.stats.jitter() * 125,
+        jitter_us: incoming.stats.jitter() * 1_000 / u32::from(clock),
         round_trip_us: incoming.round_trip_us,
-        encoding_received: received.filter(|_| incoming.stats.ssrc.is_some()).map_or("", encoding).into(),
-        encoding_sent: sent.map_or("", |(_, law)| encoding(Payload::Audio(law))).into(),
+        encoding_received: received
+            .filter(|_| incoming.stats.ssrc.is_some())
+            .map_or_else(String::new, encoding),
+        encoding_sent: sent.map_or_else(String::new, |(_, codec)| encoding(Payload::Audio(codec))),
     }
 }
 
-fn encoding(payload: Payload) -> &'static str {
+fn encoding(payload: Payload) -> String {
     match payload {
-        Payload::Audio(sidetone_dsp::Law::Mu) => "PCMU",
-        Payload::Audio(sidetone_dsp::Law::A) => "PCMA",
-        Payload::Event => "telephone-event",
+        Payload::Audio(codec) => encoding_of(codec).name().into(),
+        Payload::Event(_) => Encoding::TelephoneEvent.name().into(),
+        Payload::Noise => Encoding::ComfortNoise.name().into(),
     }
 }

@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rtrb::Consumer;
-use sidetone_dsp::g711;
 use sidetone_telemetry::Telemetry;
 use tokio::sync::mpsc;
 
 use crate::error::MediaError;
+use crate::recorder::ear::Ear;
 use crate::recorder::live::Live;
 use crate::recorder::recording::Recording;
 use crate::recorder::spool::Spool;
 use crate::recorder::{Failed, Finished, NewRecording, Order, Place};
-use crate::worker::rings::{FRAME_BYTES, RecordingFrame};
+use crate::worker::rings::RecordingFrame;
 
 /// How often the rings are emptied.
 const PERIOD: Duration = Duration::from_millis(20);
@@ -30,6 +30,8 @@ pub(super) struct Recorder {
     frames: Vec<Consumer<RecordingFrame>>,
     /// Where what a leg says goes, by the number of its feed.
     routes: HashMap<u32, Vec<Place>>,
+    /// What each feed is decoded with.
+    ears: HashMap<u32, Ear>,
     open: HashMap<u32, Recording>,
     streams: HashMap<u32, Live>,
     /// Recordings that could not go on and wait for their end.
@@ -60,6 +62,7 @@ impl Recorder {
             epoch,
             frames,
             routes: HashMap::new(),
+            ears: HashMap::new(),
             open: HashMap::new(),
             streams: HashMap::new(),
             broken: HashMap::new(),
@@ -156,6 +159,7 @@ impl Recorder {
             places.retain(|place| output.is_some_and(|output| place.output != output));
             if places.is_empty() {
                 self.routes.remove(&feed);
+                self.ears.remove(&feed);
             }
         }
     }
@@ -165,6 +169,7 @@ impl Recorder {
             places.retain(|place| place.output != output);
             !places.is_empty()
         });
+        self.ears.retain(|feed, _| self.routes.contains_key(feed));
     }
 
     fn take_frames(&mut self) {
@@ -173,14 +178,14 @@ impl Recorder {
             for _ in 0..ring.slots() {
                 let Ok(frame) = ring.pop() else { break };
                 let Some(places) = self.routes.get(&frame.recording) else { continue };
-                let mut samples = [0; FRAME_BYTES];
-                let length = usize::from(frame.length).min(FRAME_BYTES);
-                g711::decode(frame.law, &frame.bytes[..length], &mut samples[..length]);
+                let Some(samples) = self.ears.entry(frame.recording).or_default().hear(&frame) else {
+                    continue;
+                };
                 for place in places {
                     if let Some(recording) = self.open.get_mut(&place.output) {
-                        recording.add(frame.position, place.track, place.channel, &samples[..length]);
+                        recording.add(frame.position, place.track, place.channel, samples);
                     } else if let Some(live) = self.streams.get_mut(&place.output) {
-                        live.add(frame.position, &samples[..length]);
+                        live.add(frame.position, samples);
                     }
                 }
             }

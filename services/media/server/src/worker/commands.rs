@@ -21,6 +21,12 @@ impl Worker {
                 let _ = self.tell(Event::RetiredDescription(described));
             }
             Command::Connect { slot, route } => self.connect(slot, route),
+            Command::Equip { slot, mut equipment } => {
+                if let Some(leg) = self.leg(slot) {
+                    leg.equip(&mut equipment);
+                }
+                let _ = self.tell(Event::Retired(equipment));
+            }
             Command::Refresh { slot } => {
                 let now = self.now();
                 if let Some(leg) = self.leg(slot) {
@@ -76,7 +82,7 @@ impl Worker {
             let _ = self.poller.remove(&leg.rtp);
             let _ = self.poller.remove(&leg.rtcp);
             leg.route = Route::Silence;
-            leg.playout.clear();
+            leg.clear_hearing();
             if goodbye {
                 self.report(&mut leg, now.ms, true);
             }
@@ -107,7 +113,7 @@ impl Worker {
     fn leave(&mut self, slot: Slot) {
         let Some(leg) = self.leg(slot) else { return };
         let route = std::mem::replace(&mut leg.route, Route::Silence);
-        leg.playout.clear();
+        leg.clear_hearing();
         match route {
             Route::Bridge(peer) => {
                 if let Some(peer) = self.leg(peer).filter(|peer| peer.route == Route::Bridge(slot)) {
@@ -168,6 +174,7 @@ impl Worker {
         let Some(place) = self.mixes.get_mut(slot as usize) else { return };
         if let Some(smaller) = place.as_deref_mut() {
             mix.take_over(smaller);
+            mix.apply_audio(&self.legs);
         }
         if let Some(smaller) = place.replace(mix) {
             let _ = self.tell(Event::MixRemoved { mix: Some(smaller) });

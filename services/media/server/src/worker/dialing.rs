@@ -2,14 +2,15 @@
 //!
 //! While a digit sounds nothing else is sent to the leg; in the gap between two digits it hears what it is connected to.
 
+use sidetone_dsp::Rate;
 use sidetone_dsp::tone::{Tone, ToneGenerator};
-use sidetone_dsp::{Law, g711};
 use sidetone_rtp_core::RtpTimestamp;
 use sidetone_rtp_core::event::{EventSender, code_of_digit};
 
 use crate::worker::FRAME;
 use crate::worker::counters::Counters;
-use crate::worker::leg::{Carrier, EventPacket, Leg, Now};
+use crate::worker::leg::{Leg, Now};
+use crate::worker::sending::{Carrier, EventPacket};
 
 /// Digits that may wait for one leg. The control plane refuses what does not fit.
 pub(crate) const DIGITS_MAX: usize = 64;
@@ -17,7 +18,6 @@ pub(crate) const DIGITS_MAX: usize = 64;
 const LOW_DBM0: f32 = -8.0;
 const HIGH_DBM0: f32 = -6.0;
 const TICK_MS: u32 = 20;
-const SAMPLES_PER_MS: u32 = 8;
 
 /// Digits to be sent one after the other.
 #[derive(Debug, Clone, Copy)]
@@ -50,12 +50,13 @@ enum Sounding {
     Nothing,
     Event {
         sender: EventSender,
+        /// Ticks of the event's clock in a ms.
+        per_ms: u8,
         began_ms: u64,
         gap_ms: u16,
     },
     Tone {
         generator: ToneGenerator,
-        law: Law,
         ticks: u32,
         gap_ms: u16,
     },
@@ -100,16 +101,15 @@ impl Dialing {
         let Some(next) = self.next() else { return };
         let duration = u32::from(next.duration_ms);
         self.now = match carrier {
-            Carrier::Event => {
-                let length = (duration * SAMPLES_PER_MS).min(u32::from(u16::MAX)) as u16;
+            Carrier::Event(per_ms) => {
+                let length = (duration * u32::from(per_ms)).min(u32::from(u16::MAX)) as u16;
                 match EventSender::new(char::from(next.digit), length, start) {
-                    Some(sender) => Sounding::Event { sender, began_ms: now.ms, gap_ms: next.gap_ms },
+                    Some(sender) => Sounding::Event { sender, per_ms, began_ms: now.ms, gap_ms: next.gap_ms },
                     None => Sounding::Nothing,
                 }
             }
-            Carrier::Tone(law) => Sounding::Tone {
+            Carrier::Tone => Sounding::Tone {
                 generator: tone(next.digit),
-                law,
                 ticks: duration.div_ceil(TICK_MS),
                 gap_ms: next.gap_ms,
             },
@@ -134,18 +134,17 @@ impl Leg {
         }
         let mut sounding = std::mem::take(&mut self.dialing.now);
         match &mut sounding {
-            Sounding::Event { sender, began_ms, .. } => {
-                if let Some((marker, payload)) = sender.next_packet((TICK_MS * SAMPLES_PER_MS) as u16) {
-                    let elapsed = now.ms.saturating_sub(*began_ms) as u32 * SAMPLES_PER_MS;
-                    let event = EventPacket { marker, payload, start: sender.start, elapsed };
+            Sounding::Event { sender, per_ms, began_ms, .. } => {
+                if let Some((marker, payload)) = sender.next_packet((TICK_MS * u32::from(*per_ms)) as u16) {
+                    let elapsed_ms = now.ms.saturating_sub(*began_ms) as u32;
+                    let event = EventPacket { marker, payload, start: sender.start, elapsed_ms };
                     self.emit_event(&event, now, counters);
                 }
             }
-            Sounding::Tone { generator, law, ticks, .. } => {
-                let (mut linear, mut coded) = ([0; FRAME], [0; FRAME]);
+            Sounding::Tone { generator, ticks, .. } => {
+                let mut linear = [0; FRAME];
                 generator.fill(&mut linear);
-                g711::encode(*law, &linear, &mut coded);
-                self.emit(&coded, now, counters);
+                self.emit_linear(Rate::Narrow, &linear, now, counters);
                 *ticks = ticks.saturating_sub(1);
             }
             Sounding::Gap { ticks } => *ticks = ticks.saturating_sub(1),

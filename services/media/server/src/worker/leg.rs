@@ -1,26 +1,24 @@
 //! A live leg on its worker: what comes in is judged and counted, what goes out stays one unbroken stream.
 
-use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use sidetone_dsp::{Law, g711};
+use sidetone_dsp::codec::Codec;
+use sidetone_dsp::{Rate, g711};
 use sidetone_net::Datagram;
 use sidetone_rtp_core::event::{Digit, EventReceiver};
-use sidetone_rtp_core::packet::HEADER_LEN;
 use sidetone_rtp_core::playout::Inserted;
-use sidetone_rtp_core::{
-    Header, PacketError, Playout, PlayoutConfig, Reporter, RtpPacketRef, RtpTimestamp, write_header,
-};
+use sidetone_rtp_core::{Header, PacketError, Playout, Pulled, Reporter, RtpPacketRef, RtpTimestamp};
 
-use crate::negotiate::Payload;
+use crate::negotiate::{self, Payload, clock_per_ms};
 use crate::policy::{Mode, Verdict};
 use crate::state::LegState;
-use crate::worker::FRAME;
+use crate::worker::coding::{Coding, Heard};
 use crate::worker::counters::Counters;
 use crate::worker::dialing::Dialing;
 use crate::worker::playing::Playing;
 use crate::worker::rings::{Described, Route};
+use crate::worker::sending::{Outbox, PassedEvent};
 use crate::worker::voice::Voice;
 
 /// A time on the node's monotonic clock.
@@ -38,6 +36,8 @@ pub(crate) struct Leg {
     pub(crate) rtcp: Datagram,
     pub(crate) route: Route,
     pub(crate) playout: Playout,
+    /// What it needs beyond G.711 at 8 kHz.
+    pub(crate) coding: Option<Box<Coding>>,
     /// Digits that come in, and when the last packet of one came, in ms.
     pub(crate) digits: EventReceiver,
     pub(crate) event_at_ms: u64,
@@ -49,15 +49,18 @@ pub(crate) struct Leg {
     pub(crate) playing: Option<Box<Playing>>,
     /// The control plane was told that it is idle.
     pub(crate) idle_told: bool,
-    outbox: Outbox,
+    /// When something last came that its peer hears with the ticks, in ms; none while packets are passed on as they come.
+    pub(super) bridged_linear_ms: Option<u64>,
+    pub(super) outbox: Outbox,
+    /// The event of another leg that is being passed on.
+    pub(super) event: Option<PassedEvent>,
 }
 
-/// Sound that waits for a full packet, where packets are not of 20 ms.
+/// Decoders, encoder and playout, as one goes with the other.
 #[derive(Debug)]
-struct Outbox {
-    bytes: [u8; OUTBOX],
-    length: usize,
-    law: Law,
+pub(crate) struct Equipment {
+    pub(crate) coding: Option<Box<Coding>>,
+    pub(crate) playout: Playout,
 }
 
 /// An accepted packet.
@@ -68,43 +71,27 @@ pub(crate) struct Accepted {
     pub(crate) carries: Payload,
 }
 
-/// The longest packet that is heard: 120 ms.
+/// The longest packet of G.711 that is heard: 120 ms.
 const PAYLOAD_MAX: usize = 960;
-/// A packet of 60 ms and one more frame.
-const OUTBOX: usize = 480 + FRAME;
 /// After how long without a packet the kernel is to let others through again, so that a move can be seen, in ms.
 const DISCONNECT_MS: u64 = 1000;
 /// An event whose end was lost is over when nothing came of it for this long.
 const LOST_EVENT_END_MS: u64 = 150;
 
-/// One packet of an event that we send.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct EventPacket {
-    pub(super) marker: bool,
-    pub(super) payload: [u8; 4],
-    /// Timestamp of the whole event.
-    pub(super) start: RtpTimestamp,
-    /// Samples since then.
-    pub(super) elapsed: u32,
-}
-
-/// How a digit goes out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Carrier {
-    /// As a telephone event.
-    Event,
-    /// As a tone in the sound.
-    Tone(Law),
-}
-
 impl Leg {
-    pub(crate) fn new(state: LegState, (rtp, rtcp): (Datagram, Datagram), reporter: Reporter) -> Self {
+    pub(crate) fn new(
+        state: LegState,
+        (rtp, rtcp): (Datagram, Datagram),
+        reporter: Reporter,
+        equipment: Equipment,
+    ) -> Self {
         Self {
             state,
             rtp,
             rtcp,
             route: Route::Fresh,
-            playout: Playout::new(PlayoutConfig::NARROW),
+            playout: equipment.playout,
+            coding: equipment.coding,
             digits: EventReceiver::default(),
             event_at_ms: 0,
             dialing: Dialing::default(),
@@ -112,7 +99,9 @@ impl Leg {
             reporter,
             playing: None,
             idle_told: false,
-            outbox: Outbox { bytes: [0; OUTBOX], length: 0, law: Law::Mu },
+            outbox: Outbox::default(),
+            event: None,
+            bridged_linear_ms: None,
         }
     }
 
@@ -150,8 +139,9 @@ impl Leg {
             }
             Verdict::Locked | Verdict::Accepted => self.follow(from),
         }
-        // In units of the RTP clock of 8 kHz, reduced to 32 bits only after the product, so that it wraps as timestamps do.
-        self.state.incoming.stats.on_packet(&header, (now.us.wrapping_mul(8) / 1000) as u32);
+        // Reduced to 32 bits only after the product, so that it wraps as timestamps do.
+        let arrival = now.us.wrapping_mul(self.incoming_clock(carries).into()) / 1000;
+        self.state.incoming.stats.on_packet(&header, arrival as u32);
         self.state.incoming.payload_type = header.payload_type;
         self.state.heard_ms = Some(now.ms);
         counters.received.add(1);
@@ -159,12 +149,13 @@ impl Leg {
         receives.then_some(Accepted { header, payload, carries })
     }
 
-    /// Keeps what was said for the ticks to come; false when it came too late for its turn.
-    pub(crate) fn listen(&mut self, law: Law, header: &Header, payload: &[u8], now: Now) -> bool {
-        let mut sound = [0; PAYLOAD_MAX];
-        let Some(sound) = sound.get_mut(..payload.len()) else { return false };
-        g711::decode(law, payload, sound);
-        self.playout.insert(header, sound, now.us) != Inserted::Late
+    /// Ticks a ms of the clock by which a packet is stamped.
+    fn incoming_clock(&self, carries: Payload) -> u8 {
+        let of_stream = || self.state.agreement.and_then(|agreement| agreement.receive.audio());
+        match carries {
+            Payload::Audio(codec) => clock_per_ms(codec),
+            Payload::Event(_) | Payload::Noise => of_stream().map_or(8, |(_, codec)| clock_per_ms(codec)),
+        }
     }
 
     /// Lets the kernel drop what others send, as long as the source speaks.
@@ -195,6 +186,59 @@ impl Leg {
         self.state.rtcp = described.rtcp;
         self.state.rtcp_mux = described.rtcp_mux;
         self.outbox.length = 0;
+        if let Some(mouth) = self.coding.as_mut().and_then(|coding| coding.mouth.as_mut()) {
+            mouth.clear();
+        }
+    }
+
+    /// Exchanges what it needs to speak and to hear.
+    pub(crate) fn equip(&mut self, equipment: &mut Equipment) {
+        self.outbox.length = 0;
+        std::mem::swap(&mut self.coding, &mut equipment.coding);
+        std::mem::swap(&mut self.playout, &mut equipment.playout);
+    }
+
+    /// The rate of the sound that it gives and takes.
+    pub(crate) fn rate(&self) -> Rate {
+        self.coding.as_ref().map_or(Rate::Narrow, |coding| coding.rate)
+    }
+
+    /// Keeps what was said for the ticks to come; false when it came too late for its turn.
+    pub(crate) fn listen(&mut self, accepted: &Accepted, codec: Codec, payload: &[u8], now: Now) -> bool {
+        let playout = &mut self.playout;
+        if let Some(coding) = self.coding.as_deref_mut() {
+            let (clock, mut in_time) = (coding.clock_per_ms(), true);
+            let mut keep = |heard: Heard<'_>| in_time &= put(playout, clock, &heard);
+            return coding.ear.take(&accepted.header, payload, now.us, &mut keep) && in_time;
+        }
+        let Codec::G711(law) = codec else { return true };
+        let mut sound = [0; PAYLOAD_MAX];
+        let Some(sound) = sound.get_mut(..payload.len()) else { return false };
+        g711::decode(law, payload, sound);
+        playout.insert(&accepted.header, sound, now.us) != Inserted::Late
+    }
+
+    /// The 20 ms of the tick at `due_us`, at [`Self::rate`]; false when nothing is said.
+    pub(crate) fn pull(&mut self, due_us: u64, frame: &mut [i16]) -> bool {
+        let playout = &mut self.playout;
+        if let Some(coding) = self.coding.as_deref_mut() {
+            let clock = coding.clock_per_ms();
+            while playout.lacks(due_us)
+                && coding.ear.release(&mut |heard: Heard<'_>| {
+                    put(playout, clock, &heard);
+                })
+            {}
+        }
+        playout.pull(due_us, frame) == Pulled::Sound
+    }
+
+    /// Forgets what was said and not heard yet.
+    pub(crate) fn clear_hearing(&mut self) {
+        self.bridged_linear_ms = None;
+        self.playout.clear();
+        if let Some(coding) = self.coding.as_deref_mut() {
+            coding.ear.clear();
+        }
     }
 
     /// Whether the leg is kept by refreshes alone: what it is agreed to do brings no RTP.
@@ -203,107 +247,16 @@ impl Leg {
             || self.state.policy.described.is_none() && self.state.agreement.is_some()
     }
 
-    fn sending(&self) -> Option<(SocketAddr, crate::negotiate::Agreement)> {
-        let agreement = self.state.agreement.filter(|a| a.direction.sends())?;
-        Some((self.state.policy.target()?, agreement))
-    }
-
-    /// Sends a packet of another leg (or its own) on, in place: only the header is written anew, and the other law
-    /// exchanged byte for byte.
-    pub(crate) fn forward(&mut self, accepted: &Accepted, packet: &mut [u8], now: Now, counters: &Counters) {
-        let Some((target, agreement)) = self.sending() else { return };
-        if self.playing.is_some() || self.dialing.sounds() {
-            return;
-        }
-        let body = accepted.payload.clone();
-        let (payload_type, samples) = match accepted.carries {
-            Payload::Audio(law) => {
-                let payload_type = match agreement.send.of(Payload::Audio(law)) {
-                    Some(same) => same,
-                    None => {
-                        let Some((other, _)) = agreement.send.audio() else { return };
-                        g711::translate_in_place(law, &mut packet[body.clone()]);
-                        other
-                    }
-                };
-                (payload_type, body.len() as u32)
-            }
-            Payload::Event => {
-                let Some(payload_type) = agreement.send.of(Payload::Event) else {
-                    counters.no_event_format.add(1);
-                    return;
-                };
-                let duration = packet
-                    .get(body.start + 2..body.start + 4)
-                    .map_or(0, |d| u16::from_be_bytes([d[0], d[1]]));
-                (payload_type, u32::from(duration))
-            }
-        };
-        self.outbox.length = 0;
-        let header = self.state.outgoing.forward(&accepted.header, payload_type, samples, now.ms);
-        let start = body.start - HEADER_LEN;
-        if write_header(&mut packet[start..], &header).is_ok() {
-            self.send(&packet[start..body.end], target, counters);
-        }
-    }
-
-    /// The law in which it is sent to; none when nothing is to be sent.
-    pub(crate) fn law(&self) -> Option<Law> {
-        self.sending()?.1.send.audio().map(|(_, law)| law)
-    }
-
-    /// Sends 20 ms of sound made here, in [`Self::law`].
-    pub(crate) fn emit(&mut self, sound: &[u8; FRAME], now: Now, counters: &Counters) {
-        let Some((target, agreement)) = self.sending() else { return };
-        let Some((payload_type, law)) = agreement.send.audio() else { return };
-        let size = usize::from(agreement.ptime_ms) * 8;
-        if self.outbox.law != law {
-            self.outbox.length = 0;
-            self.outbox.law = law;
-        }
-        let mut waiting = self.outbox.length;
-        self.outbox.bytes[waiting..waiting + FRAME].copy_from_slice(sound);
-        waiting += FRAME;
-        let mut sent = 0;
-        while waiting - sent >= size {
-            let header = self.state.outgoing.next(payload_type, size as u32, now.ms);
-            let mut packet = [0; HEADER_LEN + 480];
-            packet[HEADER_LEN..HEADER_LEN + size].copy_from_slice(&self.outbox.bytes[sent..sent + size]);
-            if write_header(&mut packet, &header).is_ok() {
-                self.send(&packet[..HEADER_LEN + size], target, counters);
-            }
-            sent += size;
-        }
-        self.outbox.bytes.copy_within(sent..waiting, 0);
-        self.outbox.length = waiting - sent;
-    }
-
-    /// Sends one packet of a telephone event (RFC 4733, section 2.5.1). Its timestamp is that of the event's start, and the
-    /// stream's own time has moved on by `elapsed` samples since then.
-    pub(super) fn emit_event(&mut self, event: &EventPacket, now: Now, counters: &Counters) {
-        let Some((target, agreement)) = self.sending() else { return };
-        let Some(payload_type) = agreement.send.of(Payload::Event) else { return };
-        let EventPacket { marker, start, elapsed, .. } = *event;
-        let header = self.state.outgoing.event(payload_type, marker, start, elapsed, now.ms);
-        let mut packet = [0; HEADER_LEN + 4];
-        packet[HEADER_LEN..].copy_from_slice(&event.payload);
-        self.outbox.length = 0;
-        if write_header(&mut packet, &header).is_ok() {
-            self.send(&packet, target, counters);
-        }
-    }
-
-    /// How digits reach the far side; none while nothing may be sent to it.
-    pub(super) fn digit_carrier(&self) -> Option<Carrier> {
-        let (_, agreement) = self.sending()?;
-        let law = agreement.send.audio().map(|(_, law)| law)?;
-        Some(if agreement.send.of(Payload::Event).is_some() { Carrier::Event } else { Carrier::Tone(law) })
-    }
-
     /// Takes an event packet in; the digit that has become certain.
     pub(crate) fn take_event(&mut self, header: &Header, payload: &[u8], now: Now) -> Option<Digit> {
         self.event_at_ms = now.ms;
         self.digits.receive(header.ssrc, header.timestamp, payload)
+    }
+
+    /// Ticks a ms of the events that it sends.
+    pub(crate) fn event_clock(&self) -> u8 {
+        let agreement = self.state.agreement;
+        agreement.and_then(|agreement| agreement.receive.event()).map_or(8, |(_, per_ms)| per_ms)
     }
 
     /// The digit whose end was lost, once nothing came of it for a while.
@@ -311,19 +264,16 @@ impl Leg {
         let overdue = self.digits.is_active() && now.ms.saturating_sub(self.event_at_ms) >= LOST_EVENT_END_MS;
         if overdue { self.digits.expire() } else { None }
     }
+}
 
-    fn send(&mut self, packet: &[u8], target: SocketAddr, counters: &Counters) {
-        let mut result = self.rtp.send(packet, target);
-        if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
-            // That was the answer to an earlier packet; this one has not been sent yet.
-            result = self.rtp.send(packet, target);
-        }
-        match result {
-            Ok(()) => {
-                self.state.outgoing.note_sent(packet.len() - HEADER_LEN);
-                counters.sent.add(1);
-            }
-            Err(_) => counters.send_failed.add(1),
-        }
+/// Puts what was decoded at its place; false when it is late for some of it. Where the far side changes between codecs of
+/// several clocks, timestamps are brought to that of the playout.
+fn put(playout: &mut Playout, clock_per_ms: u8, heard: &Heard<'_>) -> bool {
+    let own = negotiate::clock_per_ms(heard.codec);
+    let mut header = *heard.header;
+    if own != clock_per_ms {
+        let scaled = u64::from(header.timestamp.0) * u64::from(clock_per_ms) / u64::from(own);
+        header.timestamp = RtpTimestamp(scaled as u32);
     }
+    playout.insert(&header, heard.sound, heard.at_us) != Inserted::Late
 }

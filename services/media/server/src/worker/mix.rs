@@ -1,15 +1,17 @@
 //! A conference on its worker: who is in it, what is played to it, and who speaks. The sound itself is
 //! [`sidetone_mix_core`]'s business.
 
+use sidetone_dsp::codec::Codec;
+use sidetone_dsp::{Rate, Resampler};
 use sidetone_mix_core::{MemberId, Mixer};
-use sidetone_rtp_core::Pulled;
 
 use crate::state::Role;
-use crate::worker::FRAME;
+use crate::worker::coding::CODED_MAX;
 use crate::worker::counters::Counters;
 use crate::worker::leg::{Leg, Now};
 use crate::worker::playing::Playing;
 use crate::worker::rings::Slot;
+use crate::worker::tick::FRAME_MAX;
 
 /// Prompts that may be played to one mix at a time.
 pub(crate) const MIX_PLAYBACKS_MAX: usize = 4;
@@ -24,12 +26,18 @@ const LOUDER_DB: f32 = 6.0;
 #[derive(Debug)]
 pub(crate) struct Mix {
     mixer: Mixer,
+    /// The rate at which it is mixed; legs at another one are not heard and hear nothing until they were changed, too.
+    rate: Rate,
     members: Vec<Member>,
+    /// What silent members hear, in each codec.
+    shared: Box<[Shared; SHARED_MAX]>,
     /// Boxed as they came, so that they leave without being moved or freed here.
     #[allow(clippy::vec_box)]
     pub(crate) playing: Vec<Box<Playing>>,
     /// The voices of what is played, in the order of `playing`.
     prompts: [Option<MemberId>; MIX_PLAYBACKS_MAX],
+    /// From 8 kHz to the rate of the mix.
+    raise: [Resampler; MIX_PLAYBACKS_MAX],
     /// Who was told of last as speaking.
     speaker: Option<u128>,
     speaker_in: u32,
@@ -42,14 +50,36 @@ struct Member {
     id: Option<MemberId>,
 }
 
+/// The common frame in one codec: encoded once, by the encoder of one of those who hear it.
+#[derive(Debug)]
+struct Shared {
+    codec: Option<Codec>,
+    /// Whose encoder: kept for as long as it is silent, so that the packets stay one stream.
+    leader: Slot,
+    /// 0 when it was not made in this tick.
+    length: usize,
+    payload: [u8; CODED_MAX],
+}
+
+/// Codecs that may be shared in one mix.
+const SHARED_MAX: usize = 7;
+
 impl Mix {
     /// An empty mix for at most `members_max` legs.
-    pub(crate) fn new(members_max: usize) -> Self {
+    pub(crate) fn new(members_max: usize, rate: Rate) -> Self {
         // A place whose member has left is free only after the next tick: twice as many let everybody change at once.
-        let mut mixer = Mixer::new(FRAME, members_max * 2 + MIX_PLAYBACKS_MAX);
+        let mut mixer = Mixer::new(rate.samples(20), members_max * 2 + MIX_PLAYBACKS_MAX);
         let prompts = std::array::from_fn(|_| mixer.join().ok());
         Self {
             mixer,
+            rate,
+            shared: Box::new(std::array::from_fn(|_| Shared {
+                codec: None,
+                leader: 0,
+                length: 0,
+                payload: [0; CODED_MAX],
+            })),
+            raise: std::array::from_fn(|_| Resampler::new(Rate::Narrow, rate)),
             members: Vec::with_capacity(members_max),
             playing: Vec::with_capacity(MIX_PLAYBACKS_MAX),
             prompts,
@@ -63,13 +93,22 @@ impl Mix {
         self.members.len() == self.members.capacity()
     }
 
-    /// Takes over the members of a smaller one, and their voices in mid-word.
-    pub(crate) fn take_over(&mut self, smaller: &mut Self) {
-        self.mixer.take_over(&mut smaller.mixer);
-        self.members.append(&mut smaller.members);
-        self.playing.append(&mut smaller.playing);
-        self.prompts = smaller.prompts;
-        self.speaker = smaller.speaker;
+    /// Takes over the members of another one that is no larger, and their voices in mid-word; from another rate they fade
+    /// in anew.
+    pub(crate) fn take_over(&mut self, before: &mut Self) {
+        if self.rate == before.rate {
+            self.mixer.take_over(&mut before.mixer);
+            self.members.append(&mut before.members);
+            self.prompts = before.prompts;
+            std::mem::swap(&mut self.shared, &mut before.shared);
+            std::mem::swap(&mut self.raise, &mut before.raise);
+        } else {
+            for member in before.members.drain(..) {
+                self.join(member.slot);
+            }
+        }
+        self.playing.append(&mut before.playing);
+        self.speaker = before.speaker;
     }
 
     /// Adds a leg, which fades in.
@@ -114,16 +153,52 @@ impl Mix {
         self.admit(legs);
         self.listen(legs, due_us);
         self.mixer.mix();
-        for member in &self.members {
-            let Some(leg) = legs.get_mut(member.slot as usize).and_then(Option::as_deref_mut) else {
+        self.lead(legs);
+        for n in 0..self.members.len() {
+            let Member { slot, id: Some(id) } = self.members[n] else { continue };
+            let Some(leg) = legs.get_mut(slot as usize).and_then(Option::as_deref_mut) else { continue };
+            if leg.playing.is_some() || leg.dialing.sounds() || leg.rate() != self.rate {
                 continue;
-            };
-            let free = leg.playing.is_none() && !leg.dialing.sounds();
-            let (Some(id), Some(law)) = (member.id, leg.law().filter(|_| free)) else { continue };
-            if let Some(sound) = self.mixer.heard_coded(id, law).first_chunk() {
-                leg.emit(sound, now, counters);
+            }
+            if let Some(law) = leg.law() {
+                if let Some(sound) = self.mixer.heard_coded(id, law).first_chunk() {
+                    leg.emit(sound, now, counters);
+                }
+            } else if let Some(payload) = self.share(slot, id, leg) {
+                leg.emit_shared(payload, now, counters);
+            } else {
+                leg.emit_linear(self.rate, self.mixer.heard(id), now, counters);
             }
         }
+    }
+
+    /// Encodes the common frame by those encoders that did so in the tick before.
+    fn lead(&mut self, legs: &mut [Option<Box<Leg>>]) {
+        let common = self.mixer.common();
+        for shared in self.shared.iter_mut() {
+            shared.length = 0;
+            let Some(codec) = shared.codec else { continue };
+            let member = self.members.iter().find(|member| member.slot == shared.leader);
+            let is_silent = member.and_then(|member| member.id).is_some_and(|id| self.mixer.hears_common(id));
+            let leader = legs.get_mut(shared.leader as usize).and_then(Option::as_deref_mut);
+            match leader.filter(|leg| is_silent && leg.rate() == self.rate && leg.shares() == Some(codec)) {
+                Some(leg) => shared.length = leg.encode_for_all(common, &mut shared.payload).unwrap_or(0),
+                None => shared.codec = None,
+            }
+        }
+    }
+
+    /// What a member who did not speak hears, in its codec: encoded once for all of them.
+    fn share(&mut self, slot: Slot, id: MemberId, leg: &mut Leg) -> Option<&[u8]> {
+        let codec = leg.shares().filter(|_| self.mixer.hears_common(id))?;
+        let place = self.shared.iter().position(|shared| shared.codec == Some(codec));
+        let place = place.or_else(|| self.shared.iter().position(|shared| shared.codec.is_none()))?;
+        let shared = &mut self.shared[place];
+        if shared.codec.is_none() {
+            shared.length = leg.encode_for_all(self.mixer.common(), &mut shared.payload)?;
+            (shared.codec, shared.leader) = (Some(codec), slot);
+        }
+        (shared.length > 0).then(|| &shared.payload[..shared.length])
     }
 
     /// Gives those a place who found none when they came.
@@ -144,19 +219,21 @@ impl Mix {
                 continue;
             };
             // Who says nothing must not ask for a place in the sum.
-            let mut voice = [0; FRAME];
-            if leg.playout.pull(due_us, &mut voice) == Pulled::Sound
+            let mut voice = [0; FRAME_MAX];
+            let voice = &mut voice[..self.rate.samples(20)];
+            if leg.rate() == self.rate
+                && leg.pull(due_us, voice)
                 && let Some(place) = member.id.and_then(|id| self.mixer.speak(id))
             {
-                place.copy_from_slice(&voice);
+                place.copy_from_slice(voice);
             }
         }
-        for (playing, id) in self.playing.iter_mut().zip(self.prompts) {
+        for ((playing, id), raise) in self.playing.iter_mut().zip(self.prompts).zip(&mut self.raise) {
             if playing.is_over() {
                 continue;
             }
             if let Some(place) = id.and_then(|id| self.mixer.speak(id)) {
-                place.copy_from_slice(playing.linear());
+                raise.process(playing.linear(), place);
             }
             playing.advance();
         }

@@ -3,6 +3,7 @@
 //! On this thread nothing locks, allocates, logs or awaits. It reads commands and writes events through rings, and counts.
 //! What is ready between two ticks is handled at once: a packet of a bridged leg goes on in the moment it comes.
 
+pub(crate) mod coding;
 pub(crate) mod counters;
 pub(crate) mod dialing;
 pub(crate) mod leg;
@@ -12,6 +13,7 @@ pub(crate) mod rings;
 
 mod commands;
 mod packets;
+mod sending;
 mod tick;
 mod voice;
 

@@ -1,9 +1,10 @@
 //! Packets between two ticks.
 
-use sidetone_dsp::Law;
+use sidetone_dsp::Gain;
+use sidetone_dsp::codec::Codec;
 use sidetone_rtp_core::packet::is_rtcp;
 
-use crate::negotiate::Payload;
+use crate::negotiate::{Payload, clock_per_ms};
 use crate::state::Tap;
 use crate::worker::leg::{Accepted, Now};
 use crate::worker::rings::{Event, FRAME_BYTES, RecordingFrame, Route};
@@ -63,62 +64,88 @@ impl Worker {
 
     fn handle_accepted(&mut self, slot: usize, accepted: &Accepted, now: Now) {
         match accepted.carries {
-            Payload::Audio(law) => self.record(slot, law, accepted, now),
-            Payload::Event => self.handle_digit(slot, accepted, now),
+            Payload::Audio(codec) => self.record(slot, codec, accepted, now),
+            Payload::Event(per_ms) => self.handle_digit(slot, accepted, per_ms, now),
+            Payload::Noise => {}
         }
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         match leg.route {
             Route::Echo => self.pass_on(slot, slot, accepted, now),
             Route::Bridge(peer) => self.pass_on(slot, peer as usize, accepted, now),
-            Route::Mix(_) => {
-                if let Payload::Audio(law) = accepted.carries
-                    && !leg.listen(law, &accepted.header, &self.buffer[accepted.payload.clone()], now)
-                {
-                    leg.state.incoming.late += 1;
-                    self.counters.late.add(1);
-                }
-            }
+            Route::Mix(_) => self.keep(slot, accepted, now),
             Route::Fresh | Route::Silence => {}
         }
     }
 
-    /// Sends on what one leg says to another, or to itself: as it came, unless one is muted, deafened or of another gain.
+    /// Keeps what a leg says for the next ticks.
+    fn keep(&mut self, slot: usize, accepted: &Accepted, now: Now) {
+        let Payload::Audio(codec) = accepted.carries else { return };
+        let Some(leg) = self.legs[slot].as_deref_mut() else { return };
+        if !leg.listen(accepted, codec, &self.buffer[accepted.payload.clone()], now) {
+            leg.state.incoming.late += 1;
+            self.counters.late.add(1);
+        }
+    }
+
+    /// Sends on what one leg says to another, or to itself: as it came, where the other takes it so and neither is muted,
+    /// deafened or of another gain; otherwise with the next ticks.
     fn pass_on(&mut self, from: usize, to: usize, accepted: &Accepted, now: Now) {
-        let Some(hearer) = self.legs.get(to).and_then(Option::as_deref).map(|leg| &leg.state) else { return };
-        let (hearer, deafened) = (hearer.leg, hearer.audio.deafened);
-        let Some(speaker) = self.legs[from].as_deref_mut() else { return };
-        if let Payload::Audio(law) = accepted.carries {
-            let wanted = speaker.state.audio.gain_towards(hearer, deafened);
-            speaker.voice.shape(law, wanted, &mut self.buffer[accepted.payload.clone()]);
+        let Some(hearer) = self.legs.get(to).and_then(Option::as_deref) else { return };
+        let Some(speaker) = self.legs[from].as_deref() else { return };
+        if let Payload::Audio(codec) = accepted.carries {
+            let wanted = speaker.state.audio.gain_towards(hearer.state.leg, hearer.state.audio.deafened);
+            let takes = hearer.takes(codec);
+            let Some(speaker) = self.legs[from].as_deref_mut() else { return };
+            match codec {
+                Codec::G711(law) if takes => {
+                    speaker.voice.shape(law, wanted, &mut self.buffer[accepted.payload.clone()]);
+                }
+                _ if takes && speaker.voice.is_at(Gain::UNITY) && wanted == Gain::UNITY => {}
+                _ => {
+                    speaker.bridged_linear_ms = Some(now.ms);
+                    self.keep(from, accepted, now);
+                    return;
+                }
+            }
+            speaker.bridged_linear_ms = None;
         }
         if let Some(leg) = self.legs[to].as_deref_mut() {
             leg.forward(accepted, &mut self.buffer[..], now, &self.counters);
         }
     }
 
-    fn handle_digit(&mut self, slot: usize, accepted: &Accepted, now: Now) {
+    fn handle_digit(&mut self, slot: usize, accepted: &Accepted, per_ms: u8, now: Now) {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         let payload = &self.buffer[accepted.payload.clone()];
         if let Some(digit) = leg.take_event(&accepted.header, payload, now) {
-            let event = Event::digit(leg.state.leg, digit);
+            let event = Event::digit(leg.state.leg, digit, per_ms);
             // Without room the digit is lost; the ring counts it.
             let _ = self.tell(event);
         }
     }
 
     /// Sends what was said on to the recorder, with its place.
-    fn record(&mut self, slot: usize, law: Law, accepted: &Accepted, now: Now) {
+    fn record(&mut self, slot: usize, codec: Codec, accepted: &Accepted, now: Now) {
         let Some(tap) = self.legs[slot].as_deref_mut().and_then(|leg| leg.state.tap.as_mut()) else { return };
-        let position = place(tap, accepted.header.ssrc.0, accepted.header.timestamp.0, now.ms);
+        let position =
+            place(tap, accepted.header.ssrc.0, accepted.header.timestamp.0, clock_per_ms(codec), now.ms);
         let recording = tap.recording;
         let mut lost = false;
-        for (n, part) in self.buffer[accepted.payload.clone()].chunks(FRAME_BYTES).enumerate() {
+        let payload = &self.buffer[accepted.payload.clone()];
+        let parts = payload.len().div_ceil(FRAME_BYTES);
+        for (n, part) in payload.chunks(FRAME_BYTES).enumerate() {
             let mut bytes = [0; FRAME_BYTES];
             bytes[..part.len()].copy_from_slice(part);
+            // Every byte of G.711 stands for itself; of others only the whole packet means something.
+            let (moved, goes_on) = match codec {
+                Codec::G711(_) => (n * FRAME_BYTES, false),
+                _ => (0, n + 1 < parts),
+            };
             let frame = RecordingFrame {
                 recording,
-                law,
-                position: position + (n * FRAME_BYTES) as u64,
+                codec,
+                goes_on,
+                position: position + moved as u64,
                 length: part.len() as u16,
                 bytes,
             };
@@ -136,12 +163,12 @@ impl Worker {
 }
 
 /// Where a packet belongs in the recording: by its timestamp, as long as that agrees with the clock.
-fn place(tap: &mut Tap, ssrc: u32, timestamp: u32, now_ms: u64) -> u64 {
+fn place(tap: &mut Tap, ssrc: u32, timestamp: u32, per_ms: u8, now_ms: u64) -> u64 {
     let by_clock = now_ms.saturating_sub(tap.began_ms) * 8;
     if let Some((source, anchor, position)) = tap.anchor
         && source == ssrc
     {
-        let moved = i64::from(timestamp.wrapping_sub(anchor) as i32);
+        let moved = i64::from(timestamp.wrapping_sub(anchor) as i32) * 8 / i64::from(per_ms);
         let by_timestamp = position.saturating_add_signed(moved);
         if by_timestamp.abs_diff(by_clock) <= TAP_DRIFT_MAX {
             // Anchored anew each time, so that a long call never comes near the wrap of the timestamps.

@@ -7,13 +7,13 @@
 
 use std::net::SocketAddr;
 
-use sidetone_dsp::Law;
+use sidetone_dsp::codec::Codec;
 use sidetone_rtp_core::event;
 
 use crate::negotiate::Agreement;
 use crate::state::{Audio, LegState, Tap};
 use crate::worker::dialing::DigitRun;
-use crate::worker::leg::Leg;
+use crate::worker::leg::{Equipment, Leg};
 use crate::worker::mix::Mix;
 use crate::worker::playing::Playing;
 
@@ -73,6 +73,11 @@ pub(crate) enum Command {
     Connect {
         slot: Slot,
         route: Route,
+    },
+    /// What it had is sent back by [`Event::Retired`].
+    Equip {
+        slot: Slot,
+        equipment: Box<Equipment>,
     },
     Refresh {
         slot: Slot,
@@ -142,6 +147,8 @@ pub(crate) enum Event {
     },
     /// What came in a command and is no longer needed: to be freed outside.
     RetiredDescription(#[allow(dead_code)] Box<Described>),
+    /// What a leg no longer needs: to be freed outside.
+    Retired(#[allow(dead_code)] Box<Equipment>),
     Idle {
         leg: u128,
     },
@@ -173,21 +180,25 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    pub(crate) fn digit(leg: u128, digit: event::Digit) -> Self {
-        Self::Digit { leg, digit: digit.digit as u8, duration_ms: u32::from(digit.duration) / 8 }
+    /// A digit of a leg whose events have a clock of so many ticks a ms.
+    pub(crate) fn digit(leg: u128, digit: event::Digit, per_ms: u8) -> Self {
+        let duration_ms = u32::from(digit.duration) / u32::from(per_ms.max(1));
+        Self::Digit { leg, digit: digit.digit as u8, duration_ms }
     }
 }
 
-/// Up to 60 ms of what one leg said, on its way to the recorder.
+/// What one leg said, on its way to the recorder: a packet, or up to 60 ms of one, or a part of a large one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecordingFrame {
     pub(crate) recording: u32,
-    pub(crate) law: Law,
+    pub(crate) codec: Codec,
+    /// The packet goes on in the next frame, and can only be decoded with it.
+    pub(crate) goes_on: bool,
     /// Sample position in the recording at 8 kHz.
     pub(crate) position: u64,
     pub(crate) length: u16,
     pub(crate) bytes: [u8; FRAME_BYTES],
 }
 
-/// The longest stretch of sound in one recording frame.
+/// The most that one recording frame holds: 60 ms of G.711.
 pub(crate) const FRAME_BYTES: usize = 480;

@@ -1,16 +1,20 @@
 //! What happens every 20 ms.
 
-use sidetone_dsp::Law;
+use sidetone_dsp::{Law, Rate};
 
 use crate::worker::FRAME;
 use crate::worker::Worker;
 use crate::worker::leg::Now;
 use crate::worker::playing::Playing;
 use crate::worker::rings::{Event, Route};
+use crate::worker::voice::silence;
 
-/// Silence in each law.
-const SILENCE_MU: [u8; FRAME] = [0xff; FRAME];
-const SILENCE_A: [u8; FRAME] = [0xd5; FRAME];
+/// Silence in each form.
+const SILENCE_MU: [u8; FRAME] = [silence(Law::Mu); FRAME];
+const SILENCE_A: [u8; FRAME] = [silence(Law::A); FRAME];
+const SILENCE: [i16; FRAME] = [0; FRAME];
+/// A frame at the highest rate.
+pub(super) const FRAME_MAX: usize = Rate::Full.samples(20);
 
 impl Worker {
     /// `due_us` is when the tick should be, on the grid.
@@ -23,12 +27,12 @@ impl Worker {
         }
         for slot in 0..self.legs.len() {
             if self.legs[slot].is_some() {
-                self.tick_leg(slot, now);
+                self.tick_leg(slot, now, due_us);
             }
         }
     }
 
-    fn tick_leg(&mut self, slot: usize, now: Now) {
+    fn tick_leg(&mut self, slot: usize, now: Now, due_us: u64) {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         leg.watch_silence(now);
         leg.tick_dialing(now, &self.counters);
@@ -36,9 +40,11 @@ impl Worker {
             match leg.law() {
                 Some(Law::Mu) => leg.emit(&SILENCE_MU, now, &self.counters),
                 Some(Law::A) => leg.emit(&SILENCE_A, now, &self.counters),
-                None => {}
+                None => leg.emit_linear(Rate::Narrow, &SILENCE, now, &self.counters),
             }
         }
+        self.bridge_linear(slot, now, due_us);
+        let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         if let Some(playing) = leg.playing.take() {
             self.play(slot, playing, now);
         }
@@ -47,11 +53,41 @@ impl Worker {
         self.watch_idle(slot, now);
     }
 
+    /// Brings the peer what a leg says and what could not be passed on as it came.
+    fn bridge_linear(&mut self, slot: usize, now: Now, due_us: u64) {
+        let Some(leg) = self.legs[slot].as_deref().filter(|leg| leg.bridged_linear_ms.is_some()) else {
+            return;
+        };
+        let to = match leg.route {
+            Route::Bridge(peer) => peer as usize,
+            Route::Echo => slot,
+            Route::Fresh | Route::Silence | Route::Mix(_) => return,
+        };
+        let Some(hearer) = self.legs.get(to).and_then(Option::as_deref) else { return };
+        let wanted = leg.state.audio.gain_towards(hearer.state.leg, hearer.state.audio.deafened);
+        let mut frame = [0; FRAME_MAX];
+        let Some(leg) = self.legs[slot].as_deref_mut() else { return };
+        let rate = leg.rate();
+        let frame = &mut frame[..rate.samples(20)];
+        if !leg.pull(due_us, frame) {
+            return;
+        }
+        leg.voice.shape_linear(wanted, frame);
+        if let Some(hearer) = self.legs[to].as_deref_mut()
+            && hearer.playing.is_none()
+            && !hearer.dialing.sounds()
+        {
+            hearer.emit_linear(rate, frame, now, &self.counters);
+        }
+    }
+
     fn play(&mut self, slot: usize, mut playing: Box<Playing>, now: Now) {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         if !playing.is_over() {
-            if let Some(law) = leg.law().filter(|_| !leg.dialing.sounds()) {
-                leg.emit(playing.encoded(law), now, &self.counters);
+            match leg.law() {
+                _ if leg.dialing.sounds() => {}
+                Some(law) => leg.emit(playing.encoded(law), now, &self.counters),
+                None => leg.emit_linear(Rate::Narrow, playing.linear(), now, &self.counters),
             }
             playing.advance();
             leg.playing = Some(playing);
@@ -97,7 +133,8 @@ impl Worker {
     fn watch_digits(&mut self, slot: usize, now: Now) {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         if let Some(digit) = leg.overdue_digit(now) {
-            let event = Event::digit(leg.state.leg, digit);
+            let per_ms = leg.event_clock();
+            let event = Event::digit(leg.state.leg, digit, per_ms);
             let _ = self.tell(event);
         }
     }

@@ -11,6 +11,19 @@ pub(crate) struct Voice {
 }
 
 impl Voice {
+    /// Whether the last packet ended at that gain.
+    pub(crate) fn is_at(&self, gain: Gain) -> bool {
+        self.reached == gain
+    }
+
+    /// Brings linear sound from where the frame before ended to `wanted`.
+    pub(crate) fn shape_linear(&mut self, wanted: Gain, sound: &mut [i16]) {
+        let before = std::mem::replace(&mut self.reached, wanted);
+        if before != Gain::UNITY || wanted != Gain::UNITY {
+            mix::ramp(sound, before, wanted);
+        }
+    }
+
     /// Brings G.711 of at most [`PACKET_MAX`] bytes from where the packet before ended to `wanted`.
     pub(crate) fn shape(&mut self, law: Law, wanted: Gain, sound: &mut [u8]) {
         let before = std::mem::replace(&mut self.reached, wanted);

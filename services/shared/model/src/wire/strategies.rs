@@ -49,6 +49,11 @@ fn format() -> impl Strategy<Value = Format> {
     let encoding = prop_oneof![
         Just(Encoding::Pcmu),
         Just(Encoding::Pcma),
+        Just(Encoding::G722),
+        Just(Encoding::Gsm),
+        Just(Encoding::Opus),
+        Just(Encoding::L16),
+        Just(Encoding::ComfortNoise),
         Just(Encoding::TelephoneEvent),
         "[A-Z]{6,10}".prop_map(|name| Encoding::from_name(&name)),
     ];

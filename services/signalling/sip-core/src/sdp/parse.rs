@@ -204,11 +204,11 @@ fn static_format(payload_type: u8) -> Option<Format> {
     match payload_type {
         0 => Some(Format::new(0, Encoding::Pcmu, 8000)),
         8 => Some(Format::new(8, Encoding::Pcma, 8000)),
-        3 => other("GSM", 8000),
+        3 => Some(Format::new(3, Encoding::Gsm, 8000)),
         4 => other("G723", 8000),
         // The clock of G722 is 8 kHz by an old mistake (RFC 3551 section 4.5.2).
-        9 => other("G722", 8000),
-        13 => other("CN", 8000),
+        9 => Some(Format::new(9, Encoding::G722, 8000)),
+        13 => Some(Format::new(13, Encoding::ComfortNoise, 8000)),
         15 => other("G728", 8000),
         18 => other("G729", 8000),
         _ => None,

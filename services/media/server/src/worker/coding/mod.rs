@@ -1,0 +1,73 @@
+//! What a leg needs to speak and to hear in another form than G.711 at 8 kHz: decoders, an encoder, and the rate at which
+//! both meet what the leg is connected to.
+//!
+//! It is made by the control plane, at the rate of the mix or the bridge, and only brought here. A leg of G.711 in a room or
+//! bridge at 8 kHz has none: its sound takes the short way, byte for byte.
+
+mod ear;
+mod mouth;
+
+pub(crate) use ear::{Ear, Heard};
+pub(crate) use mouth::{CODED_MAX, Mouth};
+
+use sidetone_dsp::Rate;
+use sidetone_dsp::codec::{Codec, CodecError, OpusSettings};
+
+use crate::negotiate::{Agreement, PayloadTypes};
+
+/// Decoders and encoder of one leg.
+#[derive(Debug)]
+pub(crate) struct Coding {
+    /// The rate of all sound that goes in and out.
+    pub(crate) rate: Rate,
+    clock_per_ms: u8,
+    pub(crate) ear: Ear,
+    pub(crate) mouth: Option<Mouth>,
+}
+
+/// What decides how a leg's coding is made: with the same plan nothing has to be made anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) rate: Rate,
+    receive: PayloadTypes,
+    send: Option<Codec>,
+    opus: OpusSettings,
+}
+
+impl Plan {
+    /// For what was agreed; none for a leg that can go the short way.
+    pub(crate) fn new(agreement: &Agreement, rate: Rate, opus: OpusSettings) -> Option<Self> {
+        let send = agreement.send.audio().map(|(_, codec)| codec);
+        let is_plain = |codec: Codec| matches!(codec, Codec::G711(_));
+        let all_plain =
+            agreement.receive.codecs().all(|(_, codec)| is_plain(codec)) && send.is_none_or(is_plain);
+        if all_plain && rate == Rate::Narrow {
+            return None;
+        }
+        Some(Self { rate, receive: agreement.receive, send, opus: agreement.opus.applied_to(opus) })
+    }
+}
+
+impl Plan {
+    /// The clock of what is received: that of the codec which is best.
+    pub(crate) fn clock_hz(&self) -> u32 {
+        self.receive.audio().map_or(8_000, |(_, codec)| codec.clock_hz())
+    }
+}
+
+impl Coding {
+    /// The clock by which its playout goes, in ticks a ms.
+    pub(crate) fn clock_per_ms(&self) -> u8 {
+        self.clock_per_ms
+    }
+
+    /// Takes all memory that is needed.
+    pub(crate) fn new(plan: &Plan) -> Result<Self, CodecError> {
+        let ear = Ear::new(&plan.receive, plan.rate)?;
+        let mouth = match plan.send {
+            Some(codec) => Some(Mouth::new(codec, plan.rate, &plan.opus)?),
+            None => None,
+        };
+        Ok(Self { rate: plan.rate, clock_per_ms: (plan.clock_hz() / 1_000) as u8, ear, mouth })
+    }
+}

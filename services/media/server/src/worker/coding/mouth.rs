@@ -1,0 +1,75 @@
+//! From linear frames to packets of one codec.
+
+use sidetone_dsp::codec::{Codec, CodecError, Encoder, OpusSettings};
+use sidetone_dsp::{Rate, Resampler};
+
+/// The longest payload that we make: what fits a datagram of an Ethernet.
+pub(crate) const CODED_MAX: usize = 1_280;
+/// A packet of 60 ms and one more frame, in ms.
+const WAITING_MS: usize = 80;
+const FRAME_MS: usize = 20;
+
+/// Sound on its way out.
+#[derive(Debug)]
+pub(crate) struct Mouth {
+    encoder: Encoder,
+    /// What is at 8 kHz, as prompts and digits are, comes to the rate of the leg here.
+    raise: Resampler,
+    /// Sound that waits for a full packet.
+    waiting: Box<[i16]>,
+    length: usize,
+    coded: Box<[u8; CODED_MAX]>,
+}
+
+impl Mouth {
+    pub(super) fn new(codec: Codec, rate: Rate, opus: &OpusSettings) -> Result<Self, CodecError> {
+        Ok(Self {
+            encoder: Encoder::new(codec, rate, opus)?,
+            raise: Resampler::new(Rate::Narrow, rate),
+            waiting: vec![0; rate.samples(WAITING_MS)].into_boxed_slice(),
+            length: 0,
+            coded: Box::new([0; CODED_MAX]),
+        })
+    }
+
+    pub(crate) fn codec(&self) -> Codec {
+        self.encoder.codec()
+    }
+
+    /// Takes a frame of 20 ms at the leg's own rate or at 8 kHz; what is at another rate is left out.
+    pub(crate) fn hear(&mut self, rate: Rate, frame: &[i16]) {
+        let own = self.encoder.rate();
+        if self.length + own.samples(FRAME_MS) > self.waiting.len() {
+            self.length = 0;
+        }
+        let room = &mut self.waiting[self.length..];
+        if rate == own {
+            room[..frame.len()].copy_from_slice(frame);
+            self.length += frame.len();
+        } else if rate == Rate::Narrow {
+            self.length += self.raise.process(frame, room);
+        }
+    }
+
+    /// The next packet of `ptime_ms`, if there is sound enough; what the codec refuses is left out.
+    pub(crate) fn packet(&mut self, ptime_ms: u8) -> Option<&[u8]> {
+        let size = self.encoder.rate().samples(usize::from(ptime_ms));
+        if size == 0 || self.length < size {
+            return None;
+        }
+        let made = self.encoder.encode(&self.waiting[..size], &mut self.coded[..]);
+        self.waiting.copy_within(size..self.length, 0);
+        self.length -= size;
+        made.ok().map(|length| &self.coded[..length])
+    }
+
+    /// Whether nothing waits, so that a packet that others made can go instead.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Forgets what waits for a full packet.
+    pub(crate) fn clear(&mut self) {
+        self.length = 0;
+    }
+}
