@@ -274,8 +274,7 @@ fn where_a_redirection_is_not_followed_the_caller_is_told() {
     let away = |office: &Office| office.registered("carol", &[]);
     let there = |office: &Office| office.registered("carol", &["desk"]);
     type Answer<'a> = &'a dyn Fn(&Office) -> Routing;
-    let cases: [(Target, Answer<'_>); 2] =
-        [(target("carol", true), &away), (target("carol", false), &there)];
+    let cases: [(Target, Answer<'_>); 2] = [(target("carol", true), &away), (target("carol", false), &there)];
     for (named, routing) in cases {
         let mut office = Office::new();
         let alice = office.dial("alice", "desk", office.registered("bob", &["desk"]));
