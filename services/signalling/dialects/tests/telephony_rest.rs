@@ -382,5 +382,44 @@ async fn every_operation_of_the_document_is_served_and_asks_for_a_cookie() {
             operations += 1;
         }
     }
-    assert_eq!(operations, 39);
+    assert_eq!(operations, 47);
+}
+
+#[tokio::test]
+async fn a_client_that_knows_of_one_call_only_answers_and_leaves_it() {
+    let scene = scene().await;
+    let callee = scene.session("1002").await;
+    let basic = |operation: &str| format!("/telephony/basicCall/{operation}");
+    let (status, error) = scene.ask(Method::POST, &basic("answer"), &callee, Value::Null).await;
+    assert_eq!((status, &error["type"]), (StatusCode::CONFLICT, &json!("capability_missing")));
+    let (_, _, leg) = scene.call(false);
+    let on = json!({ "deviceId": "ICTouch_1002" });
+    let (status, _) = scene.ask(Method::POST, &basic("answer"), &callee, on).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    assert_eq!(scene.door.taken(), [CallCommandKind::AnswerRinging { leg }]);
+    let caller = scene.session("1001").await;
+    let (status, _) = scene.ask(Method::POST, &basic("dropme"), &caller, Value::Null).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    assert!(matches!(scene.door.taken()[..], [CallCommandKind::HangUpLeg { .. }]));
+}
+
+#[tokio::test]
+async fn what_no_call_of_ours_offers_is_a_capability_that_is_not_there() {
+    let scene = scene().await;
+    let cookie = scene.session("1001").await;
+    let (call, _, _) = scene.call(true);
+    for operation in ["park", "callback", "attachdata", "sendaccountinfo"] {
+        let path = |call: &str| format!("/telephony/calls/{call}/{operation}");
+        let (status, error) = scene.ask(Method::POST, &path(&call.to_string()), &cookie, json!({})).await;
+        assert_eq!(
+            (status, &error["type"]),
+            (StatusCode::CONFLICT, &json!("capability_missing")),
+            "{operation}"
+        );
+        let (status, _) = scene.ask(Method::POST, &path("nobody"), &cookie, json!({})).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{operation}");
+    }
+    let unpark = "/telephony/devices/ICTouch_1001/unpark";
+    assert_eq!(scene.ask(Method::POST, unpark, &cookie, json!({})).await.0, StatusCode::CONFLICT);
+    assert!(scene.door.taken().is_empty());
 }

@@ -79,7 +79,8 @@ fn call(asker: &Asker, seen: &Seen) -> Value {
     })
 }
 
-fn all(asker: &Asker) -> Result<Vec<Seen>, Failure> {
+/// What the asker sees of its calls.
+pub(crate) fn all(asker: &Asker) -> Result<Vec<Seen>, Failure> {
     asker.look(|fold| Ok(Seen::all(fold, &asker.tenant, &asker.user)))
 }
 

@@ -3,8 +3,12 @@
 //! Every user sees the own calls: the same `callRef` for all, with what that user may do now. A user authenticates with
 //! a password, opens a session, subscribes, and reads events from a channel that does not end; operations on calls ask
 //! for the capability that the events have shown.
+//!
+//! Parking, calling back, attached data and account codes are not among the capabilities of our calls: asking for them is
+//! answered like any other operation without its capability (409).
 
 mod answer;
+mod basic;
 mod calls;
 mod channel;
 mod openapi;
@@ -74,6 +78,9 @@ fn calls() -> Router<State> {
             "/calls/{callRef}/participants/{participantId}/retrieve",
             post(operations::retrieve_participant),
         )
+        .route("/basicCall", post(basic::make))
+        .route("/basicCall/answer", post(basic::answer))
+        .route("/basicCall/dropme", post(basic::drop_me))
         .route("/state", get(calls::state))
 }
 
@@ -96,6 +103,10 @@ fn on_calls() -> Router<State> {
         .route("/calls/{callRef}/switchDevice", post(operations::switch_device))
         .route("/calls/{callRef}/addDevice", post(operations::add_device))
         .route("/calls/{callRef}/recording", post(operations::record))
+        .route("/calls/{callRef}/park", post(basic::park))
+        .route("/calls/{callRef}/callback", post(basic::call_back))
+        .route("/calls/{callRef}/attachdata", post(basic::attach_data))
+        .route("/calls/{callRef}/sendaccountinfo", post(basic::account_info))
 }
 
 fn devices() -> Router<State> {
@@ -104,6 +115,7 @@ fn devices() -> Router<State> {
         .route("/devices/{deviceId}", get(calls::device))
         .route("/devices/{deviceId}/pickUp", post(operations::pick_up))
         .route("/devices/{deviceId}/intrusion", post(operations::intrude))
+        .route("/devices/{deviceId}/unpark", post(basic::unpark))
 }
 
 /// The dialect's OpenAPI document.

@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{calls, operations, rest};
+use super::{basic, calls, operations, rest};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -17,7 +17,9 @@ use super::{calls, operations, rest};
         operations::transfer, operations::blind_transfer, operations::redirect, operations::overflow,
         operations::drop_me, operations::add, operations::drop_participant, operations::hold_participant,
         operations::retrieve_participant, operations::send_digits, operations::switch_device,
-        operations::add_device, operations::pick_up, operations::intrude, operations::record
+        operations::add_device, operations::pick_up, operations::intrude, operations::record,
+        basic::make, basic::answer, basic::drop_me, basic::park, basic::call_back, basic::attach_data,
+        basic::account_info, basic::unpark
     ),
     modifiers(&Schemes),
     security(("cookie" = []))
