@@ -51,8 +51,8 @@ const SDP: &str = "Content-Type: application/sdp\n";
 #[test]
 fn what_nobody_needs_to_be_asked_about_is_refused_at_once() {
     assert!(refused_with("", "").starts_with("SIP/2.0 400"));
-    let required = refused_with(&format!("{CONTACT}Require: 100rel, timer\n"), "");
-    assert!(required.starts_with("SIP/2.0 420") && required.contains("Unsupported: 100rel\r\n"));
+    let required = refused_with(&format!("{CONTACT}Require: precondition, 100rel, timer\n"), "");
+    assert!(required.starts_with("SIP/2.0 420") && required.contains("Unsupported: precondition\r\n"));
     let html = refused_with(&format!("{CONTACT}Content-Type: text/html\n"), "<p>");
     assert!(html.starts_with("SIP/2.0 415") && html.contains("Accept: application/sdp"));
     let video = "v=0\nc=IN IP4 192.0.2.10\nm=video 4000 RTP/AVP 96\n";
