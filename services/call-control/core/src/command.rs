@@ -93,6 +93,12 @@ impl Shard {
             | CallCommandKind::AddExternalRef { .. } => {
                 self.among_several(tenant, &command.kind, (from, to), now)
             }
+            CallCommandKind::MarkMessageHeard { user, message } => {
+                self.change_message(tenant, (user, *message), false, now)
+            }
+            CallCommandKind::DeleteMessage { user, message } => {
+                self.change_message(tenant, (user, *message), true, now)
+            }
             CallCommandKind::Conversation(command) => self.converse(tenant, command, to, now),
             CallCommandKind::SetAudio { .. }
             | CallCommandKind::SendDigits { .. }

@@ -100,7 +100,19 @@ impl Shard {
                     self.command(leg, LegCommandKind::Ring { media: None });
                 }
             }
-            Some(Destination::Mailbox(_) | Destination::Assistant) => {
+            Some(Destination::Mailbox(user)) if leg.party.user.as_ref() != Some(user) => {
+                let text = "a voicemail is listened to by its user alone";
+                self.end(leg, Termination::new(Cause::Forbidden).with_text(text));
+            }
+            Some(served @ Destination::Mailbox(_)) => {
+                self.accept(leg, now);
+                self.serve(leg, served.clone(), now);
+            }
+            Some(Destination::OwnMailbox) => {
+                let own = leg.party.user.clone().map(Destination::Mailbox);
+                self.route(leg, Routing { destination: own, ..routing }, now);
+            }
+            Some(Destination::Assistant) => {
                 let text = "nothing is set up to take the call";
                 self.end(leg, Termination::new(Cause::Unavailable).with_text(text));
             }
@@ -132,6 +144,7 @@ impl Shard {
         match by {
             Destination::Announcement { prompt, repeat } => self.announce(leg, prompt, repeat),
             Destination::Voicemail(_) => self.greet(leg),
+            Destination::Mailbox(_) => self.listen(leg),
             _ => {}
         }
         self.arrange_media(leg.call);

@@ -83,6 +83,8 @@ pub(crate) struct Passing {
     pub(crate) named: BTreeMap<u64, Routing>,
     /// Whoever passed the call on has been told that the leg rings.
     pub(crate) referrer_told: bool,
+    /// Names of playbacks of a mailbox alternate.
+    pub(crate) listened: bool,
     /// The caller has been told that it rings.
     pub(crate) rung: bool,
     /// It was there when the log was folded, and its node has not told yet what it holds of it.

@@ -123,6 +123,17 @@ pub enum MediaRequest {
         /// How often; 0 is for ever.
         repeat: u32,
     },
+    /// Play a voicemail message to a leg, with a sound before it; or that sound alone.
+    PlayMessage {
+        /// The playback.
+        playback: PlaybackId,
+        /// Who hears it.
+        leg: LegId,
+        /// The prompt before it. Where there is none such, the message begins at once.
+        prompt: Box<str>,
+        /// The message, the node that has it, and its file there.
+        recorded: Option<(RecordingId, NodeId, Box<str>)>,
+    },
     /// No longer play it.
     StopPlay {
         /// The playback.
@@ -206,6 +217,7 @@ impl MediaRequest {
             | Self::ReleaseLeg { leg }
             | Self::SetAudio { leg, .. }
             | Self::SendDigits { leg, .. }
+            | Self::PlayMessage { leg, .. }
             | Self::Play { to: Heard::Leg(leg), .. } => Some(*leg),
             Self::Play { .. }
             | Self::StopPlay { .. }

@@ -20,6 +20,9 @@ pub enum CommandError {
     /// No such recording.
     #[error("recording_id: no recording has this id")]
     NoSuchRecording,
+    /// No such message.
+    #[error("message_id: no message in this voicemail has this id")]
+    NoSuchMessage,
     /// The state of the call does not allow it now.
     #[error("the state of the call does not allow this now")]
     CapabilityMissing,
@@ -95,6 +98,7 @@ impl Classify for CommandError {
             Self::NoSuchCall
             | Self::NoSuchLeg
             | Self::NoSuchRecording
+            | Self::NoSuchMessage
             | Self::NoSuchStream
             | Self::NoSuchConversation
             | Self::NoSuchMember
@@ -120,6 +124,7 @@ impl Classify for CommandError {
             Self::NoSuchCall => "no_such_call",
             Self::NoSuchLeg => "no_such_leg",
             Self::NoSuchRecording => "no_such_recording",
+            Self::NoSuchMessage => "no_such_message",
             Self::CapabilityMissing => "capability_missing",
             Self::NoSuchStream => "no_such_stream",
             Self::TargetUnregistered => "target_unregistered",

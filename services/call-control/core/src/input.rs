@@ -104,6 +104,12 @@ pub struct Limits {
     pub voicemail_greeting: Box<str>,
     /// How long a voicemail message may be.
     pub message_max: Duration,
+    /// How many messages a voicemail holds; into a full one none is left.
+    pub messages_max: usize,
+    /// What stands before each message when the user listens.
+    pub mailbox_prompt: Box<str>,
+    /// What is heard after the last.
+    pub mailbox_end: Box<str>,
 }
 
 impl Default for Limits {
@@ -119,6 +125,9 @@ impl Default for Limits {
             foreign_as_numbers: false,
             voicemail_greeting: "welcome".into(),
             message_max: Duration::from_secs(180),
+            messages_max: 100,
+            mailbox_prompt: "beep".into(),
+            mailbox_end: "tone:congestion".into(),
         }
     }
 }

@@ -38,6 +38,7 @@ mod effect;
 mod ending;
 mod error;
 mod input;
+mod mailbox;
 mod media;
 mod operation;
 mod place;

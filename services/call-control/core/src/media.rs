@@ -44,6 +44,9 @@ impl Shard {
             (MediaRequest::ConnectLeg { .. }, Err(failure), Some(leg)) => {
                 self.end(&leg, failed(&failure));
             }
+            (MediaRequest::PlayMessage { playback, .. }, Err(_), _) => {
+                self.on_message_played(playback, false, now);
+            }
             (MediaRequest::Play { playback, .. }, Err(failure), leg) => {
                 self.on_not_played(playback, leg.as_ref(), &failure, now);
             }
@@ -70,6 +73,7 @@ impl Shard {
         if let Some(view) = self.live(leg) {
             self.fact(&view.tenant, now, FactKind::LegDigit { leg, digit, duration_ms });
             self.on_message_digit(leg, digit);
+            self.on_mailbox_digit(leg, digit, now);
         }
         self.finish()
     }

@@ -29,6 +29,9 @@ impl Shard {
             self.playback_over(playback, end, now);
             return self.finish();
         }
+        if self.on_message_played(playback, end == PlaybackEnd::Done, now) {
+            return self.finish();
+        }
         // A leg's own: the announcement for which it called, or a greeting.
         let leg = self.live(LegId::from(playback.as_uuid()));
         match leg.as_ref().filter(|_| end != PlaybackEnd::Stopped).and_then(|leg| leg.served_by.clone()) {
@@ -39,6 +42,14 @@ impl Shard {
             _ => {}
         }
         self.finish()
+    }
+
+    /// Whether a playback is this shard's: of a call, of a leg for itself (it has the leg's id), or of a voicemail.
+    pub fn plays(&self, playback: PlaybackId) -> bool {
+        let own = LegId::from(playback.as_uuid());
+        self.fold.playback(playback).is_some()
+            || self.fold.leg(own).is_some()
+            || self.listening.contains_key(&playback)
     }
 
     /// A node tells that a stream is over.

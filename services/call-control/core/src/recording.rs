@@ -38,6 +38,7 @@ impl Shard {
         let recording = finished.recording;
         let Some(view) = self.fold.recording(recording).cloned() else { return self.finish() };
         if view.is_running() {
+            let whole = (finished.failure.is_none(), finished.file.clone(), finished.duration_ms);
             let kind = match finished.failure {
                 Some(termination) => FactKind::RecordingFailed { recording, termination },
                 None => FactKind::RecordingFinished {
@@ -48,6 +49,9 @@ impl Shard {
                 },
             };
             self.fact(&view.tenant, now, kind);
+            if let (true, file, duration_ms) = whole {
+                self.message_left(&view, file, duration_ms, now);
+            }
         }
         self.ask_node(node.clone(), MediaRequest::AckRecording { recording });
         self.finish()

@@ -75,6 +75,10 @@ impl Shard {
         if matches!(leg.served_by, Some(Destination::Voicemail(_))) {
             self.greet(leg);
         }
+        if let Some(Destination::Mailbox(user)) = &leg.served_by {
+            self.silence_mailbox(leg, user);
+            self.listen(leg);
+        }
         if leg.muted || leg.deafened {
             let (leg_id, muted, deafened) = (leg.leg, leg.muted, leg.deafened);
             self.ask(leg, MediaRequest::SetAudio { leg: leg_id, muted, deafened });

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use sidetone_model::command::{LegCommand, LegCommandKind};
 use sidetone_model::fact::{CompletedCommand, Fact, FactKind, FactRecord, SignalCursor};
 use sidetone_model::fold::{Fold, LegView};
-use sidetone_model::ids::{BootId, IdSource, LegId, NodeId, ReplicaId, TenantId};
+use sidetone_model::ids::{BootId, IdSource, LegId, NodeId, PlaybackId, ReplicaId, TenantId};
 use sidetone_model::time::Timestamp;
 
 use crate::control::LegControl;
 use crate::effect::{Effect, MediaRequest, Step};
 use crate::input::Limits;
+use crate::mailbox::Listening;
 
 /// One shard.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Shard {
     pub(crate) alerting: BTreeSet<(Timestamp, LegId)>,
     /// Legs that leave a message, by the time since when. After a restart it begins anew.
     pub(crate) messages: BTreeSet<(Timestamp, LegId)>,
+    /// What users hear who listen to their voicemail.
+    pub(crate) listening: BTreeMap<PlaybackId, Listening>,
     /// Legs that replicas hold and that are not known here, since when.
     pub(crate) unknown: BTreeMap<(ReplicaId, LegId), Timestamp>,
     /// Legs that media nodes hold and that are not known here, since when.
@@ -46,6 +49,7 @@ impl Shard {
             missing: BTreeMap::new(),
             alerting: BTreeSet::new(),
             messages: BTreeSet::new(),
+            listening: BTreeMap::new(),
             unknown: BTreeMap::new(),
             unknown_media: BTreeMap::new(),
             missing_nodes: BTreeMap::new(),
@@ -165,6 +169,7 @@ impl Shard {
                 self.no_longer_alerting(*leg);
                 self.missing.remove(leg);
                 self.legs.remove(leg);
+                self.listening.retain(|_, it| it.leg != *leg);
             }
             _ => {}
         }

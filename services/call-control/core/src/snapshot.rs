@@ -21,7 +21,7 @@ impl Shard {
             .values()
             .map(|done| FactRecord { completed: Some(done.clone()), ..FactRecord::default() });
         calls
-            .chain([self.meetings_record(), self.rest_record()])
+            .chain([self.meetings_record(), self.rest_record(), self.mailbox_record()])
             .chain(self.conversation_records())
             .chain(completed)
             .collect()
@@ -126,6 +126,28 @@ impl Shard {
             }
         }
         facts
+    }
+
+    fn mailbox_record(&self) -> FactRecord {
+        let mut record = FactRecord::default();
+        for (tenant, user, messages) in self.fold.mailboxes() {
+            for view in messages {
+                let (message, user, at) = (view.message, user.clone(), view.left_at);
+                let left = FactKind::MessageLeft {
+                    message,
+                    user: user.clone(),
+                    call: view.call,
+                    from: view.from.clone(),
+                    node: view.node.clone(),
+                    file: view.file.clone(),
+                    duration_ms: view.duration_ms,
+                };
+                let heard = view.heard.then_some(FactKind::MessageHeard { message, user });
+                let facts = [Some(left), heard].into_iter().flatten();
+                record.facts.extend(facts.map(|kind| Fact { tenant: tenant.clone(), at, kind }));
+            }
+        }
+        record
     }
 
     fn meetings_record(&self) -> FactRecord {

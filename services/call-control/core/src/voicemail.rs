@@ -4,7 +4,8 @@
 //! presses `#`, or after [`crate::Limits::message_max`].
 
 use sidetone_model::command::RecordingOptions;
-use sidetone_model::fold::LegView;
+use sidetone_model::fact::FactKind;
+use sidetone_model::fold::{LegView, RecordingView};
 use sidetone_model::ids::LegId;
 use sidetone_model::party::Destination;
 use sidetone_model::termination::{Cause, Termination};
@@ -14,6 +15,8 @@ use crate::shard::Shard;
 
 /// The digit that ends a message.
 const END: char = '#';
+/// What is shorter was no message.
+const MESSAGE_MIN_MS: u64 = 1000;
 
 impl Shard {
     /// The leg is in somebody's voicemail: it is greeted. After a restart it is greeted again, unless it speaks already.
@@ -30,6 +33,10 @@ impl Shard {
         if self.is_leaving_message(leg) || self.is_ending(leg.leg) {
             return;
         }
+        if self.fold.messages(&leg.tenant, user).count() >= self.limits.messages_max {
+            self.end(leg, Termination::new(Cause::NoCapacity).with_text("the voicemail is full"));
+            return;
+        }
         let name = format!("voicemail/{user}").into();
         let options = RecordingOptions { legs: vec![leg.leg], name, ..RecordingOptions::default() };
         if self.record(leg.call, &options, now).is_err() {
@@ -42,6 +49,26 @@ impl Shard {
         let recordings = self.fold.call(leg.call).map_or(&[][..], |call| &call.recordings);
         let mut running = recordings.iter().filter_map(|id| self.fold.recording(*id));
         running.any(|view| view.is_running() && view.legs == [leg.leg])
+    }
+
+    /// A recording is complete: if it was somebody's message, the voicemail has it from now on. Who hangs up at once has left
+    /// none.
+    pub(crate) fn message_left(
+        &mut self,
+        view: &RecordingView,
+        file: Box<str>,
+        duration_ms: u64,
+        now: Timestamp,
+    ) {
+        let [leg] = view.legs[..] else { return };
+        let Some(leg) = self.fold.leg(leg) else { return };
+        let Some(Destination::Voicemail(user)) = leg.served_by.clone() else { return };
+        if duration_ms < MESSAGE_MIN_MS || !view.name.starts_with("voicemail/") {
+            return;
+        }
+        let (message, call, from, node) = (view.recording, view.call, leg.party.clone(), view.node.clone());
+        let left = FactKind::MessageLeft { message, user, call, from, node, file, duration_ms };
+        self.fact(&view.tenant, now, left);
     }
 
     /// Whoever leaves a message has pressed a digit.

@@ -344,6 +344,22 @@ impl CallControlApi for CallControl {
         Ok(Response::new(content.map_err(|error| status(&error))?.into_sounds()))
     }
 
+    async fn list_messages(
+        &self,
+        request: Request<pb::ListMessagesRequest>,
+    ) -> Result<Response<pb::ListMessagesResponse>, Status> {
+        self.list_messages_request(request).await
+    }
+
+    type ReadMessageStream = Sounds;
+
+    async fn read_message(
+        &self,
+        request: Request<pb::ReadMessageRequest>,
+    ) -> Result<Response<Self::ReadMessageStream>, Status> {
+        self.read_message_request(request).await
+    }
+
     type QueryCdrsStream = BoxStream<'static, Result<pb::Cdr, Status>>;
 
     async fn query_cdrs(

@@ -36,8 +36,14 @@ pub struct Config {
     pub foreign_as_numbers: bool,
     /// What a voicemail greets with, likewise. Where there is no such prompt, the message begins at once. Default welcome.
     pub voicemail_greeting: String,
-    /// How long a voicemail message may be, in seconds, 5 to 3600. Default 180.
+    /// How long a voicemail message may be, in seconds, 5 to 240. Default 180.
     pub message_max_s: u64,
+    /// How many messages a voicemail holds, 1 to 1000; into a full one none is left. Default 100.
+    pub messages_max: usize,
+    /// What is heard before each message by the user who listens: the name of a prompt. Default beep.
+    pub mailbox_prompt: String,
+    /// What is heard after the last one. Default tone:congestion.
+    pub mailbox_end_prompt: String,
     /// How long call control is not ready because it has found no media node, in seconds, 0 to 60. Default 10.
     pub media_wait_s: u64,
     /// Folder for CDRs as JSON lines, one file a day; none (default) writes no files.
@@ -59,6 +65,9 @@ impl Default for Config {
             foreign_as_numbers: false,
             voicemail_greeting: "welcome".to_owned(),
             message_max_s: 180,
+            messages_max: 100,
+            mailbox_prompt: "beep".to_owned(),
+            mailbox_end_prompt: "tone:congestion".to_owned(),
             media_wait_s: 10,
             cdr_dir: None,
         }
@@ -82,7 +91,8 @@ impl Config {
         range("refresh_s", self.refresh_s, 1, 3600);
         range("snapshot_records", self.snapshot_records, 100, u64::MAX);
         range("retention_days", self.retention_days, 1, 3650);
-        range("message_max_s", self.message_max_s, 5, 3600);
+        range("message_max_s", self.message_max_s, 5, 240);
+        range("messages_max", self.messages_max as u64, 1, 1000);
         range("media_wait_s", self.media_wait_s, 0, 60);
     }
 
@@ -96,6 +106,9 @@ impl Config {
             foreign_as_numbers: self.foreign_as_numbers,
             voicemail_greeting: self.voicemail_greeting.clone().into(),
             message_max: Duration::from_secs(self.message_max_s),
+            messages_max: self.messages_max,
+            mailbox_prompt: self.mailbox_prompt.clone().into(),
+            mailbox_end: self.mailbox_end_prompt.clone().into(),
             ..Limits::default()
         }
     }

@@ -83,14 +83,7 @@ impl CallControl {
         recording: RecordingId,
     ) -> Result<Content, NoContent> {
         let (node, file) = self.recorded(tenant, recording).await?;
-        let request =
-            media::ReadRecordingRequest { recording_id: recording.to_string(), file, ..Default::default() };
-        let mut bytes =
-            self.node(&node)?.read_recording(Request::new(request)).await.map_err(missing)?.into_inner();
-        let first = bytes.try_next().await.map_err(missing)?.ok_or(NoContent::Gone)?;
-        let (content_type, length) = (first.content_type.clone(), first.size_bytes);
-        let all = futures_util::stream::iter([Ok(first)]).chain(bytes);
-        Ok(Content { content_type, length: Some(length), bytes: all.map_ok(|piece| piece.data).boxed() })
+        content_of(&*self.node(&node)?, recording, file).await
     }
 
     /// A stream of a tenant, from now on.
@@ -154,7 +147,7 @@ impl CallControl {
         }
     }
 
-    async fn look_in<T: Send + 'static>(
+    pub(crate) async fn look_in<T: Send + 'static>(
         &self,
         tenant: &TenantId,
         look: impl FnOnce(&sidetone_model::fold::Fold, &TenantId) -> Option<T> + Send + 'static,
@@ -164,9 +157,24 @@ impl CallControl {
         self.look(move |shards| look(shards[shard].fold(), &tenant)).await.flatten()
     }
 
-    fn node(&self, node: &NodeId) -> Result<Arc<MediaService>, NoContent> {
+    pub(crate) fn node(&self, node: &NodeId) -> Result<Arc<MediaService>, NoContent> {
         self.shared().router.nodes.service(node).ok_or(NoContent::Away)
     }
+}
+
+/// What a node has recorded.
+pub(crate) async fn content_of(
+    service: &MediaService,
+    recording: RecordingId,
+    file: String,
+) -> Result<Content, NoContent> {
+    let request =
+        media::ReadRecordingRequest { recording_id: recording.to_string(), file, ..Default::default() };
+    let mut bytes = service.read_recording(Request::new(request)).await.map_err(missing)?.into_inner();
+    let first = bytes.try_next().await.map_err(missing)?.ok_or(NoContent::Gone)?;
+    let (content_type, length) = (first.content_type.clone(), first.size_bytes);
+    let all = futures_util::stream::iter([Ok(first)]).chain(bytes);
+    Ok(Content { content_type, length: Some(length), bytes: all.map_ok(|piece| piece.data).boxed() })
 }
 
 fn missing(status: Status) -> NoContent {

@@ -1,5 +1,6 @@
 //! Any operation, over the network: the request becomes a command, which goes the way of the HTTP door's.
 
+use prost::Message as _;
 use sidetone_model::call::{DeviceOf, Elsewhere};
 use sidetone_model::command::{
     Audience, CallCommand, CallCommandKind, CallName, PlaceOptions, RecordingOptions,
@@ -10,12 +11,11 @@ use sidetone_model::wire::{WireError, enumeration, id, message, optional_id};
 use sidetone_proto::callcontrol::v1 as pb;
 use sidetone_proto::callcontrol::v1::execute_request::Command;
 use sidetone_proto::types::v1::FileFormat;
-use sidetone_runtime::link::CommandPort as _;
 use sidetone_runtime::{Caller, status};
 use tonic::{Request, Response, Status};
 
 use crate::CallControl;
-use crate::api::to_response;
+use crate::api::{fingerprint, to_response};
 
 impl CallControl {
     pub(crate) async fn execute_request(
@@ -30,10 +30,14 @@ impl CallControl {
             let field = "idempotency_key";
             return Err(status(&WireError::Invalid { field, reason: "expected 1 to 128 characters" }));
         }
+        let body = pb::ExecuteRequest { idempotency_key: String::new(), ..request.clone() };
         let kind = request.command.ok_or(WireError::UnknownKind { field: "ExecuteRequest.command" });
         let kind = kind.and_then(command).map_err(|error| status(&error))?;
         let command = CallCommand { tenant, key: request.idempotency_key.into(), kind };
-        let subject = self.execute(command).await.map_err(|refused| status(&refused))?;
+        let subject = self
+            .execute_asked(command, fingerprint(&body.encode_to_vec()))
+            .await
+            .map_err(|refused| status(&refused))?;
         Ok(Response::new(to_response(subject)))
     }
 }
@@ -63,6 +67,14 @@ fn command(command: Command) -> Result<CallCommandKind, WireError> {
         | Command::PickUp(_)
         | Command::Intrude(_)
         | Command::AddExternalRef(_) => among_several(command)?,
+        Command::MarkMessageHeard(it) => CallCommandKind::MarkMessageHeard {
+            user: id("user", &it.user)?,
+            message: id("message_id", &it.message_id)?,
+        },
+        Command::DeleteMessage(it) => CallCommandKind::DeleteMessage {
+            user: id("user", &it.user)?,
+            message: id("message_id", &it.message_id)?,
+        },
         Command::Redirect(it) => redirect(it)?,
         Command::Join(it) => join(it)?,
         Command::Place(it) => place(it)?,

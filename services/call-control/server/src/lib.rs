@@ -25,6 +25,7 @@ mod owner;
 mod port;
 mod routing;
 mod streams;
+mod voicemail;
 
 pub use config::Config;
 pub use content::{Content, NoContent};

@@ -22,16 +22,31 @@ const DEADLINE: Duration = Duration::from_secs(5);
 #[async_trait::async_trait]
 impl CommandPort for CallControl {
     async fn execute(&self, command: CallCommand) -> Result<CommandSubject, CommandRefused> {
-        let name = command.kind.name();
-        let outcome = self.carry_out_here(command).await;
-        let result = outcome.as_ref().map_or_else(|refused| refused.reason, |_| "ok");
-        self.shared().telemetry.call_control.commands.with_label_values(&[name, result]).inc();
-        outcome
+        let body = fingerprint(format!("{:?}", command.kind).as_bytes());
+        self.execute_asked(command, body).await
     }
 }
 
 impl CallControl {
-    async fn carry_out_here(&self, command: CallCommand) -> Result<CommandSubject, CommandRefused> {
+    /// Carries out a command; `body` is a digest of the request that it was, by which a repeated key is told from one that is
+    /// used for something else.
+    pub(crate) async fn execute_asked(
+        &self,
+        command: CallCommand,
+        body: [u8; 32],
+    ) -> Result<CommandSubject, CommandRefused> {
+        let name = command.kind.name();
+        let outcome = self.carry_out_here(command, body).await;
+        let result = outcome.as_ref().map_or_else(|refused| refused.reason, |_| "ok");
+        self.shared().telemetry.call_control.commands.with_label_values(&[name, result]).inc();
+        outcome
+    }
+
+    async fn carry_out_here(
+        &self,
+        command: CallCommand,
+        fingerprint: [u8; 32],
+    ) -> Result<CommandSubject, CommandRefused> {
         let begins_a_call = matches!(
             command.kind,
             CallCommandKind::Place { .. } | CallCommandKind::Enquire { .. } | CallCommandKind::Join { .. }
@@ -41,7 +56,6 @@ impl CallControl {
         }
         let (from, to) = self.routings(&command).await?;
         let (reply, answer) = tokio::sync::oneshot::channel();
-        let fingerprint = fingerprint(format!("{:?}", command.kind).as_bytes());
         let input = Input::Command { command: Box::new(command), fingerprint, from, to, reply };
         let sent = tokio::time::timeout(DEADLINE, async {
             self.inputs().send(input).await.map_err(|_| Refusal::Stopping)?;

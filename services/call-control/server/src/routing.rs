@@ -55,8 +55,17 @@ impl Router {
         tenant: &TenantId,
         destination: Option<Destination>,
     ) -> Result<Routing, DirectoryError> {
-        let calls_max = self.directory.tenant(tenant).await?.map_or(0, |tenant| tenant.calls_max);
-        let mut routing = Routing { calls_max, ..Routing::default() };
+        let own = self.directory.tenant(tenant).await?.unwrap_or_default();
+        let mut routing = Routing { calls_max: own.calls_max, ..Routing::default() };
+        let destination = match destination {
+            // One step: an assistant that is the assistant is none.
+            Some(Destination::Assistant) if !own.assistant.is_empty() => {
+                let there = self.directory.resolve(tenant, &own.assistant).await?;
+                there.map(|resolved| resolved.destination).filter(|to| *to != Destination::Assistant)
+            }
+            Some(Destination::Assistant) => None,
+            destination => destination,
+        };
         match &destination {
             Some(Destination::User(user)) => {
                 let registrations = self.directory.bindings(tenant, user).await?;

@@ -39,6 +39,9 @@ pub struct SeedTenant {
     /// Calls at once; 0 (default) for no limit.
     #[serde(default)]
     pub calls_max: u32,
+    /// The number to which calls go that are sent to the assistant. Default none.
+    #[serde(default)]
+    pub assistant: String,
     /// Its users. Default none.
     #[serde(default)]
     pub users: Vec<SeedUser>,
@@ -100,7 +103,7 @@ pub struct SeedRoom {
     pub record: bool,
 }
 
-/// One number, with exactly one of `user`, `room`, `echo`, `announcement`, `wait` and `voicemail`.
+/// One number, with exactly one of `user`, `room`, `echo`, `announcement`, `wait`, `voicemail`, `mailbox` and `own_mailbox`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SeedNumber {
@@ -120,6 +123,10 @@ pub struct SeedNumber {
     pub wait: bool,
     /// Leaves a message in this user's voicemail.
     pub voicemail: Option<String>,
+    /// This user, and nobody else, listens to the own voicemail.
+    pub mailbox: Option<String>,
+    /// Whoever calls listens to the own voicemail.
+    pub own_mailbox: bool,
     /// May be called without credentials. Default false.
     pub open: bool,
 }
@@ -222,9 +229,17 @@ impl SeedNumber {
         if let Some(user) = &self.voicemail {
             all.push(Destination::Voicemail(UserId::new(user).map_err(|_| id)?));
         }
+        if let Some(user) = &self.mailbox {
+            all.push(Destination::Mailbox(UserId::new(user).map_err(|_| id)?));
+        }
+        if self.own_mailbox {
+            all.push(Destination::OwnMailbox);
+        }
         match all.pop() {
             Some(destination) if all.is_empty() => Ok(destination),
-            _ => Err("expected exactly one of user, room, echo, announcement, wait and voicemail"),
+            _ => Err(
+                "expected exactly one of user, room, echo, announcement, wait, voicemail, mailbox and own_mailbox",
+            ),
         }
     }
 }
@@ -246,6 +261,7 @@ impl Directory {
                 tenant: tenant.tenant.clone(),
                 domains: tenant.domains.clone(),
                 calls_max: tenant.calls_max,
+                assistant: tenant.assistant.clone(),
                 revision: 0,
             };
             seeded.note(self.write_tenant(record, Replaces::Nothing).await)?;

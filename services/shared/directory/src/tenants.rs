@@ -34,6 +34,10 @@ impl Directory {
             field: "tenant.domains",
             reason: "expected host names or IP addresses without port",
         })?;
+        if !tenant.assistant.is_empty() && !crate::numbers::is_number(&tenant.assistant) {
+            let reason = "expected 1 to 64 of letters, digits and + * # . _ -";
+            return Err(DirectoryError::Invalid { field: "tenant.assistant", reason });
+        }
         if hosts.len() > DOMAINS_MAX {
             return Err(DirectoryError::Invalid { field: "tenant.domains", reason: "more than 256" });
         }

@@ -2,7 +2,7 @@
 
 use crate::call::{DeviceOf, Elsewhere, ExternalRef};
 use crate::conversation::ConversationCommand;
-use crate::ids::{CallId, DeviceId, LegId, PlaybackId, RecordingId, ReplicaId, StreamId, TenantId};
+use crate::ids::{CallId, DeviceId, LegId, PlaybackId, RecordingId, ReplicaId, StreamId, TenantId, UserId};
 use crate::media::{FileFormat, Layout, MediaDescription, Source};
 use crate::party::{Binding, Destination, Party};
 use crate::termination::Termination;
@@ -403,6 +403,20 @@ pub enum CallCommandKind {
         /// The stream.
         stream: StreamId,
     },
+    /// A voicemail message was listened to elsewhere.
+    MarkMessageHeard {
+        /// Whose voicemail.
+        user: UserId,
+        /// The message.
+        message: RecordingId,
+    },
+    /// Take a message out of a voicemail.
+    DeleteMessage {
+        /// Whose voicemail.
+        user: UserId,
+        /// The message.
+        message: RecordingId,
+    },
     /// Name a call.
     AddExternalRef {
         /// The call.
@@ -455,6 +469,8 @@ impl CallCommandKind {
             Self::StartStream { .. } => "start_stream",
             Self::StopStream { .. } => "stop_stream",
             Self::AddExternalRef { .. } => "add_external_ref",
+            Self::MarkMessageHeard { .. } => "mark_message_heard",
+            Self::DeleteMessage { .. } => "delete_message",
             Self::Conversation(_) => "conversation",
         }
     }

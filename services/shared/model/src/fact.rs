@@ -358,6 +358,37 @@ pub enum FactKind {
         /// Why.
         termination: Termination,
     },
+    /// A message was left in a user's voicemail.
+    MessageLeft {
+        /// The recording that it is.
+        message: RecordingId,
+        /// Whose voicemail.
+        user: UserId,
+        /// The call in which it was left.
+        call: CallId,
+        /// Who left it.
+        from: Party,
+        /// The node that recorded it.
+        node: NodeId,
+        /// Relative to the recording folder of that node.
+        file: Box<str>,
+        /// Milliseconds of sound.
+        duration_ms: u64,
+    },
+    /// The user has listened to a message.
+    MessageHeard {
+        /// The message.
+        message: RecordingId,
+        /// Whose voicemail.
+        user: UserId,
+    },
+    /// A message is in the voicemail no more.
+    MessageDeleted {
+        /// The message.
+        message: RecordingId,
+        /// Whose voicemail.
+        user: UserId,
+    },
     /// Something is played into a call.
     PlaybackStarted {
         /// The playback.

@@ -41,6 +41,8 @@ pub enum Destination {
     Mailbox(UserId),
     /// Whatever the tenant has set for calls that nobody takes.
     Assistant,
+    /// Whoever calls listens to the own voicemail.
+    OwnMailbox,
 }
 
 /// One registered contact, as call control needs it to reach the device (RFC 3261, section 10; RFC 5626).

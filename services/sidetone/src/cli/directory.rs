@@ -41,6 +41,9 @@ enum Action {
         /// Calls at once; 0 for no limit.
         #[arg(long, default_value_t = 0)]
         calls_max: u32,
+        /// The number to which calls go that are sent to the assistant; empty for none.
+        #[arg(long, default_value = "")]
+        assistant: String,
     },
     /// Remove a tenant without users, numbers and rooms.
     DeleteTenant {
@@ -167,16 +170,24 @@ struct LeadsTo {
     /// Into the voicemail of a user.
     #[arg(long, value_name = "USER")]
     voicemail: Option<String>,
+    /// A user listens to the own voicemail.
+    #[arg(long, value_name = "USER")]
+    mailbox: Option<String>,
+    /// Whoever calls listens to the own voicemail.
+    #[arg(long)]
+    own_mailbox: bool,
 }
 
 impl LeadsTo {
     fn destination(self) -> Destination {
-        use destination::{Announcement, Echo, Kind, Wait};
+        use destination::{Announcement, Echo, Kind, OwnMailbox, Wait};
         let kind = match self {
             Self { user: Some(user), .. } => Kind::User(user),
             Self { room: Some(room), .. } => Kind::Room(room),
             Self { announcement: Some(prompt), .. } => Kind::Announcement(Announcement { prompt, repeat: 1 }),
             Self { voicemail: Some(user), .. } => Kind::Voicemail(user),
+            Self { mailbox: Some(user), .. } => Kind::Mailbox(user),
+            Self { own_mailbox: true, .. } => Kind::OwnMailbox(OwnMailbox {}),
             Self { echo: true, .. } => Kind::Echo(Echo {}),
             Self { .. } => Kind::Wait(Wait {}),
         };
@@ -281,6 +292,7 @@ fn leads_to(destination: Option<&Destination>) -> String {
         Some(Kind::Voicemail(user)) => format!("voicemail of {user}"),
         Some(Kind::Mailbox(user)) => format!("mailbox of {user}"),
         Some(Kind::Assistant(_)) => "assistant".to_owned(),
+        Some(Kind::OwnMailbox(_)) => "own mailbox".to_owned(),
         None => "nowhere".to_owned(),
     }
 }
@@ -290,8 +302,8 @@ async fn put(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
     let output = client.output;
     let tenant = client.tenant.clone();
     match action {
-        Action::PutTenant { name, domain, calls_max } => {
-            let record = Tenant { tenant: name, domains: domain, calls_max, revision: 0 };
+        Action::PutTenant { name, domain, calls_max, assistant } => {
+            let record = Tenant { tenant: name, domains: domain, calls_max, assistant, revision: 0 };
             let put = taken(directory.put_tenant(PutTenantRequest { tenant: Some(record) }).await)?;
             one(output, &put, |t| format!("tenant {}", t.tenant))
         }

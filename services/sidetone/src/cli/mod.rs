@@ -16,6 +16,7 @@ mod outbox;
 mod output;
 mod sound;
 mod trunks;
+mod voicemail;
 
 use std::path::PathBuf;
 
@@ -80,6 +81,8 @@ pub(crate) enum Command {
     Events(events::EventsArgs),
     /// Call detail records.
     Cdrs(cdrs::CdrsArgs),
+    /// Voicemail of users: list, save, mark as heard, delete.
+    Voicemail(voicemail::VoicemailArgs),
     /// Webhooks of applications: what is owed, and what could not be delivered.
     Outbox(outbox::OutboxArgs),
     /// Tenants, users, devices, numbers, rooms and access tokens.
@@ -107,6 +110,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         Command::Nodes(args) => nodes::run(args).await,
         Command::Events(args) => events::run(args).await,
         Command::Cdrs(args) => cdrs::run(args).await,
+        Command::Voicemail(args) => voicemail::run(args).await,
         Command::Outbox(args) => outbox::run(args).await,
         Command::Directory(args) => directory::run(args).await,
         Command::Demo(args) => crate::demo::run(args).await,

@@ -95,13 +95,15 @@ impl Office {
     }
 
     pub fn with_hold_prompt(prompt: &str) -> Self {
-        let limits = Limits { hold_prompt: Some(prompt.into()), ..Limits::default() };
-        Self { shard: Shard::new(limits.clone(), [4; 32]), limits, ..Self::new() }
+        Self::with(Limits { hold_prompt: Some(prompt.into()), ..Limits::default() })
     }
 
     /// Phones of people who are held are told so.
     pub fn telling_of_hold() -> Self {
-        let limits = Limits { hold_told: true, ..Limits::default() };
+        Self::with(Limits { hold_told: true, ..Limits::default() })
+    }
+
+    pub fn with(limits: Limits) -> Self {
         Self { shard: Shard::new(limits.clone(), [4; 32]), limits, ..Self::new() }
     }
 
@@ -160,6 +162,11 @@ impl Office {
 
     /// A user's device calls, and media does whatever follows.
     pub fn dial(&mut self, user: &str, device: &str, routing: Routing) -> LegId {
+        self.dial_and(user, device, routing).0
+    }
+
+    /// The same, with what media was asked to do.
+    pub fn dial_and(&mut self, user: &str, device: &str, routing: Routing) -> (LegId, Vec<MediaRequest>) {
         let leg = self.ids.make(self.now);
         let from = Party {
             user: Some(UserId::new(user).unwrap()),
@@ -170,8 +177,7 @@ impl Office {
         let LegSignalKind::Offered(offered) = self.offered(Some(media())) else { unreachable!() };
         let offered = LegSignalKind::Offered(Box::new(Offered { from, ..*offered }));
         self.routed_signal(leg, offered, Some(routing));
-        self.serve();
-        leg
+        (leg, self.serve())
     }
 
     /// A phone calls a number, and media does whatever follows.

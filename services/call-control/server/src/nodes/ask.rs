@@ -60,6 +60,19 @@ pub(super) async fn serve(
             () = life.over.cancelled() => { lane.close(); lane.recv().await }
         };
         let Some((shard, request)) = next else { return };
+        // It may take its time, and nothing waits for it.
+        if matches!(request, MediaRequest::PlayMessage { .. }) {
+            let (nodes, life, service) = (Arc::clone(&nodes), Arc::clone(&life), Arc::clone(&service));
+            tokio::spawn(async move {
+                let answer = tokio::select! {
+                    answer = crate::voicemail::play(&nodes, &*service, &request) => answer,
+                    () = life.over.cancelled() => Err(unreachable_node()),
+                };
+                let node = life.node.clone();
+                drop(nodes.inputs.send(Input::Media { shard, node, request, answer }).await);
+            });
+            continue;
+        }
         let answer = if life.over.is_cancelled() {
             Err(unreachable_node())
         } else {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use sidetone_call_core::{CommandError, Effect, Shard, Step};
 use sidetone_model::command::CallCommand;
 use sidetone_model::fact::{CommandSubject, FactKind, FactRecord};
-use sidetone_model::fold::Fold;
 use sidetone_model::ids::{BootId, LegId, ReplicaId, ShardId, TenantId};
 use sidetone_model::signal::{LegSignal, OwnerMessage};
 use sidetone_model::time::Timestamp;
@@ -204,11 +203,8 @@ impl Owner {
                 self.with_leg(leg, |shard| shard.handle_digit(leg, digit, duration_ms, now));
             }
             Input::PlaybackFinished { playback, end } => {
-                // What a leg hears for itself has the leg's id.
-                let own = LegId::from(playback.as_uuid());
                 let mut shards = self.parts.shards.iter();
-                let of = |fold: &Fold| fold.playback(playback).is_some() || fold.leg(own).is_some();
-                if let Some(index) = shards.position(|(shard, _)| of(shard.fold())) {
+                if let Some(index) = shards.position(|(shard, _)| shard.plays(playback)) {
                     let step = self.parts.shards[index].0.handle_playback_finished(playback, end, now);
                     self.keep(index, step);
                 }

@@ -52,6 +52,11 @@ impl Fold {
             | FactKind::RecordingResumed { .. }
             | FactKind::RecordingFinished { .. }
             | FactKind::RecordingFailed { .. } => self.apply_to_recording(fact),
+            FactKind::MessageLeft { .. }
+            | FactKind::MessageHeard { .. }
+            | FactKind::MessageDeleted { .. } => {
+                self.apply_to_mailbox(fact);
+            }
             FactKind::PlaybackStarted { .. }
             | FactKind::PlaybackFinished { .. }
             | FactKind::StreamStarted { .. }

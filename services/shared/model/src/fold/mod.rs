@@ -7,6 +7,7 @@ mod apply;
 mod capabilities;
 mod cdr;
 mod conversation;
+mod mailbox;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use capabilities::{Capabilities, Capability};
 pub use cdr::{Cdr, CdrKind};
 pub use conversation::Conversations;
+pub use mailbox::MessageView;
 pub use views::{
     CallView, ConferenceView, LegPhase, LegView, PlaybackView, RecordingPhase, RecordingView, StreamView,
 };
@@ -36,6 +38,7 @@ pub struct Fold {
     /// Devices of which it was ever told whether they can be reached.
     devices: BTreeMap<(TenantId, UserId, DeviceId), bool>,
     conversations: Conversations,
+    mailboxes: mailbox::Mailboxes,
     // What follows is only found faster by it.
     live_calls: BTreeMap<TenantId, u32>,
     rooms: BTreeMap<(TenantId, RoomId), ConferenceId>,

@@ -269,6 +269,17 @@ facts! {
         size_bytes: size_bytes as plain,
     }
     RecordingFailed { recording: recording_id as id, termination: termination as message }
+    MessageLeft {
+        message: message_id as id,
+        user: user as id,
+        call: call_id as id,
+        from: from as message,
+        node: node_id as id,
+        file: file as text,
+        duration_ms: duration_ms as plain,
+    }
+    MessageHeard { message: message_id as id, user: user as id }
+    MessageDeleted { message: message_id as id, user: user as id }
     PlaybackStarted {
         playback: playback_id as id,
         call: call_id as id,

@@ -102,6 +102,7 @@ pub(crate) fn destination() -> impl Strategy<Value = Destination> {
         Just(Destination::Wait),
         name().prop_map(Destination::Voicemail),
         name().prop_map(Destination::Mailbox),
+        Just(Destination::OwnMailbox),
         Just(Destination::Assistant),
     ]
 }
@@ -373,6 +374,19 @@ fn facts_of_media() -> Vec<BoxedStrategy<FactKind>> {
             .prop_map(|(stream, call, format, node)| StreamStarted { stream, call, format, node })
             .boxed(),
         uuid().prop_map(|stream| StreamStopped { stream }).boxed(),
+        (uuid(), name(), uuid(), party(), name(), text(), any::<u64>())
+            .prop_map(|(message, user, call, from, node, file, duration_ms)| MessageLeft {
+                message,
+                user,
+                call,
+                from,
+                node,
+                file,
+                duration_ms,
+            })
+            .boxed(),
+        (uuid(), name()).prop_map(|(message, user)| MessageHeard { message, user }).boxed(),
+        (uuid(), name()).prop_map(|(message, user)| MessageDeleted { message, user }).boxed(),
         (name(), name(), any::<bool>())
             .prop_map(|(user, device, in_service)| DeviceStateChanged { user, device, in_service })
             .boxed(),

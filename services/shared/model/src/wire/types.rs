@@ -189,7 +189,7 @@ impl TryFrom<pb::Party> for Party {
 
 impl From<&Destination> for pb::Destination {
     fn from(value: &Destination) -> Self {
-        use pb::destination::{Announcement, Assistant, Echo, Kind, Wait};
+        use pb::destination::{Announcement, Assistant, Echo, Kind, OwnMailbox, Wait};
         let kind = match value {
             Destination::User(user) => Kind::User(user.to_string()),
             Destination::Room(room) => Kind::Room(room.to_string()),
@@ -201,6 +201,7 @@ impl From<&Destination> for pb::Destination {
             Destination::Voicemail(user) => Kind::Voicemail(user.to_string()),
             Destination::Mailbox(user) => Kind::Mailbox(user.to_string()),
             Destination::Assistant => Kind::Assistant(Assistant {}),
+            Destination::OwnMailbox => Kind::OwnMailbox(OwnMailbox {}),
         };
         Self { kind: Some(kind) }
     }
@@ -219,6 +220,7 @@ impl TryFrom<pb::Destination> for Destination {
             Kind::Voicemail(user) => Self::Voicemail(id("Destination.voicemail", &user)?),
             Kind::Mailbox(user) => Self::Mailbox(id("Destination.mailbox", &user)?),
             Kind::Assistant(_) => Self::Assistant,
+            Kind::OwnMailbox(_) => Self::OwnMailbox,
         })
     }
 }
