@@ -6,50 +6,13 @@ mod support;
 
 use std::time::Duration;
 
-use sidetone_testkit::phone::{Call, EndedBy, Phone};
-use support::phones::{call, eventually, hears, registered};
+use sidetone_testkit::phone::{EndedBy, Phone};
+use support::operations::{does, leg, no_longer_hears, taken, talking};
+use support::phones::{eventually, hears, registered};
 use support::process::Installation;
 
 /// Long enough for what is still on its way to be over.
 const SETTLED: Duration = Duration::from_millis(700);
-
-/// The live leg of a number in the calls that go on.
-fn leg(installation: &Installation, number: &str) -> String {
-    let calls = installation.json(&["calls"]);
-    let legs = calls.as_array().unwrap().iter().flat_map(|call| call["legs"].as_array().unwrap().clone());
-    let mut live = legs.filter(|leg| leg["party"]["number"] == number && leg["state"] != "LEG_STATE_ENDED");
-    live.next().unwrap_or_else(|| panic!("no leg of {number}: {calls:#}"))["leg_id"]
-        .as_str()
-        .unwrap()
-        .to_owned()
-}
-
-fn does(installation: &Installation, arguments: &[&str]) {
-    let arguments: Vec<&str> = ["calls"].iter().chain(arguments).copied().collect();
-    installation.command(&arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
-}
-
-/// What a call hears from now on has nothing of a tone in it.
-async fn no_longer_hears(installation: &Installation, call: &Call, tone_hz: f32) {
-    eventually(installation, &format!("no tone of {tone_hz} Hz"), || !call.ear().hears(tone_hz)).await;
-}
-
-/// The one call of a phone that is called.
-async fn taken(installation: &Installation, phone: &Phone) -> Call {
-    eventually(installation, "the phone is in a call", || !phone.calls().is_empty()).await;
-    phone.calls().remove(0)
-}
-
-/// 1001 sings at 440 Hz and talks to 1002, who sings at 700 Hz.
-async fn talking(installation: &Installation) -> (Phone, Phone, Call, Call) {
-    let ada = registered(installation, "1001", 440.0).await;
-    let ben = registered(installation, "1002", 700.0).await;
-    let at_ada = call(installation, &ada, "1002").await;
-    let at_ben = taken(installation, &ben).await;
-    hears(installation, &at_ada, 700.0).await;
-    hears(installation, &at_ben, 440.0).await;
-    (ada, ben, at_ada, at_ben)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hold_is_silence_until_it_is_over() {
