@@ -26,5 +26,11 @@ package!(signalling);
 package!(store);
 package!(types);
 
+impl std::fmt::Debug for types::v1::Crypto {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Crypto").field("tag", &self.tag).field("suite", &self.suite).finish_non_exhaustive()
+    }
+}
+
 /// The file descriptor set of every contract, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -8,7 +8,19 @@ use support::baresip::{self, Baresip, Setup};
 use support::process::Installation;
 
 fn phone(installation: &Installation, number: &str, codec: &str, transport: &str, tone_hz: u32) -> Baresip {
+    phone_with(installation, number, codec, transport, tone_hz, "")
+}
+
+fn phone_with(
+    installation: &Installation,
+    number: &str,
+    codec: &str,
+    transport: &str,
+    tone_hz: u32,
+    encryption: &str,
+) -> Baresip {
     let phone = Baresip::start(&Setup {
+        encryption,
         number,
         password: &format!("secret-{number}"),
         transport,
@@ -44,6 +56,31 @@ fn two_phones_with_different_codecs_hear_each_other() {
     ben.hang_up();
     ada.wait_for_log("terminate");
     installation.wait_until("the call is over", || installation.calls().is_empty());
+}
+
+#[test]
+fn srtp_phones_talk_to_each_other_and_to_plain_ones() {
+    if skipped() {
+        return;
+    }
+    let installation = Installation::one_process();
+    let ada = phone_with(&installation, "1001", "PCMU", "udp", 440, "srtp-mand");
+    let ben = phone(&installation, "1002", "PCMA", "tcp", 700);
+    let cleo = phone_with(&installation, "1003", "PCMU", "tcp", 1150, "srtp");
+    ada.dial(&format!("sip:1002@{}", installation.sip));
+    ada.wait_until_it_hears(700);
+    ben.wait_until_it_hears(440);
+    ada.hang_up();
+    installation.wait_until("the call is over", || installation.calls().is_empty());
+    // A room: two with keys of their own, one without.
+    for phone in [&ada, &ben, &cleo] {
+        phone.dial(&format!("sip:3000@{}", installation.sip));
+    }
+    ben.wait_until_it_hears(440);
+    ben.wait_until_it_hears(1150);
+    cleo.wait_until_it_hears(700);
+    ada.wait_until_it_hears(1150);
+    assert!(!installation.logs().contains("inline:"), "a key in the log");
 }
 
 #[test]

@@ -90,6 +90,8 @@ pub enum MediaRequest {
         remote: Option<MediaDescription>,
         /// Where the phone's signalling comes from, for the receive policy.
         signalling_ip: Option<IpAddr>,
+        /// Our offer will go over TLS, so that it may carry keys.
+        private_path: bool,
     },
     /// The far side's new description.
     UpdateLeg {

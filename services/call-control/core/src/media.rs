@@ -227,6 +227,10 @@ impl Shard {
             tenant: leg.tenant.clone(),
             remote: passing.offer.take(),
             signalling_ip: passing.signalling_ip,
+            private_path: passing
+                .call_device
+                .as_ref()
+                .is_some_and(|device| device.flow.transport.is_private()),
         };
         self.ask_node(first.node, request);
     }

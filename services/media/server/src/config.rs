@@ -57,6 +57,22 @@ pub struct Config {
     pub storage: Storage,
     /// Where recordings are written. Default: `recordings`; made at the first recording.
     pub recordings_dir: PathBuf,
+    /// SRTP with keys in SDP (RFC 4568): `off`, `optional` (taken when it is offered, offered over TLS) or `required` (no leg
+    /// without). Default: `optional`.
+    pub srtp: Srtp,
+}
+
+/// Whether legs use SRTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Srtp {
+    /// Never: an offer that must have it is refused.
+    Off,
+    /// When the far side offers it. Our own offers carry keys where the description goes over TLS.
+    #[default]
+    Optional,
+    /// No leg without it.
+    Required,
 }
 
 /// How prompts are fetched by URL.
@@ -225,6 +241,7 @@ impl Default for Config {
             fetch: Fetch::default(),
             storage: Storage::default(),
             recordings_dir: "recordings".into(),
+            srtp: Srtp::default(),
         }
     }
 }

@@ -12,6 +12,7 @@
 mod config;
 mod engine;
 mod error;
+mod keys;
 mod negotiate;
 mod node;
 mod policy;
@@ -23,7 +24,7 @@ mod state;
 mod storage;
 mod worker;
 
-pub use config::{Config, Fetch, Realm, Secret, Storage};
+pub use config::{Config, Fetch, Realm, Secret, Srtp, Storage};
 pub use error::MediaError;
 pub use negotiate::{Agreement, Payload, PayloadTypes};
 pub use node::{Deps, MediaNode, StartError};

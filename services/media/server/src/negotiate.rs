@@ -331,7 +331,17 @@ fn ptime(remote: &MediaDescription, codec: Codec) -> u8 {
 }
 
 fn describe(rtp: SocketAddr, formats: Vec<Format>, direction: Direction, ptime_ms: u8) -> MediaDescription {
-    MediaDescription { holder: Holder::Node, rtp, rtcp: None, rtcp_mux: false, formats, direction, ptime_ms }
+    MediaDescription {
+        holder: Holder::Node,
+        rtp,
+        rtcp: None,
+        rtcp_mux: false,
+        formats,
+        direction,
+        ptime_ms,
+        secured: false,
+        crypto: Vec::new(),
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ pub enum Mode {
         /// Where the phone's signalling comes from.
         signalling_ip: Option<IpAddr>,
     },
+    /// Only who has the key.
+    Secured,
 }
 
 /// The one source that is accepted.
@@ -32,6 +34,8 @@ pub struct Lock {
 pub struct Policy {
     /// How the sender is known.
     pub mode: Mode,
+    /// Packets are judged only when SRTP has proved them: unless the mode is strict, their sender may be anywhere.
+    pub proved: bool,
     /// The description's address; none while there is none to which RTP may go (no description, port 0, hold).
     pub described: Option<SocketAddr>,
     /// The source that is accepted.
@@ -57,7 +61,7 @@ const REBIND_SEQUENCE_MAX: u16 = 3000;
 impl Policy {
     /// A leg that has heard nothing yet.
     pub(crate) fn new(mode: Mode) -> Self {
-        Self { mode, described: None, lock: None }
+        Self { mode, proved: false, described: None, lock: None }
     }
 
     /// A new description has come. One that leads elsewhere opens the lock.
@@ -83,11 +87,23 @@ impl Policy {
         }
     }
 
-    /// Judges a packet of a negotiated payload type.
+    /// Whether the far side may come from another address than it did.
+    pub(crate) fn may_move(&self) -> bool {
+        self.mode != Mode::Strict
+    }
+
+    /// Judges a packet of a negotiated payload type; where SRTP is spoken, one that was proved.
     pub(crate) fn judge(&mut self, from: SocketAddr, ssrc: u32, sequence: u16, now_ms: u64) -> Verdict {
         let packet = Lock { address: from, ssrc, sequence, at_ms: now_ms };
         let verdict = match &self.lock {
             Some(lock) if lock.address == from => Verdict::Accepted,
+            Some(lock) if self.moves_freely() => {
+                // What was on its way from where it was is heard, and moves nothing back.
+                if (packet.sequence.wrapping_sub(lock.sequence) as i16) < 0 {
+                    return Verdict::Accepted;
+                }
+                Verdict::Locked
+            }
             Some(lock) if self.may_rebind(lock, &packet) => Verdict::Locked,
             Some(_) => Verdict::Refused,
             None if self.may_lock(from) => Verdict::Locked,
@@ -101,11 +117,17 @@ impl Policy {
 
     fn may_lock(&self, from: SocketAddr) -> bool {
         match self.mode {
+            Mode::Secured => self.proved,
+            Mode::Nat { .. } if self.proved => true,
             Mode::Strict => self.described == Some(from),
             Mode::Nat { signalling_ip } => self
                 .described
                 .is_some_and(|described| described.ip() == from.ip() || signalling_ip == Some(from.ip())),
         }
+    }
+
+    fn moves_freely(&self) -> bool {
+        self.proved && self.may_move()
     }
 
     fn may_rebind(&self, lock: &Lock, packet: &Lock) -> bool {
@@ -140,6 +162,21 @@ mod tests {
         assert_eq!(policy.judge(at("10.0.0.1:4002"), 1, 1, 0), Verdict::Refused);
         assert_eq!(policy.judge(at("10.0.0.1:4000"), 1, 1, 0), Verdict::Locked);
         assert_eq!(policy.judge(at("10.0.0.1:4002"), 1, 2, 9000), Verdict::Refused);
+    }
+
+    #[test]
+    fn who_is_proved_may_be_anywhere_and_moves_at_once() {
+        let mut policy = Policy { proved: true, ..nat() };
+        assert_eq!(policy.judge(at("172.16.0.1:9"), 1, 100, 0), Verdict::Locked);
+        assert_eq!(policy.judge(at("172.16.9.9:10"), 1, 101, 20), Verdict::Locked);
+        assert_eq!(policy.judge(at("172.16.0.1:9"), 1, 99, 21), Verdict::Accepted, "late, from where it was");
+        assert_eq!(policy.target(), Some(at("172.16.9.9:10")));
+        let mut policy = Policy::new(Mode::Secured);
+        policy.describe(at("10.0.0.1:4000"));
+        assert_eq!(policy.judge(at("10.0.0.1:4000"), 1, 1, 0), Verdict::Refused, "without a key nobody is");
+        let mut strict = Policy { proved: true, ..Policy::new(Mode::Strict) };
+        strict.describe(at("10.0.0.1:4000"));
+        assert_eq!(strict.judge(at("10.0.0.2:4000"), 1, 1, 0), Verdict::Refused);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A leg as one plain value: what has to be known to go on with it elsewhere.
 
 use sidetone_dsp::Gain;
+use sidetone_rtp_core::srtp::Suite;
 use sidetone_rtp_core::{ReceiverStats, SenderState};
 
 use crate::negotiate::Agreement;
@@ -29,6 +30,8 @@ pub struct LegState {
     pub outgoing: SenderState,
     /// The stream that we receive.
     pub incoming: Incoming,
+    /// What RTP is protected with; none where it is plain.
+    pub suite: Option<Suite>,
     /// Who hears it, how loud, and whether it hears.
     pub audio: Audio,
     /// Its place in a recording.

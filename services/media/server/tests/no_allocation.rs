@@ -1,4 +1,4 @@
-//! A worker neither allocates nor frees while it carries a bridge, a conference, a prompt and recordings.
+//! A worker neither allocates nor frees while it carries bridges (also between SRTP and RTP), a conference, a prompt and recordings.
 #![allow(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
@@ -14,7 +14,9 @@ use sidetone_dsp::codec::Codec;
 use sidetone_dsp::level::level_dbov;
 use sidetone_proto::media::v1 as pb;
 use sidetone_proto::media::v1::media_server::Media as _;
+use sidetone_rtp_core::srtp::Suite;
 use support::coded_phone::{CodedPhone, perfect};
+use support::secure::SecurePhone;
 use support::*;
 use tonic::Request;
 
@@ -90,6 +92,9 @@ async fn a_hundred_ticks_of_everything_leave_the_heap_alone() {
         node.connect(&left.leg, To::PeerLegId(right.leg.clone())).await;
         coded.extend([left, right]);
     }
+    let plain = Phone::call(&node, 8, Law::A, 900.0, 20).await;
+    let mut secure = SecurePhone::call(&node, 9, Suite::AesCm128HmacSha1_80, 300.0).await;
+    node.connect(&secure.leg, To::PeerLegId(plain.leg.clone())).await;
     let play = pb::PlayRequest {
         playback_id: "p".into(),
         target: Some(pb::play_request::Target::LegId(phones[6].leg.clone())),
@@ -111,12 +116,14 @@ async fn a_hundred_ticks_of_everything_leave_the_heap_alone() {
     for phone in &coded {
         phone.hear(500).await;
     }
+    secure.speak(20).await;
     assert!(ON_WORKERS.load(Ordering::Relaxed) > 0, "the guard sees the worker at all");
 
     let before = ON_WORKERS.load(Ordering::Relaxed);
     // All the others hear as much meanwhile.
-    phones[4].hear(100).await;
+    tokio::join!(phones[4].hear(100), secure.speak(100));
     let loudness = level_dbov(&coded[4].hear(500).await);
     assert!(loudness > -30.0, "the wide room is heard: {loudness} dBov");
     assert_eq!(ON_WORKERS.load(Ordering::Relaxed) - before, 0, "the tick must leave the heap alone");
+    assert!(secure.hears(900.0));
 }

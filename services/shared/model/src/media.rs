@@ -154,6 +154,29 @@ pub struct MediaDescription {
     pub direction: Direction,
     /// Packet time it prefers to receive, in ms.
     pub ptime_ms: u8,
+    /// SRTP is a must (RTP/SAVP, RFC 3711); without, keys are an offer to use it (RFC 8643).
+    pub secured: bool,
+    /// Keys for SRTP in the order of preference; one in an answer (RFC 4568).
+    pub crypto: Vec<Crypto>,
+}
+
+/// One `a=crypto` line (RFC 4568, section 9.1). Its key is never shown, and belongs into no event and no store.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Crypto {
+    /// Names the line; an answer repeats the offer's.
+    pub tag: u32,
+    /// The crypto suite's name.
+    pub suite: Box<str>,
+    /// What follows `inline:`.
+    pub inline: Box<str>,
+    /// Session parameters, unparsed; empty when there are none.
+    pub parameters: Box<str>,
+}
+
+impl std::fmt::Debug for Crypto {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Crypto").field("tag", &self.tag).field("suite", &self.suite).finish_non_exhaustive()
+    }
 }
 
 impl MediaDescription {

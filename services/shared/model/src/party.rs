@@ -117,6 +117,11 @@ impl Transport {
     /// Every transport.
     pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
 
+    /// Whether nobody on the way can read along.
+    pub fn is_private(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
     /// The token of Via (RFC 3261, section 20.42; RFC 7118, section 5.2).
     pub fn token(self) -> &'static str {
         match self {

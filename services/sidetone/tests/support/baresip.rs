@@ -23,6 +23,8 @@ pub struct Setup<'a> {
     pub codec: &'a str,
     /// Its voice.
     pub tone_hz: u32,
+    /// `srtp` (an offer), `srtp-mand` (a must), or empty for plain RTP.
+    pub encryption: &'a str,
 }
 
 /// One phone. It is ended when dropped.
@@ -173,9 +175,13 @@ fn write_voice(path: &Path, tone_hz: u32) {
 fn account(setup: &Setup<'_>) -> String {
     let Setup { number, password, transport, server, codec, .. } = setup;
     let host = server.rsplit_once(':').map_or(*server, |(host, _)| host);
+    let encryption = match setup.encryption {
+        "" => String::new(),
+        kind => format!(";mediaenc={kind}"),
+    };
     format!(
         "<sip:{number}@{host};transport={transport}>;auth_user={number};auth_pass={password};\
-         outbound=\"sip:{server};transport={transport}\";regint=60;answermode=auto;audio_codecs={codec}/8000/1\n"
+         outbound=\"sip:{server};transport={transport}\";regint=60;answermode=auto;audio_codecs={codec}/8000/1{encryption}\n"
     )
 }
 
@@ -186,7 +192,7 @@ fn config(folder: &Path, sip_port: u16, control: u16, rtp: u16) -> String {
          audio_source aufile,{folder}/voice.wav\naudio_player aubridge,null\naudio_alert aubridge,alert\n\
          ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\naudio_txmode thread\n\
          rtp_ports {rtp}-{}\nsnd_path {folder}/heard\nctrl_tcp_listen 127.0.0.1:{control}\n\
-         module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aufile.so\nmodule aubridge.so\n\
+         module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule srtp.so\nmodule aufile.so\nmodule aubridge.so\n\
          module sndfile.so\nmodule_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n",
         rtp + 18
     )

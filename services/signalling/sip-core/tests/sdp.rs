@@ -18,6 +18,8 @@ fn ours() -> MediaDescription {
         ],
         direction: Direction::SendRecv,
         ptime_ms: 20,
+        secured: false,
+        crypto: Vec::new(),
     }
 }
 
@@ -142,4 +144,32 @@ fn every_form_of_hold_is_one() {
         let body = format!("v=0\r\nc=IN {address}\r\nm=audio 4000 RTP/AVP 8\r\n{attribute}\r\n");
         assert_eq!(parse(body.as_bytes()).unwrap().direction, direction, "{address} {attribute}");
     }
+}
+
+#[test]
+fn keys_come_and_go_under_both_kinds_of_profile_and_are_not_shown() {
+    let lines = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj|2^20|1:32\r\n\
+                 a=crypto:2 AEAD_AES_128_GCM inline:QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmM= UNENCRYPTED_SRTCP\r\n\
+                 a=crypto:x BAD inline:AAAA\r\na=crypto:3 BAD inline:AAAA;inline:BBBB\r\n";
+    for (profile, secured) in [("RTP/AVP", false), ("RTP/SAVP", true), ("RTP/SAVPF", true)] {
+        let body = format!("v=0\r\nc=IN IP4 192.0.2.9\r\nm=audio 4000 {profile} 0\r\n{lines}");
+        let session = parse_session(body.as_bytes()).unwrap();
+        let keys: Vec<_> = session.audio.crypto.iter().map(|c| (c.tag, &*c.suite, &*c.parameters)).collect();
+        let expected = [(1, "AES_CM_128_HMAC_SHA1_80", ""), (2, "AEAD_AES_128_GCM", "UNENCRYPTED_SRTCP")];
+        assert_eq!((keys, session.audio.secured), (expected.to_vec(), secured), "{profile}");
+        assert!(!format!("{session:?}").contains("d0RmdmcmV"), "a key is shown");
+        let answer = MediaDescription { secured, crypto: session.audio.crypto[..1].to_vec(), ..ours() };
+        let text = write_answer(&answer, &session, &identity());
+        assert!(
+            text.contains(&format!(" {profile} 0")) && text.contains(lines.lines().next().unwrap()),
+            "{text}"
+        );
+        assert_eq!(parse(text.as_bytes()).unwrap(), answer);
+    }
+    let offer = MediaDescription { secured: true, ..ours() };
+    assert_eq!(
+        parse(write(&offer, &identity()).as_bytes()),
+        Err(SdpError::NoAudio),
+        "nothing to speak it with"
+    );
 }

@@ -134,7 +134,7 @@ impl SourceIsTransport for Status {
 
 async fn ask(service: &MediaService, request: &MediaRequest) -> Result<MediaReply, Status> {
     match request.clone() {
-        MediaRequest::CreateLeg { leg, call, tenant, remote, signalling_ip } => {
+        MediaRequest::CreateLeg { leg, call, tenant, remote, signalling_ip, private_path } => {
             let policy = ReceivePolicy {
                 mode: receive_policy::Mode::Nat.into(),
                 signalling_ip: signalling_ip.map(|ip| ip.to_string()).unwrap_or_default(),
@@ -147,6 +147,7 @@ async fn ask(service: &MediaService, request: &MediaRequest) -> Result<MediaRepl
                 remote: remote.as_ref().map(Into::into),
                 policy: Some(policy),
                 encodings: Vec::new(),
+                private_path,
             };
             let answer = service.create_leg(Request::new(request)).await?.into_inner();
             let boot =

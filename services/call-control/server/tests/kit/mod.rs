@@ -59,6 +59,8 @@ pub fn media() -> MediaDescription {
         formats: vec![Format::new(8, Encoding::Pcma, 8000)],
         direction: Direction::SendRecv,
         ptime_ms: 20,
+        secured: false,
+        crypto: Vec::new(),
     }
 }
 

@@ -17,6 +17,7 @@ use super::coding::equipment;
 use super::link::Reply;
 use super::{Control, Engine, LegEntry, Routed};
 use crate::error::MediaError;
+use crate::keys::{Keys, Rekeying};
 use crate::negotiate::{self, Agreement};
 use crate::policy::{Mode, Policy};
 use crate::state::{Audio, Incoming, LEG_STATE_VERSION, LegState};
@@ -61,15 +62,19 @@ impl Engine {
         if new.remote.is_none() && new.encodings.is_empty() {
             control.prefer_codecs_of_call(&new.request.call_id, &mut codecs);
         }
-        describe(SocketAddr::new(advertised, 2), new.remote.as_ref(), &codecs)?;
+        let (mut described, _) = describe(SocketAddr::new(advertised, 2), new.remote.as_ref(), &codecs)?;
+        let (keys, mut rekeying) = self.key(&new, &mut described)?;
         let sockets = control.ports[realm].take(Instant::now())?;
         let port = sockets.0.local().port();
-        let (local, agreement) = describe(SocketAddr::new(advertised, port), new.remote.as_ref(), &codecs)?;
+        let (mut local, agreement) =
+            describe(SocketAddr::new(advertised, port), new.remote.as_ref(), &codecs)?;
+        (local.secured, local.crypto) = (described.secured, described.crypto);
         let worker = control.worker_for(&new.request.call_id);
         let state = self.leg_state(&new, agreement)?;
         let reporter = Reporter::new(self.unix_us_at_zero, random()?, self.now_ms());
         let plan = self.plan(agreement.as_ref(), Rate::Narrow);
-        let leg = Box::new(Leg::new(state, sockets, reporter, equipment(plan.as_ref())?));
+        let mut leg = Box::new(Leg::new(state, sockets, reporter, equipment(plan.as_ref())?));
+        leg.rekey(&mut rekeying);
         let link = &mut control.workers[worker];
         let slot = link.take_leg_slot()?;
         if let Err(error) = link.push(Command::Insert { slot, leg }).await {
@@ -85,6 +90,7 @@ impl Engine {
             plan,
             offer: new.remote.is_none().then(|| local.clone()),
             local: local.clone(),
+            keys,
             request: new.request,
             updated: None,
             realm,
@@ -94,6 +100,21 @@ impl Engine {
         };
         control.legs.insert(new.id, entry);
         Ok(local)
+    }
+
+    /// The keys in our description of a new leg.
+    fn key(&self, new: &NewLeg, ours: &mut MediaDescription) -> Result<(Keys, Rekeying), MediaError> {
+        let (srtp, must) = (self.config.srtp, new.mode == Mode::Secured);
+        let mut keys = Keys::default();
+        let rekeying = match &new.remote {
+            Some(remote) if remote.rtp.port() == 0 => Rekeying::default(),
+            Some(remote) => keys.answer(ours, remote, srtp, must)?,
+            None => {
+                keys.offer(ours, srtp, new.request.private_path, must)?;
+                Rekeying::default()
+            }
+        };
+        Ok((keys, rekeying))
     }
 
     fn leg_state(&self, new: &NewLeg, agreement: Option<Agreement>) -> Result<LegState, MediaError> {
@@ -116,6 +137,7 @@ impl Engine {
                 RtpTimestamp((random >> 64) as u32),
             ),
             incoming: Incoming::default(),
+            suite: None,
             audio: Audio::default(),
             tap: None,
             refreshed_ms: self.now_ms(),
@@ -137,18 +159,28 @@ impl Engine {
             return Ok(local.clone());
         }
         let address = SocketAddr::new(control.ports[entry.realm].realm().advertised(), entry.port);
+        let mut keys = entry.keys.clone();
+        let must = mode(entry.request.policy.as_ref())? == Mode::Secured;
+        let mut rekeying = None;
         let (local, agreement) = if request.is_answer {
             let offer = entry.offer.as_ref().ok_or(MediaError::NoOpenOffer)?;
             let agreement = negotiate::conclude(offer, &remote)?;
             let mut local = entry.local.clone();
             local.direction = agreement.direction;
+            rekeying = Some(keys.conclude(&remote)?);
             (local, agreement)
         } else {
-            negotiate::answer(address, &remote, &entry.codecs)?
+            let (mut local, agreement) = negotiate::answer(address, &remote, &entry.codecs)?;
+            if remote.rtp.port() != 0 {
+                rekeying = Some(keys.answer(&mut local, &remote, self.config.srtp, must)?);
+            }
+            (local, agreement)
         };
-        let described = Described { agreement, rtp: remote.rtp, rtcp: remote.rtcp, rtcp_mux: local.rtcp_mux };
+        let (rtp, rtcp, rtcp_mux) = (remote.rtp, remote.rtcp, local.rtcp_mux);
+        let described = Described { agreement, rtp, rtcp, rtcp_mux, rekeying };
         let command = Command::Describe { slot: entry.slot, described: Box::new(described) };
         control.workers[entry.worker].push(command).await?;
+        entry.keys = keys;
         if !request.is_answer {
             entry.offer = None;
         }
@@ -285,7 +317,7 @@ pub(crate) fn mode(policy: Option<&pb::ReceivePolicy>) -> Result<Mode, MediaErro
     match policy.mode() {
         Wire::Unspecified => Err(MediaError::Invalid { field: "policy.mode", problem: "is missing" }),
         Wire::Strict => Ok(Mode::Strict),
-        Wire::Secured => Err(MediaError::NotSecured),
+        Wire::Secured => Ok(Mode::Secured),
         Wire::Nat if policy.signalling_ip.is_empty() => Ok(Mode::Nat { signalling_ip: None }),
         Wire::Nat => {
             let bad =

@@ -26,6 +26,9 @@ impl Engine {
             (sum(|c| &c.refused_source), dropped("refused_source")),
             (sum(|c| &c.no_event_format), dropped("no_event_format")),
             (sum(|c| &c.late), dropped("late")),
+            (sum(|c| &c.not_authentic), dropped("not_authentic")),
+            (sum(|c| &c.replayed), dropped("replayed")),
+            (sum(|c| &c.not_protected), dropped("not_protected")),
         ];
         for ((total, counter), before) in totals.into_iter().zip(&mut counted.0) {
             counter.inc_by(total - *before);

@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::error::MediaError;
+use crate::keys::Keys;
 use crate::negotiate::Agreement;
 use crate::ports::Ports;
 use crate::prompts::Prompts;
@@ -92,6 +93,7 @@ struct LegEntry {
     /// Our last offer, as long as answers to it may come.
     offer: Option<MediaDescription>,
     local: MediaDescription,
+    keys: Keys,
     /// The last update with its answer, so that it can be repeated.
     updated: Option<(pb::UpdateLegRequest, MediaDescription)>,
     realm: usize,

@@ -7,6 +7,7 @@ use super::{Engine, Routed};
 use crate::error::MediaError;
 use crate::negotiate::{Payload, clock_per_ms, encoding_of};
 use crate::state::LegState;
+use sidetone_rtp_core::srtp::Suite;
 
 impl Engine {
     /// The node itself.
@@ -72,6 +73,7 @@ pub(crate) fn stats(state: &LegState) -> pb::LegStats {
         packets_late: incoming.late,
         jitter_us: incoming.stats.jitter() * 1_000 / u32::from(clock),
         round_trip_us: incoming.round_trip_us,
+        srtp_suite: state.suite.map_or("", Suite::name).into(),
         encoding_received: received
             .filter(|_| incoming.stats.ssrc.is_some())
             .map_or_else(String::new, encoding),

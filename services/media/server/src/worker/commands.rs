@@ -1,6 +1,7 @@
 //! What the control plane asks of a worker.
 
 use sidetone_rtp_core::rtcp::MAX_COMPOUND;
+use sidetone_rtp_core::srtp::OVERHEAD_MAX;
 
 use crate::state::Audio;
 use crate::worker::Worker;
@@ -14,9 +15,9 @@ impl Worker {
         match command {
             Command::Insert { slot, leg } => self.insert(slot, leg),
             Command::Remove { slot, token, goodbye } => self.remove(slot, token, goodbye),
-            Command::Describe { slot, described } => {
+            Command::Describe { slot, mut described } => {
                 if let Some(leg) = self.leg(slot) {
-                    leg.describe(&described);
+                    leg.describe(&mut described);
                 }
                 let _ = self.tell(Event::RetiredDescription(described));
             }
@@ -94,10 +95,11 @@ impl Worker {
     /// Sends a report of a leg.
     pub(super) fn report(&self, leg: &mut Leg, now_ms: u64, goodbye: bool) {
         let Some(rtp) = leg.state.policy.target() else { return };
-        let mut report = [0; MAX_COMPOUND];
+        let mut report = [0; MAX_COMPOUND + OVERHEAD_MAX];
+        let Some(plain) = report.first_chunk_mut() else { return };
         let state = &mut leg.state;
-        let length =
-            leg.reporter.write(&state.outgoing, &mut state.incoming.stats, now_ms, goodbye, &mut report);
+        let length = leg.reporter.write(&state.outgoing, &mut state.incoming.stats, now_ms, goodbye, plain);
+        let Some(length) = leg.protect_report(&mut report, length) else { return };
         // A report that is lost is made up for by the next.
         if leg.state.rtcp_mux {
             let _ = leg.rtp.send(&report[..length], rtp);

@@ -11,7 +11,7 @@ use sidetone_rtp_core::playout::Inserted;
 use sidetone_rtp_core::{Header, PacketError, Playout, Pulled, Reporter, RtpPacketRef, RtpTimestamp};
 
 use crate::negotiate::{self, Payload, clock_per_ms};
-use crate::policy::{Mode, Verdict};
+use crate::policy::Verdict;
 use crate::state::LegState;
 use crate::worker::coding::{Coding, Heard};
 use crate::worker::counters::Counters;
@@ -19,6 +19,7 @@ use crate::worker::dialing::Dialing;
 use crate::worker::playing::Playing;
 use crate::worker::rings::{Described, Route};
 use crate::worker::sending::{Outbox, PassedEvent};
+use crate::worker::srtp::Srtp;
 use crate::worker::voice::Voice;
 
 /// A time on the node's monotonic clock.
@@ -46,6 +47,7 @@ pub(crate) struct Leg {
     /// How loud it is towards whom it is bridged to.
     pub(crate) voice: Voice,
     pub(crate) reporter: Reporter,
+    pub(super) srtp: Srtp,
     pub(crate) playing: Option<Box<Playing>>,
     /// The control plane was told that it is idle.
     pub(crate) idle_told: bool,
@@ -97,6 +99,7 @@ impl Leg {
             dialing: Dialing::default(),
             voice: Voice::default(),
             reporter,
+            srtp: Srtp::default(),
             playing: None,
             idle_told: false,
             outbox: Outbox::default(),
@@ -108,11 +111,12 @@ impl Leg {
     /// Judges a packet and counts it.
     pub(crate) fn accept(
         &mut self,
-        packet: &[u8],
+        packet: &mut [u8],
         from: SocketAddr,
         now: Now,
         counters: &Counters,
     ) -> Option<Accepted> {
+        let packet = self.open(packet, counters)?;
         let (header, payload) = match RtpPacketRef::parse(packet) {
             Ok(parsed) => (parsed.header, parsed.payload_range()),
             // Where the port is not shared a report has no business here either.
@@ -137,7 +141,7 @@ impl Leg {
                 counters.refused_source.add(1);
                 return None;
             }
-            Verdict::Locked | Verdict::Accepted => self.follow(from),
+            Verdict::Locked | Verdict::Accepted => self.follow(),
         }
         // Reduced to 32 bits only after the product, so that it wraps as timestamps do.
         let arrival = now.us.wrapping_mul(self.incoming_clock(carries).into()) / 1000;
@@ -159,7 +163,8 @@ impl Leg {
     }
 
     /// Lets the kernel drop what others send, as long as the source speaks.
-    fn follow(&mut self, from: SocketAddr) {
+    fn follow(&mut self) {
+        let Some(from) = self.state.policy.lock.map(|lock| lock.address) else { return };
         if self.rtp.peer() != Some(from) {
             // A connection that fails only costs the check by ourselves, which is made in any case.
             let _ = self.rtp.disconnect().and_then(|()| self.rtp.connect(from));
@@ -169,7 +174,7 @@ impl Leg {
     /// Lets others through again once the source is silent: it may have moved.
     pub(crate) fn watch_silence(&mut self, now: Now) {
         if self.rtp.peer().is_some()
-            && matches!(self.state.policy.mode, Mode::Nat { .. })
+            && self.state.policy.may_move()
             && self.state.policy.lock.is_none_or(|lock| now.ms.saturating_sub(lock.at_ms) > DISCONNECT_MS)
         {
             let _ = self.rtp.disconnect();
@@ -177,7 +182,10 @@ impl Leg {
     }
 
     /// Takes over what was agreed anew.
-    pub(crate) fn describe(&mut self, described: &Described) {
+    pub(crate) fn describe(&mut self, described: &mut Described) {
+        if let Some(rekeying) = &mut described.rekeying {
+            self.rekey(rekeying);
+        }
         self.state.policy.describe(described.rtp);
         if self.state.policy.lock.is_none() {
             let _ = self.rtp.disconnect();

@@ -14,6 +14,7 @@ pub(crate) mod rings;
 mod commands;
 mod packets;
 mod sending;
+pub(crate) mod srtp;
 mod tick;
 mod voice;
 

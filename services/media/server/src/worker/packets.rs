@@ -29,7 +29,7 @@ impl Worker {
                 self.handle_report(slot, length, from, now);
                 continue;
             }
-            let Some(accepted) = leg.accept(&self.buffer[..length], from, now, &self.counters) else {
+            let Some(accepted) = leg.accept(&mut self.buffer[..length], from, now, &self.counters) else {
                 continue;
             };
             self.handle_accepted(slot, &accepted, now);
@@ -51,12 +51,12 @@ impl Worker {
 
     fn handle_report(&mut self, slot: usize, length: usize, from: std::net::SocketAddr, now: Now) {
         let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_deref_mut) else { return };
-        if !leg.state.policy.allows_rtcp(from.ip()) {
-            self.counters.refused_source.add(1);
+        let length = length.min(PACKET_MAX);
+        let Some(length) = leg.open_report(&mut self.buffer[..length], from.ip(), &self.counters) else {
             return;
-        }
+        };
         let own = leg.state.outgoing.ssrc;
-        let report = &self.buffer[..length.min(PACKET_MAX)];
+        let report = &self.buffer[..length];
         if let Some(round_trip) = leg.reporter.read(report, own, &mut leg.state.incoming.stats, now.us) {
             leg.state.incoming.round_trip_us = round_trip;
         }

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use sidetone_dsp::codec::Codec;
 use sidetone_rtp_core::event;
 
+use crate::keys::Rekeying;
 use crate::negotiate::Agreement;
 use crate::state::{Audio, LegState, Tap};
 use crate::worker::dialing::DigitRun;
@@ -45,12 +46,14 @@ pub(crate) enum Route {
 }
 
 /// A change of what was agreed with the far side.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Described {
     pub(crate) agreement: Agreement,
     pub(crate) rtp: SocketAddr,
     pub(crate) rtcp: Option<SocketAddr>,
     pub(crate) rtcp_mux: bool,
+    /// What changes about SRTP; none leaves all as it is.
+    pub(crate) rekeying: Option<Rekeying>,
 }
 
 /// From the control plane to a worker.

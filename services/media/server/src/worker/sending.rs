@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use sidetone_dsp::codec::Codec;
 use sidetone_dsp::{Law, Rate, g711};
 use sidetone_rtp_core::packet::HEADER_LEN;
+use sidetone_rtp_core::srtp::OVERHEAD_MAX;
 use sidetone_rtp_core::{Header, RtpTimestamp, write_header};
 
 use crate::negotiate::{Agreement, Payload, clock_per_ms};
@@ -137,7 +138,7 @@ impl Leg {
         let header = out.forward(&accepted.header, payload_type, ticks, now.ms);
         let start = body.start - HEADER_LEN;
         if write_header(&mut packet[start..], &header).is_ok() {
-            self.send(&packet[start..body.end], target, counters);
+            self.send(&mut packet[start..], body.end - start, target, counters);
         }
     }
 
@@ -260,11 +261,11 @@ impl Leg {
         let out = &mut self.state.outgoing;
         out.units_per_ms = clock_per_ms(codec).into();
         let header = out.next(payload_type, codec.duration(payload).unwrap_or(0), now.ms);
-        let mut packet = [0; HEADER_LEN + CODED_MAX];
+        let mut packet = [0; HEADER_LEN + CODED_MAX + OVERHEAD_MAX];
         let end = HEADER_LEN + payload.len().min(CODED_MAX);
         packet[HEADER_LEN..end].copy_from_slice(&payload[..end - HEADER_LEN]);
         if write_header(&mut packet, &header).is_ok() {
-            self.send(&packet[..end], target, counters);
+            self.send(&mut packet, end, target, counters);
         }
     }
 
@@ -276,11 +277,11 @@ impl Leg {
         let out = &mut self.state.outgoing;
         let elapsed = event.elapsed_ms * out.units_per_ms;
         let header = out.event(payload_type, event.marker, event.start, elapsed, now.ms);
-        let mut packet = [0; HEADER_LEN + 4];
-        packet[HEADER_LEN..].copy_from_slice(&event.payload);
+        let mut packet = [0; HEADER_LEN + 4 + OVERHEAD_MAX];
+        packet[HEADER_LEN..HEADER_LEN + 4].copy_from_slice(&event.payload);
         self.outbox.length = 0;
         if write_header(&mut packet, &header).is_ok() {
-            self.send(&packet, target, counters);
+            self.send(&mut packet, HEADER_LEN + 4, target, counters);
         }
     }
 
@@ -291,7 +292,10 @@ impl Leg {
         Some(agreement.send.event().map_or(Carrier::Tone, |(_, per_ms)| Carrier::Event(per_ms)))
     }
 
-    fn send(&mut self, packet: &[u8], target: SocketAddr, counters: &Counters) {
+    /// Sends the packet in the first `length` bytes; behind them there is room for what protection adds.
+    fn send(&mut self, buffer: &mut [u8], length: usize, target: SocketAddr, counters: &Counters) {
+        let payload = length - HEADER_LEN;
+        let Some(packet) = self.protect(buffer, length, counters) else { return };
         let mut result = self.rtp.send(packet, target);
         if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
             // That was the answer to an earlier packet; this one has not been sent yet.
@@ -299,7 +303,7 @@ impl Leg {
         }
         match result {
             Ok(()) => {
-                self.state.outgoing.note_sent(packet.len() - HEADER_LEN);
+                self.state.outgoing.note_sent(payload);
                 counters.sent.add(1);
             }
             Err(_) => counters.send_failed.add(1),

@@ -3,6 +3,7 @@
 
 pub mod audio;
 pub mod coded_phone;
+pub mod secure;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

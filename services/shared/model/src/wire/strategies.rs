@@ -71,8 +71,17 @@ fn format() -> impl Strategy<Value = Format> {
 pub(crate) fn media() -> impl Strategy<Value = MediaDescription> {
     let holder = prop::sample::select(vec![Holder::Node, Holder::External]);
     let formats = prop::collection::vec(format(), 0..4);
-    (holder, address(), of(address()), any::<bool>(), formats, direction(), 1u8..).prop_map(
-        |(holder, rtp, rtcp, rtcp_mux, formats, direction, ptime_ms)| MediaDescription {
+    let crypto = (1u32..1_000, "[A-Z_]{1,20}", "[a-zA-Z0-9+/]{4,40}", "[ -~]{0,10}").prop_map(
+        |(tag, suite, inline, parameters)| Crypto {
+            tag,
+            suite: suite.into(),
+            inline: inline.into(),
+            parameters: parameters.into(),
+        },
+    );
+    let security = (any::<bool>(), prop::collection::vec(crypto, 0..3));
+    (holder, address(), of(address()), any::<bool>(), formats, direction(), 1u8.., security).prop_map(
+        |(holder, rtp, rtcp, rtcp_mux, formats, direction, ptime_ms, (secured, crypto))| MediaDescription {
             holder,
             rtp,
             rtcp,
@@ -80,6 +89,8 @@ pub(crate) fn media() -> impl Strategy<Value = MediaDescription> {
             formats,
             direction,
             ptime_ms,
+            secured,
+            crypto,
         },
     )
 }

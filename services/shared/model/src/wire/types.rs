@@ -6,7 +6,9 @@ use sidetone_proto::types::v1 as pb;
 
 use super::{WireError, id, kind, message, optional_id, optional_text};
 use crate::call::{DivertCause, ExternalRef, HeldBy, LegCause, MoveCause, PlaybackEnd};
-use crate::media::{Direction, Encoding, FileFormat, Format, Holder, Layout, MediaDescription, Source};
+use crate::media::{
+    Crypto, Direction, Encoding, FileFormat, Format, Holder, Layout, MediaDescription, Source,
+};
 use crate::party::{Binding, Destination, Flow, Party, Transport};
 use crate::termination::{Cause, Termination};
 
@@ -133,6 +135,30 @@ impl From<&MediaDescription> for pb::MediaDescription {
             formats: value.formats.iter().map(Into::into).collect(),
             direction: pb::Direction::from(value.direction).into(),
             ptime_ms: value.ptime_ms.into(),
+            secured: value.secured,
+            crypto: value.crypto.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&Crypto> for pb::Crypto {
+    fn from(value: &Crypto) -> Self {
+        Self {
+            tag: value.tag,
+            suite: value.suite.as_ref().into(),
+            inline: value.inline.as_ref().into(),
+            parameters: value.parameters.as_ref().into(),
+        }
+    }
+}
+
+impl From<pb::Crypto> for Crypto {
+    fn from(value: pb::Crypto) -> Self {
+        Self {
+            tag: value.tag,
+            suite: value.suite.into(),
+            inline: value.inline.into(),
+            parameters: value.parameters.into(),
         }
     }
 }
@@ -160,6 +186,8 @@ impl TryFrom<pb::MediaDescription> for MediaDescription {
                 given => u8::try_from(given)
                     .map_err(|_| invalid("MediaDescription.ptime_ms", "a packet time is at most 255 ms"))?,
             },
+            secured: value.secured,
+            crypto: value.crypto.into_iter().take(CRYPTO_MAX).map(Into::into).collect(),
         })
     }
 }
@@ -343,5 +371,7 @@ fn invalid(field: &'static str, reason: &'static str) -> WireError {
 const EXTERNAL_KEY_MAX: usize = 256;
 /// How many formats of a description are looked at.
 const FORMATS_MAX: usize = 32;
+/// Keys that are looked at.
+const CRYPTO_MAX: usize = 8;
 /// The packet time of a description that names none (RFC 3551, section 4.2), in ms.
 const PTIME_DEFAULT_MS: u8 = 20;

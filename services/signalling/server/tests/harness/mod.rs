@@ -243,5 +243,7 @@ pub(crate) fn media() -> MediaDescription {
         formats: vec![Format::new(8, Encoding::Pcma, 8000), Format::new(101, Encoding::TelephoneEvent, 8000)],
         direction: Direction::SendRecv,
         ptime_ms: 20,
+        secured: false,
+        crypto: Vec::new(),
     }
 }

@@ -118,6 +118,8 @@ impl Leg {
         let dialog = &self.dialog;
         let (session_id, version, local, remote) = self.negotiation.parts();
         let (interval, session_ours, session_updates) = self.session.parts();
+        // Media keys are not stored: after a restart the owner of the media is asked to describe it again.
+        let local = local.filter(|(media, _)| media.crypto.is_empty());
         Some(StoredLeg {
             flow: Some((&self.setup.flow).into()),
             advertised: self.setup.advertised.to_string(),
@@ -221,9 +223,9 @@ impl From<&RemoteSdp> for StoredSdp {
             formats: line.formats.to_string(),
         };
         Self {
-            audio: Some((&sdp.audio).into()),
+            audio: Some((&MediaDescription { crypto: Vec::new(), ..sdp.audio.clone() }).into()),
             audio_index: sdp.audio_index as u32,
-            feedback: sdp.profile == Profile::Avpf,
+            feedback: sdp.profile.has_feedback(),
             rejected: sdp.rejected.iter().map(rejected).collect(),
         }
     }
@@ -237,10 +239,11 @@ impl StoredSdp {
             profile: line.profile.into(),
             formats: line.formats.into(),
         };
+        let audio = MediaDescription::try_from(self.audio?).ok()?;
         Some(RemoteSdp {
-            audio: MediaDescription::try_from(self.audio?).ok()?,
+            profile: Profile::of(audio.secured, self.feedback),
+            audio,
             audio_index: self.audio_index as usize,
-            profile: if self.feedback { Profile::Avpf } else { Profile::Avp },
             rejected: self.rejected.into_iter().map(rejected).collect(),
         })
     }

@@ -24,7 +24,7 @@ pub struct RemoteSdp {
     pub audio: MediaDescription,
     /// The position of that stream's m-line, from 0.
     pub audio_index: usize,
-    /// The profile of that m-line, which the answer repeats: `RTP/AVP` or `RTP/AVPF`.
+    /// The profile of that m-line, which the answer repeats.
     pub profile: Profile,
     /// All other m-lines, in order, each with its position.
     pub rejected: Vec<RejectedMedia>,
@@ -38,13 +38,39 @@ pub enum Profile {
     Avp,
     /// RFC 4585, of whose feedback nothing is used.
     Avpf,
+    /// SRTP (RFC 3711), keyed by `a=crypto` (RFC 4568).
+    Savp,
+    /// Both (RFC 5124).
+    Savpf,
 }
 
 impl Profile {
+    pub(crate) const ALL: [Self; 4] = [Self::Avp, Self::Avpf, Self::Savp, Self::Savpf];
+
+    /// The profile with or without SRTP and feedback.
+    pub(crate) fn of(secured: bool, feedback: bool) -> Self {
+        match (secured, feedback) {
+            (false, false) => Self::Avp,
+            (false, true) => Self::Avpf,
+            (true, false) => Self::Savp,
+            (true, true) => Self::Savpf,
+        }
+    }
+
+    pub(crate) fn is_secured(self) -> bool {
+        matches!(self, Self::Savp | Self::Savpf)
+    }
+
+    pub(crate) fn has_feedback(self) -> bool {
+        matches!(self, Self::Avpf | Self::Savpf)
+    }
+
     pub(crate) fn token(self) -> &'static str {
         match self {
             Self::Avp => "RTP/AVP",
             Self::Avpf => "RTP/AVPF",
+            Self::Savp => "RTP/SAVP",
+            Self::Savpf => "RTP/SAVPF",
         }
     }
 }
@@ -82,8 +108,8 @@ pub enum SdpError {
     /// Larger than any phone would send.
     #[error("a session description beyond the size limit")]
     TooLarge,
-    /// No audio stream over plain RTP.
-    #[error("no audio stream over plain RTP")]
+    /// No audio stream over RTP, or over SRTP with a key in the description.
+    #[error("no audio stream over RTP that could be spoken")]
     NoAudio,
     /// An audio stream without an address.
     #[error("an audio stream without an address")]

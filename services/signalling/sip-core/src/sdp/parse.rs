@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use sdp_types as sdp;
-use sidetone_model::media::{Direction, Encoding, Format, Holder, MediaDescription};
+use sidetone_model::media::{Crypto, Direction, Encoding, Format, Holder, MediaDescription};
 
 use super::{Profile, RejectedMedia, RemoteSdp, SdpError};
 
@@ -73,10 +73,13 @@ fn normalised(body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The first audio line over plain RTP that is not refused; one that is refused when there is no other.
+/// The first audio line over RTP, or over SRTP with keys, that is not refused; one that is refused when there is no other.
 fn choose_audio(medias: &[sdp::Media]) -> Option<usize> {
-    let usable =
-        |media: &sdp::Media| media.media.eq_ignore_ascii_case("audio") && profile_of(media).is_some();
+    let usable = |media: &sdp::Media| {
+        media.media.eq_ignore_ascii_case("audio")
+            && profile_of(media)
+                .is_some_and(|profile| !profile.is_secured() || media.port == 0 || !crypto(media).is_empty())
+    };
     medias
         .iter()
         .position(|media| usable(media) && media.port != 0)
@@ -84,9 +87,7 @@ fn choose_audio(medias: &[sdp::Media]) -> Option<usize> {
 }
 
 fn profile_of(media: &sdp::Media) -> Option<Profile> {
-    [Profile::Avp, Profile::Avpf]
-        .into_iter()
-        .find(|profile| media.proto.eq_ignore_ascii_case(profile.token()))
+    Profile::ALL.into_iter().find(|profile| media.proto.eq_ignore_ascii_case(profile.token()))
 }
 
 fn describe(session: &sdp::Session, media: &sdp::Media) -> Result<MediaDescription, SdpError> {
@@ -116,7 +117,29 @@ fn describe(session: &sdp::Session, media: &sdp::Media) -> Result<MediaDescripti
             address,
         ),
         ptime_ms: value_of("ptime").and_then(ptime).unwrap_or(PTIME_DEFAULT_MS),
+        secured: profile_of(media).is_some_and(Profile::is_secured),
+        crypto: crypto(media),
     })
+}
+
+/// RFC 4568, section 9.1: `a=crypto:tag suite inline:key [parameters]`. Lines with more than one key are left out.
+fn crypto(media: &sdp::Media) -> Vec<Crypto> {
+    let line = |value: &str| {
+        let mut words = value.split_ascii_whitespace();
+        let tag = words.next()?.parse().ok()?;
+        let suite = words.next()?;
+        let inline = words.next()?.strip_prefix("inline:")?;
+        let fits = inline.len() <= INLINE_BYTES_MAX && !inline.contains(';');
+        let parameters = words.collect::<Vec<_>>().join(" ").into();
+        fits.then(|| Crypto { tag, suite: suite.into(), inline: inline.into(), parameters })
+    };
+    media
+        .attributes
+        .iter()
+        .filter(|a| a.attribute.eq_ignore_ascii_case("crypto"))
+        .filter_map(|a| line(a.value.as_deref()?))
+        .take(CRYPTO_MAX)
+        .collect()
 }
 
 /// RFC 8866 section 5.7: the media's own c-line goes before the session's.
@@ -219,5 +242,8 @@ fn static_format(payload_type: u8) -> Option<Format> {
 const BODY_BYTES_MAX: usize = 16 * 1024;
 const MEDIA_MAX: usize = 16;
 const FORMATS_MAX: usize = 64;
+/// Keys that are looked at, and bytes of one with its lifetime and identifier.
+const CRYPTO_MAX: usize = 8;
+const INLINE_BYTES_MAX: usize = 128;
 /// RFC 3551 section 4.2.
 const PTIME_DEFAULT_MS: u8 = 20;

@@ -10,7 +10,7 @@ use super::{Profile, RemoteSdp, SdpIdentity};
 /// An offer, or the answer to an offer with one stream.
 pub fn write(media: &MediaDescription, identity: &SdpIdentity) -> String {
     let mut out = session_lines(media, identity);
-    audio_lines(&mut out, media, Profile::Avp);
+    audio_lines(&mut out, media, Profile::of(media.secured, false));
     out
 }
 
@@ -66,6 +66,13 @@ fn audio_lines(out: &mut String, media: &MediaDescription, profile: Profile) {
             let line: String = parameters.chars().filter(|c| !c.is_control()).collect();
             let _ = write!(out, "a=fmtp:{pt} {line}\r\n");
         }
+    }
+    for crypto in &media.crypto {
+        let _ = write!(out, "a=crypto:{} {} inline:{}", crypto.tag, crypto.suite, crypto.inline);
+        if !crypto.parameters.is_empty() {
+            let _ = write!(out, " {}", crypto.parameters);
+        }
+        out.push_str("\r\n");
     }
     if media.ptime_ms != 0 {
         let _ = write!(out, "a=ptime:{}\r\n", media.ptime_ms);

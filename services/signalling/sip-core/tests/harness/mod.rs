@@ -41,6 +41,8 @@ pub fn media(port: u16) -> MediaDescription {
         ],
         direction: Direction::SendRecv,
         ptime_ms: 20,
+        secured: false,
+        crypto: Vec::new(),
     }
 }
 
