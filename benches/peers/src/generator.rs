@@ -29,7 +29,8 @@ pub(crate) struct Measured {
     pub(crate) returned: f64,
     /// Resident memory that the legs added, in bytes a leg.
     pub(crate) bytes_per_leg: u64,
-    /// Median delay from the onset of a sound at the sender to its onset at a listener, in milliseconds.
+    /// Median delay from the onset of a sound at the sender to its onset at a listener, in milliseconds: from when a packet
+    /// goes or comes, and the place of the onset in it.
     pub(crate) delay_p50_ms: f64,
     /// 99th percentile of it.
     pub(crate) delay_p99_ms: f64,
@@ -84,6 +85,11 @@ struct Stream {
 #[derive(Clone, Copy)]
 struct Sound {
     began: Instant,
+}
+
+/// How long the samples before a place last.
+fn until_sample(place: usize) -> Duration {
+    Duration::from_micros(place as u64 * 125)
 }
 
 const HEADER: usize = 12;
@@ -156,18 +162,20 @@ impl Generator {
             // Groups take turns, so that not all sound at once.
             let place = (frame - begin + (leg / group) as u64 * 7) % SOUND_EVERY;
             let sounds_now = leg.is_multiple_of(group) && frame > begin + SOUND_EVERY && place < SOUND_FRAMES;
-            if sounds_now && place == 0 {
-                sounds.borrow_mut()[leg / group] = Some(Sound { began: Instant::now() });
-            }
             payload.copy_from_slice(if sounds_now { tones.frame(leg, frame) } else { &tones.silence });
+            if sounds_now && place == 0 {
+                let began = Instant::now() + until_sample(onset(law, payload).unwrap_or_default());
+                sounds.borrow_mut()[leg / group] = Some(Sound { began });
+            }
         };
         let heard = |leg: usize, stream: &mut Stream, payload: &[u8]| {
-            if !is_loud(stream.law, payload) {
+            let Some(onset) = onset(stream.law, payload) else {
                 stream.heard = false;
                 return;
-            }
+            };
             if let (false, Some(sound)) = (stream.heard, sounds.borrow()[leg / group]) {
-                delays.borrow_mut().push(sound.began.elapsed());
+                let heard = Instant::now() + until_sample(onset);
+                delays.borrow_mut().push(heard.saturating_duration_since(sound.began));
             }
             stream.heard = true;
         };
@@ -270,8 +278,8 @@ fn stamp(packet: &mut [u8; PACKET], frame: u64) {
     packet[4..8].copy_from_slice(&(frame as u32).wrapping_mul(SAMPLES as u32).to_be_bytes());
 }
 
-/// Whether a frame has samples of the upper half of the segments of G.711.
-fn is_loud(law: Law, payload: &[u8]) -> bool {
+/// The first sample of a frame that is in the upper half of the segments of G.711.
+fn onset(law: Law, payload: &[u8]) -> Option<usize> {
     let mask = if law == Law::A { 0x55 } else { 0xff };
-    payload.iter().filter(|byte| (*byte ^ mask) & 0x40 != 0).count() > 4
+    payload.iter().position(|byte| (*byte ^ mask) & 0x40 != 0)
 }
