@@ -13,6 +13,7 @@
 pub mod event;
 pub mod packet;
 pub mod playout;
+pub mod quality;
 pub mod report;
 pub mod reporter;
 pub mod rtcp;

@@ -299,7 +299,7 @@ impl Registration {
 
 /// What has been handed to the metrics so far.
 #[derive(Debug, Default)]
-pub(crate) struct Counted(pub(crate) [u64; 15]);
+pub(crate) struct Counted(pub(crate) [u64; 16]);
 
 fn boot_id() -> Result<BootId, StartError> {
     use rand::TryRng as _;

@@ -18,6 +18,7 @@ impl Engine {
             (sum(|c| &c.sent), media.packets_sent.clone()),
             (sum(|c| &c.ticks), media.ticks.clone()),
             (sum(|c| &c.late_ticks), media.late_ticks.clone()),
+            (sum(|c| &c.late_ticks_excused), media.late_ticks_excused.clone()),
             (sum(|c| &c.skipped_ticks), media.skipped_ticks.clone()),
             (sum(|c| &c.ring_full), media.ring_full.clone()),
             (sum(|c| &c.send_failed), dropped("send_failed")),

@@ -1,13 +1,15 @@
 //! What the node holds, for those who ask.
 
+use sidetone_dsp::codec::Codec;
 use sidetone_model::media::Encoding;
 use sidetone_proto::media::v1 as pb;
+use sidetone_rtp_core::quality::{CodecImpairment, Conditions};
+use sidetone_rtp_core::srtp::Suite;
 
 use super::{Engine, Routed};
 use crate::error::MediaError;
 use crate::negotiate::{Payload, clock_per_ms, encoding_of};
-use crate::state::LegState;
-use sidetone_rtp_core::srtp::Suite;
+use crate::state::{Incoming, LegState};
 
 impl Engine {
     /// The node itself.
@@ -20,6 +22,11 @@ impl Engine {
             legs_max: self.config.legs_max as u32,
             draining: self.is_draining(),
             workers: control.workers.len() as u32,
+            late_ticks_excused: control
+                .workers
+                .iter()
+                .map(|worker| worker.counters.late_ticks_excused.get())
+                .sum(),
             late_ticks: control.workers.iter().map(|worker| worker.counters.late_ticks.get()).sum(),
         }
     }
@@ -65,6 +72,7 @@ pub(crate) fn stats(state: &LegState) -> pb::LegStats {
         Some(Payload::Audio(codec)) => clock_per_ms(codec),
         _ => 8,
     };
+    let quality = quality(incoming, received);
     pb::LegStats {
         packets_received: incoming.stats.received(),
         packets_sent: state.outgoing.packets,
@@ -73,12 +81,29 @@ pub(crate) fn stats(state: &LegState) -> pb::LegStats {
         packets_late: incoming.late,
         jitter_us: incoming.stats.jitter() * 1_000 / u32::from(clock),
         round_trip_us: incoming.round_trip_us,
+        rating: quality.map_or(0, |conditions| conditions.rating().round() as u32),
+        mean_opinion_hundredths: quality
+            .map_or(0, |conditions| (conditions.mean_opinion() * 100.0).round() as u32),
         srtp_suite: state.suite.map_or("", Suite::name).into(),
         encoding_received: received
             .filter(|_| incoming.stats.ssrc.is_some())
             .map_or_else(String::new, encoding),
         encoding_sent: sent.map_or_else(String::new, |(_, codec)| encoding(Payload::Audio(codec))),
     }
+}
+
+/// What the sound from a leg suffers; none before any came.
+fn quality(incoming: &Incoming, received: Option<Payload>) -> Option<Conditions> {
+    let (came, lost) = (incoming.stats.received(), incoming.stats.lost());
+    let expected = came + lost;
+    (came > 0).then(|| Conditions {
+        one_way_delay_ms: incoming.round_trip_us as f32 / 2000.0 + PACKET_AND_PLAYOUT_MS,
+        loss: (lost + incoming.late) as f32 / expected as f32,
+        codec: match received {
+            Some(Payload::Audio(Codec::Gsm)) => CodecImpairment::GSM,
+            _ => CodecImpairment::G711,
+        },
+    })
 }
 
 fn encoding(payload: Payload) -> String {
@@ -88,3 +113,6 @@ fn encoding(payload: Payload) -> String {
         Payload::Noise => Encoding::ComfortNoise.name().into(),
     }
 }
+
+/// A packet of 20 ms, and the playout of a stream without jitter.
+const PACKET_AND_PLAYOUT_MS: f32 = 43.0;

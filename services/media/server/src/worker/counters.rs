@@ -33,6 +33,8 @@ pub(crate) struct Counters {
     pub(crate) not_protected: Count,
     pub(crate) ticks: Count,
     pub(crate) late_ticks: Count,
+    /// Of these, those for which the thread waited for a processor.
+    pub(crate) late_ticks_excused: Count,
     pub(crate) skipped_ticks: Count,
     pub(crate) ring_full: Count,
     longest_ns: AtomicU64,

@@ -21,6 +21,8 @@ pub struct Media {
     pub recordings: IntGauge,
     /// Ticks that began more than one packet time late.
     pub late_ticks: IntCounter,
+    /// Of these, those for which the thread waited for a processor: the machine's fault.
+    pub late_ticks_excused: IntCounter,
     /// Ticks left out after a stall that was longer than the bounded catch-up.
     pub skipped_ticks: IntCounter,
     /// Ticks done.
@@ -59,6 +61,11 @@ impl Media {
                 registry,
                 "sidetone_media_late_ticks_total",
                 "Ticks that began more than one packet time late.",
+            )?,
+            late_ticks_excused: counter(
+                registry,
+                "sidetone_media_late_ticks_excused_total",
+                "Late ticks for which the thread had waited for a processor as long.",
             )?,
             skipped_ticks: counter(
                 registry,
