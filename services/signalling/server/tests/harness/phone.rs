@@ -178,6 +178,11 @@ impl Phone {
         }
     }
 
+    /// The CSeq number of the last request.
+    pub(crate) fn cseq(&self) -> u32 {
+        self.cseq
+    }
+
     /// A request with a CSeq of its own. `uri` without scheme, `to` with its tag if any.
     pub(crate) fn compose(
         &mut self,
