@@ -70,10 +70,12 @@ async fn a_nonce_used_again_is_stale_and_says_so() {
 #[tokio::test]
 async fn a_registered_phone_rings_after_the_replica_was_killed_and_came_back() {
     let rig = Rig::start().await;
+    let killed = rig.attach().await;
     let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
     assert_eq!(phone.register(600).await.1.status().code(), 200);
     let before = rig.bindings("alpha", "ada").await.remove(0);
     let rig = rig.restart().await;
+    drop(killed);
     let after = rig.bindings("alpha", "ada").await.remove(0);
     assert_eq!((&after.binding, after.expires_at), (&before.binding, before.expires_at));
     let owner = rig.attach().await;
