@@ -3,6 +3,7 @@
 
 pub mod baresip;
 pub mod clients;
+pub mod kamailio;
 pub mod operations;
 pub mod phones;
 pub mod process;
