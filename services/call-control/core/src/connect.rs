@@ -69,11 +69,13 @@ impl Shard {
         }
     }
 
-    /// A second call of somebody who talks is best on the same node: the two may be made one.
+    /// A second call of somebody who talks is best on the same node: the two may be made one. Who has more of them is no
+    /// person, and its calls are spread.
     fn prefer_node_of_user(&self, leg: &LegView, routing: &mut Routing) {
         let Some(user) = &leg.party.user else { return };
-        let other = self.fold.live_legs_of(&leg.tenant, user).find(|other| other.leg != leg.leg);
-        if let Some((node, _)) = other.and_then(|other| other.node.as_ref()) {
+        let mut others = self.fold.live_legs_of(&leg.tenant, user).filter(|other| other.leg != leg.leg);
+        let (Some(other), None) = (others.next(), others.next()) else { return };
+        if let Some((node, _)) = &other.node {
             routing.nodes.sort_by_key(|candidate| candidate.node != *node);
         }
     }
