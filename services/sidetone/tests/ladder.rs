@@ -1,4 +1,4 @@
-//! `sidetone calls ladder` on the whole program from outside: one process, and the four apart under mutual TLS.
+//! `sidetone calls ladder` on the whole program from outside: one process, and the four apart.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;

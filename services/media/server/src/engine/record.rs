@@ -97,7 +97,7 @@ impl Engine {
         Ok(number)
     }
 
-    /// Takes in no more of what is said, for now.
+    /// Takes in no more of what is said until it is resumed.
     pub(crate) async fn hold_recording(&self, id: &str, mask: bool) -> Result<(), MediaError> {
         let number = self.recording_number(id).await?;
         self.recorder.hold(number, mask)
