@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use sidetone_dsp::Rate;
 use sidetone_dsp::codec::{Codec, OpusSettings};
+use sidetone_model::cidr::Cidr;
 use sidetone_model::ids::NodeId;
 use sidetone_runtime::config::ConfigError;
 
@@ -182,25 +183,9 @@ impl Default for Fetch {
 impl Fetch {
     /// Whether an address is an exception, by itself or by the name that led to it.
     pub(crate) fn allows(&self, host: &str, ip: IpAddr) -> bool {
-        self.allow.iter().any(|entry| entry.eq_ignore_ascii_case(host) || network_holds(entry, ip))
+        let holds = |network: &str| network.parse::<Cidr>().is_ok_and(|network| network.contains(ip));
+        self.allow.iter().any(|entry| entry.eq_ignore_ascii_case(host) || holds(entry))
     }
-}
-
-/// Whether `address` or `address/length` holds an address.
-fn network_holds(network: &str, ip: IpAddr) -> bool {
-    let (base, length) =
-        network.split_once('/').map_or((network, None), |(base, length)| (base, Some(length)));
-    let bits = |ip: IpAddr| match ip {
-        IpAddr::V4(ip) => (u128::from(ip.to_bits()) << 96, 32),
-        IpAddr::V6(ip) => (ip.to_bits(), 128),
-    };
-    let Ok(base) = base.parse::<IpAddr>() else { return false };
-    let ((base_bits, width), (ip_bits, ip_width)) = (bits(base), bits(ip));
-    let Some(length) = length.map_or(Some(width), |length| length.parse().ok()) else { return false };
-    if width != ip_width || length > width {
-        return false;
-    }
-    length == 0 || (base_bits ^ ip_bits) >> (128 - length) == 0
 }
 
 /// One network on which RTP is spoken.

@@ -1,7 +1,7 @@
 //! Networks of addresses, as `192.0.2.0/24` and `2001:db8::/32` name them (RFC 4632; RFC 4291, section 2.3).
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
@@ -19,6 +19,11 @@ pub struct Cidr {
 pub struct CidrError;
 
 impl Cidr {
+    /// Every IPv4 address.
+    pub const EVERY_V4: Self = Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), bits: 0 };
+    /// Every IPv6 address.
+    pub const EVERY_V6: Self = Self { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), bits: 0 };
+
     /// Whether an address is in the network. An IPv4 address within IPv6 is taken as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -59,11 +64,7 @@ impl FromStr for Cidr {
             Some(_) => return Err(CidrError),
             None => most,
         };
-        let whole = match address {
-            IpAddr::V4(v4) => u128::from(u32::from(v4)) << 96,
-            IpAddr::V6(v6) => u128::from(Ipv6Addr::from(v6.octets())),
-        };
-        if bits > most || masked(address, bits) != whole {
+        if bits > most || masked(address, bits) != masked(address, most) {
             return Err(CidrError);
         }
         Ok(Self { address, bits })

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use sidetone_model::cidr::Cidr;
 use sidetone_outbox_core::{Backoff, Limits};
 use sidetone_runtime::config::ConfigError;
-use sidetone_runtime::egress::Network;
 
 /// How webhooks are delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -31,7 +31,7 @@ pub struct Config {
     pub in_flight_per_receiver_max: usize,
     /// Attempts at the same time, 2 to 10000. Default 1024.
     pub in_flight_max: usize,
-    /// Networks that are not public and may be reached all the same, for example `10.1.0.0/16`. Default none: tenants name
+    /// Cidrs that are not public and may be reached all the same, for example `10.1.0.0/16`. Default none: tenants name
     /// the receivers, and must not reach our own services through us.
     pub allowed_networks: Vec<String>,
     /// Whether webhooks may go unencrypted to receivers outside of the allowed networks. Default false.
@@ -83,17 +83,17 @@ impl Config {
             errors.push(ConfigError::new("outbox.backoff_max_ms", "must not be less than backoff_first_ms"));
         }
         for (n, network) in self.allowed_networks.iter().enumerate() {
-            if network.parse::<Network>().is_err() {
+            if network.parse::<Cidr>().is_err() {
                 let key = format!("outbox.allowed_networks[{n}]");
                 errors.push(ConfigError::new(
                     key,
-                    "expected an address and a prefix length, as in 10.1.0.0/16",
+                    "expected a network without bits behind its length, as in 10.1.0.0/16",
                 ));
             }
         }
     }
 
-    pub(crate) fn networks(&self) -> Vec<Network> {
+    pub(crate) fn networks(&self) -> Vec<Cidr> {
         self.allowed_networks.iter().filter_map(|network| network.parse().ok()).collect()
     }
 

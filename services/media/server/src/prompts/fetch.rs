@@ -4,11 +4,12 @@
 //! to is checked, the connection is made to the addresses that were checked, and each redirect begins anew. Exceptions are
 //! named by the operator in `media.fetch.allow`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use reqwest::{Response, Url, redirect};
+use sidetone_runtime::egress::Egress;
 
 use crate::config::Fetch;
 use crate::error::MediaError;
@@ -85,7 +86,8 @@ async fn addresses(config: &Fetch, url: &Url) -> Result<Vec<SocketAddr>, MediaEr
             .map_err(|_| failed("its host has no address"))?
             .collect(),
     };
-    let allowed = |ip: IpAddr| is_public(ip) || config.allows(host, ip);
+    let public = Egress::new([]);
+    let allowed = |ip: IpAddr| public.check(ip).is_ok() || config.allows(host, ip);
     if found.is_empty() || !found.iter().all(|address| allowed(address.ip())) {
         return Err(refused("leads to an address that this node must not speak to"));
     }
@@ -129,50 +131,6 @@ fn ending(content_type: &str, path: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether an address belongs to the public network: neither this machine's, nor its neighbours', nor a group's.
-pub(super) fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => is_public_v4(ip),
-        IpAddr::V6(ip) => match embedded_v4(ip) {
-            Some(inner) => is_public_v4(inner),
-            None => {
-                let first = ip.segments()[0];
-                // Only the global unicast block (RFC 4291), without documentation (RFC 3849) and protocol use (RFC 2928).
-                first & 0xE000 == 0x2000
-                    && !(first == 0x2001 && matches!(ip.segments()[1], 0x0DB8 | 0x0000..=0x01FF))
-            }
-        },
-    }
-}
-
-/// RFC 6890 and its registry; 169.254.169.254, where clouds tell their secrets, is link-local.
-fn is_public_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, c, _] = ip.octets();
-    let special = ip.is_private()
-        || ip.is_loopback()
-        || ip.is_link_local()
-        || ip.is_multicast()
-        || ip.is_broadcast()
-        || ip.is_documentation();
-    let reserved = a == 0 || a >= 240;
-    let shared = a == 100 && (64..128).contains(&b);
-    let protocol = a == 192 && b == 0 && c == 0 || a == 192 && b == 88 && c == 99;
-    let benchmark = a == 198 && (b == 18 || b == 19);
-    !(special || reserved || shared || protocol || benchmark)
-}
-
-/// The IPv4 address that an IPv6 one stands for: mapped (RFC 4291), translated (RFC 6052), 6to4 (RFC 3056).
-fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
-    let s = ip.segments();
-    let of = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
-    match s {
-        [0, 0, 0, 0, 0, 0 | 0xFFFF, high, low] => Some(of(high, low)),
-        [0x0064, 0xFF9B, 0, 0, 0, 0, high, low] => Some(of(high, low)),
-        [0x2002, high, low, ..] => Some(of(high, low)),
-        _ => None,
-    }
-}
-
 fn refused(problem: &'static str) -> MediaError {
     MediaError::Invalid { field: "url", problem }
 }
@@ -184,44 +142,6 @@ fn failed(problem: &'static str) -> MediaError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_public_addresses_are_spoken_to() {
-        for bad in [
-            "127.0.0.1",
-            "10.0.0.1",
-            "172.16.5.5",
-            "192.168.1.1",
-            "169.254.169.254",
-            "100.64.0.1",
-            "0.0.0.0",
-            "224.0.0.1",
-            "255.255.255.255",
-            "192.0.0.1",
-            "198.18.0.1",
-            "240.0.0.1",
-            "192.0.2.1",
-            "::1",
-            "::",
-            "fe80::1",
-            "fc00::1",
-            "fd00:ec2::254",
-            "ff02::1",
-            "::ffff:127.0.0.1",
-            "::127.0.0.1",
-            "64:ff9b::10.0.0.1",
-            "2002:7f00:1::",
-            "2001:db8::1",
-            "2001::1",
-            "100::1",
-        ] {
-            assert!(!is_public(bad.parse().unwrap()), "{bad}");
-        }
-        for good in ["8.8.8.8", "1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "64:ff9b::8.8.8.8"]
-        {
-            assert!(is_public(good.parse().unwrap()), "{good}");
-        }
-    }
 
     #[tokio::test]
     async fn urls_that_lead_inside_are_refused() {

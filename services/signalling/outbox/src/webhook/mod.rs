@@ -2,16 +2,15 @@
 
 mod sign;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, StatusCode, Url};
 use sidetone_directory::{Directory, Password};
 use sidetone_model::time::Timestamp;
 use sidetone_outbox_core::{Attempt, DeadReason, Outcome};
 use sidetone_proto::directory::v1::Application;
-use sidetone_runtime::egress::{Egress, is_refused, literal};
+use sidetone_runtime::egress::{self, Egress, is_refused, literal};
 
 use crate::config::Config;
 
@@ -27,15 +26,8 @@ pub(crate) struct Webhooks {
 impl Webhooks {
     pub(crate) fn new(config: &Config, directory: Directory) -> Result<Self, reqwest::Error> {
         let egress = Egress::new(config.networks());
-        let http = reqwest::Client::builder()
-            // A redirect would leave the checked address; a proxy would resolve the name itself.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .dns_resolver(Arc::new(egress.clone()))
-            .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
-            .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
-            .user_agent(concat!("sidetone/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let http =
+            egress::client(&egress, Duration::from_millis(config.connect_timeout_ms), IDLE_PER_HOST_MAX)?;
         let attempt_max = Duration::from_millis(config.attempt_timeout_ms);
         Ok(Self { http, directory, egress, allow_http: config.allow_http, attempt_max })
     }
@@ -85,10 +77,9 @@ impl Webhooks {
             Err(_) => Outcome::Unreachable,
             Ok(Err(error)) if is_refused(&error) => Outcome::Refused(DeadReason::Forbidden),
             Ok(Err(_)) => Outcome::Unreachable,
-            Ok(Ok(mut response)) => {
+            Ok(Ok(response)) => {
                 let outcome = outcome(&response, now);
-                // The status has decided; a body that trickles must not hold the attempt up.
-                tokio::spawn(tokio::time::timeout(DRAIN_MAX, async move { drain(&mut response).await }));
+                egress::drain_in_background(response);
                 outcome
             }
         }
@@ -117,40 +108,14 @@ fn url_of<'a>(application: &'a Application, attempt: &Attempt) -> &'a str {
 }
 
 fn outcome(response: &Response, now: Timestamp) -> Outcome {
+    let failed = || Outcome::Failed { retry_after: egress::retry_after(response.headers(), now) };
     match response.status() {
         status if status.is_success() => Outcome::Delivered,
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
-            Outcome::Failed { retry_after: retry_after(response.headers(), now) }
-        }
-        status if status.is_server_error() => {
-            Outcome::Failed { retry_after: retry_after(response.headers(), now) }
-        }
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => failed(),
+        status if status.is_server_error() => failed(),
         _ => Outcome::Refused(DeadReason::Refused),
-    }
-}
-
-/// Seconds or a date (RFC 9110, section 10.2.3).
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_millisecond();
-    Some(Timestamp::from_millis(u64::try_from(date).ok()?).since(now))
-}
-
-/// Reads a short answer to its end, so that the connection can be used again; of a long one the connection is closed.
-async fn drain(response: &mut Response) {
-    let mut read = 0;
-    while let Ok(Some(chunk)) = response.chunk().await {
-        read += chunk.len();
-        if read > ANSWER_BYTES_MAX {
-            return;
-        }
     }
 }
 
 const KNOCKING: &str = "app:knocking";
 const IDLE_PER_HOST_MAX: usize = 16;
-const DRAIN_MAX: Duration = Duration::from_secs(1);
-const ANSWER_BYTES_MAX: usize = 16 * 1024;

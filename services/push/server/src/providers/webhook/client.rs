@@ -1,15 +1,15 @@
 //! Sends a webhook and understands its answer.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
+use sidetone_model::time::Timestamp;
 use sidetone_push_core::{DeadReason, Kind, Outcome, Report};
-use sidetone_runtime::egress::{Egress, Network, is_refused, literal};
+use sidetone_runtime::egress::{self, Egress, is_refused, literal};
 
 use super::settings::Settings;
 use crate::config::Config;
@@ -39,18 +39,11 @@ struct Body<'a> {
 impl Client {
     pub(crate) fn new(config: &Config) -> Result<Self, reqwest::Error> {
         let egress = match config.allow_private_targets {
-            true => Egress::new(Network::EVERYTHING),
+            true => Egress::everything(),
             false => Egress::new([]),
         };
-        let http = reqwest::Client::builder()
-            // A redirect would leave the checked address; a proxy would resolve the name itself.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .dns_resolver(Arc::new(egress.clone()))
-            .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
-            .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
-            .user_agent(concat!("sidetone/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let http =
+            egress::client(&egress, Duration::from_millis(config.connect_timeout_ms), IDLE_PER_HOST_MAX)?;
         Ok(Self { http, egress })
     }
 
@@ -80,10 +73,9 @@ impl Client {
             .header("idempotency-key", format!("{push}-{kind}"))
             .body(body);
         match request.send().await {
-            Ok(mut response) => {
+            Ok(response) => {
                 let ended = (outcome(&response, notice.now_unix_s), response.status().as_u16());
-                // The status has decided; a body that trickles must not turn a delivery into a timeout.
-                tokio::spawn(tokio::time::timeout(DRAIN_MAX, async move { drain(&mut response).await }));
+                egress::drain_in_background(response);
                 ended
             }
             Err(error) if is_refused(&error) => refused,
@@ -125,40 +117,17 @@ fn signature(settings: &Settings, now_unix_s: u64, body: &str) -> String {
 }
 
 fn outcome(response: &Response, now_unix_s: u64) -> Outcome {
+    let retry = || {
+        let now = Timestamp::from_millis(now_unix_s * 1000);
+        Outcome::Retryable { retry_after: egress::retry_after(response.headers(), now) }
+    };
     match response.status() {
         status if status.is_success() => Outcome::Delivered,
         StatusCode::NOT_FOUND | StatusCode::GONE => Outcome::Permanent(DeadReason::TargetGone),
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
-            Outcome::Retryable { retry_after: retry_after(response.headers(), now_unix_s) }
-        }
-        status if status.is_server_error() => {
-            Outcome::Retryable { retry_after: retry_after(response.headers(), now_unix_s) }
-        }
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => retry(),
+        status if status.is_server_error() => retry(),
         _ => Outcome::Permanent(DeadReason::Refused),
     }
 }
 
-/// Seconds or a date (RFC 9110, section 10.2.3).
-fn retry_after(headers: &HeaderMap, now_unix_s: u64) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_second();
-    Some(Duration::from_secs(u64::try_from(date).ok()?.saturating_sub(now_unix_s)))
-}
-
-/// Reads a short answer to its end, so that the connection can be used again; of a long one the connection is closed.
-async fn drain(response: &mut Response) {
-    let mut read = 0;
-    while let Ok(Some(chunk)) = response.chunk().await {
-        read += chunk.len();
-        if read > ANSWER_BYTES_MAX {
-            return;
-        }
-    }
-}
-
 const IDLE_PER_HOST_MAX: usize = 8;
-const DRAIN_MAX: Duration = Duration::from_secs(1);
-const ANSWER_BYTES_MAX: usize = 16 * 1024;
