@@ -27,6 +27,7 @@ pub struct CodedPhone {
     pub leg: String,
     pub codec: Codec,
     pub heard: Arc<Mutex<Vec<Heard>>>,
+    decoded: Mutex<Decoded>,
     payload_type: u8,
     socket: Arc<UdpSocket>,
     node: SocketAddr,
@@ -79,6 +80,7 @@ impl CodedPhone {
             leg: uuid(n),
             codec,
             heard: Arc::default(),
+            decoded: Mutex::default(),
             payload_type: payload_type(codec),
             socket,
             node: address(answer.local.as_ref().unwrap()),
@@ -169,17 +171,34 @@ impl CodedPhone {
         until("sound", long_enough).await
     }
 
-    /// All that came in its present codec. A decoder that begins in the middle of a tone may never find into it.
+    /// All that came in its present codec, in samples at 8 kHz. A decoder that begins in the middle of a tone may never find
+    /// into it, so one decoder goes through all packets, each once.
     fn decoded(&self) -> Vec<i16> {
-        let packets = self.heard.lock().unwrap().clone();
-        let mut decoder = Decoder::new(self.codec, Rate::Narrow).unwrap();
-        let (mut samples, mut sound) = (Vec::new(), [0; 960]);
-        for packet in packets.iter().filter(|packet| packet.payload_type == self.payload_type) {
+        let mut decoded = self.decoded.lock().unwrap();
+        let heard = self.heard.lock().unwrap()[decoded.packets..].to_vec();
+        decoded.packets += heard.len();
+        if decoded.codec != Some(self.codec) {
+            *decoded = Decoded { codec: Some(self.codec), packets: decoded.packets, ..Decoded::default() };
+        }
+        let Decoded { decoder, samples, .. } = &mut *decoded;
+        let decoder = decoder.get_or_insert_with(|| Decoder::new(self.codec, Rate::Narrow).unwrap());
+        let mut sound = [0; 960];
+        for packet in heard.iter().filter(|packet| packet.payload_type == self.payload_type) {
             let length = decoder.decode(&packet.payload, &mut sound).unwrap();
             samples.extend(&sound[..length]);
         }
-        samples
+        samples.clone()
     }
+}
+
+/// What a phone has made of the packets it has.
+#[derive(Default)]
+struct Decoded {
+    codec: Option<Codec>,
+    decoder: Option<Decoder>,
+    /// How many packets were looked at.
+    packets: usize,
+    samples: Vec<i16>,
 }
 
 /// A tone of some seconds that has no seam at its end, in packets.
