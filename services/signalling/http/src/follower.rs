@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use sidetone_dialects::{Dialect, Emission, People, Recipient};
+use sidetone_dialects::{Application, Dialect, Emission, People, Person, Recipient};
 use sidetone_model::fact::Fact;
 use sidetone_model::fold::Fold;
-use sidetone_model::ids::ShardId;
+use sidetone_model::ids::{ShardId, TenantId, UserId};
 use sidetone_model::time::Timestamp;
 use sidetone_runtime::link::{FactFeed, Followed};
 use sidetone_telemetry::Telemetry;
@@ -53,6 +53,34 @@ pub(crate) struct Follower {
     pub(crate) feed: Arc<dyn FactFeed>,
     pub(crate) outlet: Option<Arc<dyn Outlet>>,
     pub(crate) telemetry: Arc<Telemetry>,
+}
+
+/// The directory, and who listens.
+struct Listeners<'a> {
+    people: &'a dyn People,
+    ring: &'a Ring,
+}
+
+impl People for Listeners<'_> {
+    fn person(&self, tenant: &TenantId, user: &UserId) -> Option<Person> {
+        self.people.person(tenant, user)
+    }
+
+    fn user_of_number(&self, tenant: &TenantId, number: &str) -> Option<UserId> {
+        self.people.user_of_number(tenant, number)
+    }
+
+    fn domain(&self, tenant: &TenantId) -> Option<Box<str>> {
+        self.people.domain(tenant)
+    }
+
+    fn applications(&self, tenant: &TenantId) -> Vec<Application> {
+        self.people.applications(tenant)
+    }
+
+    fn is_listened_to(&self, tenant: &TenantId, user: &UserId) -> bool {
+        self.ring.is_read(tenant, user)
+    }
 }
 
 /// How long to wait before a feed that broke is asked again.
@@ -124,12 +152,13 @@ impl Follower {
     /// Folds an entry and projects each of its facts; returns what applications are to be told.
     fn take_in(&self, entry: &Followed) -> Vec<Posted> {
         let mut posted = Vec::new();
+        let people = Listeners { people: &*self.people, ring: &self.shard.ring };
         let mut fold = self.shard.fold();
         for (place, fact) in (0..).zip(&entry.facts) {
             let projections: Vec<_> = self
                 .dialects
                 .iter()
-                .map(|dialect| (dialect.name(), dialect.project(&fold, fact, &*self.people)))
+                .map(|dialect| (dialect.name(), dialect.project(&fold, fact, &people)))
                 .collect();
             fold.apply(fact);
             let mut index = 0;

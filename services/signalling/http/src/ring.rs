@@ -1,6 +1,6 @@
 //! The last emissions of a shard, for event channels: whoever comes back within them misses nothing.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -25,6 +25,8 @@ pub(crate) struct Kept {
 pub(crate) struct Ring {
     state: Mutex<State>,
     last: watch::Sender<u64>,
+    /// How many channels each user has.
+    readers: Mutex<BTreeMap<(TenantId, UserId), usize>>,
     kept_max: usize,
     telemetry: Arc<Telemetry>,
 }
@@ -39,7 +41,14 @@ impl Ring {
     /// An empty ring. `first` is what cursors begin after, so that those of an earlier life are told from ours.
     pub(crate) fn new(kept_max: usize, first: u64, telemetry: Arc<Telemetry>) -> Self {
         let state = State { last: first, ..State::default() };
-        Self { state: Mutex::new(state), last: watch::Sender::new(first), kept_max, telemetry }
+        let readers = Mutex::default();
+        Self { state: Mutex::new(state), last: watch::Sender::new(first), readers, kept_max, telemetry }
+    }
+
+    /// Whether a user has a channel.
+    pub(crate) fn is_read(&self, tenant: &TenantId, user: &UserId) -> bool {
+        let readers = self.readers();
+        !readers.is_empty() && readers.contains_key(&(tenant.clone(), user.clone()))
     }
 
     /// Appends; the oldest goes when the ring is full.
@@ -69,6 +78,7 @@ impl Ring {
             return Err(SubscribeError::TooOld(after));
         }
         drop(state);
+        *self.readers().entry((tenant.clone(), user.clone())).or_default() += 1;
         let reader = Reader {
             ring: Arc::clone(self),
             news: self.last.subscribe(),
@@ -87,6 +97,10 @@ impl Ring {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn readers(&self) -> MutexGuard<'_, BTreeMap<(TenantId, UserId), usize>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One event channel's place in the ring.
@@ -97,6 +111,19 @@ struct Reader {
     dialect: &'static str,
     tenant: TenantId,
     user: UserId,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut readers = self.ring.readers();
+        let who = (self.tenant.clone(), self.user.clone());
+        if let Some(count) = readers.get_mut(&who) {
+            *count -= 1;
+            if *count == 0 {
+                readers.remove(&who);
+            }
+        }
+    }
 }
 
 enum Look {
@@ -174,6 +201,12 @@ mod tests {
         let mut again = ring.subscribe("d", who("a"), Some(102)).unwrap();
         assert_eq!(again.next().await, Some((103, 3.into())));
         assert_eq!(channel.next().await, Some((103, 3.into())));
+        let is_read = |user: &str| ring.is_read(&who(user).0, &who(user).1);
+        assert!(is_read("a") && !is_read("b"));
+        drop(channel);
+        assert!(is_read("a"), "there is another one");
+        drop(again);
+        assert!(!is_read("a"));
     }
 
     #[tokio::test]

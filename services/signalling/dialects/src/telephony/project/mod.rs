@@ -36,6 +36,9 @@ type Sight = BTreeMap<(UserId, CallId), Seen>;
 
 pub(crate) fn project<'a>(before: &Fold, fact: &'a Fact, people: &'a dyn People) -> Projected<'a> {
     if let FactKind::DeviceStateChanged { user, device, in_service } = &fact.kind {
+        if !people.is_listened_to(&fact.tenant, user) {
+            return Box::new(|_| Vec::new());
+        }
         return Box::new(move |_| {
             let body = event::device_state(user, device.as_str(), *in_service);
             vec![emission(user, OrderKey::User(user.clone()), body)]
@@ -50,6 +53,11 @@ pub(crate) fn project<'a>(before: &Fold, fact: &'a Fact, people: &'a dyn People)
         && let Some(user) = party.user.as_ref().filter(|user| !users.contains(user))
     {
         users.push(user.clone());
+    }
+    // What a user sees costs the more the more calls the user has.
+    users.retain(|user| people.is_listened_to(&fact.tenant, user));
+    if users.is_empty() {
+        return Box::new(|_| Vec::new());
     }
     let was = sight(before, &fact.tenant, &users, &calls);
     Box::new(move |after| {
