@@ -4,10 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use sidetone_dsp::g711::{self, Law};
+use sidetone_dsp::codec::Codec;
 use sidetone_net::{Datagram, Poller};
 
 use crate::job::Job;
+use crate::peer::Place;
+use crate::sounds::Sounds;
+use crate::stream::{Received, Stream};
 
 /// Packets of a stretch of time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -67,34 +70,18 @@ impl Measured {
 pub(crate) struct Generator {
     job: Job,
     streams: Vec<Stream>,
+    sounds: Vec<(Codec, Sounds)>,
     poller: Poller,
     /// Packets sent so far; packet k is of stream k modulo their number.
     next: u64,
     origin: Instant,
 }
 
-struct Stream {
-    socket: Datagram,
-    packet: [u8; PACKET],
-    law: Law,
-    /// When the present sound of its group began, and whether this stream has heard it.
-    heard: bool,
-}
-
-/// One sound of a group, for the measuring of delays.
-#[derive(Clone, Copy)]
-struct Sound {
-    began: Instant,
-}
-
-/// How long the samples before a place last.
+/// How long the samples before a place last, at 8 kHz.
 fn until_sample(place: usize) -> Duration {
     Duration::from_micros(place as u64 * 125)
 }
 
-const HEADER: usize = 12;
-const SAMPLES: usize = 160;
-const PACKET: usize = HEADER + SAMPLES;
 const PTIME: Duration = Duration::from_millis(20);
 /// How late a packet may be sent, so that one wait serves several.
 const SLOT: Duration = Duration::from_millis(1);
@@ -114,10 +101,9 @@ impl Generator {
             let port = ports.next().context("no free port")?;
             let Ok(socket) = Datagram::bind((Ipv4Addr::LOCALHOST, port).into()) else { continue };
             poller.add(&socket, streams.len() as u64)?;
-            let law = if job.is_a_law(streams.len()) { Law::A } else { Law::Mu };
-            streams.push(Stream { socket, packet: header(streams.len(), law), law, heard: true });
+            streams.push(Stream::new(job, streams.len(), socket)?);
         }
-        Ok(Self { job, streams, poller, next: 0, origin: Instant::now() })
+        Ok(Self { job, streams, sounds: Sounds::of(job)?, poller, next: 0, origin: Instant::now() })
     }
 
     /// Where the legs are.
@@ -125,11 +111,14 @@ impl Generator {
         self.streams.iter().map(|stream| stream.socket.local()).collect()
     }
 
-    /// Tells each leg where to send.
-    pub(crate) fn connect(&mut self, peers: &[SocketAddr]) -> anyhow::Result<()> {
+    /// Tells each leg where to send, and under which key the other side does.
+    pub(crate) fn connect(&mut self, peers: &[Place]) -> anyhow::Result<()> {
         anyhow::ensure!(peers.len() == self.streams.len(), "the peer has another number of legs");
-        for (stream, peer) in self.streams.iter_mut().zip(peers) {
-            stream.socket.connect(*peer)?;
+        for (leg, (stream, peer)) in self.streams.iter_mut().zip(peers).enumerate() {
+            stream.socket.connect(peer.address)?;
+            if let Some(key) = &peer.key {
+                stream.secure(leg, key)?;
+            }
         }
         self.origin = Instant::now();
         self.next = 0;
@@ -138,13 +127,10 @@ impl Generator {
 
     /// Sends for so long; those who speak have a tone of their own.
     pub(crate) fn run(&mut self, for_: Duration) -> anyhow::Result<Counted> {
-        let tones = [Tones::new(Law::Mu), Tones::new(Law::A)];
-        let job = self.job;
-        let fill = |leg: usize, frame: u64, law: Law, payload: &mut [u8]| {
-            let tones = &tones[usize::from(law == Law::A)];
-            payload.copy_from_slice(if job.speaks(leg) { tones.frame(leg, frame) } else { &tones.silence });
-        };
-        self.go(for_, fill, |_, _, _| {})
+        let mut counted = Counted::default();
+        let until = Instant::now() + for_;
+        while self.go(until, &mut counted, |job, leg, _| job.speaks(leg), |_, _, _| {})? {}
+        Ok(counted)
     }
 
     /// Only the first of each group speaks, in short sounds; how long each takes to be heard by the others of the group
@@ -153,75 +139,72 @@ impl Generator {
         use std::cell::RefCell;
         let group = self.job.group(self.streams.len());
         let groups = self.streams.len().div_ceil(group);
-        let tones = [Tones::new(Law::Mu), Tones::new(Law::A)];
-        let sounds: RefCell<Vec<Option<Sound>>> = RefCell::new(vec![None; groups]);
-        let delays = RefCell::new(Vec::new());
+        let began: RefCell<Vec<Option<Instant>>> = RefCell::new(vec![None; groups]);
+        let mut delays = Vec::new();
         let begin = self.next / self.streams.len() as u64;
-        let fill = |leg: usize, frame: u64, law: Law, payload: &mut [u8]| {
-            let tones = &tones[usize::from(law == Law::A)];
-            // Groups take turns, so that not all sound at once.
-            let place = (frame - begin + (leg / group) as u64 * 7) % SOUND_EVERY;
-            let sounds_now = leg.is_multiple_of(group) && frame > begin + SOUND_EVERY && place < SOUND_FRAMES;
-            payload.copy_from_slice(if sounds_now { tones.frame(leg, frame) } else { &tones.silence });
-            if sounds_now && place == 0 {
-                let began = Instant::now() + until_sample(onset(law, payload).unwrap_or_default());
-                sounds.borrow_mut()[leg / group] = Some(Sound { began });
+        // Groups take turns, so that not all sound at once.
+        let place = |leg: usize, frame: u64| (frame - begin + (leg / group) as u64 * 7) % SOUND_EVERY;
+        let sounds = |_: Job, leg: usize, frame: u64| {
+            leg.is_multiple_of(group) && frame > begin + SOUND_EVERY && place(leg, frame) < SOUND_FRAMES
+        };
+        let until = Instant::now() + for_;
+        let mut heard = |leg: usize, stream: &mut Stream, moment: Moment<'_>| match moment {
+            Moment::Sent(frame, payload) => {
+                let onset = stream.own_ear.onset(payload);
+                if sounds(Job::Relay, leg, frame) && place(leg, frame) == 0 {
+                    let onset = until_sample(onset.unwrap_or_default());
+                    began.borrow_mut()[leg / group] = Some(Instant::now() + onset);
+                }
+            }
+            Moment::Came(payload) => {
+                let onset = stream.ear.onset(payload);
+                if let (Some(onset), false, Some(began)) = (onset, stream.heard, began.borrow()[leg / group])
+                {
+                    let heard = Instant::now() + until_sample(onset);
+                    delays.push(heard.saturating_duration_since(began));
+                }
+                stream.heard = onset.is_some();
             }
         };
-        let heard = |leg: usize, stream: &mut Stream, payload: &[u8]| {
-            let Some(onset) = onset(stream.law, payload) else {
-                stream.heard = false;
-                return;
-            };
-            if let (false, Some(sound)) = (stream.heard, sounds.borrow()[leg / group]) {
-                let heard = Instant::now() + until_sample(onset);
-                delays.borrow_mut().push(heard.saturating_duration_since(sound.began));
-            }
-            stream.heard = true;
-        };
-        self.go(for_, fill, heard)?;
-        Ok(delays.into_inner())
+        while self.go(until, &mut Counted::default(), sounds, &mut heard)? {}
+        Ok(delays)
     }
 
+    /// Sends what is due and takes what has come; whether there is time left.
     fn go(
         &mut self,
-        for_: Duration,
-        fill: impl Fn(usize, u64, Law, &mut [u8]),
-        heard: impl Fn(usize, &mut Stream, &[u8]),
-    ) -> anyhow::Result<Counted> {
-        let until = Instant::now() + for_;
-        let mut counted = Counted::default();
-        let mut buffer = [0; 2048];
+        until: Instant,
+        counted: &mut Counted,
+        speaks: impl Fn(Job, usize, u64) -> bool,
+        mut tell: impl FnMut(usize, &mut Stream, Moment<'_>),
+    ) -> anyhow::Result<bool> {
         let legs = self.streams.len() as u64;
-        loop {
-            let now = Instant::now();
-            if now >= until {
-                return Ok(counted);
-            }
-            while self.due() <= now + SLOT / 2 {
-                let (frame, leg) = (self.next / legs, (self.next % legs) as usize);
-                let stream = &mut self.streams[leg];
-                fill(leg, frame, stream.law, &mut stream.packet[HEADER..]);
-                stamp(&mut stream.packet, frame);
-                let to = stream.socket.peer().context("not connected")?;
-                // What the peer's queue does not take is lost, and shows as not returned.
-                drop(stream.socket.send(&stream.packet, to));
-                counted.sent += 1;
-                self.next += 1;
-            }
-            let ready = self.poller.wait((now + SLOT).min(until))?;
-            for index in 0..ready.count {
-                let leg = self.poller.token(index) as usize;
-                let stream = &mut self.streams[leg];
-                while let Ok(Some((length, _))) = stream.socket.receive(&mut buffer) {
-                    // RTCP on the same port would be no audio.
-                    if length > HEADER && buffer[1] & 0x7f < 64 {
-                        counted.received += 1;
-                        heard(leg, stream, &buffer[HEADER..length]);
-                    }
+        let now = Instant::now();
+        while self.due() <= now + SLOT / 2 {
+            let (frame, leg) = (self.next / legs, (self.next % legs) as usize);
+            let stream = &mut self.streams[leg];
+            let sounds = self.sounds.iter().find(|(codec, _)| *codec == stream.codec);
+            let (_, sounds) = sounds.context("no sounds of this codec")?;
+            let payload =
+                if speaks(self.job, leg, frame) { sounds.tone(leg, frame) } else { sounds.quiet(frame) };
+            tell(leg, stream, Moment::Sent(frame, payload));
+            stream.send(frame, payload)?;
+            counted.sent += 1;
+            self.next += 1;
+        }
+        let ready = self.poller.wait((now + SLOT).min(until))?;
+        let mut buffer = [0; 2048];
+        for index in 0..ready.count {
+            let leg = self.poller.token(index) as usize;
+            let stream = &mut self.streams[leg];
+            while let Some(received) = stream.receive(&mut buffer) {
+                if let Received::Sound(payload) = received {
+                    counted.received += 1;
+                    tell(leg, stream, Moment::Came(payload));
                 }
             }
         }
+        Ok(Instant::now() < until)
     }
 
     /// When the next packet is to be sent: all streams are spread evenly over a packet time.
@@ -230,56 +213,10 @@ impl Generator {
     }
 }
 
-/// One second of tones, so that legs differ.
-struct Tones {
-    frames: Vec<Vec<u8>>,
-    silence: Vec<u8>,
-}
-
-const PITCHES: usize = 8;
-const FRAMES: u64 = 50;
-
-impl Tones {
-    fn new(law: Law) -> Self {
-        let frames = (0..PITCHES).flat_map(|pitch| {
-            let hz = 300.0 + 50.0 * pitch as f32;
-            (0..FRAMES as usize).map(move |frame| {
-                let sample = |n: usize| {
-                    let seconds = (frame * SAMPLES + n) as f32 / 8000.0;
-                    (3000.0 * (std::f32::consts::TAU * hz * seconds).sin()) as i16
-                };
-                encoded(law, std::array::from_fn(sample))
-            })
-        });
-        Self { frames: frames.collect(), silence: encoded(law, [0; SAMPLES]) }
-    }
-
-    fn frame(&self, leg: usize, frame: u64) -> &[u8] {
-        &self.frames[leg % PITCHES * FRAMES as usize + (frame % FRAMES) as usize]
-    }
-}
-
-fn encoded(law: Law, samples: [i16; SAMPLES]) -> Vec<u8> {
-    let mut coded = vec![0; SAMPLES];
-    g711::encode(law, &samples, &mut coded);
-    coded
-}
-
-fn header(leg: usize, law: Law) -> [u8; PACKET] {
-    let mut packet = [0; PACKET];
-    packet[0] = 0x80;
-    packet[1] = if law == Law::A { 8 } else { 0 };
-    packet[8..12].copy_from_slice(&(leg as u32 + 0x5151_0000).to_be_bytes());
-    packet
-}
-
-fn stamp(packet: &mut [u8; PACKET], frame: u64) {
-    packet[2..4].copy_from_slice(&(frame as u16).to_be_bytes());
-    packet[4..8].copy_from_slice(&(frame as u32).wrapping_mul(SAMPLES as u32).to_be_bytes());
-}
-
-/// The first sample of a frame that is in the upper half of the segments of G.711.
-fn onset(law: Law, payload: &[u8]) -> Option<usize> {
-    let mask = if law == Law::A { 0x55 } else { 0xff };
-    payload.iter().position(|byte| (*byte ^ mask) & 0x40 != 0)
+/// What happens to a stream.
+enum Moment<'a> {
+    /// It sends this frame.
+    Sent(u64, &'a [u8]),
+    /// This has come to it.
+    Came(&'a [u8]),
 }

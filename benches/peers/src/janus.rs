@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
+use sidetone_dsp::codec::Codec;
 
-use crate::job::Job;
+use crate::job::{Job, OPUS_BITRATE_BPS};
 use crate::process::Process;
+use crate::stream::payload_type;
 
 /// Janus, running.
 pub(crate) struct Janus {
@@ -53,17 +55,27 @@ impl Janus {
             let handle = number(&self.post(&format!("/{session}"), attach).await?, "/data/id")?;
             let path = format!("/{session}/{handle}");
             let room = 1000 + leg / group;
+            let (codec, rate) = match job.codec(leg) {
+                Codec::Opus => ("opus", 16_000),
+                _ => ("pcmu", 8_000),
+            };
             if leg % group == 0 {
                 let create = json!({
-                    "request": "create", "room": room, "sampling_rate": 8000, "allow_rtp_participants": true,
+                    "request": "create", "room": room, "sampling_rate": rate, "allow_rtp_participants": true,
                     "permanent": false, "admin_key": KEY, "audiolevel_event": false,
                 });
                 self.post(&path, json!({"janus": "message", "body": create})).await?;
             }
-            let join = json!({
-                "request": "join", "room": room, "codec": "pcmu",
-                "rtp": {"ip": address.ip().to_string(), "port": address.port(), "payload_type": 0},
+            let mut join = json!({
+                "request": "join", "room": room, "codec": codec,
+                "rtp": {
+                    "ip": address.ip().to_string(), "port": address.port(), "payload_type": payload_type(job.codec(leg)),
+                },
             });
+            if codec == "opus" {
+                join["bitrate"] = OPUS_BITRATE_BPS.into();
+                join["quality"] = job.opus_complexity().into();
+            }
             self.post(&path, json!({"janus": "message", "body": join})).await?;
             addresses.push(self.joined(session, handle).await?);
         }

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sidetone_dsp::Law;
+use sidetone_dsp::codec::Codec;
+
 /// One kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -11,53 +14,97 @@ pub(crate) enum Job {
     Relay,
     /// Pairs of a PCMU and a PCMA leg.
     MuLawToALaw,
+    /// Pairs of a PCMU leg under SRTP (AES_CM_128_HMAC_SHA1_80, keys by SDES) and one without.
+    SrtpToRtp,
+    /// Pairs of an Opus leg and a PCMU leg.
+    OpusToMuLaw,
     /// Rooms of three PCMU legs, all of whom speak.
     RoomsOf3,
     /// All legs in one PCMU room, of whom four speak.
     Room,
+    /// Rooms of three Opus legs at 16 kHz, all of whom speak.
+    OpusRoomsOf3,
+    /// All legs in one Opus room at 16 kHz, of whom four speak; the others send noise of -60 dBFS without DTX.
+    OpusRoom,
 }
 
-const ALL: [Job; 4] = [Job::Relay, Job::MuLawToALaw, Job::RoomsOf3, Job::Room];
+const ALL: [Job; 8] = [
+    Job::Relay,
+    Job::MuLawToALaw,
+    Job::SrtpToRtp,
+    Job::OpusToMuLaw,
+    Job::RoomsOf3,
+    Job::Room,
+    Job::OpusRoomsOf3,
+    Job::OpusRoom,
+];
 
 impl Job {
     /// How many legs keep a peer well below a whole processor, so that queues do not blur the comparison.
     pub(crate) fn legs(self) -> usize {
         match self {
-            Self::Relay | Self::MuLawToALaw => 800,
+            Self::Relay | Self::MuLawToALaw | Self::SrtpToRtp => 800,
+            Self::OpusToMuLaw => 80,
             Self::RoomsOf3 => 180,
             Self::Room => 400,
+            Self::OpusRoomsOf3 => 60,
+            Self::OpusRoom => 80,
         }
     }
 
     /// The legs that hear each other are numbered one after the other, so many at a time.
     pub(crate) fn group(self, legs: usize) -> usize {
         match self {
-            Self::Relay | Self::MuLawToALaw => 2,
-            Self::RoomsOf3 => 3,
-            Self::Room => legs,
+            Self::Relay | Self::MuLawToALaw | Self::SrtpToRtp | Self::OpusToMuLaw => 2,
+            Self::RoomsOf3 | Self::OpusRoomsOf3 => 3,
+            Self::Room | Self::OpusRoom => legs,
         }
     }
 
-    /// Whether a leg speaks A-law.
-    pub(crate) fn is_a_law(self, leg: usize) -> bool {
-        self == Self::MuLawToALaw && leg % 2 == 1
+    /// What a leg speaks.
+    pub(crate) fn codec(self, leg: usize) -> Codec {
+        match self {
+            Self::MuLawToALaw if leg % 2 == 1 => Codec::G711(Law::A),
+            Self::OpusToMuLaw if leg.is_multiple_of(2) => Codec::Opus,
+            Self::OpusRoomsOf3 | Self::OpusRoom => Codec::Opus,
+            _ => Codec::G711(Law::Mu),
+        }
     }
 
-    /// Whether a leg speaks; the others send silence.
+    /// Whether a leg's RTP is under SRTP.
+    pub(crate) fn is_secured(self, leg: usize) -> bool {
+        self == Self::SrtpToRtp && leg.is_multiple_of(2)
+    }
+
+    /// Whether a leg speaks; the others send silence, or noise that is next to silence.
     pub(crate) fn speaks(self, leg: usize) -> bool {
-        self != Self::Room || leg < SPEAKERS
+        !matches!(self, Self::Room | Self::OpusRoom) || leg < SPEAKERS
+    }
+
+    /// How hard an Opus encoder tries, 0 to 10, at every peer: what the peer that is measured against does by default and cannot
+    /// be told otherwise (rtpengine), or does by default (Janus).
+    pub(crate) fn opus_complexity(self) -> u8 {
+        if self == Self::OpusToMuLaw { 10 } else { 4 }
     }
 
     fn name(self) -> &'static str {
         match self {
             Self::Relay => "relay",
             Self::MuLawToALaw => "mu-law-to-a-law",
+            Self::SrtpToRtp => "srtp-to-rtp",
+            Self::OpusToMuLaw => "opus-to-mu-law",
             Self::RoomsOf3 => "rooms-of-3",
             Self::Room => "room",
+            Self::OpusRoomsOf3 => "opus-rooms-of-3",
+            Self::OpusRoom => "opus-room",
         }
     }
 }
 
+/// What an Opus encoder of any peer may spend, in bit/s.
+pub(crate) const OPUS_BITRATE_BPS: u32 = 24_000;
+/// The RTP payload type of Opus.
+pub(crate) const OPUS_PAYLOAD_TYPE: u8 = 111;
 /// How many speak at once in one large room.
 const SPEAKERS: usize = 4;
 

@@ -19,6 +19,8 @@ mod peer;
 mod process;
 mod rtpengine;
 mod sidetone;
+mod sounds;
+mod stream;
 mod table;
 
 use std::path::PathBuf;
@@ -43,8 +45,8 @@ struct Arguments {
     /// The program to measure.
     #[arg(long, default_value = "target/release/sidetone")]
     sidetone: PathBuf,
-    /// What is measured: relay, mu-law-to-a-law, rooms-of-3, room.
-    #[arg(long, value_delimiter = ',', default_value = "relay,mu-law-to-a-law,rooms-of-3,room")]
+    /// What is measured: relay, mu-law-to-a-law, srtp-to-rtp, opus-to-mu-law, rooms-of-3, room, opus-rooms-of-3, opus-room.
+    #[arg(long, value_delimiter = ',', default_value = JOBS)]
     jobs: Vec<Job>,
     /// Who is measured: floor, sidetone, rtpengine, janus.
     #[arg(long, value_delimiter = ',', default_value = "floor,sidetone,rtpengine,janus")]
@@ -65,6 +67,9 @@ struct Arguments {
     #[arg(long, hide = true, num_args = 2)]
     be_echo: Option<Vec<u16>>,
 }
+
+const JOBS: &str =
+    "relay,mu-law-to-a-law,srtp-to-rtp,opus-to-mu-law,rooms-of-3,room,opus-rooms-of-3,opus-room";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
@@ -106,7 +111,7 @@ async fn measure(
     peer_cpu: usize,
 ) -> anyhow::Result<Measured> {
     let mut generator = Generator::bind(job, legs)?;
-    let mut peer = Peer::start(kind, &arguments.sidetone, peer_cpu, legs).await?;
+    let mut peer = Peer::start(kind, job, &arguments.sidetone, peer_cpu, legs).await?;
     let before = peer.process().resident_bytes()?;
     let addresses = peer.set_up(job, &generator.addresses()).await.context("set-up")?;
     generator.connect(&addresses)?;

@@ -33,8 +33,8 @@ impl Kind {
     pub(crate) fn does(self, job: Job) -> bool {
         match self {
             Self::Floor | Self::Sidetone => true,
-            Self::Rtpengine => matches!(job, Job::Relay | Job::MuLawToALaw),
-            Self::Janus => matches!(job, Job::RoomsOf3 | Job::Room),
+            Self::Rtpengine => job.group(4) == 2,
+            Self::Janus => job.group(4) != 2,
         }
     }
 
@@ -63,6 +63,20 @@ impl FromStr for Kind {
     }
 }
 
+/// Where a leg of a peer is.
+pub(crate) struct Place {
+    pub(crate) address: SocketAddr,
+    /// The master key and salt under which it sends; none without SRTP.
+    pub(crate) key: Option<Vec<u8>>,
+}
+
+impl Place {
+    /// Without SRTP.
+    pub(crate) fn open(address: SocketAddr) -> Self {
+        Self { address, key: None }
+    }
+}
+
 /// A program that runs.
 pub(crate) enum Peer {
     Floor(Floor),
@@ -73,22 +87,31 @@ pub(crate) enum Peer {
 
 impl Peer {
     /// Starts it and waits until it answers.
-    pub(crate) async fn start(kind: Kind, sidetone: &Path, cpu: usize, legs: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        kind: Kind,
+        job: Job,
+        sidetone: &Path,
+        cpu: usize,
+        legs: usize,
+    ) -> anyhow::Result<Self> {
         Ok(match kind {
             Kind::Floor => Self::Floor(Floor::start(cpu, legs).await?),
-            Kind::Sidetone => Self::Sidetone(Sidetone::start(sidetone, cpu, legs).await?),
+            Kind::Sidetone => Self::Sidetone(Sidetone::start(sidetone, job, cpu, legs).await?),
             Kind::Rtpengine => Self::Rtpengine(Rtpengine::start(cpu).await?),
             Kind::Janus => Self::Janus(Janus::start(cpu).await?),
         })
     }
 
     /// Sets all legs up; `ours` is where the generator's legs are. Returns where each is to send.
-    pub(crate) async fn set_up(&mut self, job: Job, ours: &[SocketAddr]) -> anyhow::Result<Vec<SocketAddr>> {
+    pub(crate) async fn set_up(&mut self, job: Job, ours: &[SocketAddr]) -> anyhow::Result<Vec<Place>> {
         match self {
-            Self::Floor(peer) => Ok(peer.addresses(ours.len())),
+            Self::Floor(peer) => Ok(peer.addresses(ours.len()).into_iter().map(Place::open).collect()),
             Self::Sidetone(peer) => peer.set_up(job, ours).await,
             Self::Rtpengine(peer) => peer.set_up(job, ours).await,
-            Self::Janus(peer) => peer.set_up(job, ours).await,
+            Self::Janus(peer) => {
+                let addresses = peer.set_up(job, ours).await?;
+                Ok(addresses.into_iter().map(Place::open).collect())
+            }
         }
     }
 

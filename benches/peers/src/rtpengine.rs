@@ -4,10 +4,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use sidetone_dsp::Law;
+use sidetone_dsp::codec::Codec;
 
-use crate::job::Job;
+use crate::job::{Job, OPUS_BITRATE_BPS};
 use crate::ng::{Ng, Value};
+use crate::peer::Place;
 use crate::process::Process;
+use crate::stream::{SUITE, key, payload_type};
 
 /// rtpengine, running.
 pub(crate) struct Rtpengine {
@@ -47,24 +53,32 @@ impl Rtpengine {
         Ok(Self { process, ng })
     }
 
-    pub(crate) async fn set_up(&mut self, job: Job, ours: &[SocketAddr]) -> anyhow::Result<Vec<SocketAddr>> {
-        let mut addresses = Vec::new();
+    /// The first of each pair calls, the second is called.
+    pub(crate) async fn set_up(&mut self, job: Job, ours: &[SocketAddr]) -> anyhow::Result<Vec<Place>> {
+        let mut places = Vec::new();
         for (pair, legs) in ours.chunks(2).enumerate() {
             let call = format!("call{pair}");
-            let transcoding = [("mask", Value::Texts(&["PCMU"])), ("transcode", Value::Texts(&["PCMA"]))];
-            let sdp = sdp(legs[0], false);
-            let mut offer = vec![
+            let bitrate = format!("opus/48000/2/{OPUS_BITRATE_BPS}");
+            let (caller, callee) = (name(job.codec(0)), name(job.codec(1)));
+            let (mask, transcode, set) = ([caller], [callee], [bitrate.as_str()]);
+            let mut codec = vec![("mask", Value::Texts(&mask)), ("transcode", Value::Texts(&transcode))];
+            if job == Job::OpusToMuLaw {
+                codec.push(("set", Value::Texts(&set)));
+            }
+            let offer = sdp(job, pair * 2, legs[0]);
+            let mut command = vec![
                 ("command", Value::Text("offer")),
                 ("call-id", Value::Text(&call)),
                 ("from-tag", Value::Text("a")),
                 ("ICE", Value::Text("remove")),
-                ("sdp", Value::Text(&sdp)),
+                ("transport-protocol", Value::Text("RTP/AVP")),
+                ("sdp", Value::Text(&offer)),
             ];
-            if job == Job::MuLawToALaw {
-                offer.push(("codec", Value::Dictionary(&transcoding)));
+            if caller != callee {
+                command.push(("codec", Value::Dictionary(&codec)));
             }
-            let to_callee = self.ng.ask(&offer).await?;
-            let answer = self::sdp(legs[1], job == Job::MuLawToALaw);
+            let to_callee = self.ng.ask(&command).await?;
+            let answer = sdp(job, pair * 2 + 1, legs[1]);
             let to_caller = self
                 .ng
                 .ask(&[
@@ -76,25 +90,52 @@ impl Rtpengine {
                     ("sdp", Value::Text(&answer)),
                 ])
                 .await?;
-            addresses.push(address_in(&to_caller)?);
-            addresses.push(address_in(&to_callee)?);
+            places.push(Place { address: address_in(&to_caller)?, key: key_in(&to_caller)? });
+            places.push(Place { address: address_in(&to_callee)?, key: key_in(&to_callee)? });
         }
-        Ok(addresses)
+        Ok(places)
     }
 }
 
-fn sdp(leg: SocketAddr, a_law: bool) -> String {
-    let (payload_type, name) = if a_law { (8, "PCMA") } else { (0, "PCMU") };
-    format!(
+fn name(codec: Codec) -> &'static str {
+    match codec {
+        Codec::G711(Law::A) => "PCMA",
+        Codec::G711(Law::Mu) => "PCMU",
+        _ => "opus",
+    }
+}
+
+fn sdp(job: Job, leg: usize, at: SocketAddr) -> String {
+    let codec = job.codec(leg);
+    let (payload_type, name) = (payload_type(codec), name(codec));
+    let (ip, port) = (at.ip(), at.port());
+    let profile = if job.is_secured(leg) { "RTP/SAVP" } else { "RTP/AVP" };
+    let clock = if codec == Codec::Opus { "48000/2" } else { "8000" };
+    let mut sdp = format!(
         "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
-         m=audio {port} RTP/AVP {payload_type}\r\na=rtpmap:{payload_type} {name}/8000\r\na=ptime:20\r\n",
-        ip = leg.ip(),
-        port = leg.port(),
-    )
+         m=audio {port} {profile} {payload_type}\r\na=rtpmap:{payload_type} {name}/{clock}\r\na=ptime:20\r\n",
+    );
+    if codec == Codec::Opus {
+        sdp += &format!("a=fmtp:{payload_type} stereo=0; sprop-stereo=0\r\n");
+    }
+    if job.is_secured(leg) {
+        sdp += &format!("a=crypto:1 {} inline:{}\r\n", SUITE.name(), BASE64_STANDARD.encode(key(leg)));
+    }
+    sdp
 }
 
 fn address_in(sdp: &str) -> anyhow::Result<SocketAddr> {
     let port = sdp.split("m=audio ").nth(1).and_then(|line| line.split_whitespace().next());
     let port = port.context("rtpengine's SDP has no audio")?.parse()?;
     Ok((Ipv4Addr::LOCALHOST, port).into())
+}
+
+/// The key of a description under SRTP.
+fn key_in(sdp: &str) -> anyhow::Result<Option<Vec<u8>>> {
+    if !sdp.contains("RTP/SAVP") {
+        return Ok(None);
+    }
+    let of_suite = format!("{} inline:", SUITE.name());
+    let inline = sdp.split(&of_suite).nth(1).and_then(|rest| rest.split(['\r', '\n', '|', ' ']).next());
+    Ok(Some(BASE64_STANDARD.decode(inline.context("rtpengine's SDP has no key of our suite")?)?))
 }

@@ -5,13 +5,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use sidetone_dsp::Law;
+use sidetone_dsp::codec::Codec;
 use sidetone_proto::media::v1 as pb;
 use sidetone_proto::media::v1::media_client::MediaClient;
 use sidetone_proto::types::v1 as types;
 use tonic::transport::Channel;
 
-use crate::job::Job;
+use crate::job::{Job, OPUS_BITRATE_BPS};
+use crate::peer::Place;
 use crate::process::Process;
+use crate::stream::{SUITE, key, payload_type};
 
 /// The media service, running.
 pub(crate) struct Sidetone {
@@ -23,7 +29,7 @@ pub(crate) struct Sidetone {
 const GRPC_PORT: u16 = 22_221;
 
 impl Sidetone {
-    pub(crate) async fn start(program: &Path, cpu: usize, legs: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn start(program: &Path, job: Job, cpu: usize, legs: usize) -> anyhow::Result<Self> {
         let folder = std::env::temp_dir().join(format!("sidetone-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         let config = folder.join("media.toml");
@@ -31,10 +37,12 @@ impl Sidetone {
         let text = format!(
             "[grpc]\nbind = \"127.0.0.1:{GRPC_PORT}\"\n[admin]\nbind = \"127.0.0.1:0\"\n\
              [media]\nworkers = 1\nlegs_max = {}\nport_rest_s = 0\nprompts_dir = {:?}\nrecordings_dir = {:?}\n\
+             [media.opus]\nbitrate_bps = {OPUS_BITRATE_BPS}\ncomplexity = {}\nfec = false\n\
              [[media.realms]]\nname = \"default\"\nbind_ip = \"127.0.0.1\"\nport_min = 23000\nport_max = 31999\n",
             legs + 8,
             path("prompts"),
             path("recordings"),
+            job.opus_complexity(),
         );
         std::fs::write(&config, text)?;
         let arguments = ["media".to_owned(), "--config".to_owned(), config.display().to_string()];
@@ -50,16 +58,16 @@ impl Sidetone {
         anyhow::bail!("the media service does not answer")
     }
 
-    pub(crate) async fn set_up(&mut self, job: Job, ours: &[SocketAddr]) -> anyhow::Result<Vec<SocketAddr>> {
+    pub(crate) async fn set_up(&mut self, job: Job, ours: &[SocketAddr]) -> anyhow::Result<Vec<Place>> {
         let group = job.group(ours.len());
-        let mut addresses = Vec::new();
+        let mut places = Vec::new();
         for (leg, address) in ours.iter().enumerate() {
             let request = pb::CreateLegRequest {
                 leg_id: id(LEG, leg),
                 call_id: id(CALL, leg / group),
                 tenant: "bench".into(),
                 realm: String::new(),
-                remote: Some(describe(*address, job.is_a_law(leg))),
+                remote: Some(describe(job, leg, *address)),
                 policy: Some(pb::ReceivePolicy {
                     mode: pb::receive_policy::Mode::Strict.into(),
                     signalling_ip: address.ip().to_string(),
@@ -67,8 +75,16 @@ impl Sidetone {
                 ..Default::default()
             };
             let created = self.client.create_leg(request).await?.into_inner();
-            let rtp = created.local.and_then(|local| local.rtp).context("a leg without an address")?;
-            addresses.push(SocketAddr::new(rtp.ip.parse()?, u16::try_from(rtp.port)?));
+            let local = created.local.context("a leg without a description")?;
+            let rtp = local.rtp.context("a leg without an address")?;
+            let address = SocketAddr::new(rtp.ip.parse()?, u16::try_from(rtp.port)?);
+            let key =
+                local.crypto.first().map(|crypto| BASE64_STANDARD.decode(&crypto.inline)).transpose()?;
+            anyhow::ensure!(
+                key.is_some() == job.is_secured(leg),
+                "a leg with SRTP where none is due, or without"
+            );
+            places.push(Place { address, key });
             let to = if group == 2 {
                 // The second of a pair connects both.
                 (leg % 2 == 1).then(|| pb::connect_leg_request::To::PeerLegId(id(LEG, leg - 1)))
@@ -80,7 +96,7 @@ impl Sidetone {
                 self.client.connect_leg(request).await?;
             }
         }
-        Ok(addresses)
+        Ok(places)
     }
 }
 
@@ -100,18 +116,31 @@ fn id(kind: u8, number: usize) -> String {
     format!("018f0000-0000-7000-80{kind:02x}-{number:012x}")
 }
 
-fn describe(address: SocketAddr, a_law: bool) -> types::MediaDescription {
-    let (payload_type, encoding) = if a_law { (8, "PCMA") } else { (0, "PCMU") };
+fn describe(job: Job, leg: usize, address: SocketAddr) -> types::MediaDescription {
+    let codec = job.codec(leg);
+    let encoding = match codec {
+        Codec::G711(Law::A) => "PCMA",
+        Codec::G711(Law::Mu) => "PCMU",
+        _ => "opus",
+    };
+    let crypto = types::Crypto {
+        tag: 1,
+        suite: SUITE.name().into(),
+        inline: BASE64_STANDARD.encode(key(leg)),
+        parameters: String::new(),
+    };
     types::MediaDescription {
         rtp: Some(types::SocketAddress { ip: address.ip().to_string(), port: u32::from(address.port()) }),
         formats: vec![types::Format {
-            payload_type,
+            payload_type: payload_type(codec).into(),
             encoding: encoding.into(),
-            clock_rate_hz: 8000,
-            channels: 1,
+            clock_rate_hz: codec.clock_hz(),
+            channels: if codec == Codec::Opus { 2 } else { 1 },
             parameters: String::new(),
         }],
         ptime_ms: 20,
+        secured: job.is_secured(leg),
+        crypto: if job.is_secured(leg) { vec![crypto] } else { Vec::new() },
         ..Default::default()
     }
 }
