@@ -4,12 +4,14 @@
 
 #[cfg(feature = "opus-c")]
 mod libopus;
+mod loudness;
 mod pure;
 mod settings;
 mod toc;
 
 #[cfg(feature = "opus-c")]
 pub use libopus::{LibopusDecoder, LibopusEncoder};
+pub use loudness::{Loudness, LoudnessReader};
 pub use pure::{PureDecoder, PureEncoder};
 pub use settings::OpusSettings;
 pub use toc::packet_duration;
