@@ -60,16 +60,32 @@ pub struct EventReceiver {
     current: Option<Current>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Current {
-    ssrc: Ssrc,
-    timestamp: RtpTimestamp,
-    code: u8,
-    duration: u16,
-    reported: bool,
+/// The event at hand, or the last one: whoever goes on elsewhere must neither miss it nor report it twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Current {
+    /// Of its packets.
+    pub ssrc: Ssrc,
+    /// Of its packets.
+    pub timestamp: RtpTimestamp,
+    /// Its event code.
+    pub code: u8,
+    /// Length so far, in clock units.
+    pub duration: u16,
+    /// Whether it was reported.
+    pub reported: bool,
 }
 
 impl EventReceiver {
+    /// Goes on with an event of elsewhere.
+    pub fn resume(current: Option<Current>) -> Self {
+        Self { current: current.filter(|current| digit_of_code(current.code).is_some()) }
+    }
+
+    /// The event at hand, or the last one.
+    pub fn current(&self) -> Option<Current> {
+        self.current
+    }
+
     /// Takes one packet; returns a digit when one became certain.
     pub fn receive(&mut self, ssrc: Ssrc, timestamp: RtpTimestamp, payload: &[u8]) -> Option<Digit> {
         let event = EventPayload::parse(payload)?;

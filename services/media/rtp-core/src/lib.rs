@@ -10,6 +10,7 @@
 //! It agrees on no keys, does not decide whose packets to accept, keeps no table of legs, and knows no codec.
 #![forbid(unsafe_code)]
 
+mod bursts;
 pub mod event;
 pub mod packet;
 pub mod playout;
@@ -19,9 +20,12 @@ pub mod reporter;
 pub mod rtcp;
 pub mod sender;
 pub mod srtp;
+pub mod xr;
 
+pub use bursts::{BurstSummary, Bursts};
 pub use packet::{Header, PacketError, RtpPacketRef, RtpTimestamp, SequenceNumber, Ssrc, write_header};
 pub use playout::{Playout, PlayoutConfig, PlayoutCounters, Pulled};
 pub use report::ReceiverStats;
-pub use reporter::Reporter;
+pub use reporter::{Reporter, Told};
 pub use sender::{Mapping, SenderState};
+pub use xr::VoipMetrics;

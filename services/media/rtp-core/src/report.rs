@@ -1,5 +1,6 @@
 //! What RTCP reports about a received stream (RFC 3550, section 6.4 and appendix A).
 
+use crate::bursts::Bursts;
 use crate::packet::{Header, SequenceNumber, Ssrc};
 
 /// One report block as it stands in a sender or receiver report.
@@ -39,13 +40,73 @@ pub struct ReceiverStats {
     leapt_to: Option<SequenceNumber>,
     /// Scaled by 16 (appendix A.8).
     jitter_q4: u32,
-    transit: u32,
+    /// None after a move: the next packet's is the first by this clock.
+    transit: Option<u32>,
     expected_prior: u32,
     received_prior: u32,
     last_sr: Option<(u32, u64)>,
+    bursts: Bursts,
+}
+
+/// [`ReceiverStats`] without what only its own clock understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReceiverValue {
+    /// The present source.
+    pub ssrc: Option<Ssrc>,
+    /// Packets of this source.
+    pub packets: u64,
+    /// Packets of earlier sources.
+    pub packets_before: u64,
+    /// Losses of earlier sources.
+    pub lost_before: u64,
+    /// Its first sequence number.
+    pub base: u16,
+    /// Its highest one, extended by its cycles.
+    pub highest: u32,
+    /// Interarrival jitter in 1/16 of the clock's units.
+    pub jitter_q4: u32,
+    /// Packets that were expected, and those that came, at the last report.
+    pub expected_prior: u32,
+    /// See [`Self::expected_prior`].
+    pub received_prior: u32,
+    /// How its losses come.
+    pub bursts: Bursts,
 }
 
 impl ReceiverStats {
+    /// What has to be known to go on elsewhere, by another clock.
+    pub fn value(&self) -> ReceiverValue {
+        ReceiverValue {
+            ssrc: self.ssrc,
+            packets: self.packets,
+            packets_before: self.packets_before,
+            lost_before: self.lost_before,
+            base: self.base,
+            highest: self.highest,
+            jitter_q4: self.jitter_q4,
+            expected_prior: self.expected_prior,
+            received_prior: self.received_prior,
+            bursts: self.bursts,
+        }
+    }
+
+    /// Goes on with what was counted elsewhere. Until a sender report comes none is told of.
+    pub fn resume(value: &ReceiverValue) -> Self {
+        Self {
+            ssrc: value.ssrc,
+            packets: value.packets,
+            packets_before: value.packets_before,
+            lost_before: value.lost_before,
+            base: value.base,
+            highest: value.highest,
+            jitter_q4: value.jitter_q4.min(TRANSIT_STEP_MAX << 4),
+            expected_prior: value.expected_prior,
+            received_prior: value.received_prior,
+            bursts: value.bursts,
+            ..Self::default()
+        }
+    }
+
     /// Counts an accepted packet. `arrival` is the arrival time in units of the RTP clock, wrapping. One stray number far
     /// from all others counts as nothing; two in a row are a source that has restarted (appendix A.1).
     pub fn on_packet(&mut self, header: &Header, arrival: u32) {
@@ -62,13 +123,18 @@ impl ReceiverStats {
             }
             self.begin(header, transit);
         } else if ahead < DROPOUT_MAX {
+            if ahead > 0 {
+                self.bursts.lost(u32::from(ahead) - 1);
+                self.bursts.received();
+            }
             self.highest = self.highest.wrapping_add(u32::from(ahead));
         }
         self.leapt_to = None;
         self.packets += 1;
-        let difference = (transit.wrapping_sub(self.transit) as i32).unsigned_abs().min(TRANSIT_STEP_MAX);
-        self.transit = transit;
-        self.jitter_q4 = self.jitter_q4 + difference - ((self.jitter_q4 + 8) >> 4);
+        if let Some(before) = self.transit.replace(transit) {
+            let difference = (transit.wrapping_sub(before) as i32).unsigned_abs().min(TRANSIT_STEP_MAX);
+            self.jitter_q4 = self.jitter_q4 + difference - ((self.jitter_q4 + 8) >> 4);
+        }
     }
 
     /// Starts anew with a packet, and keeps what was counted before.
@@ -79,8 +145,9 @@ impl ReceiverStats {
             highest: u32::from(header.sequence.0),
             packets_before: self.packets_before + self.packets,
             lost_before: self.lost(),
-            transit,
+            transit: Some(transit),
             last_sr: self.last_sr,
+            bursts: self.bursts,
             ..Self::default()
         };
     }
@@ -129,6 +196,11 @@ impl ReceiverStats {
     /// Packets lost, over all sources; duplicates do not make up for losses of earlier sources.
     pub fn lost(&self) -> u64 {
         self.lost_before + u64::from(self.expected()).saturating_sub(self.packets)
+    }
+
+    /// Whether losses come alone or in bursts, over all sources.
+    pub fn bursts(&self) -> &Bursts {
+        &self.bursts
     }
 
     /// Interarrival jitter in clock units.

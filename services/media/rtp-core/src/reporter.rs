@@ -4,6 +4,7 @@ use crate::packet::Ssrc;
 use crate::report::{ReceiverStats, round_trip_us};
 use crate::rtcp::{self, Incoming, MAX_COMPOUND, Outgoing};
 use crate::sender::SenderState;
+use crate::xr::VoipMetrics;
 
 /// The reports of one leg, as a plain value. Times are those of the steady clock whose zero was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,15 @@ pub struct Reporter {
     /// NTP time, in 1/2^32 s, at zero of the clock.
     ntp_at_zero: u64,
     name: [u8; NAME],
+}
+
+/// What a report of the far side tells of the stream that we send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Told {
+    /// The round trip in microseconds.
+    pub round_trip_us: Option<u32>,
+    /// How it is heard over there.
+    pub metrics: Option<VoipMetrics>,
 }
 
 impl Reporter {
@@ -37,6 +47,22 @@ impl Reporter {
         reporter
     }
 
+    /// The canonical name, by which the far side knows the leg (RFC 7022).
+    pub fn name(&self) -> &str {
+        std::str::from_utf8(&self.name).unwrap_or_default()
+    }
+
+    /// Goes on under the name that the leg had elsewhere; one of another form changes nothing.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        if let Ok(bytes) = name.as_bytes().try_into()
+            && name.bytes().all(|byte| byte.is_ascii_graphic())
+        {
+            self.name = bytes;
+        }
+        self
+    }
+
     /// Whether a report is to be sent.
     pub fn is_due(&self, now_ms: u64) -> bool {
         now_ms >= self.next_ms
@@ -47,6 +73,7 @@ impl Reporter {
         &mut self,
         sender: &SenderState,
         received: &mut ReceiverStats,
+        metrics: Option<VoipMetrics>,
         now_ms: u64,
         bye: bool,
         out: &mut [u8; MAX_COMPOUND],
@@ -57,6 +84,7 @@ impl Reporter {
             ssrc: sender.ssrc,
             sender: sends.then(|| sender.info(self.ntp(now_ms * 1000), now_ms)),
             report: received.report(now_ms),
+            metrics,
             cname: std::str::from_utf8(&self.name).unwrap_or_default(),
             bye,
         };
@@ -64,23 +92,23 @@ impl Reporter {
         compound.write(out).unwrap_or(0)
     }
 
-    /// Reads a compound packet of the far side: `own` is our source. Returns the round trip in microseconds if it tells.
-    /// What is no RTCP is passed over.
-    pub fn read(&self, packet: &[u8], own: Ssrc, received: &mut ReceiverStats, now_us: u64) -> Option<u32> {
-        let mut round_trip = None;
+    /// Reads a compound packet of the far side: `own` is our source. What is no RTCP is passed over.
+    pub fn read(&self, packet: &[u8], own: Ssrc, received: &mut ReceiverStats, now_us: u64) -> Told {
+        let mut told = Told::default();
         let ntp = self.ntp(now_us);
         let statement = |statement| match statement {
             Incoming::SenderReport { ssrc, info } => {
                 received.on_sender_report(ssrc, info.ntp, now_us / 1000);
             }
             Incoming::Report(block) if block.ssrc == own => {
-                round_trip = round_trip_us(&block, ntp).or(round_trip);
+                told.round_trip_us = round_trip_us(&block, ntp).or(told.round_trip_us);
             }
-            Incoming::Report(_) | Incoming::Bye(_) => {}
+            Incoming::Metrics(metrics) if metrics.ssrc == own => told.metrics = Some(metrics),
+            Incoming::Report(_) | Incoming::Metrics(_) | Incoming::Bye(_) => {}
         };
         // Statements before a fault count; the rest says nothing.
         let _ = rtcp::read(packet, statement);
-        round_trip
+        told
     }
 
     fn ntp(&self, now_us: u64) -> u64 {

@@ -4,6 +4,7 @@
 
 use crate::packet::Ssrc;
 use crate::report::ReportBlock;
+use crate::xr::{VoipMetrics, XR, XR_LEN};
 use rtcp_types::{Bye, ReceiverReport, RtcpPacketParser, RtcpParseError, SenderReport};
 use thiserror::Error;
 
@@ -29,6 +30,8 @@ pub struct Outgoing<'a> {
     pub sender: Option<SenderInfo>,
     /// About the stream that we receive.
     pub report: Option<ReportBlock>,
+    /// How that stream is heard, as an extended report (RFC 3611).
+    pub metrics: Option<VoipMetrics>,
     /// Canonical name, cut at 255 bytes.
     pub cname: &'a str,
     /// Whether we leave.
@@ -64,6 +67,9 @@ impl Outgoing<'_> {
             w.block(b)?;
         }
         w.cname(self.ssrc, self.cname)?;
+        if let Some(metrics) = &self.metrics {
+            w.put(&metrics.packet(self.ssrc))?;
+        }
         if self.bye {
             w.head(1, BYE, 1)?;
             w.u32(self.ssrc.0)?;
@@ -127,6 +133,8 @@ pub enum Incoming {
     },
     /// A block of a sender or receiver report.
     Report(ReportBlock),
+    /// How a stream is heard over there.
+    Metrics(VoipMetrics),
     /// A source leaves.
     Bye(Ssrc),
 }
@@ -151,6 +159,11 @@ pub fn read(datagram: &[u8], mut sink: impl FnMut(Incoming)) -> Result<(), RtcpP
             RR => {
                 let rr = ReceiverReport::parse(packet)?;
                 rr.report_blocks().for_each(|b| sink(Incoming::Report(block_of(&b))));
+            }
+            XR => {
+                if let Some(metrics) = VoipMetrics::read(packet) {
+                    sink(Incoming::Metrics(metrics));
+                }
             }
             BYE => Bye::parse(packet)?.ssrcs().for_each(|s| sink(Incoming::Bye(Ssrc(s)))),
             // Descriptions say nothing that media needs, and reading them would allocate.
@@ -188,7 +201,7 @@ fn block_of(b: &rtcp_types::ReportBlock<'_>) -> ReportBlock {
 }
 
 /// Length of the longest compound packet that [`Outgoing::write`] makes.
-pub const MAX_COMPOUND: usize = 28 + 24 + 8 + 260 + 8;
+pub const MAX_COMPOUND: usize = 28 + 24 + 8 + 260 + XR_LEN + 8;
 
 const SR: u8 = 200;
 const RR: u8 = 201;

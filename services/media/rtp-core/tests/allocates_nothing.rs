@@ -9,7 +9,7 @@ use sidetone_rtp_core::rtcp::MAX_COMPOUND;
 use sidetone_rtp_core::srtp::{MasterKey, OVERHEAD_MAX, Receiver, Sender, Suite};
 use sidetone_rtp_core::{
     Playout, PlayoutConfig, ReceiverStats, Reporter, RtpPacketRef, RtpTimestamp, SenderState, SequenceNumber,
-    Ssrc, write_header,
+    Ssrc, VoipMetrics, write_header,
 };
 
 struct Counting;
@@ -33,6 +33,23 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+const METRICS: VoipMetrics = VoipMetrics {
+    ssrc: Ssrc(1),
+    loss_rate: 0,
+    discard_rate: 0,
+    burst_density: 0,
+    gap_density: 0,
+    burst_ms: 0,
+    gap_ms: 0,
+    round_trip_ms: 0,
+    end_system_ms: 43,
+    rating: 93,
+    opinion_listening: 44,
+    opinion_conversation: 44,
+    playout_ms: 23,
+    playout_max_ms: 200,
+};
 
 #[test]
 fn a_minute_of_a_stream_with_loss_jumps_digits_and_reports() {
@@ -62,7 +79,8 @@ fn a_minute_of_a_stream_with_loss_jumps_digits_and_reports() {
         while let Some((_, payload)) = event.next_packet(160) {
             receiver.receive(Ssrc(1), event.start, &payload);
         }
-        let n = reporter.write(&state, &mut stats, now, false, &mut rtcp);
+        let metrics = VoipMetrics { burst_ms: stats.bursts().summary(20).burst_ms, ..METRICS };
+        let n = reporter.write(&state, &mut stats, Some(metrics), now, false, &mut rtcp);
         reporter.read(&rtcp[..n], Ssrc(1), &mut stats, now * 1_000);
     }
     assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);

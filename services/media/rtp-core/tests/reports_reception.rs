@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use sidetone_rtp_core::report::{ReceiverStats, ReportBlock, round_trip_us};
 use sidetone_rtp_core::rtcp::{Incoming, MAX_COMPOUND, NoRoom, Outgoing, SenderInfo, read};
-use sidetone_rtp_core::{Header, Reporter, RtpTimestamp, SenderState, SequenceNumber, Ssrc};
+use sidetone_rtp_core::{Header, Reporter, RtpTimestamp, SenderState, SequenceNumber, Ssrc, VoipMetrics};
 
 const BLOCK: ReportBlock = ReportBlock {
     ssrc: Ssrc(7),
@@ -14,6 +14,22 @@ const BLOCK: ReportBlock = ReportBlock {
     jitter: 40,
     last_sr: 0x1234_5678,
     delay_since_last_sr: 65_536,
+};
+const METRICS: VoipMetrics = VoipMetrics {
+    ssrc: Ssrc(7),
+    loss_rate: 25,
+    discard_rate: 1,
+    burst_density: 128,
+    gap_density: 2,
+    burst_ms: 180,
+    gap_ms: 2_000,
+    round_trip_ms: 60,
+    end_system_ms: 43,
+    rating: 80,
+    opinion_listening: 41,
+    opinion_conversation: 40,
+    playout_ms: 23,
+    playout_max_ms: 200,
 };
 const INFO: SenderInfo =
     SenderInfo { ntp: 0x0102_0304_0506_0708, rtp_timestamp: 9, packets: 10, octets: 1_600 };
@@ -37,12 +53,13 @@ fn statements(bytes: &[u8]) -> Vec<Incoming> {
 fn every_shape_comes_back_as_written() {
     for length in 0..300 {
         let cname = "é".repeat(length / 2) + &"x".repeat(length % 2);
-        for shape in 0..8 {
-            let (sr, rr, bye) = (shape & 1 != 0, shape & 2 != 0, shape & 4 != 0);
+        for shape in 0..16 {
+            let (sr, rr, bye, xr) = (shape & 1 != 0, shape & 2 != 0, shape & 4 != 0, shape & 8 != 0);
             let packet = Outgoing {
                 ssrc: Ssrc(1),
                 sender: sr.then_some(INFO),
                 report: rr.then_some(BLOCK),
+                metrics: xr.then_some(METRICS),
                 cname: &cname,
                 bye,
             };
@@ -55,6 +72,9 @@ fn every_shape_comes_back_as_written() {
             }
             if rr {
                 expected.push(Incoming::Report(BLOCK));
+            }
+            if xr {
+                expected.push(Incoming::Metrics(METRICS));
             }
             if bye {
                 expected.push(Incoming::Bye(Ssrc(1)));
@@ -165,6 +185,10 @@ fn a_stray_number_is_no_loss_and_a_restart_begins_anew() {
     assert_eq!((stats.lost(), block.extended_highest), (0, 30_002), "late, not a leap");
 }
 
+/// About the stream of each end.
+const METRICS_OF: [VoipMetrics; 2] =
+    [VoipMetrics { ssrc: Ssrc(100), ..METRICS }, VoipMetrics { ssrc: Ssrc(101), loss_rate: 9, ..METRICS }];
+
 #[test]
 fn two_reporters_tell_each_other_loss_and_round_trip() {
     let unix_us = 1_700_000_000_000_000;
@@ -187,7 +211,7 @@ fn two_reporters_tell_each_other_loss_and_round_trip() {
     let mut round_trips = Vec::new();
     for from in [0, 1, 0] {
         let (sender, received, reporter) = &mut ends[from];
-        let n = reporter.write(sender, received, now_ms, false, &mut out);
+        let n = reporter.write(sender, received, Some(METRICS_OF[1 - from]), now_ms, false, &mut out);
         assert!(!reporter.is_due(now_ms) && reporter.is_due(now_ms + 7_500));
         now_ms += 30;
         let (sender, received, reporter) = &mut ends[1 - from];
@@ -198,8 +222,11 @@ fn two_reporters_tell_each_other_loss_and_round_trip() {
             .collect();
         assert_eq!(lost, [10]);
     }
-    assert_eq!(round_trips[0], None, "nothing of its own was known yet");
-    for round_trip in &round_trips[1..] {
-        assert!((59_900..=60_100).contains(&round_trip.unwrap()), "{round_trips:?}");
+    assert_eq!(round_trips[0].round_trip_us, None, "nothing of its own was known yet");
+    for told in &round_trips[1..] {
+        assert!((59_900..=60_100).contains(&told.round_trip_us.unwrap()), "{round_trips:?}");
+    }
+    for (n, told) in round_trips.iter().enumerate() {
+        assert_eq!(told.metrics, Some(METRICS_OF[(n + 1) % 2]), "about its own stream");
     }
 }

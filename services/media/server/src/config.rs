@@ -37,6 +37,14 @@ pub struct Config {
     /// The highest rate at which a room is mixed, in Hz: 8000, 16000 or 48000. A room begins at 8000 and is raised when two of
     /// its members have more to hear. Default: 16000.
     pub room_rate_max_hz: u32,
+    /// In a room, who stays below this level for 400 ms is not mixed until it is louder again, so that the noise of many who only
+    /// listen does not add up; in dBov, -90 to -30, or -127 to mix everything. Default: -54.
+    pub room_quiet_dbov: i8,
+    /// Whether RTCP tells the far side how it is heard (RFC 3611, VoIP metrics). Default: true.
+    pub rtcp_xr: bool,
+    /// Under load (5,000 packets a second of one worker) packets may wait so long for others, so that one wake-up serves many, in
+    /// microseconds, 0 to 2000; 0 never. Default: 400.
+    pub batch_us: u64,
     /// How Opus is sent.
     pub opus: Opus,
     /// The networks on which RTP is spoken; the first is the default one. Default: `default` on 127.0.0.1.
@@ -216,6 +224,9 @@ impl Default for Config {
             listeners_max: 1000,
             codecs: ["opus", "g722", "pcmu", "pcma", "gsm"].map(Into::into).into(),
             room_rate_max_hz: 16_000,
+            room_quiet_dbov: -54,
+            rtcp_xr: true,
+            batch_us: 400,
             opus: Opus::default(),
             realms: vec![Realm::default()],
             port_rest_s: 10,
@@ -280,6 +291,12 @@ impl Config {
         }
         if Rate::of_hz(self.room_rate_max_hz).is_none() {
             bad("room_rate_max_hz", "expected 8000, 16000 or 48000");
+        }
+        if self.batch_us > 2_000 {
+            bad("batch_us", "expected 0 to 2000");
+        }
+        if !matches!(self.room_quiet_dbov, -127 | -90..=-30) {
+            bad("room_quiet_dbov", "expected -90 to -30, or -127 to mix everything");
         }
         if !(6_000..=128_000).contains(&self.opus.bitrate_bps) {
             bad("opus.bitrate_bps", "expected 6000 to 128000");

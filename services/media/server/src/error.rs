@@ -28,6 +28,12 @@ pub enum MediaError {
     /// An offer of ours must be answered before another one is taken, or an answer came without one.
     #[error("no offer is open")]
     NoOpenOffer,
+    /// A leg of another node, in a form that this release does not know.
+    #[error("leg value of version {0}, which this release does not know")]
+    UnknownVersion(u32),
+    /// Not at the moment.
+    #[error("not while {0}")]
+    NotWhile(&'static str),
     /// Every port of the realm is taken or rests.
     #[error("no port is free")]
     NoPort,
@@ -66,6 +72,7 @@ impl Classify for MediaError {
             Self::NotFound(_) => Class::NotFound,
             Self::Reused(_) => Class::Conflict,
             Self::NoCommonCodec | Self::NotSecured | Self::NoOpenOffer => Class::FailedPrecondition,
+            Self::UnknownVersion(_) | Self::NotWhile(_) => Class::FailedPrecondition,
             Self::NoPort | Self::TooMany(_) | Self::Overloaded | Self::TooSlow => Class::Exhausted,
             Self::Draining | Self::Stopping => Class::Unavailable,
             Self::Fetch(_) => Class::FailedPrecondition,
@@ -81,6 +88,8 @@ impl Classify for MediaError {
             Self::NoCommonCodec => "no_common_codec",
             Self::NotSecured => "not_secured",
             Self::NoOpenOffer => "no_open_offer",
+            Self::UnknownVersion(_) => "unknown_version",
+            Self::NotWhile(_) => "not_while",
             Self::NoPort => "no_port",
             Self::TooMany(_) => "too_many",
             Self::Overloaded => "overloaded",

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::config::Srtp;
 use crate::error::MediaError;
+use crate::worker::srtp::SrtpPlaces;
 
 /// The keys of one leg, as the control plane knows them.
 #[derive(Default, Clone)]
@@ -139,6 +140,46 @@ impl Keys {
         };
         self.ours = vec![mine];
         Ok(rekeying)
+    }
+
+    /// The keys of a leg that goes on elsewhere: ours, the far side's, and whether the open offer says that there is no other way.
+    pub(crate) fn value(&self) -> (Vec<Crypto>, Option<Crypto>, bool) {
+        let theirs =
+            self.theirs.as_ref().map(|(suite, key)| Line { tag: 1, suite: *suite, key: key.clone() });
+        (self.ours.iter().map(Line::describe).collect(), theirs.as_ref().map(Line::describe), self.must)
+    }
+
+    /// The keys of a leg from elsewhere, and what its worker needs to go on where it stood; `places` is absent where its RTP is
+    /// plain.
+    ///
+    /// # Errors
+    /// [`MediaError::NotSecured`] for keys that cannot be used, or that are missing.
+    pub(crate) fn resume(
+        ours: &[Crypto],
+        theirs: Option<&Crypto>,
+        must: bool,
+        places: Option<&SrtpPlaces>,
+    ) -> Result<(Self, Rekeying), MediaError> {
+        let line = |crypto: &Crypto| {
+            let (suite, key) = read(crypto).ok_or(MediaError::NotSecured)?;
+            Ok(Line { tag: crypto.tag, suite, key })
+        };
+        let ours = ours.iter().map(line).collect::<Result<Vec<_>, MediaError>>()?;
+        let mut keys = Self { ours, theirs: None, must };
+        let theirs = theirs.map(line).transpose()?;
+        let receiver = match theirs {
+            Some(theirs) => keys.learn(theirs.suite, theirs.key)?,
+            None => None,
+        };
+        let Some(places) = places else { return Ok((keys, Rekeying::default())) };
+        let (Some(mine), Some(receiver)) = (keys.ours.first(), receiver) else {
+            return Err(MediaError::NotSecured);
+        };
+        let sender = sender_of(mine)?.resumed_at(places.sent.as_ref(), places.srtcp_sent);
+        let receiver = receiver.resumed_at(&places.received, &places.srtcp_received);
+        let rekeying =
+            Rekeying { secured: true, sender: Some(Box::new(sender)), receiver: Some(Box::new(receiver)) };
+        Ok((keys, rekeying))
     }
 
     /// The far side's key; what opens what it sends, if it is another one than before.

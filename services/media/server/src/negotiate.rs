@@ -109,6 +109,22 @@ impl PayloadTypes {
         events().find(|(_, per_ms)| *per_ms == clock).or_else(|| events().next())
     }
 
+    /// Everything, in order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u8, Payload)> {
+        self.0.iter().flatten().copied()
+    }
+
+    /// What formats say, as far as it is known here.
+    pub(crate) fn of_formats(formats: &[Format]) -> Self {
+        let mut types = Self::default();
+        for format in formats.iter().take(FORMATS_MAX) {
+            if let Some(payload) = payload_of(format) {
+                types.push(format.payload_type, payload);
+            }
+        }
+        types
+    }
+
     fn push(&mut self, payload_type: u8, payload: Payload) {
         if self.of(payload).is_none()
             && let Some(free) = self.0.iter_mut().find(|entry| entry.is_none())
@@ -235,6 +251,11 @@ fn our_format(payload: Payload) -> Format {
         }
         Payload::Noise => Format::new(13, Encoding::ComfortNoise, 8_000),
     }
+}
+
+/// A payload under a payload type.
+pub(crate) fn format_of(payload_type: u8, payload: Payload) -> Format {
+    Format { payload_type, ..our_format(payload) }
 }
 
 /// Our answer to `remote`, and what is agreed by it: the first audio format of the offerer that is among `codecs`, the

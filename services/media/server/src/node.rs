@@ -208,6 +208,8 @@ impl Threads {
         let limits = Limits {
             idle_ms: config.idle_timeout_s * 1000,
             held_ms: config.held_timeout_s.saturating_mul(1000),
+            extended_reports: config.rtcp_xr,
+            batch: Duration::from_micros(config.batch_us),
         };
         let ends = WorkerEnds { commands, events, frames, wake: wake.clone(), told: telling.into() };
         let worker = Worker::new(config.legs_max, epoch, limits, Arc::clone(&counters), ends)
@@ -299,7 +301,7 @@ impl Registration {
 
 /// What has been handed to the metrics so far.
 #[derive(Debug, Default)]
-pub(crate) struct Counted(pub(crate) [u64; 16]);
+pub(crate) struct Counted(pub(crate) [u64; 18]);
 
 fn boot_id() -> Result<BootId, StartError> {
     use rand::TryRng as _;

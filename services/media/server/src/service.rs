@@ -163,6 +163,30 @@ impl Media for MediaServer {
         Ok(Response::new(pb::ReleaseLegResponse { stats: state.as_ref().map(stats) }))
     }
 
+    async fn export_leg(
+        &self,
+        request: Request<pb::ExportLegRequest>,
+    ) -> Result<Response<pb::ExportLegResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let id = leg_id("leg_id", &request.get_ref().leg_id)?;
+        let leg = self.run(|engine| async move { engine.export_leg(id).await }).await?;
+        Ok(Response::new(pb::ExportLegResponse { leg: Some(leg) }))
+    }
+
+    async fn restore_leg(
+        &self,
+        request: Request<pb::RestoreLegRequest>,
+    ) -> Result<Response<pb::RestoreLegResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let leg = request.into_inner().leg.ok_or_else(|| invalid("leg", "is missing"))?;
+        let local = self.run(|engine| async move { engine.restore_leg(leg).await }).await?;
+        Ok(Response::new(pb::RestoreLegResponse {
+            local: Some((&local).into()),
+            node_id: self.engine.config.node_id.clone(),
+            boot_id: self.engine.boot.to_string(),
+        }))
+    }
+
     async fn set_leg_audio(
         &self,
         request: Request<pb::SetLegAudioRequest>,

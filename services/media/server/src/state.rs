@@ -2,7 +2,7 @@
 
 use sidetone_dsp::Gain;
 use sidetone_rtp_core::srtp::Suite;
-use sidetone_rtp_core::{ReceiverStats, SenderState};
+use sidetone_rtp_core::{ReceiverStats, SenderState, VoipMetrics};
 
 use crate::negotiate::Agreement;
 use crate::policy::Policy;
@@ -98,6 +98,8 @@ pub struct Incoming {
     pub round_trip_us: u32,
     /// The payload type that came last.
     pub payload_type: u8,
+    /// How the far side hears us, as it reports (RFC 3611); none when it does not.
+    pub far: Option<VoipMetrics>,
 }
 
 /// A place in a recording.

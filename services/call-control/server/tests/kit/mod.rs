@@ -188,6 +188,20 @@ impl Media for Node {
         Ok(Response::new(ConnectLegResponse {}))
     }
 
+    async fn export_leg(
+        &self,
+        _: Request<sidetone_proto::media::v1::ExportLegRequest>,
+    ) -> Result<Response<sidetone_proto::media::v1::ExportLegResponse>, Status> {
+        Err(Status::unimplemented("call control does not ask for it"))
+    }
+
+    async fn restore_leg(
+        &self,
+        _: Request<sidetone_proto::media::v1::RestoreLegRequest>,
+    ) -> Result<Response<sidetone_proto::media::v1::RestoreLegResponse>, Status> {
+        Err(Status::unimplemented("call control does not ask for it"))
+    }
+
     async fn release_leg(
         &self,
         request: Request<ReleaseLegRequest>,

@@ -28,6 +28,8 @@ pub struct Playout {
     stream: Option<Stream>,
     plc: Plc,
     counters: PlayoutCounters,
+    /// With how much delay the next stream begins, in microseconds; 0 is the least.
+    delay_us: u32,
 }
 
 impl Playout {
@@ -39,8 +41,16 @@ impl Playout {
             stream: None,
             plc: Plc::new(config.rate),
             counters: PlayoutCounters::default(),
+            delay_us: 0,
             config,
         }
+    }
+
+    /// The next stream begins with a delay that it was found to need elsewhere; a stream after it with the least again.
+    #[must_use]
+    pub fn with_delay_us(mut self, delay_us: u32) -> Self {
+        self.delay_us = delay_us.min(self.config.delay_max_us);
+        self
     }
 
     /// Takes a packet that arrived at `now_us`, decoded to `samples`.
@@ -130,10 +140,13 @@ impl Playout {
         }
     }
 
-    /// Begins with a packet that came at `now`: it has the least delay.
+    /// Begins with a packet that came at `now`: it has the least delay, or the one that was asked for.
     fn begin(&mut self, header: &Header, now: i64) -> Stream {
         self.ring.clear();
-        Stream::begin(header, now, &self.config)
+        let mut stream = Stream::begin(header, now, &self.config);
+        let delay = self.config.samples(std::mem::take(&mut self.delay_us).into());
+        stream.begin_later(delay - self.config.frame() as i64 - self.config.slack(), now, &self.config);
+        stream
     }
 
     fn is_jump(&self, ahead: i32, step: i32, header: &Header) -> bool {

@@ -94,6 +94,15 @@ impl Stream {
         by > 0
     }
 
+    /// Gives a stream that has just begun so many samples more of delay.
+    pub(super) fn begin_later(&mut self, by: i64, now: i64, config: &PlayoutConfig) {
+        if by > 0 {
+            self.taken -= by;
+            self.move_by(by, config);
+            self.slack.extend(now, WINDOW_US, config);
+        }
+    }
+
     /// Notes how much earlier than needed a packet came, and decides on corrections.
     pub(super) fn note_slack(&mut self, place: i64, now: i64, config: &PlayoutConfig) {
         let slack = self.slack_of(place, now, config);

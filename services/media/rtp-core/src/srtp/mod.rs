@@ -15,6 +15,7 @@ mod window;
 pub use keys::{MasterKey, Suite};
 pub use receiver::Receiver;
 pub use sender::Sender;
+pub use window::Place;
 
 use thiserror::Error;
 

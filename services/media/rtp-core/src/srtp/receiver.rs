@@ -2,7 +2,7 @@
 
 use super::cipher::Cipher;
 use super::keys::{MasterKey, Suite};
-use super::window::Window;
+use super::window::{Place, Window};
 use super::{SrtpError, header_len, sequence, word};
 
 /// Opens what comes under one key. Each source has its own roll-over counter and window, so that the packets of one that was
@@ -35,6 +35,25 @@ impl Receiver {
             rtp_sources: [None; SOURCES_MAX],
             rtcp_sources: [None; SOURCES_MAX],
         })
+    }
+
+    /// Where each source stands, of RTP and of RTCP.
+    pub fn places(&self) -> (Vec<Place>, Vec<Place>) {
+        let of = |sources: &[Option<Source>]| {
+            sources.iter().flatten().filter_map(|source| source.window.place(source.ssrc)).collect()
+        };
+        (of(&self.rtp_sources), of(&self.rtcp_sources))
+    }
+
+    /// Goes on where the same key was left elsewhere; of more sources than are followed the last ones are left out.
+    #[must_use]
+    pub fn resumed_at(mut self, rtp: &[Place], rtcp: &[Place]) -> Self {
+        for (sources, places) in [(&mut self.rtp_sources, rtp), (&mut self.rtcp_sources, rtcp)] {
+            for (source, place) in sources.iter_mut().zip(places) {
+                *source = Some(Source { ssrc: place.ssrc, window: Window::resume(place) });
+            }
+        }
+        self
     }
 
     /// Its suite.

@@ -2,7 +2,7 @@
 
 use super::cipher::Cipher;
 use super::keys::{MasterKey, Suite};
-use super::window::Window;
+use super::window::{Place, Window};
 use super::{RTCP_HEADER_LEN, SrtpError, header_len, sequence};
 
 /// Protects one stream that we send, and its reports.
@@ -28,6 +28,19 @@ impl Sender {
             window: Window::default(),
             rtcp_index: 0,
         })
+    }
+
+    /// Where it stands: the RTP that went, if any did, and the index of the next SRTCP packet.
+    pub fn place(&self) -> (Option<Place>, u32) {
+        (self.window.place(0), self.rtcp_index)
+    }
+
+    /// Goes on where the same key was left elsewhere.
+    #[must_use]
+    pub fn resumed_at(mut self, rtp: Option<&Place>, rtcp_index: u32) -> Self {
+        self.window = rtp.map_or_else(Window::default, Window::resume);
+        self.rtcp_index = rtcp_index.min(INDEX_END);
+        self
     }
 
     /// Its suite.

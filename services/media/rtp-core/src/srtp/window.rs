@@ -8,7 +8,27 @@ pub(super) struct Window {
     came: u128,
 }
 
+/// What has to be known of the packets of one source to go on elsewhere: without it they could be played back, and what is
+/// sent would repeat a key stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The source; 0 for our own.
+    pub ssrc: u32,
+    /// The newest index: roll-over counter and sequence number, or the index of SRTCP.
+    pub newest: u64,
+    /// Bit n: the index n before the newest one came or went.
+    pub seen: u128,
+}
+
 impl Window {
+    pub(super) fn place(&self, ssrc: u32) -> Option<Place> {
+        self.newest.map(|newest| Place { ssrc, newest, seen: self.came })
+    }
+
+    pub(super) fn resume(place: &Place) -> Self {
+        Self { newest: Some(place.newest & INDEX_MASK), came: place.seen | 1 }
+    }
+
     /// The index of an RTP packet by its sequence number (RFC 3711, appendix A): the one nearest to the newest. None for a
     /// number from before the first roll-over.
     pub(super) fn guess(&self, sequence: u16) -> Option<u64> {
@@ -49,6 +69,9 @@ impl Window {
         }
     }
 }
+
+/// Indices have 48 bits.
+const INDEX_MASK: u64 = (1 << 48) - 1;
 
 #[cfg(test)]
 mod tests {

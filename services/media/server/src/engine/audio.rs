@@ -16,7 +16,7 @@ pub(crate) struct Dialed {
     /// How many have been asked for since nothing was dialled last.
     digits: usize,
     /// When the last of them is over at the latest, on the node's clock.
-    until_ms: u64,
+    pub(super) until_ms: u64,
 }
 
 /// Digits to be sent, understood.

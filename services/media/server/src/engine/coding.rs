@@ -103,7 +103,7 @@ fn native_rate(entry: &LegEntry) -> Rate {
 }
 
 /// All that a plan asks for.
-pub(super) fn equipment(plan: Option<&Plan>) -> Result<Equipment, MediaError> {
+pub(crate) fn equipment(plan: Option<&Plan>) -> Result<Equipment, MediaError> {
     let made = plan.map(Coding::new).transpose();
     let coding =
         made.map_err(|error| MediaError::Io { what: "making a codec", problem: error.to_string() })?;

@@ -20,8 +20,8 @@ pub(crate) enum Target {
     Echo,
 }
 
-/// Members for which a new mix has room; it grows in this step and by doubling.
-const MIX_MEMBERS: usize = 16;
+/// Members for which a new mix has room; it grows by doubling. Most rooms are of three or four, and each place takes memory.
+const MIX_MEMBERS: usize = 4;
 
 impl Engine {
     /// Replaces what a leg is connected to.

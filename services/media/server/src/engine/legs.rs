@@ -20,7 +20,9 @@ use crate::error::MediaError;
 use crate::keys::{Keys, Rekeying};
 use crate::negotiate::{self, Agreement};
 use crate::policy::{Mode, Policy};
+use crate::quality;
 use crate::state::{Audio, Incoming, LEG_STATE_VERSION, LegState};
+use crate::worker::gate::Gate;
 use crate::worker::leg::Leg;
 use crate::worker::rings::{Command, Described};
 
@@ -33,6 +35,13 @@ pub(crate) struct NewLeg {
     pub(crate) encodings: Vec<Encoding>,
     /// As it came, to know it again.
     pub(crate) request: pb::CreateLegRequest,
+}
+
+/// A leg that is on its way out of its worker.
+#[derive(Debug)]
+pub(super) struct TakenOut {
+    entry: LegEntry,
+    removed: tokio::sync::oneshot::Receiver<Reply>,
 }
 
 impl Engine {
@@ -73,7 +82,8 @@ impl Engine {
         let state = self.leg_state(&new, agreement)?;
         let reporter = Reporter::new(self.unix_us_at_zero, random()?, self.now_ms());
         let plan = self.plan(agreement.as_ref(), Rate::Narrow);
-        let mut leg = Box::new(Leg::new(state, sockets, reporter, equipment(plan.as_ref())?));
+        let gate = Gate::new(self.config.room_quiet_dbov);
+        let mut leg = Box::new(Leg::new(state, sockets, reporter, gate, equipment(plan.as_ref())?));
         leg.rekey(&mut rekeying);
         let link = &mut control.workers[worker];
         let slot = link.take_leg_slot()?;
@@ -193,35 +203,59 @@ impl Engine {
 
     /// Frees a leg; its last state, or none if it was not there.
     pub(crate) async fn release_leg(&self, id: LegId) -> Result<Option<LegState>, MediaError> {
-        let (realm, port, removed) = {
+        let taken = {
             let mut control = self.control.lock().await;
             if !control.legs.contains_key(&id) {
                 return Ok(None);
             }
-            self.detach(&mut control, id).await?;
-            let Some(entry) = control.legs.get(&id) else { return Ok(None) };
-            let (worker, slot, realm, port) = (entry.worker, entry.slot, entry.realm, entry.port);
-            let (token, removed) = self.replies.open();
-            control.workers[worker].push(Command::Remove { slot, token, goodbye: true }).await?;
-            control.workers[worker].free_leg_slot(slot);
-            control.legs.remove(&id);
-            self.telemetry.media.legs.set(control.legs.len() as i64);
-            (realm, port, removed)
+            self.take_out(&mut control, id, true).await?
         };
-        let leg = match removed.await {
-            Ok(Reply::Leg(leg)) => leg,
-            _ => return Err(MediaError::Stopping),
-        };
-        let mut state = None;
-        if let Some(mut leg) = leg {
-            if let Some(playing) = leg.playing.take() {
-                self.playback_ended(playing.playback, true).await;
-            }
-            state = Some(leg.state.clone());
+        let leg = self.taken_out(id, taken).await?;
+        if let Some(class) = leg.as_ref().and_then(|(_, leg)| quality::class(&leg.state)) {
+            self.telemetry.media.legs_heard.with_label_values(&[class]).inc();
         }
+        Ok(leg.map(|(_, leg)| leg.state.clone()))
+    }
+
+    /// Takes a leg out of the books, and asks its worker for it.
+    pub(super) async fn take_out(
+        &self,
+        control: &mut Control,
+        id: LegId,
+        goodbye: bool,
+    ) -> Result<TakenOut, MediaError> {
+        self.detach(control, id).await?;
+        let entry = control.legs.get(&id).ok_or(MediaError::NotFound("leg"))?;
+        let (worker, slot) = (entry.worker, entry.slot);
+        let (token, removed) = self.replies.open();
+        control.workers[worker].push(Command::Remove { slot, token, goodbye }).await?;
+        control.workers[worker].free_leg_slot(slot);
+        let entry = control.legs.remove(&id).ok_or(MediaError::NotFound("leg"))?;
+        self.telemetry.media.legs.set(control.legs.len() as i64);
+        Ok(TakenOut { entry, removed })
+    }
+
+    /// Waits for a leg that was taken out, and frees what it had. To be called without the lock.
+    pub(super) async fn taken_out(
+        &self,
+        id: LegId,
+        taken: TakenOut,
+    ) -> Result<Option<(LegEntry, Box<Leg>)>, MediaError> {
+        let TakenOut { entry, removed } = taken;
+        let Ok(Reply::Leg(leg)) = removed.await else { return Err(MediaError::Stopping) };
+        let leg = match leg {
+            Some(mut leg) => {
+                if let Some(playing) = leg.playing.take() {
+                    self.playback_ended(playing.playback, true).await;
+                }
+                Some(leg)
+            }
+            None => None,
+        };
         self.forget_feed(id).await;
-        self.control.lock().await.ports[realm].give_back(port, Instant::now());
-        Ok(state)
+        let mut control = self.control.lock().await;
+        control.ports[entry.realm].give_back(entry.port, Instant::now());
+        Ok(leg.map(|leg| (entry, leg)))
     }
 
     /// Marks legs as wanted; those that are not here.
@@ -263,7 +297,7 @@ impl Engine {
 }
 
 impl Control {
-    fn realm(&self, name: &str) -> Result<usize, MediaError> {
+    pub(super) fn realm(&self, name: &str) -> Result<usize, MediaError> {
         if name.is_empty() {
             return Ok(0);
         }
@@ -280,7 +314,7 @@ impl Control {
     }
 
     /// Where the call's other legs are, or where there are fewest.
-    fn worker_for(&self, call_id: &str) -> usize {
+    pub(super) fn worker_for(&self, call_id: &str) -> usize {
         let of_call = self.legs.values().find(|leg| !call_id.is_empty() && leg.request.call_id == call_id);
         let emptiest = || (0..self.workers.len()).min_by_key(|n| self.workers[*n].legs);
         of_call.map(|leg| leg.worker).or_else(emptiest).unwrap_or(0)
@@ -302,7 +336,7 @@ fn describe(
 }
 
 /// Bits that nobody can guess: who knows the SSRC and sequence number of a stream can speak in it.
-fn random() -> Result<u128, MediaError> {
+pub(super) fn random() -> Result<u128, MediaError> {
     let mut bytes = [0; 16];
     rand::rngs::SysRng
         .try_fill_bytes(&mut bytes)

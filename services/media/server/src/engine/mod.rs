@@ -5,13 +5,14 @@
 //! one worker.
 
 pub(crate) mod audio;
-mod coding;
+pub(crate) mod coding;
 pub(crate) mod connect;
 mod events;
 mod feed;
 pub(crate) mod legs;
 pub(crate) mod link;
 mod metrics;
+mod moving;
 pub(crate) mod play;
 mod record;
 mod speech;

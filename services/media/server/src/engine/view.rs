@@ -1,15 +1,15 @@
 //! What the node holds, for those who ask.
 
-use sidetone_dsp::codec::Codec;
 use sidetone_model::media::Encoding;
 use sidetone_proto::media::v1 as pb;
-use sidetone_rtp_core::quality::{CodecImpairment, Conditions};
 use sidetone_rtp_core::srtp::Suite;
+use sidetone_rtp_core::{VoipMetrics, xr};
 
 use super::{Engine, Routed};
 use crate::error::MediaError;
 use crate::negotiate::{Payload, clock_per_ms, encoding_of};
-use crate::state::{Incoming, LegState};
+use crate::quality::conditions;
+use crate::state::LegState;
 
 impl Engine {
     /// The node itself.
@@ -72,7 +72,8 @@ pub(crate) fn stats(state: &LegState) -> pb::LegStats {
         Some(Payload::Audio(codec)) => clock_per_ms(codec),
         _ => 8,
     };
-    let quality = quality(incoming, received);
+    let quality = conditions(incoming, received);
+    let bursts = incoming.stats.bursts().summary(PACKET_MS);
     pb::LegStats {
         packets_received: incoming.stats.received(),
         packets_sent: state.outgoing.packets,
@@ -84,26 +85,15 @@ pub(crate) fn stats(state: &LegState) -> pb::LegStats {
         rating: quality.map_or(0, |conditions| conditions.rating().round() as u32),
         mean_opinion_hundredths: quality
             .map_or(0, |conditions| (conditions.mean_opinion() * 100.0).round() as u32),
+        burst_density_percent: percent(bursts.burst_density),
+        burst_ms: bursts.burst_ms.into(),
+        far: incoming.far.as_ref().map(far),
         srtp_suite: state.suite.map_or("", Suite::name).into(),
         encoding_received: received
             .filter(|_| incoming.stats.ssrc.is_some())
             .map_or_else(String::new, encoding),
         encoding_sent: sent.map_or_else(String::new, |(_, codec)| encoding(Payload::Audio(codec))),
     }
-}
-
-/// What the sound from a leg suffers; none before any came.
-fn quality(incoming: &Incoming, received: Option<Payload>) -> Option<Conditions> {
-    let (came, lost) = (incoming.stats.received(), incoming.stats.lost());
-    let expected = came + lost;
-    (came > 0).then(|| Conditions {
-        one_way_delay_ms: incoming.round_trip_us as f32 / 2000.0 + PACKET_AND_PLAYOUT_MS,
-        loss: (lost + incoming.late) as f32 / expected as f32,
-        codec: match received {
-            Some(Payload::Audio(Codec::Gsm)) => CodecImpairment::GSM,
-            _ => CodecImpairment::G711,
-        },
-    })
 }
 
 fn encoding(payload: Payload) -> String {
@@ -114,5 +104,24 @@ fn encoding(payload: Payload) -> String {
     }
 }
 
-/// A packet of 20 ms, and the playout of a stream without jitter.
-const PACKET_AND_PLAYOUT_MS: f32 = 43.0;
+/// What the far side reports of how it hears us.
+fn far(metrics: &VoipMetrics) -> pb::FarQuality {
+    let known = |value: u8| if value == xr::UNKNOWN { 0 } else { u32::from(value) };
+    pb::FarQuality {
+        loss_percent: percent(metrics.loss_rate),
+        discard_percent: percent(metrics.discard_rate),
+        burst_density_percent: percent(metrics.burst_density),
+        burst_ms: metrics.burst_ms.into(),
+        round_trip_ms: metrics.round_trip_ms.into(),
+        end_system_ms: metrics.end_system_ms.into(),
+        rating: known(metrics.rating),
+        mean_opinion_hundredths: known(metrics.opinion_conversation) * 10,
+    }
+}
+
+/// Out of 1/256.
+fn percent(share: u8) -> f32 {
+    f32::from(share) * 100.0 / 256.0
+}
+
+const PACKET_MS: u32 = 20;

@@ -3,6 +3,7 @@
 use sidetone_rtp_core::rtcp::MAX_COMPOUND;
 use sidetone_rtp_core::srtp::OVERHEAD_MAX;
 
+use crate::quality;
 use crate::state::Audio;
 use crate::worker::Worker;
 use crate::worker::leg::Leg;
@@ -98,7 +99,10 @@ impl Worker {
         let mut report = [0; MAX_COMPOUND + OVERHEAD_MAX];
         let Some(plain) = report.first_chunk_mut() else { return };
         let state = &mut leg.state;
-        let length = leg.reporter.write(&state.outgoing, &mut state.incoming.stats, now_ms, goodbye, plain);
+        let delay_us = leg.playout.delay_us();
+        let metrics = self.limits.extended_reports.then(|| quality::metrics(state, delay_us)).flatten();
+        let stats = &mut state.incoming.stats;
+        let length = leg.reporter.write(&state.outgoing, stats, metrics, now_ms, goodbye, plain);
         let Some(length) = leg.protect_report(&mut report, length) else { return };
         // A report that is lost is made up for by the next.
         if leg.state.rtcp_mux {

@@ -28,6 +28,8 @@ pub(crate) struct Counters {
     pub(crate) refused_source: Count,
     pub(crate) no_event_format: Count,
     pub(crate) late: Count,
+    /// Of a leg in a room that has long been quiet, and not even decoded.
+    pub(crate) passed_over: Count,
     pub(crate) not_authentic: Count,
     pub(crate) replayed: Count,
     pub(crate) not_protected: Count,
@@ -36,6 +38,8 @@ pub(crate) struct Counters {
     /// Of these, those for which the thread waited for a processor.
     pub(crate) late_ticks_excused: Count,
     pub(crate) skipped_ticks: Count,
+    /// Short rests under load.
+    pub(crate) rests: Count,
     pub(crate) ring_full: Count,
     longest_ns: AtomicU64,
 }

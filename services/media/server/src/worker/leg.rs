@@ -16,6 +16,7 @@ use crate::state::LegState;
 use crate::worker::coding::{Coding, Heard};
 use crate::worker::counters::Counters;
 use crate::worker::dialing::Dialing;
+use crate::worker::gate::Gate;
 use crate::worker::playing::Playing;
 use crate::worker::rings::{Described, Route};
 use crate::worker::sending::{Outbox, PassedEvent};
@@ -46,6 +47,8 @@ pub(crate) struct Leg {
     pub(crate) dialing: Dialing,
     /// How loud it is towards whom it is bridged to.
     pub(crate) voice: Voice,
+    /// Whether it is heard in its room.
+    gate: Gate,
     pub(crate) reporter: Reporter,
     pub(super) srtp: Srtp,
     pub(crate) playing: Option<Box<Playing>>,
@@ -85,6 +88,7 @@ impl Leg {
         state: LegState,
         (rtp, rtcp): (Datagram, Datagram),
         reporter: Reporter,
+        gate: Gate,
         equipment: Equipment,
     ) -> Self {
         Self {
@@ -98,6 +102,7 @@ impl Leg {
             event_at_ms: 0,
             dialing: Dialing::default(),
             voice: Voice::default(),
+            gate,
             reporter,
             srtp: Srtp::default(),
             playing: None,
@@ -212,7 +217,17 @@ impl Leg {
     }
 
     /// Keeps what was said for the ticks to come; false when it came too late for its turn.
-    pub(crate) fn listen(&mut self, accepted: &Accepted, codec: Codec, payload: &[u8], now: Now) -> bool {
+    pub(crate) fn listen(
+        &mut self,
+        accepted: &Accepted,
+        codec: Codec,
+        payload: &[u8],
+        now: Now,
+        counters: &Counters,
+    ) -> bool {
+        if self.gate.is_asleep() {
+            return self.listen_asleep(accepted, codec, payload, now, counters);
+        }
         let playout = &mut self.playout;
         if let Some(coding) = self.coding.as_deref_mut() {
             let (clock, mut in_time) = (coding.clock_per_ms(), true);
@@ -224,6 +239,63 @@ impl Leg {
         let Some(sound) = sound.get_mut(..payload.len()) else { return false };
         g711::decode(law, payload, sound);
         playout.insert(&accepted.header, sound, now.us) != Inserted::Late
+    }
+
+    /// As [`Self::listen`], of somebody who has long been quiet: most of it is not even decoded, and only what is loud kept.
+    fn listen_asleep(
+        &mut self,
+        accepted: &Accepted,
+        codec: Codec,
+        payload: &[u8],
+        now: Now,
+        counters: &Counters,
+    ) -> bool {
+        let (playout, gate) = (&mut self.playout, &mut self.gate);
+        if let Some(coding) = self.coding.as_deref_mut() {
+            if coding.passes_over(codec, &accepted.header, payload, gate.level_dbov()) {
+                counters.passed_over.add(1);
+                return true;
+            }
+            let (clock, mut in_time, mut woke) = (coding.clock_per_ms(), true, false);
+            let mut keep = |heard: Heard<'_>| {
+                woke |= gate.is_loud(heard.sound);
+                if woke {
+                    in_time &= put(playout, clock, &heard);
+                }
+            };
+            let understood = coding.ear.take(&accepted.header, payload, now.us, &mut keep);
+            if woke {
+                gate.wake();
+            }
+            return understood && in_time;
+        }
+        let Codec::G711(law) = codec else { return true };
+        let mut sound = [0; PAYLOAD_MAX];
+        let Some(sound) = sound.get_mut(..payload.len()) else { return false };
+        g711::decode(law, payload, sound);
+        if !gate.is_loud(sound) {
+            return true;
+        }
+        gate.wake();
+        playout.insert(&accepted.header, sound, now.us) != Inserted::Late
+    }
+
+    /// What its room hears of it in the tick at `due_us`; false for nothing, or nothing worth hearing.
+    pub(crate) fn voice_of_tick(&mut self, due_us: u64, frame: &mut [i16]) -> bool {
+        if self.gate.is_asleep() {
+            return false;
+        }
+        let heard = if self.pull(due_us, frame) {
+            self.gate.passes(frame)
+        } else {
+            self.gate.note_silence();
+            false
+        };
+        if self.gate.is_asleep() {
+            // What it says next is a new beginning.
+            self.playout.clear();
+        }
+        heard
     }
 
     /// The 20 ms of the tick at `due_us`, at [`Self::rate`]; false when nothing is said.
@@ -243,6 +315,7 @@ impl Leg {
     /// Forgets what was said and not heard yet.
     pub(crate) fn clear_hearing(&mut self) {
         self.bridged_linear_ms = None;
+        self.gate.wake();
         self.playout.clear();
         if let Some(coding) = self.coding.as_deref_mut() {
             coding.ear.clear();

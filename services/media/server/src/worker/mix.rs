@@ -222,7 +222,7 @@ impl Mix {
             let mut voice = [0; FRAME_MAX];
             let voice = &mut voice[..self.rate.samples(20)];
             if leg.rate() == self.rate
-                && leg.pull(due_us, voice)
+                && leg.voice_of_tick(due_us, voice)
                 && let Some(place) = member.id.and_then(|id| self.mixer.speak(id))
             {
                 place.copy_from_slice(voice);

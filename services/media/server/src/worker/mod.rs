@@ -11,7 +11,9 @@ pub(crate) mod mix;
 pub(crate) mod playing;
 pub(crate) mod rings;
 
+mod batching;
 mod commands;
+pub(crate) mod gate;
 mod packets;
 mod run_delay;
 mod sending;
@@ -42,8 +44,10 @@ const CATCH_UP_MAX: u32 = 3;
 const EXCUSE_MARGIN: Duration = Duration::from_millis(1);
 /// The longest packet that is looked at: 60 ms of G.711 with a long header.
 pub(crate) const PACKET_MAX: usize = 1500;
-/// Packets read from one socket before others have their turn.
+/// Reports read from one socket before others have their turn.
 const BURST_MAX: usize = 16;
+/// Errors of earlier packets that are taken from one socket before others have their turn.
+const ERRORS_MAX: usize = 4;
 /// Commands carried out between two looks at the sockets.
 const COMMANDS_PER_TURN: usize = 64;
 /// Readable descriptors told by one wait.
@@ -56,6 +60,10 @@ const WAKE_TOKEN: u64 = u64::MAX - 1;
 pub(crate) struct Limits {
     pub(crate) idle_ms: u64,
     pub(crate) held_ms: u64,
+    /// Reports tell how the far side is heard (RFC 3611).
+    pub(crate) extended_reports: bool,
+    /// Rests under load, so that one wake-up serves many packets.
+    pub(crate) batch: Duration,
 }
 
 /// A worker before its thread runs. Everything it will ever need is allocated here.
@@ -121,9 +129,15 @@ impl Worker {
     pub(crate) fn run(mut self) {
         let mut due = Instant::now() + TICK;
         let mut run_delay = run_delay::RunDelay::of_this_thread();
+        let mut batching = batching::Batching::new(self.limits.batch);
         loop {
+            if let Some(rest) = batching.rest(Instant::now(), due) {
+                std::thread::sleep(rest);
+                self.counters.rests.add(1);
+            }
             // A wait that fails is as good as one that was interrupted: the tick must go on.
             let ready = self.poller.wait(due).map_or(0, |ready| ready.count);
+            batching.note_ready(ready);
             for n in 0..ready {
                 self.handle_ready(self.poller.token(n));
             }
@@ -138,6 +152,7 @@ impl Worker {
                 due += TICK;
                 made += 1;
             }
+            batching.note_ticks(made);
             due = self.skip_missed(due);
             // Not this program's fault where the kernel says that others had the processor meanwhile.
             if made > 0 && run_delay.since_last() + EXCUSE_MARGIN >= behind {

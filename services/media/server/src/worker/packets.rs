@@ -8,15 +8,16 @@ use crate::negotiate::{Payload, clock_per_ms};
 use crate::state::Tap;
 use crate::worker::leg::{Accepted, Now};
 use crate::worker::rings::{Event, FRAME_BYTES, RecordingFrame, Route};
-use crate::worker::{BURST_MAX, PACKET_MAX, Worker};
+use crate::worker::{BURST_MAX, ERRORS_MAX, PACKET_MAX, Worker};
 
 /// By how much a source may run off the recording's clock before it is placed anew, in samples.
 const TAP_DRIFT_MAX: u64 = 2400;
 
 impl Worker {
-    /// Reads what waits at a leg's RTP socket.
+    /// Reads a packet from a leg's RTP socket. One more is seldom there, and asking for it costs as much as a packet: if it is, the
+    /// next look at the sockets tells.
     pub(super) fn handle_rtp(&mut self, slot: usize) {
-        for _ in 0..BURST_MAX {
+        for _ in 0..ERRORS_MAX {
             let now = self.now();
             let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_deref_mut) else { return };
             let (length, from) = match leg.rtp.receive(&mut self.buffer[..]) {
@@ -26,13 +27,12 @@ impl Worker {
                 Err(_) => continue,
             };
             if leg.state.rtcp_mux && is_rtcp(&self.buffer[..length]) {
-                self.handle_report(slot, length, from, now);
-                continue;
+                return self.handle_report(slot, length, from, now);
             }
-            let Some(accepted) = leg.accept(&mut self.buffer[..length], from, now, &self.counters) else {
-                continue;
-            };
-            self.handle_accepted(slot, &accepted, now);
+            if let Some(accepted) = leg.accept(&mut self.buffer[..length], from, now, &self.counters) {
+                self.handle_accepted(slot, &accepted, now);
+            }
+            return;
         }
     }
 
@@ -57,9 +57,10 @@ impl Worker {
         };
         let own = leg.state.outgoing.ssrc;
         let report = &self.buffer[..length];
-        if let Some(round_trip) = leg.reporter.read(report, own, &mut leg.state.incoming.stats, now.us) {
-            leg.state.incoming.round_trip_us = round_trip;
-        }
+        let incoming = &mut leg.state.incoming;
+        let told = leg.reporter.read(report, own, &mut incoming.stats, now.us);
+        incoming.round_trip_us = told.round_trip_us.unwrap_or(incoming.round_trip_us);
+        incoming.far = told.metrics.or(incoming.far);
     }
 
     fn handle_accepted(&mut self, slot: usize, accepted: &Accepted, now: Now) {
@@ -81,7 +82,8 @@ impl Worker {
     fn keep(&mut self, slot: usize, accepted: &Accepted, now: Now) {
         let Payload::Audio(codec) = accepted.carries else { return };
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
-        if !leg.listen(accepted, codec, &self.buffer[accepted.payload.clone()], now) {
+        let payload = &self.buffer[accepted.payload.clone()];
+        if !leg.listen(accepted, codec, payload, now, &self.counters) {
             leg.state.incoming.late += 1;
             self.counters.late.add(1);
         }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use sidetone_rtp_core::srtp::{Receiver, Sender, SrtpError};
+use sidetone_rtp_core::srtp::{Place, Receiver, Sender, SrtpError};
 
 use crate::keys::Rekeying;
 use crate::worker::counters::Counters;
@@ -16,7 +16,28 @@ pub(crate) struct Srtp {
     receiver: Option<Box<Receiver>>,
 }
 
+/// Where the SRTP of a leg stands in both directions.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct SrtpPlaces {
+    pub(crate) sent: Option<Place>,
+    /// Index of the next SRTCP packet.
+    pub(crate) srtcp_sent: u32,
+    pub(crate) received: Vec<Place>,
+    pub(crate) srtcp_received: Vec<Place>,
+}
+
 impl Leg {
+    /// Where its SRTP stands, for whoever goes on with it; none on a leg of plain RTP. Not for the tick: it allocates.
+    pub(crate) fn srtp_places(&self) -> Option<SrtpPlaces> {
+        if !self.srtp.secured {
+            return None;
+        }
+        let (sent, srtcp_sent) = self.srtp.sender.as_deref().map(Sender::place).unwrap_or_default();
+        let (received, srtcp_received) =
+            self.srtp.receiver.as_deref().map(Receiver::places).unwrap_or_default();
+        Some(SrtpPlaces { sent, srtcp_sent, received, srtcp_received })
+    }
+
     /// Takes new keys; the old ones go back in `rekeying`, to be freed elsewhere.
     pub(crate) fn rekey(&mut self, rekeying: &mut Rekeying) {
         let srtp = &mut self.srtp;

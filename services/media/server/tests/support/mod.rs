@@ -30,6 +30,7 @@ pub struct TestNode {
     pub media: MediaServer,
     pub lifecycle: Lifecycle,
     pub store: Arc<dyn Store>,
+    pub telemetry: Arc<Telemetry>,
     pub folder: tempfile::TempDir,
 }
 
@@ -59,14 +60,15 @@ pub async fn start(folder: tempfile::TempDir, change: impl FnOnce(&mut Config)) 
     change(&mut config);
     let store: Arc<dyn Store> = EmbeddedStore::in_memory().unwrap();
     let lifecycle = Lifecycle::new();
+    let telemetry = Telemetry::new().unwrap();
     let deps = Deps {
         store: Arc::clone(&store),
-        telemetry: Telemetry::new().unwrap(),
+        telemetry: Arc::clone(&telemetry),
         lifecycle: lifecycle.clone(),
         grpc_address: "127.0.0.1:1".into(),
     };
     let node = MediaNode::start(config, deps).await.unwrap();
-    TestNode { media: node.service(), node, lifecycle, store, folder }
+    TestNode { media: node.service(), node, lifecycle, store, telemetry, folder }
 }
 
 /// Waits until `condition` gives something.

@@ -82,6 +82,8 @@ forward! {
         update_leg(UpdateLegRequest) -> UpdateLegResponse;
         connect_leg(ConnectLegRequest) -> ConnectLegResponse;
         release_leg(ReleaseLegRequest) -> ReleaseLegResponse;
+        export_leg(ExportLegRequest) -> ExportLegResponse;
+        restore_leg(RestoreLegRequest) -> RestoreLegResponse;
         set_leg_audio(SetLegAudioRequest) -> SetLegAudioResponse;
         send_digits(SendDigitsRequest) -> SendDigitsResponse;
         play(PlayRequest) -> PlayResponse;

@@ -13,6 +13,8 @@ pub struct Media {
     pub packets_sent: IntCounter,
     /// Packets dropped, by reason.
     pub packets_dropped: IntCounterVec,
+    /// Packets of legs in rooms that have long been quiet, and were not decoded.
+    pub packets_passed_over: IntCounter,
     /// Legs held now.
     pub legs: IntGauge,
     /// Mixes held now.
@@ -25,12 +27,16 @@ pub struct Media {
     pub late_ticks_excused: IntCounter,
     /// Ticks left out after a stall that was longer than the bounded catch-up.
     pub skipped_ticks: IntCounter,
+    /// Short rests of workers under load, so that one wake-up serves many packets.
+    pub rests: IntCounter,
     /// Ticks done.
     pub ticks: IntCounter,
     /// Work done in the longest tick of each second, of each worker.
     pub tick_work: Histogram,
     /// Legs refused, by reason.
     pub refused: IntCounterVec,
+    /// Legs that ended, by how what came from them was heard: good (mean opinion 4.03 and more), fair (3.60), poor (3.10), bad.
+    pub legs_heard: IntCounterVec,
     /// Legs freed by the idle time.
     pub legs_timed_out: IntCounter,
     /// Recordings that ended, by result.
@@ -54,6 +60,11 @@ impl Media {
                 "Packets dropped, by reason.",
                 &["reason"],
             )?,
+            packets_passed_over: counter(
+                registry,
+                "sidetone_media_packets_passed_over_total",
+                "Packets of legs in rooms that have long been quiet, and were not decoded.",
+            )?,
             legs: gauge(registry, "sidetone_media_legs_count", "Legs held now.")?,
             mixes: gauge(registry, "sidetone_media_mixes_count", "Mixes held now.")?,
             recordings: gauge(registry, "sidetone_media_recordings_count", "Recordings running now.")?,
@@ -72,6 +83,11 @@ impl Media {
                 "sidetone_media_skipped_ticks_total",
                 "Ticks left out after a stall longer than the bounded catch-up.",
             )?,
+            rests: counter(
+                registry,
+                "sidetone_media_rests_total",
+                "Short rests of workers under load, so that one wake-up serves many packets.",
+            )?,
             ticks: counter(registry, "sidetone_media_ticks_total", "Ticks done.")?,
             tick_work: seconds(
                 registry,
@@ -83,6 +99,12 @@ impl Media {
                 "sidetone_media_refused_total",
                 "Legs refused, by reason.",
                 &["reason"],
+            )?,
+            legs_heard: counters(
+                registry,
+                "sidetone_media_legs_heard_total",
+                "Legs that ended, by how they were heard (E-model): good, fair, poor or bad.",
+                &["opinion"],
             )?,
             legs_timed_out: counter(
                 registry,

@@ -107,6 +107,24 @@ impl Ear {
         released
     }
 
+    /// Leaves a packet out: what follows it comes in order, without a gap. One from before is nothing new.
+    pub(super) fn pass_over(&mut self, header: &Header, payload: &[u8]) {
+        if self.go_on_at(header) {
+            self.decoding.follow(header, payload);
+        }
+    }
+
+    /// Takes a packet that is ahead as the next one: what is missing before it was not wanted. False for one from before.
+    pub(super) fn go_on_at(&mut self, header: &Header) -> bool {
+        let ahead = self.decoding.ahead(header);
+        if (-(AHEAD_MAX as i16)..0).contains(&ahead) {
+            return false;
+        }
+        self.held.iter_mut().for_each(|held| held.length = 0);
+        self.decoding.next = Some(*header);
+        true
+    }
+
     /// Decodes all that is held.
     fn flush(&mut self, listener: &mut impl FnMut(Heard<'_>)) {
         while self.release(listener) {}
@@ -162,6 +180,17 @@ impl Decoding {
         next.map_or(0, |next| header.sequence.distance(next.sequence))
     }
 
+    /// What comes next is what follows this packet.
+    fn follow(&mut self, header: &Header, payload: &[u8]) {
+        let Some(decoder) = of_type(&mut self.decoders, header.payload_type) else { return };
+        let ticks = decoder.codec().duration(payload).unwrap_or(0);
+        self.next = Some(Header {
+            sequence: header.sequence.next(),
+            timestamp: RtpTimestamp(header.timestamp.0.wrapping_add(ticks)),
+            ..*header
+        });
+    }
+
     fn decode(
         &mut self,
         header: &Header,
@@ -169,14 +198,9 @@ impl Decoding {
         at_us: u64,
         listener: &mut impl FnMut(Heard<'_>),
     ) -> bool {
+        self.follow(header, payload);
         let Some(decoder) = of_type(&mut self.decoders, header.payload_type) else { return false };
-        let ticks = decoder.codec().duration(payload).unwrap_or(0);
         let made = decoder.decode(payload, &mut self.sound);
-        self.next = Some(Header {
-            sequence: header.sequence.next(),
-            timestamp: RtpTimestamp(header.timestamp.0.wrapping_add(ticks)),
-            ..*header
-        });
         if let Ok(length) = made {
             listener(Heard { codec: decoder.codec(), header, sound: &self.sound[..length], at_us });
         }

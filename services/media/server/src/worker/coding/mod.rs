@@ -4,14 +4,17 @@
 //! It is made by the control plane, at the rate of the mix or the bridge, and only brought here. A leg of G.711 in a room or
 //! bridge at 8 kHz has none: its sound takes the short way, byte for byte.
 
+mod doze;
 mod ear;
 mod mouth;
 
+pub(crate) use doze::Doze;
 pub(crate) use ear::{Ear, Heard};
 pub(crate) use mouth::{CODED_MAX, Mouth};
 
 use sidetone_dsp::Rate;
 use sidetone_dsp::codec::{Codec, CodecError, OpusSettings};
+use sidetone_rtp_core::Header;
 
 use crate::negotiate::{Agreement, PayloadTypes};
 
@@ -22,6 +25,7 @@ pub(crate) struct Coding {
     pub(crate) rate: Rate,
     clock_per_ms: u8,
     pub(crate) ear: Ear,
+    doze: Doze,
     pub(crate) mouth: Option<Mouth>,
 }
 
@@ -61,6 +65,24 @@ impl Coding {
         self.clock_per_ms
     }
 
+    /// Passes over a packet of somebody who has long been quiet; false when it has to be decoded, because it may be as loud as
+    /// `loud_dbov`.
+    pub(crate) fn passes_over(
+        &mut self,
+        codec: Codec,
+        header: &Header,
+        payload: &[u8],
+        loud_dbov: f32,
+    ) -> bool {
+        let passes = self.doze.passes_over(codec, header, payload, loud_dbov);
+        if passes {
+            self.ear.pass_over(header, payload);
+        } else {
+            self.ear.go_on_at(header);
+        }
+        passes
+    }
+
     /// Takes all memory that is needed.
     pub(crate) fn new(plan: &Plan) -> Result<Self, CodecError> {
         let ear = Ear::new(&plan.receive, plan.rate)?;
@@ -68,6 +90,12 @@ impl Coding {
             Some(codec) => Some(Mouth::new(codec, plan.rate, &plan.opus)?),
             None => None,
         };
-        Ok(Self { rate: plan.rate, clock_per_ms: (plan.clock_hz() / 1_000) as u8, ear, mouth })
+        Ok(Self {
+            rate: plan.rate,
+            clock_per_ms: (plan.clock_hz() / 1_000) as u8,
+            ear,
+            doze: Doze::new(),
+            mouth,
+        })
     }
 }

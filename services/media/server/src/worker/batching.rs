@@ -1,0 +1,71 @@
+//! Where packets come densely, a short rest lets one wake-up serve many of them: waking up costs more than a packet.
+
+use std::time::{Duration, Instant};
+
+/// Rests between two looks at the sockets, taken only under load.
+#[derive(Debug)]
+pub(super) struct Batching {
+    /// Zero: never.
+    rest: Duration,
+    /// Sockets that were ready since the last tick.
+    ready: usize,
+    is_dense: bool,
+}
+
+/// Ready sockets in a tick from which on traffic is dense: 5,000 a second.
+const DENSE: usize = 100;
+/// A rest may take longer than it should; the tick must not.
+const MARGIN: Duration = Duration::from_micros(500);
+
+impl Batching {
+    pub(super) fn new(rest: Duration) -> Self {
+        Self { rest, ready: 0, is_dense: false }
+    }
+
+    /// So many sockets were ready at once.
+    pub(super) fn note_ready(&mut self, ready: usize) {
+        self.ready += ready;
+    }
+
+    /// Ticks were made.
+    pub(super) fn note_ticks(&mut self, ticks: u32) {
+        if ticks > 0 {
+            self.is_dense = std::mem::take(&mut self.ready) >= DENSE * ticks as usize;
+        }
+    }
+
+    /// How long to rest before the next look, if at all; never so long that the tick at `due` could be late.
+    pub(super) fn rest(&self, now: Instant, due: Instant) -> Option<Duration> {
+        let fits = due.saturating_duration_since(now) > self.rest + MARGIN;
+        (self.is_dense && fits && !self.rest.is_zero()).then_some(self.rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_rests_under_load_alone_and_never_into_a_tick() {
+        let rest = Duration::from_micros(400);
+        let (mut batching, now) = (Batching::new(rest), Instant::now());
+        let soon = now + Duration::from_millis(20);
+        assert_eq!(batching.rest(now, soon), None, "nobody knows yet");
+        batching.note_ready(DENSE - 1);
+        batching.note_ticks(1);
+        assert_eq!(batching.rest(now, soon), None);
+        (0..DENSE).for_each(|_| batching.note_ready(1));
+        batching.note_ticks(0);
+        batching.note_ticks(1);
+        assert_eq!(batching.rest(now, soon), Some(rest));
+        assert_eq!(batching.rest(now, now + Duration::from_micros(900)), None, "the tick comes first");
+        assert_eq!(batching.rest(soon, now), None);
+        batching.note_ready(DENSE);
+        batching.note_ticks(2);
+        assert_eq!(batching.rest(now, soon), None, "it was for two ticks");
+        let mut off = Batching::new(Duration::ZERO);
+        off.note_ready(10 * DENSE);
+        off.note_ticks(1);
+        assert_eq!(off.rest(now, soon), None);
+    }
+}
