@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sidetone_model::call::LegQuality;
 use sidetone_model::classify::Class;
 use sidetone_model::ids::{BootId, ConferenceId, LegId, NodeId};
 use sidetone_model::media::MediaDescription;
@@ -54,6 +55,11 @@ pub enum MediaReply {
     Updated {
         /// Our description.
         local: MediaDescription,
+    },
+    /// A leg is gone, and how it sounded; none where nothing came from it, or it was not there.
+    Released {
+        /// How.
+        quality: Option<Box<LegQuality>>,
     },
     /// Done.
     Done,

@@ -1,6 +1,6 @@
 //! What media nodes answer and tell.
 
-use sidetone_model::call::{LegCause, PlaybackEnd};
+use sidetone_model::call::{LegCause, LegQuality, PlaybackEnd};
 use sidetone_model::classify::Class;
 use sidetone_model::command::{Invite, LegCommandKind};
 use sidetone_model::fact::FactKind;
@@ -37,6 +37,9 @@ impl Shard {
             }
             (request @ MediaRequest::CreateLeg { .. }, Err(failure), Some(leg)) => {
                 self.on_not_created(&leg, node, request, &failure, now);
+            }
+            (MediaRequest::ReleaseLeg { leg }, Ok(MediaReply::Released { quality: Some(quality) }), None) => {
+                self.on_measured(leg, quality, now);
             }
             (MediaRequest::UpdateLeg { is_answer, .. }, answer, Some(leg)) => {
                 self.on_updated(&leg, is_answer, answer, now);
@@ -76,6 +79,13 @@ impl Shard {
             self.on_mailbox_digit(leg, digit, now);
         }
         self.finish()
+    }
+
+    /// How an ended leg sounded. A release that was repeated finds no leg, and so nothing is told twice.
+    fn on_measured(&mut self, leg: LegId, quality: Box<LegQuality>, now: Timestamp) {
+        if let Some(tenant) = self.fold.leg(leg).map(|leg| leg.tenant.clone()) {
+            self.fact(&tenant, now, FactKind::LegMeasured { leg, quality });
+        }
     }
 
     fn on_created(

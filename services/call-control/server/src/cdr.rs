@@ -49,7 +49,9 @@ pub(crate) fn to_proto(cdr: &Cdr) -> pb::Cdr {
     let kind = match cdr.kind {
         CdrKind::Leg => pb::cdr::Kind::Leg,
         CdrKind::Call => pb::cdr::Kind::Call,
+        CdrKind::Quality => pb::cdr::Kind::Quality,
     };
+    let quality = cdr.quality.as_deref().cloned().unwrap_or_default();
     let user = |party: &sidetone_model::party::Party| party.user.as_ref().map(ToString::to_string);
     let far_end = if cdr.incoming { &cdr.from } else { &cdr.to };
     pb::Cdr {
@@ -74,6 +76,16 @@ pub(crate) fn to_proto(cdr: &Cdr) -> pb::Cdr {
         node_id: cdr.node.as_ref().map(ToString::to_string).unwrap_or_default(),
         replica_id: cdr.replica.as_ref().map(ToString::to_string).unwrap_or_default(),
         sip_call_id: cdr.sip_call_id.to_string(),
+        encoding: quality.encoding.into(),
+        packets_received: quality.packets_received,
+        packets_lost: quality.packets_lost,
+        packets_late: quality.packets_late,
+        packets_sent: quality.packets_sent,
+        jitter_us: quality.jitter_us,
+        round_trip_us: quality.round_trip_us,
+        rating: quality.rating,
+        mean_opinion_hundredths: quality.mean_opinion_hundredths,
+        far_mean_opinion_hundredths: quality.far_mean_opinion_hundredths,
     }
 }
 

@@ -79,6 +79,31 @@ pub enum PlaybackEnd {
     Failed,
 }
 
+/// How a leg sounded over its whole life, as its media node saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LegQuality {
+    /// The encoding that came from it last, for example `PCMU`.
+    pub encoding: Box<str>,
+    /// RTP packets that came from it.
+    pub packets_received: u64,
+    /// Those that did not, by sequence number.
+    pub packets_lost: u64,
+    /// Those that came too late to be heard.
+    pub packets_late: u64,
+    /// RTP packets sent to it.
+    pub packets_sent: u64,
+    /// Interarrival jitter at the end (RFC 3550, section 6.4.1), in microseconds.
+    pub jitter_us: u32,
+    /// Round trip in microseconds; 0 when unknown.
+    pub round_trip_us: u32,
+    /// The rating R of the E-model (ITU-T G.107) of what came from it, 0 to 93.
+    pub rating: u32,
+    /// The mean opinion score of that, in hundredths, 100 to 450.
+    pub mean_opinion_hundredths: u32,
+    /// The score that the far side gives to what it heard of us (RFC 3611); 0 when it told none.
+    pub far_mean_opinion_hundredths: u32,
+}
+
 /// The key under which a client of an HTTP dialect knows a call or a conference: unique in its tenant and dialect.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExternalRef {

@@ -3,7 +3,7 @@
 //! One command's or signal's facts are one record. A record is appended with the number of the last one it has
 //! seen, so that two writers can never both succeed.
 
-use crate::call::{DivertCause, ExternalRef, HeldBy, LegCause, MoveCause, PlaybackEnd};
+use crate::call::{DivertCause, ExternalRef, HeldBy, LegCause, LegQuality, MoveCause, PlaybackEnd};
 use crate::command::LegCommand;
 use crate::conversation::ConversationFact;
 use crate::ids::{
@@ -200,6 +200,13 @@ pub enum FactKind {
         muted: bool,
         /// It does not hear the others.
         deafened: bool,
+    },
+    /// How an ended leg sounded, told by its media node when it let go of it; not of a leg from which nothing came.
+    LegMeasured {
+        /// The leg.
+        leg: LegId,
+        /// How.
+        quality: Box<LegQuality>,
     },
     /// The leg talks to a machine: an echo, an announcement, a voicemail.
     LegServed {

@@ -7,7 +7,7 @@ use super::client::explain;
 use super::output::{duration, line, rows, time};
 use super::{ClientArgs, Output};
 
-/// Call detail records: one per leg and one per call.
+/// Call detail records: one per leg, one of how it sounded, and one per call.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 EXAMPLES
@@ -32,7 +32,7 @@ pub(crate) struct CdrsArgs {
     client: ClientArgs,
 }
 
-const COLUMNS: [&str; 21] = [
+const COLUMNS: [&str; 31] = [
     "kind",
     "tenant",
     "call_id",
@@ -54,6 +54,16 @@ const COLUMNS: [&str; 21] = [
     "node_id",
     "replica_id",
     "sip_call_id",
+    "encoding",
+    "packets_received",
+    "packets_lost",
+    "packets_late",
+    "packets_sent",
+    "jitter_us",
+    "round_trip_us",
+    "rating",
+    "mean_opinion_hundredths",
+    "far_mean_opinion_hundredths",
 ];
 
 pub(crate) async fn run(args: CdrsArgs) -> anyhow::Result<()> {
@@ -81,7 +91,7 @@ pub(crate) async fn run(args: CdrsArgs) -> anyhow::Result<()> {
         Output::Csv => rows(Output::Csv, &COLUMNS, &cdrs, full_row),
         output => rows(
             output,
-            &["kind", "from", "to", "ended", "talk", "outcome", "cause", "call_id"],
+            &["kind", "from", "to", "ended", "talk", "outcome", "cause", "mos", "lost", "call_id"],
             &cdrs,
             short_row,
         ),
@@ -89,7 +99,19 @@ pub(crate) async fn run(args: CdrsArgs) -> anyhow::Result<()> {
 }
 
 fn short_row(cdr: &Cdr) -> Vec<String> {
-    let kind = if cdr.kind() == Kind::Leg { format!("leg {}", cdr.direction) } else { "call".to_owned() };
+    let kind = match cdr.kind() {
+        Kind::Leg => format!("leg {}", cdr.direction),
+        Kind::Quality => format!("sound {}", cdr.direction),
+        Kind::Call | Kind::Unspecified => "call".to_owned(),
+    };
+    let (mos, lost) = match cdr.kind() {
+        Kind::Quality => {
+            let expected = (cdr.packets_received + cdr.packets_lost).max(1) as f64;
+            let mos = format!("{:.2}", f64::from(cdr.mean_opinion_hundredths) / 100.0);
+            (mos, format!("{:.1} %", cdr.packets_lost as f64 * 100.0 / expected))
+        }
+        _ => (String::new(), String::new()),
+    };
     vec![
         kind,
         cdr.from_number.clone(),
@@ -98,6 +120,8 @@ fn short_row(cdr: &Cdr) -> Vec<String> {
         duration(cdr.talk_ms),
         cdr.outcome.clone(),
         cdr.cause.clone(),
+        mos,
+        lost,
         cdr.call_id.clone(),
     ]
 }
@@ -125,5 +149,15 @@ fn full_row(cdr: &Cdr) -> Vec<String> {
         cdr.node_id.clone(),
         cdr.replica_id.clone(),
         cdr.sip_call_id.clone(),
+        cdr.encoding.clone(),
+        cdr.packets_received.to_string(),
+        cdr.packets_lost.to_string(),
+        cdr.packets_late.to_string(),
+        cdr.packets_sent.to_string(),
+        cdr.jitter_us.to_string(),
+        cdr.round_trip_us.to_string(),
+        cdr.rating.to_string(),
+        cdr.mean_opinion_hundredths.to_string(),
+        cdr.far_mean_opinion_hundredths.to_string(),
     ]
 }

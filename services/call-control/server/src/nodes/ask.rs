@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sidetone_call_core::{Connection, MediaFailure, MediaReply, MediaRequest};
+use sidetone_model::call::LegQuality;
 use sidetone_model::classify::Class;
 use sidetone_model::ids::BootId;
 use sidetone_model::wire;
@@ -177,7 +178,9 @@ async fn ask(service: &MediaService, request: &MediaRequest) -> Result<MediaRepl
 async fn ask_rest(service: &MediaService, request: MediaRequest) -> Result<MediaReply, Status> {
     match request {
         MediaRequest::ReleaseLeg { leg } => {
-            service.release_leg(Request::new(ReleaseLegRequest { leg_id: leg.to_string() })).await?;
+            let request = ReleaseLegRequest { leg_id: leg.to_string() };
+            let answer = service.release_leg(Request::new(request)).await?.into_inner();
+            return Ok(MediaReply::Released { quality: answer.stats.as_ref().and_then(quality_of) });
         }
         MediaRequest::SetAudio { leg, muted, deafened } => {
             let leg_id = leg.to_string();
@@ -192,6 +195,24 @@ async fn ask_rest(service: &MediaService, request: MediaRequest) -> Result<Media
         other => sound::ask(service, other).await?,
     }
     Ok(MediaReply::Done)
+}
+
+/// How a leg sounded; none when nothing came from it.
+fn quality_of(stats: &LegStats) -> Option<Box<LegQuality>> {
+    (stats.packets_received > 0).then(|| {
+        Box::new(LegQuality {
+            encoding: stats.encoding_received.as_str().into(),
+            packets_received: stats.packets_received,
+            packets_lost: stats.packets_lost,
+            packets_late: stats.packets_late,
+            packets_sent: stats.packets_sent,
+            jitter_us: stats.jitter_us,
+            round_trip_us: stats.round_trip_us,
+            rating: stats.rating,
+            mean_opinion_hundredths: stats.mean_opinion_hundredths,
+            far_mean_opinion_hundredths: stats.far.as_ref().map_or(0, |far| far.mean_opinion_hundredths),
+        })
+    })
 }
 
 fn described(

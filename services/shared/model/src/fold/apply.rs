@@ -41,7 +41,10 @@ impl Fold {
             | FactKind::LegServed { .. }
             | FactKind::ParticipantHeld { .. }
             | FactKind::ParticipantRetrieved { .. } => self.apply_to_leg(&fact.kind),
-            FactKind::LegDigit { .. } | FactKind::LegDigitsSent { .. } | FactKind::Conversation { .. } => {}
+            FactKind::LegDigit { .. }
+            | FactKind::LegDigitsSent { .. }
+            | FactKind::LegMeasured { .. }
+            | FactKind::Conversation { .. } => {}
             FactKind::CallConferenced { .. }
             | FactKind::ConferenceStarted { .. }
             | FactKind::ParticipantJoined { .. }

@@ -1,6 +1,7 @@
-//! Call detail records: one per leg and one per call, each made of one fact and the fold after it.
+//! Call detail records: one per leg, one of how it sounded, and one per call; each made of one fact and the fold after it.
 
 use super::Fold;
+use crate::call::LegQuality;
 use crate::fact::{Fact, FactKind};
 use crate::ids::{CallId, LegId, NodeId, ReplicaId, TenantId};
 use crate::party::Party;
@@ -14,6 +15,8 @@ pub enum CdrKind {
     Leg,
     /// A whole call.
     Call,
+    /// How a leg sounded; it comes after the leg's own.
+    Quality,
 }
 
 /// One call detail record.
@@ -47,6 +50,8 @@ pub struct Cdr {
     pub replica: Option<ReplicaId>,
     /// The SIP Call-ID.
     pub sip_call_id: Box<str>,
+    /// How it sounded, for a record of quality.
+    pub quality: Option<Box<LegQuality>>,
 }
 
 impl Cdr {
@@ -59,6 +64,12 @@ impl Cdr {
     pub fn project(fact: &Fact, after: &Fold) -> Option<Self> {
         match &fact.kind {
             FactKind::LegEnded { leg, termination } => Self::of_leg(*leg, termination, fact.at, after),
+            FactKind::LegMeasured { leg, quality } => {
+                // What it was told of last stands: a leg is measured when it has ended.
+                let (ended_at, termination) = after.leg(*leg)?.ended.clone()?;
+                let of_leg = Self::of_leg(*leg, &termination, ended_at, after)?;
+                Some(Self { kind: CdrKind::Quality, quality: Some(quality.clone()), ..of_leg })
+            }
             FactKind::CallEnded { call, termination } => Self::of_call(*call, termination, fact.at, after),
             _ => None,
         }
@@ -88,6 +99,7 @@ impl Cdr {
             node: view.node.as_ref().map(|(node, _)| node.clone()),
             replica: Some(view.replica.clone()),
             sip_call_id: view.sip_call_id.clone(),
+            quality: None,
         })
     }
 
@@ -109,6 +121,7 @@ impl Cdr {
             node: first.and_then(|leg| leg.node.as_ref()).map(|(node, _)| node.clone()),
             replica: first.map(|leg| leg.replica.clone()),
             sip_call_id: first.map(|leg| leg.sip_call_id.clone()).unwrap_or_default(),
+            quality: None,
         })
     }
 }

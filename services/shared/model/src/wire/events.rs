@@ -7,6 +7,7 @@ use super::{
     WireError, digit, enumeration, headers_in, headers_out, id, kind, message, number, optional_id,
     optional_text,
 };
+use crate::call::LegQuality;
 use crate::fact::{CommandSubject, CompletedCommand, Fact, FactKind, FactRecord, SignalCursor};
 use crate::time::Timestamp;
 
@@ -149,6 +150,41 @@ impl TryFrom<pb::Fact> for Fact {
     }
 }
 
+impl From<&LegQuality> for pb::LegQuality {
+    fn from(value: &LegQuality) -> Self {
+        Self {
+            encoding: value.encoding.as_ref().into(),
+            packets_received: value.packets_received,
+            packets_lost: value.packets_lost,
+            packets_late: value.packets_late,
+            packets_sent: value.packets_sent,
+            jitter_us: value.jitter_us,
+            round_trip_us: value.round_trip_us,
+            rating: value.rating,
+            mean_opinion_hundredths: value.mean_opinion_hundredths,
+            far_mean_opinion_hundredths: value.far_mean_opinion_hundredths,
+        }
+    }
+}
+
+impl TryFrom<pb::LegQuality> for LegQuality {
+    type Error = WireError;
+    fn try_from(value: pb::LegQuality) -> Result<Self, WireError> {
+        Ok(Self {
+            encoding: value.encoding.into(),
+            packets_received: value.packets_received,
+            packets_lost: value.packets_lost,
+            packets_late: value.packets_late,
+            packets_sent: value.packets_sent,
+            jitter_us: value.jitter_us,
+            round_trip_us: value.round_trip_us,
+            rating: value.rating,
+            mean_opinion_hundredths: value.mean_opinion_hundredths,
+            far_mean_opinion_hundredths: value.far_mean_opinion_hundredths,
+        })
+    }
+}
+
 /// Writes both directions of the facts out of one table, so that they cannot disagree. For every field: its name in
 /// the model, its name in the contract, and how it is carried.
 macro_rules! facts {
@@ -238,6 +274,7 @@ facts! {
     LegRetrieved { leg: leg_id as id }
     LegAudioChanged { leg: leg_id as id, muted: muted as plain, deafened: deafened as plain }
     LegServed { leg: leg_id as id, by: by as message }
+    LegMeasured { leg: leg_id as id, quality: quality as boxed }
     LegMoved { leg: leg_id as id, from: from_call_id as id, to: to_call_id as id, cause: cause as one_of }
     LegDigitsSent { leg: leg_id as id, digits: digits as text }
     LegEnded { leg: leg_id as id, termination: termination as message }
