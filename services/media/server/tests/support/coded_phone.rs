@@ -202,7 +202,7 @@ struct Decoded {
 }
 
 /// A tone of some seconds that has no seam at its end, in packets.
-fn tone(codec: Codec, hz: f32, ptime_ms: u8) -> Vec<Vec<u8>> {
+pub fn tone(codec: Codec, hz: f32, ptime_ms: u8) -> Vec<Vec<u8>> {
     let rate = codec.native_rate();
     let settings = OpusSettings { fec: true, ..OpusSettings::default() };
     let mut encoder = Encoder::new(codec, rate, &settings).unwrap();
