@@ -108,7 +108,7 @@ impl Engine {
             route: Routed::Fresh,
             dialed: Dialed::default(),
         };
-        control.legs.insert(new.id, entry);
+        control.keep(new.id, entry);
         Ok(local)
     }
 
@@ -230,7 +230,7 @@ impl Engine {
         let (token, removed) = self.replies.open();
         control.workers[worker].push(Command::Remove { slot, token, goodbye }).await?;
         control.workers[worker].free_leg_slot(slot);
-        let entry = control.legs.remove(&id).ok_or(MediaError::NotFound("leg"))?;
+        let entry = control.forget(id).ok_or(MediaError::NotFound("leg"))?;
         self.telemetry.media.legs.set(control.legs.len() as i64);
         Ok(TakenOut { entry, removed })
     }
@@ -305,19 +305,44 @@ impl Control {
         known.ok_or(MediaError::Invalid { field: "realm", problem: "the node has no such network" })
     }
 
+    /// Writes a leg into the books.
+    pub(super) fn keep(&mut self, id: LegId, entry: LegEntry) {
+        if !entry.request.call_id.is_empty() {
+            self.calls.entry(entry.request.call_id.as_str().into()).or_default().push(id);
+        }
+        self.legs.insert(id, entry);
+    }
+
+    /// Takes a leg out of the books.
+    fn forget(&mut self, id: LegId) -> Option<LegEntry> {
+        let entry = self.legs.remove(&id)?;
+        if let Some(legs) = self.calls.get_mut(entry.request.call_id.as_str()) {
+            legs.retain(|leg| *leg != id);
+            if legs.is_empty() {
+                self.calls.remove(entry.request.call_id.as_str());
+            }
+        }
+        Some(entry)
+    }
+
+    fn of_call(&self, call_id: &str) -> impl Iterator<Item = &LegEntry> {
+        self.calls.get(call_id).into_iter().flatten().filter_map(|leg| self.legs.get(leg))
+    }
+
     /// Offers first what the call's other legs speak already: what both sides have needs no transcoding.
     fn prefer_codecs_of_call(&self, call_id: &str, codecs: &mut [Codec]) {
-        let of_call = self.legs.values().filter(|leg| !call_id.is_empty() && leg.request.call_id == call_id);
-        let spoken: Vec<Codec> =
-            of_call.filter_map(|leg| leg.agreement.as_ref()?.send.audio()).map(|(_, codec)| codec).collect();
+        let spoken: Vec<Codec> = self
+            .of_call(call_id)
+            .filter_map(|leg| leg.agreement.as_ref()?.send.audio())
+            .map(|(_, codec)| codec)
+            .collect();
         codecs.sort_by_key(|codec| !spoken.contains(codec));
     }
 
     /// Where the call's other legs are, or where there are fewest.
     pub(super) fn worker_for(&self, call_id: &str) -> usize {
-        let of_call = self.legs.values().find(|leg| !call_id.is_empty() && leg.request.call_id == call_id);
         let emptiest = || (0..self.workers.len()).min_by_key(|n| self.workers[*n].legs);
-        of_call.map(|leg| leg.worker).or_else(emptiest).unwrap_or(0)
+        self.of_call(call_id).next().map(|leg| leg.worker).or_else(emptiest).unwrap_or(0)
     }
 }
 

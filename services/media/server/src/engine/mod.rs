@@ -69,6 +69,8 @@ pub(crate) struct Engine {
 pub(crate) struct Control {
     workers: Vec<WorkerLink>,
     legs: HashMap<LegId, LegEntry>,
+    /// The legs of each call: what has to be known of them is asked for each new one.
+    calls: HashMap<Box<str>, Vec<LegId>>,
     mixes: HashMap<Box<str>, MixEntry>,
     playbacks: HashMap<Box<str>, PlaybackEntry>,
     recordings: HashMap<Box<str>, RecordingEntry>,
@@ -162,6 +164,7 @@ impl Engine {
         let control = Control {
             workers,
             legs: HashMap::new(),
+            calls: HashMap::new(),
             mixes: HashMap::new(),
             playbacks: HashMap::new(),
             recordings: HashMap::new(),

@@ -121,7 +121,7 @@ impl Engine {
             route: Routed::Fresh,
             dialed: Dialed::default(),
         };
-        control.legs.insert(id, entry);
+        control.keep(id, entry);
         Ok(local)
     }
 
