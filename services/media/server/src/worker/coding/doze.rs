@@ -12,19 +12,24 @@ pub(crate) struct Doze {
     next: Option<Header>,
     /// Packets passed over since one was decoded.
     passed: u8,
+    /// The last one that might have been loud was not: so many of the next such ones are passed over.
+    in_vain: u8,
 }
 
 /// So many packets are passed over on the word of the far side's encoder before one is decoded: half a second.
 const PASSED_MAX: u8 = 25;
+/// Encoders call much a voice that is none. After a packet that was measured in vain so many more are passed over: at the most 40 ms of a
+/// word that begins below the threshold.
+const IN_VAIN: u8 = 2;
 /// How much louder than read a packet may be, in dB.
 const MARGIN_DB: f32 = 4.0;
 
 impl Doze {
     pub(super) fn new() -> Self {
-        Self { reader: LoudnessReader::new(), next: None, passed: 0 }
+        Self { reader: LoudnessReader::new(), next: None, passed: 0, in_vain: 0 }
     }
 
-    /// Whether a packet is surely quieter than `loud_dbov`.
+    /// Whether a packet need not be decoded: it is quieter than `loud_dbov`, or as those were that were decoded last.
     pub(super) fn passes_over(
         &mut self,
         codec: Codec,
@@ -40,12 +45,19 @@ impl Doze {
             self.reader.lose_step();
         }
         self.next = Some(Header { sequence: header.sequence.next(), ..*header });
-        let quiet = match self.reader.read(payload) {
-            Loudness::NoVoice => true,
-            Loudness::Level(level) => level + MARGIN_DB < loud_dbov,
-            Loudness::Unknown => false,
+        let passes = match self.reader.read(payload) {
+            Loudness::NoVoice => {
+                self.in_vain = 0;
+                self.passed < PASSED_MAX
+            }
+            Loudness::Level(level) if level + MARGIN_DB < loud_dbov => self.passed < PASSED_MAX,
+            Loudness::Level(level) if level > loud_dbov + MARGIN_DB => false,
+            Loudness::Level(_) | Loudness::Unknown => {
+                let passes = self.in_vain > 0;
+                self.in_vain = if passes { self.in_vain - 1 } else { IN_VAIN };
+                passes
+            }
         };
-        let passes = quiet && self.passed < PASSED_MAX;
         self.passed = if passes { self.passed + 1 } else { 0 };
         passes
     }
