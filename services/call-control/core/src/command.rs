@@ -57,14 +57,8 @@ impl Shard {
                 self.answer_waiting(tenant, *leg, to, now)?;
                 Ok(CommandSubject::Leg(*leg))
             }
-            CallCommandKind::HangUpCall { call } => {
-                self.hang_up_call(tenant, *call, now)?;
-                Ok(CommandSubject::Call(*call))
-            }
-            CallCommandKind::HangUpLeg { leg } => {
-                let view = self.own_leg(tenant, *leg)?;
-                self.end_any(&view, Termination::new(Cause::Application), now);
-                Ok(CommandSubject::Leg(*leg))
+            CallCommandKind::HangUpCall { .. } | CallCommandKind::HangUpLeg { .. } => {
+                self.hang_up(tenant, &command.kind, now)
             }
             CallCommandKind::AnswerRinging { .. }
             | CallCommandKind::Reject { .. }
@@ -93,11 +87,10 @@ impl Shard {
             | CallCommandKind::AddExternalRef { .. } => {
                 self.among_several(tenant, &command.kind, (from, to), now)
             }
-            CallCommandKind::MarkMessageHeard { user, message } => {
-                self.change_message(tenant, (user, *message), false, now)
-            }
-            CallCommandKind::DeleteMessage { user, message } => {
-                self.change_message(tenant, (user, *message), true, now)
+            CallCommandKind::MarkMessageHeard { user, message }
+            | CallCommandKind::DeleteMessage { user, message } => {
+                let delete = matches!(command.kind, CallCommandKind::DeleteMessage { .. });
+                self.change_message(tenant, (user, *message), delete, now)
             }
             CallCommandKind::Conversation(command) => self.converse(tenant, command, to, now),
             CallCommandKind::SetAudio { .. }
@@ -337,6 +330,26 @@ impl Shard {
         }
         self.route(&view, to, now);
         Ok(())
+    }
+
+    fn hang_up(
+        &mut self,
+        tenant: &TenantId,
+        kind: &CallCommandKind,
+        now: Timestamp,
+    ) -> Result<CommandSubject, CommandError> {
+        match kind {
+            CallCommandKind::HangUpCall { call } => {
+                self.hang_up_call(tenant, *call, now)?;
+                Ok(CommandSubject::Call(*call))
+            }
+            CallCommandKind::HangUpLeg { leg } => {
+                let view = self.own_leg(tenant, *leg)?;
+                self.end_any(&view, Termination::new(Cause::Application), now);
+                Ok(CommandSubject::Leg(*leg))
+            }
+            _ => Err(CommandError::CapabilityMissing),
+        }
     }
 
     fn hang_up_call(&mut self, tenant: &TenantId, call: CallId, now: Timestamp) -> Result<(), CommandError> {

@@ -38,77 +38,119 @@ impl Shard {
         to: Routing,
         now: Timestamp,
     ) -> Result<CommandSubject, CommandError> {
-        match command {
-            ConversationCommand::PutPerson { person, .. } => {
-                let known = self.fold.conversations();
-                let is_new = known.person(tenant, *person).is_none();
-                if is_new && known.persons(tenant).count() >= PERSONS_MAX {
-                    return Err(CommandError::TooManyConversations);
-                }
-                self.tell(tenant, fact_of_put(command), now);
-                Ok(CommandSubject::Conversation(person.as_uuid().into()))
-            }
-            ConversationCommand::DeletePerson { person } => {
-                let known = self.fold.conversations();
-                known.person(tenant, *person).ok_or(CommandError::NoSuchPerson)?;
-                self.tell(tenant, Some(ConversationFact::PersonDeleted { person: *person }), now);
-                Ok(CommandSubject::Conversation(person.as_uuid().into()))
+        let subject = match command {
+            ConversationCommand::PutPerson { person, .. } | ConversationCommand::DeletePerson { person } => {
+                self.change_person(tenant, *person, command, now)?;
+                return Ok(CommandSubject::Conversation(person.as_uuid().into()));
             }
             ConversationCommand::Put { conversation, .. } => {
-                let known = self.fold.conversations();
-                let is_new = known.get(tenant, *conversation).is_none();
-                if is_new && known.of(tenant).count() >= CONVERSATIONS_MAX {
-                    return Err(CommandError::TooManyConversations);
-                }
-                self.tell(tenant, fact_of_put(command), now);
-                Ok(CommandSubject::Conversation(*conversation))
+                self.put_conversation(tenant, *conversation, command, now)?;
+                conversation
             }
             ConversationCommand::Delete { conversation } => {
                 self.own_conversation(tenant, *conversation)?;
                 if let Some(call) = self.call_of(tenant, *conversation) {
                     self.end_conversation_call(call, now);
                 }
-                self.tell(tenant, Some(ConversationFact::Deleted { conversation: *conversation }), now);
-                Ok(CommandSubject::Conversation(*conversation))
+                self.tell(tenant, ConversationFact::Deleted { conversation: *conversation }, now);
+                conversation
             }
             ConversationCommand::Invite { conversation, member, person, from, to: number, knocking } => {
-                let (conversation, member, person) = (*conversation, *member, *person);
-                let invitation = Invitation { conversation, member, person, from, to: number };
+                let (member, person) = (*member, *person);
+                let invitation = Invitation { conversation: *conversation, member, person, from, to: number };
                 self.invite_member(tenant, invitation, *knocking, to, now)?;
-                Ok(CommandSubject::Conversation(conversation))
+                conversation
             }
             ConversationCommand::Leave { conversation, member } => {
                 self.send_away(tenant, *conversation, *member, now)?;
-                Ok(CommandSubject::Conversation(*conversation))
+                conversation
             }
             ConversationCommand::Post { conversation, member, r#type, body } => {
-                self.own_conversation(tenant, *conversation)?;
-                let (conversation, member) = (*conversation, *member);
-                if let Some(member) = member {
-                    self.own_member(tenant, conversation, member)?;
-                }
-                let (r#type, body) = (r#type.clone(), body.clone());
-                let posted = ConversationFact::EventPosted { conversation, member, r#type, body };
-                self.tell(tenant, Some(posted), now);
-                Ok(CommandSubject::Conversation(conversation))
+                self.post(tenant, (*conversation, *member), (r#type, body), now)?;
+                conversation
             }
             ConversationCommand::DeleteEvent { conversation, event } => {
-                let known = self.fold.conversations().get(tenant, *conversation);
-                let known = known.ok_or(CommandError::NoSuchConversation)?;
-                if !known.events.iter().any(|kept| kept.id == *event) {
-                    return Err(CommandError::NoSuchEvent);
-                }
-                let (conversation, event) = (*conversation, *event);
-                self.tell(tenant, Some(ConversationFact::EventDeleted { conversation, event }), now);
-                Ok(CommandSubject::Conversation(conversation))
+                self.delete_event(tenant, *conversation, *event, now)?;
+                conversation
             }
-        }
+        };
+        Ok(CommandSubject::Conversation(*subject))
     }
 
-    fn tell(&mut self, tenant: &TenantId, fact: Option<ConversationFact>, now: Timestamp) {
-        if let Some(fact) = fact {
-            self.fact(tenant, now, FactKind::Conversation { fact: Box::new(fact) });
+    /// Adds, changes or removes somebody who can be a member.
+    fn change_person(
+        &mut self,
+        tenant: &TenantId,
+        person: PersonId,
+        command: &ConversationCommand,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        let known = self.fold.conversations();
+        let is_new = known.person(tenant, person).is_none();
+        let fact = match fact_of_put(command) {
+            Some(_) if is_new && known.persons(tenant).count() >= PERSONS_MAX => {
+                return Err(CommandError::TooManyConversations);
+            }
+            Some(put) => put,
+            None if is_new => return Err(CommandError::NoSuchPerson),
+            None => ConversationFact::PersonDeleted { person },
+        };
+        self.tell(tenant, fact, now);
+        Ok(())
+    }
+
+    fn put_conversation(
+        &mut self,
+        tenant: &TenantId,
+        conversation: ConversationId,
+        command: &ConversationCommand,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        let known = self.fold.conversations();
+        let is_new = known.get(tenant, conversation).is_none();
+        if is_new && known.of(tenant).count() >= CONVERSATIONS_MAX {
+            return Err(CommandError::TooManyConversations);
         }
+        if let Some(put) = fact_of_put(command) {
+            self.tell(tenant, put, now);
+        }
+        Ok(())
+    }
+
+    fn post(
+        &mut self,
+        tenant: &TenantId,
+        (conversation, member): (ConversationId, Option<MemberId>),
+        (r#type, body): (&str, &str),
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        self.own_conversation(tenant, conversation)?;
+        if let Some(member) = member {
+            self.own_member(tenant, conversation, member)?;
+        }
+        let (r#type, body) = (r#type.into(), body.into());
+        self.tell(tenant, ConversationFact::EventPosted { conversation, member, r#type, body }, now);
+        Ok(())
+    }
+
+    fn delete_event(
+        &mut self,
+        tenant: &TenantId,
+        conversation: ConversationId,
+        event: u32,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        let known = self.fold.conversations().get(tenant, conversation);
+        let known = known.ok_or(CommandError::NoSuchConversation)?;
+        if !known.events.iter().any(|kept| kept.id == event) {
+            return Err(CommandError::NoSuchEvent);
+        }
+        self.tell(tenant, ConversationFact::EventDeleted { conversation, event }, now);
+        Ok(())
+    }
+
+    fn tell(&mut self, tenant: &TenantId, fact: ConversationFact, now: Timestamp) {
+        self.fact(tenant, now, FactKind::Conversation { fact: Box::new(fact) });
     }
 
     fn own_conversation(&self, tenant: &TenantId, conversation: ConversationId) -> Result<(), CommandError> {
@@ -166,7 +208,7 @@ impl Shard {
             legs: legs.clone(),
             knocked,
         };
-        self.tell(tenant, Some(invited), now);
+        self.tell(tenant, invited, now);
         if knocked && let Some(view) = legs.first().and_then(|leg| self.live(*leg)) {
             self.answer_knock(&view, invitation.conversation, now);
         }
@@ -260,7 +302,7 @@ impl Shard {
             self.end_any(&leg, Termination::new(Cause::Application), now);
         }
         if state != MemberState::Left {
-            self.tell(tenant, Some(ConversationFact::MemberLeft { conversation, member }), now);
+            self.tell(tenant, ConversationFact::MemberLeft { conversation, member }, now);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::fact::{Fact, FactKind};
 use crate::ids::{CallId, ConferenceId, LegId, RecordingId};
+use crate::termination::Termination;
 use crate::time::Timestamp;
 
 impl Fold {
@@ -73,40 +74,7 @@ impl Fold {
 
     fn apply_to_call(&mut self, fact: &Fact) {
         match &fact.kind {
-            FactKind::CallCreated {
-                call,
-                from,
-                dialled,
-                destination,
-                by_application,
-                anonymous,
-                open,
-                headers,
-            } => {
-                let view = CallView {
-                    call: *call,
-                    tenant: fact.tenant.clone(),
-                    from: from.clone(),
-                    dialled: dialled.clone(),
-                    destination: destination.clone(),
-                    by_application: *by_application,
-                    anonymous: *anonymous,
-                    open: *open,
-                    headers: headers.clone(),
-                    externals: Vec::new(),
-                    diverted_to: None,
-                    conference: None,
-                    created_at: fact.at,
-                    answered_at: None,
-                    ended: None,
-                    legs: Vec::new(),
-                    recordings: Vec::new(),
-                    playbacks: Vec::new(),
-                    streams: Vec::new(),
-                };
-                self.calls.insert(*call, view);
-                *self.live_calls.entry(fact.tenant.clone()).or_default() += 1;
-            }
+            FactKind::CallCreated { .. } => self.apply_call_created(fact),
             FactKind::CallRestated { call, answered_at, diverted_to } => {
                 if let Some(view) = self.calls.get_mut(call) {
                     view.answered_at = *answered_at;
@@ -130,20 +98,61 @@ impl Fold {
                     view.diverted_to = Some(to.clone());
                 }
             }
-            FactKind::CallEnded { call, termination } => {
-                let Some(view) = self.calls.get_mut(call).filter(|view| view.ended.is_none()) else { return };
-                view.ended = Some((fact.at, termination.clone()));
-                for external in &view.externals {
-                    self.externals.remove(&(fact.tenant.clone(), external.clone()));
-                }
-                if let Some(live) = self.live_calls.get_mut(&fact.tenant) {
-                    *live -= 1;
-                    if *live == 0 {
-                        self.live_calls.remove(&fact.tenant);
-                    }
-                }
-            }
+            FactKind::CallEnded { call, termination } => self.call_ended(*call, fact, termination),
             _ => {}
+        }
+    }
+
+    fn apply_call_created(&mut self, fact: &Fact) {
+        let FactKind::CallCreated {
+            call,
+            from,
+            dialled,
+            destination,
+            by_application,
+            anonymous,
+            open,
+            headers,
+        } = &fact.kind
+        else {
+            return;
+        };
+        let view = CallView {
+            call: *call,
+            tenant: fact.tenant.clone(),
+            from: from.clone(),
+            dialled: dialled.clone(),
+            destination: destination.clone(),
+            by_application: *by_application,
+            anonymous: *anonymous,
+            open: *open,
+            headers: headers.clone(),
+            externals: Vec::new(),
+            diverted_to: None,
+            conference: None,
+            created_at: fact.at,
+            answered_at: None,
+            ended: None,
+            legs: Vec::new(),
+            recordings: Vec::new(),
+            playbacks: Vec::new(),
+            streams: Vec::new(),
+        };
+        self.calls.insert(*call, view);
+        *self.live_calls.entry(fact.tenant.clone()).or_default() += 1;
+    }
+
+    fn call_ended(&mut self, call: CallId, fact: &Fact, termination: &Termination) {
+        let Some(view) = self.calls.get_mut(&call).filter(|view| view.ended.is_none()) else { return };
+        view.ended = Some((fact.at, termination.clone()));
+        for external in &view.externals {
+            self.externals.remove(&(fact.tenant.clone(), external.clone()));
+        }
+        if let Some(live) = self.live_calls.get_mut(&fact.tenant) {
+            *live -= 1;
+            if *live == 0 {
+                self.live_calls.remove(&fact.tenant);
+            }
         }
     }
 

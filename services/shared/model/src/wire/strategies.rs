@@ -421,13 +421,14 @@ fn facts_of_media() -> Vec<BoxedStrategy<FactKind>> {
     ]
 }
 
-/// What is told of conversations, also in snapshots.
-fn facts_of_conversations() -> Vec<BoxedStrategy<FactKind>> {
-    use crate::conversation::ConversationFact as Said;
+fn moment() -> impl Strategy<Value = Timestamp> {
+    any::<u64>().prop_map(Timestamp::from_millis)
+}
+
+fn member() -> impl Strategy<Value = Box<MemberView>> {
     let status = prop::sample::select(LegStatus::ALL.to_vec());
     let state = prop::sample::select(vec![MemberState::Invited, MemberState::Joined, MemberState::Left]);
-    let moment = || any::<u64>().prop_map(Timestamp::from_millis);
-    let member = (
+    (
         (uuid(), uuid(), state, text(), text(), of(uuid::<LegId>())),
         (
             prop::collection::vec(uuid::<LegId>(), 0..3),
@@ -456,11 +457,19 @@ fn facts_of_conversations() -> Vec<BoxedStrategy<FactKind>> {
                 joined_at,
                 left_at,
             })
-        });
+        })
+}
+
+fn conversation_event() -> impl Strategy<Value = ConversationEvent> {
     let kind = prop::sample::select(EventKind::ALL.to_vec());
-    let event = (any::<u32>(), moment(), kind, of(uuid()), of(uuid::<LegId>()), text(), text()).prop_map(
+    (any::<u32>(), moment(), kind, of(uuid()), of(uuid::<LegId>()), text(), text()).prop_map(
         |(id, at, kind, member, leg, text, body)| ConversationEvent { id, at, kind, member, leg, text, body },
-    );
+    )
+}
+
+/// What is told of conversations, also in snapshots.
+fn facts_of_conversations() -> Vec<BoxedStrategy<FactKind>> {
+    use crate::conversation::ConversationFact as Said;
     let said: Vec<BoxedStrategy<Said>> = vec![
         (uuid(), text(), text(), text())
             .prop_map(|(person, application, name, display_name)| Said::PersonPut {
@@ -503,8 +512,10 @@ fn facts_of_conversations() -> Vec<BoxedStrategy<FactKind>> {
         (uuid(), any::<u32>())
             .prop_map(|(conversation, event)| Said::EventDeleted { conversation, event })
             .boxed(),
-        (uuid(), member).prop_map(|(conversation, member)| Said::MemberKept { conversation, member }).boxed(),
-        (uuid(), any::<u32>(), prop::collection::vec(event, 0..3))
+        (uuid(), member())
+            .prop_map(|(conversation, member)| Said::MemberKept { conversation, member })
+            .boxed(),
+        (uuid(), any::<u32>(), prop::collection::vec(conversation_event(), 0..3))
             .prop_map(|(conversation, last, events)| Said::EventsKept { conversation, last, events })
             .boxed(),
     ];

@@ -153,75 +153,11 @@ fn body_of(fold: &Fold, tenant: &TenantId, view: &ConversationView, event: &Conv
     match (event.kind, member) {
         (EventKind::MemberInvited | EventKind::MemberJoined | EventKind::MemberLeft, Some(member)) => {
             let person = fold.conversations().person(tenant, member.person);
-            let name = person.map_or("", |person| &person.name);
-            let joined = event.kind == EventKind::MemberJoined;
-            let heard = media(joined, false, false, false);
-            let status = match event.kind {
-                EventKind::MemberInvited => LegStatus::Started,
-                EventKind::MemberJoined => LegStatus::Answered,
-                _ => status_before(view, event, member),
-            };
-            let when = match event.kind {
-                EventKind::MemberInvited => json!({"invited": time(member.invited_at)}),
-                EventKind::MemberJoined => {
-                    json!({"invited": time(member.invited_at), "joined": time(event.at)})
-                }
-                _ => json!({"invited": time(member.invited_at), "left": time(event.at)}),
-            };
-            let mut channel = channel(member, status);
-            if let Some(leg) = event.leg {
-                let leg = leg.to_string();
-                channel["id"] = json!(leg);
-                channel["legs"] = json!([{"leg_id": leg, "status": status.name()}]);
-                channel["leg_ids"] = json!([leg]);
-            }
-            let mut body = json!({
-                "cname": &*view.name,
-                "conversation": {"conversation_id": con(view.conversation), "name": &*view.name},
-                "invited_by": usr(member.person),
-                "user": {
-                    "member_id": mem(member.member), "user_id": usr(member.person), "name": name,
-                    "media": heard.clone(),
-                },
-                "channel": channel,
-                "media": heard,
-                "timestamp": when,
-                "initiator": {"invited": {"isSystem": true}},
-            });
-            if event.kind == EventKind::MemberLeft {
-                body["reason"] = json!({"text": &*event.text});
-            }
-            body
+            member_body(view, event, member, person.map_or("", |person| &person.name))
         }
-        (EventKind::LegStatus, Some(member)) => {
-            let count: usize = event.text.parse().unwrap_or(0);
-            let history = member.statuses.iter().take(count).map(|(status, at)| {
-                json!({
-                    "status": status.name(), "date": time(*at),
-                    "member_id": mem(member.member), "conversation_id": con(view.conversation),
-                })
-            });
-            let history: Vec<Value> = history.collect();
-            json!({
-                "leg_id": event.leg.map(|leg| leg.to_string()),
-                "type": "phone",
-                "direction": direction(member.knocked),
-                "status": history.last().map(|last| last["status"].clone()),
-                "statusHistory": history,
-            })
-        }
+        (EventKind::LegStatus, Some(member)) => leg_status_body(view, event, member),
         (EventKind::SipRinging | EventKind::SipAnswered | EventKind::SipHangup, Some(member)) => {
-            let mut body = json!({
-                "direction": direction(member.knocked),
-                "channel": {
-                    "id": event.leg.map(|leg| leg.to_string()), "type": "phone",
-                    "to": endpoint(&member.to), "from": endpoint(&member.from),
-                },
-            });
-            if event.kind == EventKind::SipHangup {
-                body["reason"] = json!({"text": &*event.text});
-            }
-            body
+            sip_body(event, member)
         }
         (EventKind::MemberMedia, Some(member)) => {
             let mut flags = event.text.bytes().map(|flag| flag == b'1');
@@ -238,6 +174,79 @@ fn body_of(fold: &Fold, tenant: &TenantId, view: &ConversationView, event: &Conv
         (EventKind::Updated, _) => super::body::conversation(view),
         _ => json!({"user": event.member.map(|member| json!({"member_id": mem(member)}))}),
     }
+}
+
+/// Somebody was asked in, came or left. `name` is the user's.
+fn member_body(view: &ConversationView, event: &ConversationEvent, member: &MemberView, name: &str) -> Value {
+    let heard = media(event.kind == EventKind::MemberJoined, false, false, false);
+    let (status, when) = match event.kind {
+        EventKind::MemberInvited => (LegStatus::Started, json!({"invited": time(member.invited_at)})),
+        EventKind::MemberJoined => {
+            (LegStatus::Answered, json!({"invited": time(member.invited_at), "joined": time(event.at)}))
+        }
+        _ => (
+            status_before(view, event, member),
+            json!({"invited": time(member.invited_at), "left": time(event.at)}),
+        ),
+    };
+    let mut channel = channel(member, status);
+    if let Some(leg) = event.leg {
+        let leg = leg.to_string();
+        channel["id"] = json!(leg);
+        channel["legs"] = json!([{"leg_id": leg, "status": status.name()}]);
+        channel["leg_ids"] = json!([leg]);
+    }
+    let mut body = json!({
+        "cname": &*view.name,
+        "conversation": {"conversation_id": con(view.conversation), "name": &*view.name},
+        "invited_by": usr(member.person),
+        "user": {
+            "member_id": mem(member.member), "user_id": usr(member.person), "name": name,
+            "media": heard.clone(),
+        },
+        "channel": channel,
+        "media": heard,
+        "timestamp": when,
+        "initiator": {"invited": {"isSystem": true}},
+    });
+    if event.kind == EventKind::MemberLeft {
+        body["reason"] = json!({"text": &*event.text});
+    }
+    body
+}
+
+/// How far a member's leg is, and how far it was before.
+fn leg_status_body(view: &ConversationView, event: &ConversationEvent, member: &MemberView) -> Value {
+    let count: usize = event.text.parse().unwrap_or(0);
+    let history = member.statuses.iter().take(count).map(|(status, at)| {
+        json!({
+            "status": status.name(), "date": time(*at),
+            "member_id": mem(member.member), "conversation_id": con(view.conversation),
+        })
+    });
+    let history: Vec<Value> = history.collect();
+    json!({
+        "leg_id": event.leg.map(|leg| leg.to_string()),
+        "type": "phone",
+        "direction": direction(member.knocked),
+        "status": history.last().map(|last| last["status"].clone()),
+        "statusHistory": history,
+    })
+}
+
+/// What became of a member's leg, as SIP has it.
+fn sip_body(event: &ConversationEvent, member: &MemberView) -> Value {
+    let mut body = json!({
+        "direction": direction(member.knocked),
+        "channel": {
+            "id": event.leg.map(|leg| leg.to_string()), "type": "phone",
+            "to": endpoint(&member.to), "from": endpoint(&member.from),
+        },
+    });
+    if event.kind == EventKind::SipHangup {
+        body["reason"] = json!({"text": &*event.text});
+    }
+    body
 }
 
 /// The status of a member's leg when something happened, as far as it was told before: the log shows later what the webhook
