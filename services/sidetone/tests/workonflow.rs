@@ -204,6 +204,46 @@ async fn what_was_streamed_live_is_played_and_so_is_a_wav_until_it_is_stopped() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sound_that_cannot_be_had_is_refused_and_another_for_one_leaves_the_others_theirs() {
+    let scene = Scene::new().await;
+    let (at_ada, at_ben) = scene.talking().await;
+    scene.team.serve("page.wav", "text/html", b"<html>".to_vec());
+    scene.team.serve("noise.wav", "audio/wav", vec![7; 4000]);
+    scene.team.serve("large.wav", "audio/wav", vec![0; (10 << 20) + 1]);
+    for (sound, said) in [
+        (scene.team.sound_url("none.wav"), "url: the server does not give it"),
+        (scene.team.sound_url("page.wav"), "url: it is no sound"),
+        (scene.team.sound_url("large.wav"), "url: it is too large"),
+        (scene.team.sound_url("noise.wav"), "prompt: "),
+        ("http://10.0.0.1/inside.wav".to_owned(), "url: leads to an address that this node must not speak to"),
+    ] {
+        let (status, refused) =
+            scene.bot.ask("call.audio/play", json!({ "threadId": THREAD, "url": sound })).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{sound}: {refused}");
+        let message = refused["message"].as_str().unwrap_or_default();
+        assert!(message.starts_with(said), "{sound}: {refused}");
+    }
+    let (status, _) =
+        scene.bot.ask("call.audio/stop", json!({ "threadId": THREAD, "url": "http://10.0.0.1/inside.wav" })).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "nothing plays");
+
+    scene.team.serve("all.wav", "audio/wav", wav(1500.0, 1.0));
+    scene.team.serve("one.wav", "audio/wav", wav(2100.0, 1.0));
+    let (all, one) = (scene.team.sound_url("all.wav"), scene.team.sound_url("one.wav"));
+    scene.does("call.audio/play", json!({ "url": all, "isLoop": true })).await;
+    hears(&scene.installation, &at_ada, 1500.0).await;
+    hears(&scene.installation, &at_ben, 1500.0).await;
+    scene.does("call.audio/play", json!({ "url": one, "isLoop": true, "contactId": "user1001" })).await;
+    hears(&scene.installation, &at_ada, 2100.0).await;
+    scene.silent(&at_ada, 1500.0).await;
+    hears(&scene.installation, &at_ben, 1500.0).await;
+    // It still is a playback that can be stopped.
+    scene.does("call.audio/stop", json!({ "url": all })).await;
+    scene.silent(&at_ben, 1500.0).await;
+    hears(&scene.installation, &at_ada, 2100.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_recording_that_is_stopped_plays_at_its_url() {
     let scene = Scene::new().await;
     let _calls = scene.talking().await;

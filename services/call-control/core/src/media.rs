@@ -204,8 +204,7 @@ impl Shard {
         failure: &MediaFailure,
         now: Timestamp,
     ) {
-        if self.fold.playback(playback).is_some() {
-            self.playback_over(playback, PlaybackEnd::Failed, now);
+        if self.on_played(playback, PlaybackEnd::Failed, now) {
             return;
         }
         if let Some(leg) = leg

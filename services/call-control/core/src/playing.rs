@@ -25,8 +25,7 @@ impl Shard {
         end: PlaybackEnd,
         now: Timestamp,
     ) -> Step {
-        if self.fold.playback(playback).is_some() {
-            self.playback_over(playback, end, now);
+        if self.on_played(playback, end, now) {
             return self.finish();
         }
         if self.on_message_played(playback, end == PlaybackEnd::Done, now) {
@@ -48,6 +47,7 @@ impl Shard {
     pub fn plays(&self, playback: PlaybackId) -> bool {
         let own = LegId::from(playback.as_uuid());
         self.fold.playback(playback).is_some()
+            || self.hearing.contains_key(&playback)
             || self.fold.leg(own).is_some()
             || self.listening.contains_key(&playback)
     }
@@ -60,14 +60,55 @@ impl Shard {
         self.finish()
     }
 
+    /// An application's playback, or what one of several hears of it, has come to its end or does not begin. False when it is
+    /// something else.
+    pub(crate) fn on_played(&mut self, playback: PlaybackId, end: PlaybackEnd, now: Timestamp) -> bool {
+        let Some(whole) = self.hearing.get(&playback).copied() else {
+            let one = self.fold.playback(playback).is_some();
+            self.playback_over(playback, end, now);
+            return one;
+        };
+        self.hears_no_more(playback);
+        // What one of them has heard to its end all have; who hears something else instead has ended it for nobody else.
+        if end == PlaybackEnd::Done || !self.is_heard(whole) {
+            self.playback_over(whole, end, now);
+        }
+        true
+    }
+
     /// Whoever is gone hears nothing.
     pub(crate) fn end_playbacks_to(&mut self, leg: &LegView, now: Timestamp) {
         let playing = self.fold.call(leg.call).map(|call| call.playbacks.clone()).unwrap_or_default();
         for playback in playing {
-            if self.fold.playback(playback).is_some_and(|view| view.leg == Some(leg.leg)) {
+            let Some(view) = self.fold.playback(playback) else { continue };
+            let heard_it = match view.leg {
+                Some(one) => one == leg.leg,
+                None => self.hears_no_more(heard_by(playback, leg.leg)),
+            };
+            if heard_it && !self.is_heard(playback) {
                 self.playback_over(playback, PlaybackEnd::Stopped, now);
             }
         }
+    }
+
+    /// Who has ended hears nothing any more.
+    pub(crate) fn forget_hearer(&mut self, leg: LegId) {
+        self.hearing.retain(|own, whole| *own != heard_by(*whole, leg));
+    }
+
+    fn hears_no_more(&mut self, playback: PlaybackId) -> bool {
+        self.hearing.remove(&playback).is_some()
+    }
+
+    /// Whether anybody of several still hears a playback.
+    fn is_heard(&self, whole: PlaybackId) -> bool {
+        self.hearing.values().any(|of| *of == whole)
+    }
+
+    /// Notes who hears what begins; from the log, so that it is known after a restart, too.
+    pub(crate) fn note_hearers(&mut self, playback: PlaybackId, call: CallId) {
+        let hearers = self.hearers(call, None);
+        self.hearing.extend(hearers.iter().map(|leg| (heard_by(playback, leg.leg), playback)));
     }
 
     pub(crate) fn play(
@@ -91,8 +132,8 @@ impl Shard {
         let playback: PlaybackId = self.ids.make(now);
         let started = FactKind::PlaybackStarted { playback, call, leg: one, source: first.clone() };
         self.fact(&tenant, now, started);
-        for (place, leg) in hearers.iter().enumerate() {
-            let playback = played_to(playback, place, leg.leg);
+        for leg in &hearers {
+            let playback = if one.is_some() { playback } else { heard_by(playback, leg.leg) };
             let (to, sources) = (Heard::Leg(leg.leg), sources.to_vec());
             self.ask(leg, MediaRequest::Play { playback, to, sources, repeat });
         }
@@ -134,12 +175,13 @@ impl Shard {
         let Some(node) = legs.iter().find_map(|leg| leg.node.as_ref().map(|(node, _)| node.clone())) else {
             return;
         };
-        self.ask_node(node.clone(), MediaRequest::StopPlay { playback: view.playback });
-        for leg in legs.iter().filter(|_| one.is_none()) {
-            self.ask_node(
-                node.clone(),
-                MediaRequest::StopPlay { playback: played_to(view.playback, 1, leg.leg) },
-            );
+        if one.is_some() {
+            self.ask_node(node, MediaRequest::StopPlay { playback: view.playback });
+            return;
+        }
+        for leg in legs {
+            let playback = heard_by(view.playback, leg.leg);
+            self.ask_node(node.clone(), MediaRequest::StopPlay { playback });
         }
     }
 
@@ -175,11 +217,7 @@ impl Shard {
     }
 }
 
-/// The first hears the playback itself, whose end is everybody's; the others hear one each that goes with it.
-fn played_to(playback: PlaybackId, place: usize, leg: LegId) -> PlaybackId {
-    if place == 0 {
-        return playback;
-    }
-    let both = playback.as_u128() ^ leg.as_u128();
-    PlaybackId::from(uuid::Uuid::from_u128(both))
+/// Each of several hears a playback of its own, under a name that follows from both: what becomes of one of them is told apart.
+fn heard_by(playback: PlaybackId, leg: LegId) -> PlaybackId {
+    PlaybackId::from(uuid::Uuid::from_u128(playback.as_u128() ^ leg.as_u128()))
 }

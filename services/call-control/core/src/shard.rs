@@ -27,6 +27,8 @@ pub struct Shard {
     pub(crate) messages: BTreeSet<(Timestamp, LegId)>,
     /// What users hear who listen to their voicemail.
     pub(crate) listening: BTreeMap<PlaybackId, Listening>,
+    /// What single legs hear of a playback to all of a call, by its own name: the playback. Folded from the log.
+    pub(crate) hearing: BTreeMap<PlaybackId, PlaybackId>,
     /// Legs that replicas hold and that are not known here, since when.
     pub(crate) unknown: BTreeMap<(ReplicaId, LegId), Timestamp>,
     /// Legs that media nodes hold and that are not known here, since when.
@@ -50,6 +52,7 @@ impl Shard {
             alerting: BTreeSet::new(),
             messages: BTreeSet::new(),
             listening: BTreeMap::new(),
+            hearing: BTreeMap::new(),
             unknown: BTreeMap::new(),
             unknown_media: BTreeMap::new(),
             missing_nodes: BTreeMap::new(),
@@ -88,6 +91,11 @@ impl Shard {
             shard.legs.iter().map(|(leg, control)| (*leg, control.durable.clone())).collect()
         };
         self.fold == other.fold && self.completed == other.completed && durable(self) == durable(other)
+    }
+
+    /// Whether a command of this key was carried out and is remembered: a repeated one is answered as the first was.
+    pub fn remembers(&self, tenant: &TenantId, key: &str) -> bool {
+        self.completed.contains_key(&(tenant.clone(), key.into()))
     }
 
     /// Ends an input: what has gathered.
@@ -164,12 +172,15 @@ impl Shard {
             FactKind::RecordingStarted { legs, name, .. } if name.starts_with("voicemail/") => {
                 self.messages.extend(legs.iter().map(|leg| (fact.at, *leg)));
             }
+            FactKind::PlaybackStarted { playback, call, leg: None, .. } => self.note_hearers(*playback, *call),
+            FactKind::PlaybackFinished { playback, .. } => self.hearing.retain(|_, of| of != playback),
             // Who has ended is of no further concern.
             FactKind::LegEnded { leg, .. } => {
                 self.no_longer_alerting(*leg);
                 self.missing.remove(leg);
                 self.legs.remove(leg);
                 self.listening.retain(|_, it| it.leg != *leg);
+                self.forget_hearer(*leg);
             }
             _ => {}
         }

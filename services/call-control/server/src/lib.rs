@@ -22,6 +22,7 @@ mod follow;
 mod handle;
 mod nodes;
 mod owner;
+mod playable;
 mod port;
 mod routing;
 mod streams;

@@ -54,6 +54,7 @@ impl CallControl {
         if begins_a_call && self.shared().lifecycle.draining().is_cancelled() {
             return Err(CommandRefused::of(&Refusal::Draining));
         }
+        self.must_be_playable(&command).await.map_err(|refusal| CommandRefused::of(&refusal))?;
         let (from, to) = self.routings(&command).await?;
         let (reply, answer) = tokio::sync::oneshot::channel();
         let input = Input::Command { command: Box::new(command), fingerprint, from, to, reply };

@@ -44,7 +44,7 @@ pub enum MediaError {
     #[error("the node is overloaded")]
     Overloaded,
     /// A prompt could not be had from where its URL leads.
-    #[error("fetching a prompt: {0}")]
+    #[error("url: {0}")]
     Fetch(&'static str),
     /// Whoever listens does not take the bytes as fast as they come.
     #[error("too slow for a live stream")]

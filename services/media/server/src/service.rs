@@ -225,6 +225,16 @@ impl Media for MediaServer {
         Ok(Response::new(pb::PlayResponse { duration_ms }))
     }
 
+    async fn prepare_play(
+        &self,
+        request: Request<pb::PreparePlayRequest>,
+    ) -> Result<Response<pb::PreparePlayResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let request = request.into_inner();
+        let duration_ms = self.run(|engine| async move { engine.prepare_play(request).await }).await?;
+        Ok(Response::new(pb::PreparePlayResponse { duration_ms }))
+    }
+
     async fn stop_play(
         &self,
         request: Request<pb::StopPlayRequest>,

@@ -82,7 +82,11 @@ impl World {
     pub(crate) fn finish_playback(&mut self) {
         let Some(playback) = self.playing.choose(&mut self.rng).copied() else { return };
         self.playing.retain(|other| *other != playback);
-        let end = if self.rng.random_range(0..5) == 0 { PlaybackEnd::Failed } else { PlaybackEnd::Done };
+        let end = match self.rng.random_range(0..5) {
+            0 => PlaybackEnd::Failed,
+            1 => PlaybackEnd::Stopped,
+            _ => PlaybackEnd::Done,
+        };
         let step = self.shard.handle_playback_finished(playback, end, self.now);
         self.take(step);
     }

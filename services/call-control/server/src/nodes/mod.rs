@@ -6,3 +6,4 @@ mod registry;
 mod sound;
 
 pub(crate) use registry::Nodes;
+pub(crate) use sound::play_source;

@@ -87,7 +87,8 @@ async fn record(service: &MediaService, request: MediaRequest) -> Result<(), Sta
     Ok(())
 }
 
-fn play_source(source: Source) -> PlaySource {
+/// What is to be played, as nodes are told.
+pub(crate) fn play_source(source: Source) -> PlaySource {
     let source = match source {
         Source::Prompt(name) => play_source::Source::Prompt(name.into()),
         Source::Url(url) => play_source::Source::Url(url.into()),

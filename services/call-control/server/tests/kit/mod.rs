@@ -237,6 +237,17 @@ impl Media for Node {
         Ok(Response::new(PlayResponse { duration_ms: 1000 }))
     }
 
+    async fn prepare_play(
+        &self,
+        request: Request<PreparePlayRequest>,
+    ) -> Result<Response<PreparePlayResponse>, Status> {
+        let far = |source: &PlaySource| matches!(&source.source, Some(play_source::Source::Url(url)) if url.contains("/bad/"));
+        if request.get_ref().sources.iter().any(far) {
+            return Err(Status::failed_precondition("url: it is too large"));
+        }
+        Ok(Response::new(PreparePlayResponse { duration_ms: 1000 }))
+    }
+
     async fn stop_play(&self, _: Request<StopPlayRequest>) -> Result<Response<StopPlayResponse>, Status> {
         Ok(Response::new(StopPlayResponse {}))
     }

@@ -30,7 +30,7 @@ use sidetone_model::ids::{BootId, LegId};
 use sidetone_model::media::MediaDescription;
 use sidetone_proto::media::v1 as pb;
 use sidetone_telemetry::Telemetry;
-use tokio::sync::{Mutex, Notify, broadcast};
+use tokio::sync::{Mutex, Notify, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -59,6 +59,8 @@ pub(crate) struct Engine {
     control: Mutex<Control>,
     replies: Replies,
     recorder: RecorderHandle,
+    /// Places for what is brought before it is played.
+    preparing: Semaphore,
     draining: AtomicBool,
     process_draining: CancellationToken,
     pub(crate) stopping: CancellationToken,
@@ -188,6 +190,7 @@ impl Engine {
             control: Mutex::new(control),
             replies: Replies::default(),
             recorder,
+            preparing: Semaphore::new(play::PREPARING_MAX),
             draining: AtomicBool::new(false),
             process_draining: draining,
             stopping,

@@ -32,6 +32,8 @@ pub(crate) enum Stopped {
 
 /// Playbacks of one node at a time.
 const PLAYBACKS_MAX: usize = 10_000;
+/// Sounds that are brought before they are played, at a time: what is fetched is in memory meanwhile.
+pub(super) const PREPARING_MAX: usize = 32;
 /// Sources of one playback.
 const SOURCES_MAX: usize = 64;
 /// The longest silence between two sources, in ms.
@@ -73,6 +75,17 @@ impl Engine {
             }
         });
         Ok(0)
+    }
+
+    /// Brings what a later playback needs, so that it can begin at once; the length of one round in ms.
+    pub(crate) async fn prepare_play(&self, request: pb::PreparePlayRequest) -> Result<u64, MediaError> {
+        let request = pb::PlayRequest { sources: request.sources, ..Default::default() };
+        if request.sources.is_empty() {
+            return Err(MediaError::Invalid { field: "sources", problem: "none is there" });
+        }
+        let sources = sources(&request)?;
+        let _place = self.preparing.try_acquire().map_err(|_| MediaError::TooMany("sounds being brought"))?;
+        Ok(self.program(sources, &request).await?.duration_ms())
     }
 
     /// The answer to a playback that was asked for before.

@@ -26,6 +26,8 @@ pub type MediaService = dyn Media<
 
 /// What a media node may take to answer. Past it the node is as good as gone.
 const DEADLINE: Duration = Duration::from_secs(2);
+/// The same for what it has to fetch from elsewhere first.
+const FETCH_DEADLINE: Duration = Duration::from_secs(15);
 
 /// A media node over gRPC.
 #[derive(Debug, Clone)]
@@ -58,12 +60,21 @@ impl MediaConnector for GrpcMediaConnector {
 
 macro_rules! forward {
     (one { $($method:ident($request:ty) -> $response:ty;)* }
+     fetching { $($slow:ident($slow_request:ty) -> $slow_response:ty;)* }
      many { $($streaming:ident($asked:ty) -> $item:ty as $name:ident;)* }) => {
         #[async_trait::async_trait]
         impl Media for RemoteMedia {
             $(async fn $method(&self, mut request: Request<$request>) -> Result<Response<$response>, Status> {
                 request.set_timeout(DEADLINE);
                 self.client.clone().$method(request).await
+            })*
+
+            $(async fn $slow(
+                &self,
+                mut request: Request<$slow_request>,
+            ) -> Result<Response<$slow_response>, Status> {
+                request.set_timeout(FETCH_DEADLINE);
+                self.client.clone().$slow(request).await
             })*
 
             $(type $name = Streamed<$item>;
@@ -101,6 +112,9 @@ forward! {
         start_stream(StartStreamRequest) -> StartStreamResponse;
         stop_stream(StopStreamRequest) -> StopStreamResponse;
         speak(SpeakRequest) -> SpeakResponse;
+    }
+    fetching {
+        prepare_play(PreparePlayRequest) -> PreparePlayResponse;
     }
     many {
         watch(WatchRequest) -> MediaEvent as WatchStream;

@@ -1,0 +1,119 @@
+//! Sounds that applications play: what of them ends for whom.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+
+mod kit;
+
+use std::collections::BTreeMap;
+
+use kit::{Office, ended};
+use sidetone_call_core::{Heard, MediaRequest};
+use sidetone_model::call::PlaybackEnd;
+use sidetone_model::command::{Audience, CallCommandKind};
+use sidetone_model::fact::{CommandSubject, FactKind};
+use sidetone_model::ids::{LegId, PlaybackId};
+use sidetone_model::media::Source;
+use sidetone_model::termination::Cause;
+
+fn play(to: Audience) -> CallCommandKind {
+    CallCommandKind::Play { to, sources: vec![Source::Prompt("welcome".into())], repeat: 0 }
+}
+
+/// Plays to both of a call; the playback, and under which name each of them hears it.
+fn plays_to_all(office: &mut Office, of: LegId) -> (PlaybackId, BTreeMap<LegId, PlaybackId>) {
+    let call = office.leg(of).call;
+    let CommandSubject::Playback(playback) = office.does(play(Audience::Call(call))).unwrap() else {
+        panic!("playing is told as something else")
+    };
+    let asked = office.serve();
+    let own = asked.iter().filter_map(|request| match request {
+        MediaRequest::Play { playback, to: Heard::Leg(leg), .. } => Some((*leg, *playback)),
+        _ => None,
+    });
+    (playback, own.collect())
+}
+
+fn finishes(office: &mut Office, playback: PlaybackId, end: PlaybackEnd) {
+    assert!(office.shard.plays(playback), "it is nobody's");
+    let step = office.shard.handle_playback_finished(playback, end, office.now);
+    office.take(step);
+}
+
+/// The ends that were told.
+fn ends(office: &Office) -> Vec<PlaybackEnd> {
+    let facts = office.log.iter().flat_map(|record| &record.facts);
+    facts
+        .filter_map(|fact| match fact.kind {
+            FactKind::PlaybackFinished { end, .. } => Some(end),
+            _ => None,
+        })
+        .collect()
+}
+
+fn stopped(asked: &[MediaRequest]) -> Vec<PlaybackId> {
+    let stops = asked.iter().filter_map(|request| match request {
+        MediaRequest::StopPlay { playback } => Some(*playback),
+        _ => None,
+    });
+    stops.collect()
+}
+
+#[test]
+fn another_sound_for_one_of_them_leaves_the_others_theirs() {
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    let (whole, own) = plays_to_all(&mut office, caller);
+    assert_eq!(own.keys().copied().collect::<Vec<_>>(), [caller, callee]);
+    // Whoever is played something else hears that instead: its node ends the first.
+    for leg in [caller, callee] {
+        office.does(play(Audience::Leg(leg))).unwrap();
+        office.serve();
+        assert!(office.shard.fold().playback(whole).is_some(), "somebody hears it still");
+        finishes(&mut office, own[&leg], PlaybackEnd::Stopped);
+        assert!(office.serve().is_empty(), "nothing of the others was touched");
+    }
+    assert_eq!(ends(&office), [PlaybackEnd::Stopped], "it is over when nobody hears it, once");
+    assert_eq!(office.shard.fold().call(office.leg(caller).call).unwrap().playbacks.len(), 2);
+}
+
+#[test]
+fn what_one_has_heard_to_its_end_is_over_for_all_and_told_once() {
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    let (_, own) = plays_to_all(&mut office, caller);
+    finishes(&mut office, own[&callee], PlaybackEnd::Done);
+    assert_eq!(ends(&office), [PlaybackEnd::Done]);
+    assert!(!office.shard.plays(own[&caller]), "the other's end is told by nobody");
+}
+
+#[test]
+fn a_sound_that_cannot_be_had_fails_once_and_not_before_the_last() {
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    let (_, own) = plays_to_all(&mut office, caller);
+    finishes(&mut office, own[&caller], PlaybackEnd::Failed);
+    assert!(ends(&office).is_empty());
+    finishes(&mut office, own[&callee], PlaybackEnd::Failed);
+    assert_eq!(ends(&office), [PlaybackEnd::Failed]);
+}
+
+#[test]
+fn who_leaves_a_conversation_leaves_its_sound_to_the_others_also_after_a_restart() {
+    for restarts in [false, true] {
+        let mut office = Office::new();
+        let (caller, callee) = office.talk();
+        let room = office.dial("u9", "d0", office.to_room());
+        let (whole, own) = plays_to_all(&mut office, caller);
+        assert!(!own.contains_key(&room), "it is in another call");
+        if restarts {
+            office.restart();
+        }
+        finishes(&mut office, own[&caller], PlaybackEnd::Stopped);
+        assert!(office.shard.fold().playback(whole).is_some());
+        office.does(CallCommandKind::StopPlay { to: Audience::Call(office.leg(caller).call), playback: None }).unwrap();
+        let asked = office.serve();
+        assert!(stopped(&asked).contains(&own[&callee]), "{asked:?}");
+        assert_eq!(ends(&office), [PlaybackEnd::Stopped]);
+        office.signal(caller, ended(Cause::Normal, 200));
+        assert!(!office.shard.plays(own[&callee]));
+    }
+}
