@@ -215,7 +215,10 @@ async fn a_sound_that_cannot_be_had_is_refused_and_another_for_one_leaves_the_ot
         (scene.team.sound_url("page.wav"), "url: it is no sound"),
         (scene.team.sound_url("large.wav"), "url: it is too large"),
         (scene.team.sound_url("noise.wav"), "prompt: "),
-        ("http://10.0.0.1/inside.wav".to_owned(), "url: leads to an address that this node must not speak to"),
+        (
+            "http://10.0.0.1/inside.wav".to_owned(),
+            "url: leads to an address that this node must not speak to",
+        ),
     ] {
         let (status, refused) =
             scene.bot.ask("call.audio/play", json!({ "threadId": THREAD, "url": sound })).await;
@@ -223,8 +226,10 @@ async fn a_sound_that_cannot_be_had_is_refused_and_another_for_one_leaves_the_ot
         let message = refused["message"].as_str().unwrap_or_default();
         assert!(message.starts_with(said), "{sound}: {refused}");
     }
-    let (status, _) =
-        scene.bot.ask("call.audio/stop", json!({ "threadId": THREAD, "url": "http://10.0.0.1/inside.wav" })).await;
+    let (status, _) = scene
+        .bot
+        .ask("call.audio/stop", json!({ "threadId": THREAD, "url": "http://10.0.0.1/inside.wav" }))
+        .await;
     assert_eq!(status, StatusCode::NOT_FOUND, "nothing plays");
 
     scene.team.serve("all.wav", "audio/wav", wav(1500.0, 1.0));

@@ -172,7 +172,9 @@ impl Shard {
             FactKind::RecordingStarted { legs, name, .. } if name.starts_with("voicemail/") => {
                 self.messages.extend(legs.iter().map(|leg| (fact.at, *leg)));
             }
-            FactKind::PlaybackStarted { playback, call, leg: None, .. } => self.note_hearers(*playback, *call),
+            FactKind::PlaybackStarted { playback, call, leg: None, .. } => {
+                self.note_hearers(*playback, *call)
+            }
             FactKind::PlaybackFinished { playback, .. } => self.hearing.retain(|_, of| of != playback),
             // Who has ended is of no further concern.
             FactKind::LegEnded { leg, .. } => {

@@ -109,7 +109,9 @@ fn who_leaves_a_conversation_leaves_its_sound_to_the_others_also_after_a_restart
         }
         finishes(&mut office, own[&caller], PlaybackEnd::Stopped);
         assert!(office.shard.fold().playback(whole).is_some());
-        office.does(CallCommandKind::StopPlay { to: Audience::Call(office.leg(caller).call), playback: None }).unwrap();
+        office
+            .does(CallCommandKind::StopPlay { to: Audience::Call(office.leg(caller).call), playback: None })
+            .unwrap();
         let asked = office.serve();
         assert!(stopped(&asked).contains(&own[&callee]), "{asked:?}");
         assert_eq!(ends(&office), [PlaybackEnd::Stopped]);

@@ -50,7 +50,9 @@ impl CallControl {
             let repeated = shard.remembers(&tenant, &key);
             if repeated { None } else { hearing_node(shard.fold(), &tenant, to) }
         });
-        let Some(service) = node.await.flatten().and_then(|node| self.node(&node).ok()) else { return Ok(()) };
+        let Some(service) = node.await.flatten().and_then(|node| self.node(&node).ok()) else {
+            return Ok(());
+        };
         let sources = sources.iter().cloned().map(play_source).collect();
         let request = Request::new(media::PreparePlayRequest { sources });
         match tokio::time::timeout(PREPARE_MAX, service.prepare_play(request)).await {

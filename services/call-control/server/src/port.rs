@@ -141,8 +141,10 @@ impl CallControl {
         let look = self.look(move |shards| {
             let fold = shards[shard].fold();
             let call = fold.leg(leg)?.call;
-            let mut others = fold.live_legs(call).filter(|other| other.leg != leg);
-            others.find_map(|other| other.party.user.clone())
+            let others = fold.live_legs(call).filter(|other| other.leg != leg && other.party.user.is_some());
+            // Who was asked last is meant, not who passed the call on.
+            let meant = others.min_by_key(|other| (other.diverted, other.is_party()));
+            meant.and_then(|other| other.party.user.clone())
         });
         look.await.ok_or_else(|| CommandRefused::of(&Refusal::Stopping))
     }

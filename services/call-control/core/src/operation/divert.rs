@@ -71,12 +71,20 @@ impl Shard {
     ) -> Result<(), CommandError> {
         let caller = self.allowed(tenant, leg, Capability::OverflowToVoicemail)?;
         self.check_target(&to)?;
-        let ringing =
-            self.fold.live_legs(caller.call).find(|leg| leg.phase == LegPhase::Ringing && !leg.is_party());
-        let ringing = ringing.cloned().ok_or(CommandError::CapabilityMissing)?;
-        let number = ringing.party.number.clone();
-        self.send_ringing_on(&ringing, (DivertCause::Overflown, LegCause::Overflown), (&number, to), now);
+        let awaited = self.awaited_by(&caller).ok_or(CommandError::CapabilityMissing)?;
+        let number = awaited.party.number.clone();
+        self.send_ringing_on(&awaited, (DivertCause::Overflown, LegCause::Overflown), (&number, to), now);
+        if awaited.is_party() {
+            self.told_transferors(caller.call, None);
+        }
         Ok(())
+    }
+
+    /// Whom a caller waits for: a phone that rings, one that will, or whoever has passed the call on.
+    fn awaited_by(&self, caller: &LegView) -> Option<LegView> {
+        let others = self.fold.live_legs(caller.call).filter(|leg| leg.leg != caller.leg);
+        let awaited = others.filter(|leg| leg.diverted || !leg.is_party());
+        awaited.min_by_key(|leg| (leg.diverted, leg.phase != LegPhase::Ringing)).cloned()
     }
 
     pub(crate) fn send_ringing_on(

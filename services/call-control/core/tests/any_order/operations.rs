@@ -4,7 +4,7 @@ use rand::{RngExt as _, seq::IndexedRandom as _};
 use sidetone_call_core::{CommandError, Routing, Step};
 use sidetone_model::call::{DeviceOf, Elsewhere, ExternalRef};
 use sidetone_model::command::{Audience, CallCommand, CallCommandKind, CallName};
-use sidetone_model::fold::{Capability, LegView};
+use sidetone_model::fold::{Capability, LegView, RecordingPhase};
 use sidetone_model::ids::UserId;
 use sidetone_model::media::{FileFormat, Source};
 use sidetone_model::party::{Binding, Destination};
@@ -28,7 +28,21 @@ impl World {
         }
         let own = leg.party.user.clone().unwrap_or_else(|| UserId::new("u9").unwrap());
         let other = self.user();
-        let (from, to) = (self.reachable(own), self.reachable(other));
+        let (from, mut to) = (self.reachable(own), self.reachable(other.clone()));
+        let voicemail = Elsewhere::Voicemail;
+        match &kind {
+            CallCommandKind::Overflow { .. } => to.destination = Some(Destination::Voicemail(other)),
+            CallCommandKind::Redirect { to: elsewhere, .. } if *elsewhere == voicemail => {
+                to.destination = Some(Destination::Voicemail(other));
+            }
+            CallCommandKind::Redirect { to: Elsewhere::Assistant, .. } => {
+                to.destination = Some(Destination::Echo)
+            }
+            _ => {}
+        }
+        if !matches!(to.destination, Some(Destination::User(_))) {
+            to.bindings.clear();
+        }
         self.expect(kind, offered, from, to);
     }
 
@@ -45,7 +59,16 @@ impl World {
         let may = |what| self.shard.fold().capabilities(leg.leg).contains(what);
         let number = || Elsewhere::Number("200".into());
         let leg_id = leg.leg;
-        match self.rng.random_range(0..4) {
+        match self.rng.random_range(0..7) {
+            4 => (CallCommandKind::Overflow { leg: leg_id }, may(Capability::OverflowToVoicemail)),
+            5 => (
+                CallCommandKind::Redirect { leg: leg_id, to: Elsewhere::Voicemail },
+                may(Capability::RedirectToVoicemail),
+            ),
+            6 => (
+                CallCommandKind::Redirect { leg: leg_id, to: Elsewhere::Assistant },
+                may(Capability::RedirectToAssistant),
+            ),
             3 => (CallCommandKind::AnswerRinging { leg: leg_id }, may(Capability::Answer)),
             0 => (CallCommandKind::Reject { leg: leg_id }, may(Capability::Reject)),
             1 => (CallCommandKind::Redirect { leg: leg_id, to: number() }, may(Capability::Redirect)),
@@ -59,11 +82,7 @@ impl World {
     fn with_two(&mut self, leg: &LegView) -> (CallCommandKind, bool) {
         let fold = self.shard.fold();
         let may = |what| fold.capabilities(leg.leg).contains(what);
-        let held = fold.held_beside(leg).map(|held| (held.leg, held.node.clone()));
-        let (active, held_id) = (leg.leg, held.as_ref().map_or(leg.leg, |(held, _)| *held));
-        let node =
-            |node: &Option<(sidetone_model::ids::NodeId, _)>| node.as_ref().map(|(node, _)| node.clone());
-        let together = held.as_ref().is_some_and(|(_, on)| node(on) == node(&leg.node));
+        let (active, held_id) = (leg.leg, fold.held_beside(leg).map_or(leg.leg, |held| held.leg));
         let to_number = || "200".into();
         match self.rng.random_range(0..8) {
             0 => (CallCommandKind::Hold { leg: active }, may(Capability::Hold)),
@@ -74,11 +93,8 @@ impl World {
             ),
             3 => (CallCommandKind::Alternate { active, held: held_id }, may(Capability::Alternate)),
             4 => (CallCommandKind::Reconnect { active, held: held_id }, may(Capability::Reconnect)),
-            5 => (CallCommandKind::Merge { active, held: held_id }, may(Capability::Merge) && together),
-            6 => (
-                CallCommandKind::TransferAttended { active, held: held_id },
-                may(Capability::Transfer) && together,
-            ),
+            5 => (CallCommandKind::Merge { active, held: held_id }, may(Capability::Merge)),
+            6 => (CallCommandKind::TransferAttended { active, held: held_id }, may(Capability::Transfer)),
             _ => (
                 CallCommandKind::TransferBlind { leg: active, to_number: to_number(), anonymous: false },
                 may(Capability::BlindTransfer),
@@ -140,10 +156,17 @@ impl World {
         let first = fold.live_legs(leg.call).find(|leg| leg.is_answered());
         let first_may = |what| first.is_some_and(|leg| fold.capabilities(leg.leg).contains(what));
         let any_may = |what| fold.live_legs(leg.call).any(|leg| fold.capabilities(leg.leg).contains(what));
-        let running = fold.recordings().find(|view| view.call == leg.call && view.is_running());
-        let running = running.map(|view| (view.recording, view.phase.clone()));
+        let recording = fold.recordings().filter(|view| view.call == leg.call).last();
+        let recording = recording.map(|view| (view.recording, view.phase.clone()));
         let sources = vec![Source::Prompt("welcome".into())];
-        match (self.rng.random_range(0..7), running) {
+        match (self.rng.random_range(0..9), recording) {
+            (7, Some((recording, phase))) => {
+                let runs = matches!(phase, RecordingPhase::Running | RecordingPhase::Paused);
+                (CallCommandKind::StopRecording { recording }, runs)
+            }
+            (8, Some((recording, phase))) => {
+                (CallCommandKind::ResumeRecording { recording }, phase == RecordingPhase::Paused)
+            }
             (0, _) => {
                 let (muted, deafened) = (self.rng.random(), self.rng.random());
                 (CallCommandKind::SetAudio { leg: leg.leg, muted, deafened }, may(Capability::SetAudio))
@@ -164,10 +187,9 @@ impl World {
                 CallCommandKind::StartStream { call: leg.call, format: FileFormat::Mp3 },
                 any_may(Capability::StartStream),
             ),
-            (5, Some((recording, phase))) => (
-                CallCommandKind::PauseRecording { recording },
-                phase == sidetone_model::fold::RecordingPhase::Running,
-            ),
+            (5, Some((recording, phase))) => {
+                (CallCommandKind::PauseRecording { recording }, phase == RecordingPhase::Running)
+            }
             _ => {
                 let options = crate::stereo();
                 (
@@ -220,9 +242,9 @@ impl World {
                 let known = matches!(
                     error,
                     CommandError::CapabilityMissing
-                        | CommandError::OnTwoNodes
                         | CommandError::NotAnswered
                         | CommandError::AlreadyRecording
+                        | CommandError::NotRecording
                         | CommandError::NoSuchCall
                 );
                 assert!(known, "refused for the wrong reason: {error:?} of {command:?}");
@@ -237,7 +259,10 @@ fn name(kind: &CallCommandKind) -> &'static str {
     match kind {
         CallCommandKind::AnswerRinging { .. } => "answer ringing",
         CallCommandKind::Reject { .. } => "reject",
-        CallCommandKind::Redirect { .. } => "redirect",
+        CallCommandKind::Redirect { to: Elsewhere::Number(_), .. } => "redirect",
+        CallCommandKind::Redirect { to: Elsewhere::Voicemail, .. } => "redirect to voicemail",
+        CallCommandKind::Redirect { to: Elsewhere::Assistant, .. } => "redirect to the assistant",
+        CallCommandKind::Overflow { .. } => "overflow",
         CallCommandKind::PickUp { .. } => "pick up",
         CallCommandKind::Hold { .. } => "hold",
         CallCommandKind::Retrieve { .. } => "retrieve",
@@ -260,7 +285,9 @@ fn name(kind: &CallCommandKind) -> &'static str {
         CallCommandKind::SendDigits { .. } => "send digits",
         CallCommandKind::Play { .. } => "play",
         CallCommandKind::StartStream { .. } => "start stream",
+        CallCommandKind::StopRecording { .. } => "stop recording",
         CallCommandKind::PauseRecording { .. } => "pause recording",
+        CallCommandKind::ResumeRecording { .. } => "resume recording",
         CallCommandKind::StartRecording { .. } => "start recording",
         _ => "another",
     }

@@ -1,4 +1,8 @@
 //! What may be done now: the one rule that refuses commands and that dialects show.
+//!
+//! It is asked between the facts of one entry, too, because a dialect tells of each fact: that somebody answers stands before
+//! the bridge that follows from it. What is about to follow in the same entry counts as there. At the end of an entry such a
+//! state is never that of anybody who stays.
 
 use super::{Fold, LegPhase, LegView};
 use crate::call::LegCause;
@@ -94,12 +98,14 @@ impl Capabilities {
 /// Where a leg stands among the others of its call.
 struct Place<'a> {
     leg: &'a LegView,
-    /// Whoever else has been answered, or called us.
+    /// Whoever else has been answered, or called us, and stays.
     parties: Vec<&'a LegView>,
     /// Phones that we call.
     called: Vec<&'a LegView>,
-    /// Another leg of the same device holds another call.
-    holds_another: bool,
+    /// Somebody has passed the call on, and is not gone yet.
+    passed_on: bool,
+    /// The leg with which the same device holds another call.
+    held: Option<&'a LegView>,
 }
 
 impl Fold {
@@ -108,19 +114,21 @@ impl Fold {
         let mut all = Capabilities::default();
         let Some(leg) = self.leg(leg).filter(|leg| leg.is_live()) else { return all };
         all.add(&[Capability::Terminate, Capability::Drop]);
+        let others: Vec<_> = self.live_legs(leg.call).filter(|other| other.leg != leg.leg).collect();
+        let passed_on = others.iter().any(|other| other.diverted);
         let (parties, called): (Vec<_>, Vec<_>) =
-            self.live_legs(leg.call).filter(|other| other.leg != leg.leg).partition(|other| other.is_party());
-        let holds_another = self.held_beside(leg).is_some();
-        let place = Place { leg, parties, called, holds_another };
+            others.into_iter().filter(|other| !other.diverted).partition(|other| other.is_party());
+        let place = Place { leg, parties, called, passed_on, held: self.held_beside(leg) };
+        let talks = leg.is_answered() || place.is_being_answered();
         match leg.phase {
             LegPhase::Ringing if !leg.incoming => place.of_ringing(&mut all),
-            LegPhase::Answered => place.of_answered(&mut all),
+            _ if talks => place.of_answered(&mut all),
             LegPhase::SettingUp | LegPhase::Waiting | LegPhase::Ringing if leg.incoming => {
                 place.of_caller(&mut all);
             }
             _ => {}
         }
-        if leg.is_answered() {
+        if talks {
             self.of_recording(leg.call, &mut all);
         }
         all
@@ -136,13 +144,6 @@ impl Fold {
                 && other.is_answered()
                 && other.held.is_some()
         })
-    }
-
-    /// Whether a conversation goes on in a call with more than two in it, those who are just being asked in included.
-    pub fn is_conference(&self, call: CallId) -> bool {
-        let (parties, called): (Vec<_>, Vec<_>) = self.live_legs(call).partition(|leg| leg.is_party());
-        let asked = called.iter().any(|leg| leg.joins());
-        parties.len() >= 3 || (parties.len() == 2 && asked)
     }
 
     fn of_recording(&self, call: CallId, all: &mut Capabilities) {
@@ -197,12 +198,15 @@ impl Place<'_> {
 
     /// A phone that calls us.
     fn of_caller(&self, all: &mut Capabilities) {
-        use Capability::*;
-        if self.rings_somebody() {
-            all.add(&[OverflowToVoicemail]);
-            if self.holds_another {
-                all.add(&[Reconnect]);
-            }
+        if self.awaits_somebody() {
+            self.of_awaiting(all);
+        }
+    }
+
+    fn of_awaiting(&self, all: &mut Capabilities) {
+        all.add(&[Capability::OverflowToVoicemail]);
+        if self.held.is_some() {
+            all.add(&[Capability::Reconnect]);
         }
     }
 
@@ -214,11 +218,8 @@ impl Place<'_> {
             return;
         }
         if self.parties.is_empty() || self.leg.served_by.is_some() || self.is_in_room() {
-            if self.rings_somebody() {
-                all.add(&[OverflowToVoicemail]);
-                if self.holds_another {
-                    all.add(&[Reconnect]);
-                }
+            if self.awaits_somebody() {
+                self.of_awaiting(all);
             } else {
                 all.add(&[SetAudio, SendDigits, Play, StartStream]);
             }
@@ -228,18 +229,19 @@ impl Place<'_> {
         if mine.is_some_and(|peer| peer.held.is_some()) {
             return;
         }
-        if mine.is_none() && self.leg.conference.is_none() {
-            // What it was asked to join is still being made.
-            return;
-        }
         all.add(&[Hold, AddParticipant, Intruded, BlindTransfer]);
         self.of_device(all);
         if self.leg.party.user.is_some() {
             all.add(&[SwitchDevice, AddDevice]);
         }
         all.add(&[SetAudio, SendDigits, Play, StartStream]);
-        if self.holds_another {
-            all.add(&[Alternate, Merge, Transfer]);
+        if let Some(held) = self.held {
+            all.add(&[Alternate]);
+            let node = |leg: &LegView| leg.node.as_ref().map(|(node, _)| node.clone());
+            // Sound does not go from one media node to another.
+            if node(held) == node(self.leg) {
+                all.add(&[Merge, Transfer]);
+            }
         }
         if self.is_conference() {
             all.add(&[DropMe, DropParticipant]);
@@ -256,8 +258,21 @@ impl Place<'_> {
         }
     }
 
-    fn rings_somebody(&self) -> bool {
-        self.parties.is_empty() && self.called.iter().any(|leg| leg.phase == LegPhase::Ringing)
+    /// Nobody is there yet, and somebody rings, or will: whoever the call was sent on to.
+    fn awaits_somebody(&self) -> bool {
+        let sent_on = |leg: &&LegView| {
+            matches!(leg.cause, LegCause::Transferred | LegCause::Redirected | LegCause::Overflown)
+        };
+        let rings = |leg: &&LegView| leg.phase == LegPhase::Ringing || sent_on(leg);
+        self.parties.is_empty() && (self.passed_on || self.called.iter().any(rings))
+    }
+
+    /// Somebody has answered a caller, who is answered next.
+    fn is_being_answered(&self) -> bool {
+        let alone =
+            |leg: &&LegView| leg.peer.is_none() && leg.conference.is_none() && leg.served_by.is_none();
+        let answered = self.parties.iter().filter(|leg| !leg.incoming && leg.is_answered());
+        self.leg.incoming && !self.leg.is_answered() && answered.filter(alone).count() > 0
     }
 
     fn is_in_room(&self) -> bool {

@@ -59,7 +59,7 @@ impl Seen {
             leg: leg.leg,
             device: leg.party.device.as_ref().map_or("", |device| device.as_str()).into(),
             state: standing.name(),
-            capabilities: standing.of_leg(fold, leg),
+            capabilities: standing.of_leg(fold.capabilities(leg.leg)),
         });
         let asked_anew = matches!(main.cause, LegCause::Transferred | LegCause::Conferenced);
         let asker = main.by.and_then(|by| fold.leg(by)).filter(|_| main.cause == LegCause::Conferenced);
@@ -67,7 +67,7 @@ impl Seen {
             call: call.call,
             initial_called: if asked_anew { main.party.number.clone() } else { call.dialled.clone() },
             state: standing.name(),
-            capabilities: standing.of_call(fold, main),
+            capabilities: standing.of_call(fold.capabilities(main.leg)),
             anonymous: call.anonymous && makes_call(call, main),
             cause: main.cause,
             initiator: asker.map(|asker| asker.party.number.clone()),

@@ -1,7 +1,7 @@
 //! Where a leg stands in its call, in the dialect's terms, and what may be done from there.
 
 use sidetone_model::call::LegCause;
-use sidetone_model::fold::{CallView, Fold, LegPhase, LegView, RecordingPhase};
+use sidetone_model::fold::{CallView, Capabilities, Capability, Fold, LegPhase, LegView};
 
 /// Where a leg stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,50 +92,37 @@ impl Standing {
         }
     }
 
-    /// What may be done with the leg, in the dialect's words.
-    pub(crate) fn of_leg(self, fold: &Fold, leg: &LegView) -> Vec<&'static str> {
-        match self {
-            Self::Dialing | Self::Served | Self::Alone => vec!["drop"],
-            Self::RingingOutgoing if fold.held_beside(leg).is_some() => vec!["drop", "reconnect"],
-            Self::RingingOutgoing => vec!["drop"],
-            Self::RingingIncoming => vec!["answer"],
-            Self::Active => vec!["drop", "hold", "switchDevice"],
-            Self::Holder => vec!["retrieve"],
-            Self::Held | Self::AloneHeld => Vec::new(),
-        }
+    /// What may be done with the leg, in the dialect's words: of what the document mentions in this state, what there is.
+    pub(crate) fn of_leg(self, may: Capabilities) -> Vec<&'static str> {
+        use Capability as C;
+        let words: &[(&'static str, Capability)] = match self {
+            Self::Dialing | Self::Served | Self::Alone => &[("drop", C::Drop)],
+            Self::RingingOutgoing => &[("drop", C::Drop), ("reconnect", C::Reconnect)],
+            Self::RingingIncoming => &[("answer", C::Answer)],
+            Self::Active => &[("drop", C::Drop), ("hold", C::Hold), ("switchDevice", C::SwitchDevice)],
+            Self::Holder => &[("retrieve", C::Retrieve)],
+            Self::Held | Self::AloneHeld => &[],
+        };
+        said(words, may)
     }
 
-    /// What may be done with the call from there, in the dialect's words.
-    pub(crate) fn of_call(self, fold: &Fold, leg: &LegView) -> Vec<&'static str> {
-        match self {
+    /// What may be done with the call from there, in the dialect's words: of what the document mentions in this state, what
+    /// there is.
+    pub(crate) fn of_call(self, may: Capabilities) -> Vec<&'static str> {
+        let words: &[(&'static str, Capability)] = match self {
             Self::Dialing | Self::Served | Self::Holder | Self::Held | Self::Alone | Self::AloneHeld => {
-                vec!["terminate"]
+                &[("terminate", Capability::Terminate)]
             }
-            Self::RingingOutgoing => vec!["overflowToVoiceMail", "terminate"],
-            Self::RingingIncoming => {
-                vec!["redirect", "pickedUp", "redirectToVoiceMail", "redirectToDVA", "reject"]
-            }
-            Self::Active => active(fold, leg),
-        }
+            Self::RingingOutgoing => &RINGING_OUTGOING,
+            Self::RingingIncoming => &RINGING_INCOMING,
+            Self::Active => &ACTIVE,
+        };
+        said(words, may)
     }
 }
 
-fn active(fold: &Fold, leg: &LegView) -> Vec<&'static str> {
-    let mut may = vec!["addDevice", "addParticipant", "intruded", "blindTransfer", "terminate"];
-    if fold.held_beside(leg).is_some() {
-        may.extend(["transfer", "merge"]);
-    }
-    if fold.is_conference(leg.call) {
-        may.extend(["dropMe", "dropParticipant", "holdParticipant"]);
-    }
-    let recordings = fold.call(leg.call).map_or(&[][..], |call| &call.recordings);
-    let running = recordings.iter().filter_map(|id| fold.recording(*id)).find(|view| view.is_running());
-    match running.map(|view| &view.phase) {
-        None => may.push("startRecord"),
-        Some(RecordingPhase::Paused) => may.extend(["stopRecord", "resumeRecord"]),
-        Some(_) => may.extend(["stopRecord", "pauseRecord"]),
-    }
-    may
+fn said(words: &[(&'static str, Capability)], may: Capabilities) -> Vec<&'static str> {
+    words.iter().filter(|(_, what)| may.contains(*what)).map(|(word, _)| *word).collect()
 }
 
 /// Whether it is the leg of whoever makes the call.
@@ -161,3 +148,30 @@ pub(crate) fn leaves(fold: &Fold, leg: &LegView) -> bool {
 pub(crate) fn is_passed_on(fold: &Fold, call: &CallView) -> bool {
     fold.live_legs(call.call).any(|leg| leg.diverted)
 }
+
+/// What the document mentions while somebody rings for the user, while the user's phone rings, and while the user talks.
+const RINGING_OUTGOING: [(&str, Capability); 2] =
+    [("overflowToVoiceMail", Capability::OverflowToVoicemail), ("terminate", Capability::Terminate)];
+const RINGING_INCOMING: [(&str, Capability); 5] = [
+    ("redirect", Capability::Redirect),
+    ("pickedUp", Capability::PickedUp),
+    ("redirectToVoiceMail", Capability::RedirectToVoicemail),
+    ("redirectToDVA", Capability::RedirectToAssistant),
+    ("reject", Capability::Reject),
+];
+const ACTIVE: [(&str, Capability); 14] = [
+    ("addDevice", Capability::AddDevice),
+    ("addParticipant", Capability::AddParticipant),
+    ("intruded", Capability::Intruded),
+    ("blindTransfer", Capability::BlindTransfer),
+    ("terminate", Capability::Terminate),
+    ("transfer", Capability::Transfer),
+    ("merge", Capability::Merge),
+    ("dropMe", Capability::DropMe),
+    ("dropParticipant", Capability::DropParticipant),
+    ("holdParticipant", Capability::HoldParticipant),
+    ("startRecord", Capability::StartRecording),
+    ("stopRecord", Capability::StopRecording),
+    ("pauseRecord", Capability::PauseRecording),
+    ("resumeRecord", Capability::ResumeRecording),
+];
