@@ -106,7 +106,11 @@ impl Shard {
             .cloned()
             .collect();
         if let [alone] = staying.as_slice() {
-            self.route(alone, to, now);
+            // It may be in a room already, to which another phone has sent it on.
+            self.leave(alone, now);
+            if let Some(alone) = self.live(alone.leg) {
+                self.route(&alone, to, now);
+            }
         } else {
             self.arrange(by.call, now);
         }

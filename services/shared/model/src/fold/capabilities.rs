@@ -234,7 +234,9 @@ impl Place<'_> {
         if self.leg.party.user.is_some() {
             all.add(&[SwitchDevice, AddDevice]);
         }
-        all.add(&[SetAudio, SendDigits, Play, StartStream]);
+        if self.leg.is_answered() {
+            all.add(&[SetAudio, SendDigits, Play, StartStream]);
+        }
         if let Some(held) = self.held {
             all.add(&[Alternate]);
             let node = |leg: &LegView| leg.node.as_ref().map(|(node, _)| node.clone());
@@ -269,10 +271,9 @@ impl Place<'_> {
 
     /// Somebody has answered a caller, who is answered next.
     fn is_being_answered(&self) -> bool {
-        let alone =
-            |leg: &&LegView| leg.peer.is_none() && leg.conference.is_none() && leg.served_by.is_none();
-        let answered = self.parties.iter().filter(|leg| !leg.incoming && leg.is_answered());
-        self.leg.incoming && !self.leg.is_answered() && answered.filter(alone).count() > 0
+        let alone = |leg: &LegView| leg.peer.is_none() && leg.conference.is_none() && leg.served_by.is_none();
+        let answers = |leg: &&LegView| !leg.incoming && leg.is_answered() && alone(leg);
+        self.leg.incoming && !self.leg.is_answered() && self.parties.iter().any(answers)
     }
 
     fn is_in_room(&self) -> bool {
