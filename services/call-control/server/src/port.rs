@@ -22,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 #[async_trait::async_trait]
 impl CommandPort for CallControl {
     async fn execute(&self, command: CallCommand) -> Result<CommandSubject, CommandRefused> {
-        let body = fingerprint(format!("{:?}", command.kind).as_bytes());
+        let body = fingerprint(&command.kind.canonical());
         self.execute_asked(command, body).await
     }
 }

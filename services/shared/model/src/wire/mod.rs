@@ -5,6 +5,7 @@
 //! cannot be understood is an error that names it. Empty strings, zeros and absent messages stand for "none" only
 //! where the contract says so.
 
+mod canonical;
 mod conversation;
 mod events;
 mod signalling;

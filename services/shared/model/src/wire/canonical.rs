@@ -1,0 +1,273 @@
+//! The bytes of a command, by which a key that is used again is told from one that is used for something else.
+//!
+//! They are kept with the answer for a day, over restarts and releases, so they follow from this file alone: the command's word,
+//! then every field in the order in which it stands here, as text behind its length. Lists have their length before them, and
+//! what may be absent is a list of none or one. A new field goes to the end of its command, and is left out where it has the value
+//! that stood for it before there was one.
+
+use std::fmt::Display;
+
+use crate::call::{DeviceOf, Elsewhere, ExternalRef};
+use crate::command::{Audience, CallCommandKind, CallName, PlaceOptions, RecordingOptions};
+use crate::conversation::ConversationCommand;
+use crate::media::{FileFormat, Layout, Source};
+use crate::party::Destination;
+
+/// Fields, one behind the other.
+struct Fields(Vec<u8>);
+
+impl Fields {
+    fn of(word: &str) -> Self {
+        Self(Vec::new()).field(word)
+    }
+
+    fn field(mut self, value: impl Display) -> Self {
+        let text = value.to_string();
+        self.0.extend((text.len() as u32).to_be_bytes());
+        self.0.extend(text.into_bytes());
+        self
+    }
+
+    fn all<T>(self, values: &[T], one: impl Fn(Self, &T) -> Self) -> Self {
+        let counted = self.field(values.len());
+        values.iter().fold(counted, one)
+    }
+
+    fn maybe<T: Display>(self, value: Option<&T>) -> Self {
+        self.all(value.as_slice(), |fields, value| fields.field(value))
+    }
+
+    fn destination(self, to: &Destination) -> Self {
+        match to {
+            Destination::User(user) => self.field("user").field(user),
+            Destination::Room(room) => self.field("room").field(room),
+            Destination::Echo => self.field("echo"),
+            Destination::Announcement { prompt, repeat } => {
+                self.field("announcement").field(prompt).field(repeat)
+            }
+            Destination::Wait => self.field("wait"),
+            Destination::Voicemail(user) => self.field("voicemail").field(user),
+            Destination::Mailbox(user) => self.field("mailbox").field(user),
+            Destination::Assistant => self.field("assistant"),
+            Destination::OwnMailbox => self.field("own_mailbox"),
+        }
+    }
+
+    fn external(self, ExternalRef { dialect, key }: &ExternalRef) -> Self {
+        self.field(dialect).field(key)
+    }
+
+    fn device(self, DeviceOf { user, device }: &DeviceOf) -> Self {
+        self.field(user).maybe(device.as_ref())
+    }
+
+    fn audience(self, to: Audience) -> Self {
+        match to {
+            Audience::Call(call) => self.field("call").field(call),
+            Audience::Leg(leg) => self.field("leg").field(leg),
+        }
+    }
+}
+
+impl CallCommandKind {
+    /// The bytes of the command: the same for the same command in every release, others for every other one.
+    pub fn canonical(&self) -> Vec<u8> {
+        let fields = Fields::of(self.word());
+        let fields = match self {
+            Self::AnswerRinging { leg }
+            | Self::Reject { leg }
+            | Self::Overflow { leg }
+            | Self::Hold { leg }
+            | Self::Retrieve { leg }
+            | Self::RetrieveParticipant { leg }
+            | Self::DropMe { leg }
+            | Self::HangUpLeg { leg } => fields.field(leg),
+            Self::HangUpCall { call } => fields.field(call),
+            Self::Alternate { active, held }
+            | Self::Reconnect { active, held }
+            | Self::Merge { active, held }
+            | Self::TransferAttended { active, held } => fields.field(active).field(held),
+            Self::SwitchDevice { leg, device } | Self::AddDevice { leg, device } => {
+                fields.field(leg).field(device)
+            }
+            Self::DropParticipant { leg, by } | Self::HoldParticipant { leg, by } => {
+                fields.field(leg).maybe(by.as_ref())
+            }
+            Self::PickUp { leg, by } => fields.field(leg).device(by),
+            Self::Intrude { call, by } => fields.field(call).device(by),
+            Self::MarkMessageHeard { user, message } | Self::DeleteMessage { user, message } => {
+                fields.field(user).field(message)
+            }
+            Self::AddExternalRef { call, external } => fields.field(call).external(external),
+            Self::Conversation(command) => of_conversation(fields, command),
+            _ => self.with_numbers(fields),
+        };
+        fields.0
+    }
+
+    fn with_numbers(&self, fields: Fields) -> Fields {
+        match self {
+            Self::Place { from, from_number, to, to_number, options } => {
+                let PlaceOptions { device, anonymous, auto_answer, external } = options;
+                let ends = fields.destination(from).field(from_number).destination(to).field(to_number);
+                let how = ends.maybe(device.as_ref()).field(anonymous).field(auto_answer);
+                how.all(external.as_slice(), Fields::external)
+            }
+            Self::Answer { leg, to, to_number } => fields.field(leg).destination(to).field(to_number),
+            Self::Redirect { leg, to } => match to {
+                Elsewhere::Number(number) => fields.field(leg).field("number").field(number),
+                Elsewhere::Voicemail => fields.field(leg).field("voicemail"),
+                Elsewhere::Assistant => fields.field(leg).field("assistant"),
+            },
+            Self::Enquire { leg, to_number, anonymous }
+            | Self::TransferBlind { leg, to_number, anonymous } => {
+                fields.field(leg).field(to_number).field(anonymous)
+            }
+            Self::AddParticipant { leg, to_number } => fields.field(leg).field(to_number),
+            Self::Join { call, to, to_number, from_number } => {
+                let call = match call {
+                    CallName::Id(call) => fields.field("id").field(call),
+                    CallName::External(external) => fields.field("external").external(external),
+                };
+                call.destination(to).field(to_number).field(from_number)
+            }
+            _ => self.with_media(fields),
+        }
+    }
+
+    fn with_media(&self, fields: Fields) -> Fields {
+        match self {
+            Self::SetAudio { leg, muted, deafened } => fields.field(leg).field(muted).field(deafened),
+            Self::SendDigits { leg, digits } => fields.field(leg).field(digits),
+            Self::StartRecording { call, options } => {
+                let RecordingOptions { format, layout, legs, name } = options;
+                let how = fields.field(call).field(of_format(*format)).field(of_layout(*layout));
+                how.all(legs, |fields, leg| fields.field(leg)).field(name)
+            }
+            Self::StopRecording { recording }
+            | Self::PauseRecording { recording }
+            | Self::ResumeRecording { recording } => fields.field(recording),
+            Self::Play { to, sources, repeat } => {
+                let source = |fields: Fields, source: &Source| match source {
+                    Source::Prompt(name) => fields.field("prompt").field(name),
+                    Source::Url(url) => fields.field("url").field(url),
+                };
+                fields.audience(*to).all(sources, source).field(repeat)
+            }
+            Self::StopPlay { to, playback } => fields.audience(*to).maybe(playback.as_ref()),
+            Self::StartStream { call, format } => fields.field(call).field(of_format(*format)),
+            Self::StopStream { stream } => fields.field(stream),
+            _ => fields,
+        }
+    }
+
+    /// The metric's label, but for those that share one.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::HangUpCall { .. } => "hang_up_call",
+            Self::HangUpLeg { .. } => "hang_up_leg",
+            other => other.name(),
+        }
+    }
+}
+
+fn of_conversation(fields: Fields, command: &ConversationCommand) -> Fields {
+    match command {
+        ConversationCommand::PutPerson { person, application, name, display_name } => {
+            fields.field("put_person").field(person).field(application).field(name).field(display_name)
+        }
+        ConversationCommand::DeletePerson { person } => fields.field("delete_person").field(person),
+        ConversationCommand::Put { conversation, application, name, display_name } => {
+            fields.field("put").field(conversation).field(application).field(name).field(display_name)
+        }
+        ConversationCommand::Delete { conversation } => fields.field("delete").field(conversation),
+        ConversationCommand::Invite { conversation, member, person, from, to, knocking } => {
+            let who = fields.field("invite").field(conversation).field(member).field(person);
+            who.field(from).field(to).maybe(knocking.as_ref())
+        }
+        ConversationCommand::Leave { conversation, member } => {
+            fields.field("leave").field(conversation).field(member)
+        }
+        ConversationCommand::Post { conversation, member, r#type, body } => {
+            fields.field("post").field(conversation).maybe(member.as_ref()).field(r#type).field(body)
+        }
+        ConversationCommand::DeleteEvent { conversation, event } => {
+            fields.field("delete_event").field(conversation).field(event)
+        }
+    }
+}
+
+fn of_format(format: FileFormat) -> &'static str {
+    match format {
+        FileFormat::Wav => "wav",
+        FileFormat::Mp3 => "mp3",
+        FileFormat::OggOpus => "ogg_opus",
+        FileFormat::Flac => "flac",
+        FileFormat::L16 => "l16",
+        FileFormat::Pcmu => "pcmu",
+    }
+}
+
+fn of_layout(layout: Layout) -> &'static str {
+    match layout {
+        Layout::Mono => "mono",
+        Layout::Stereo => "stereo",
+        Layout::TrackPerLeg => "track_per_leg",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::ids::{CallId, LegId};
+
+    fn leg() -> LegId {
+        LegId::from(Uuid::from_u128(7))
+    }
+
+    #[test]
+    fn the_bytes_are_those_that_are_kept_already() {
+        let hold = CallCommandKind::Hold { leg: leg() }.canonical();
+        assert_eq!(hold, b"\0\0\0\x04hold\0\0\0\x2400000000-0000-0000-0000-000000000007");
+        let play = CallCommandKind::Play {
+            to: Audience::Leg(leg()),
+            sources: vec![Source::Url("u".into())],
+            repeat: 0,
+        };
+        let kept = b"\0\0\0\x04play\0\0\0\x03leg\0\0\0\x2400000000-0000-0000-0000-000000000007\
+                     \0\0\0\x011\0\0\0\x03url\0\0\0\x01u\0\0\0\x010";
+        assert_eq!(play.canonical(), kept);
+    }
+
+    #[test]
+    fn what_differs_has_other_bytes() {
+        let call = CallId::from(Uuid::from_u128(7));
+        let digits = |digits: &str| CallCommandKind::SendDigits { leg: leg(), digits: digits.into() };
+        let by = |by| CallCommandKind::DropParticipant { leg: leg(), by };
+        let enquire = |number: &str, anonymous| CallCommandKind::Enquire {
+            leg: leg(),
+            to_number: number.into(),
+            anonymous,
+        };
+        let all = [
+            CallCommandKind::HangUpCall { call },
+            CallCommandKind::HangUpLeg { leg: leg() },
+            CallCommandKind::Hold { leg: leg() },
+            digits("1"),
+            digits("12"),
+            by(None),
+            by(Some(leg())),
+            enquire("1", false),
+            enquire("1", true),
+            enquire("2", false),
+        ];
+        for (n, one) in all.iter().enumerate() {
+            assert_eq!(one.canonical(), one.clone().canonical());
+            for other in &all[..n] {
+                assert_ne!(one.canonical(), other.canonical(), "{one:?} {other:?}");
+            }
+        }
+    }
+}
