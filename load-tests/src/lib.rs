@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod delay;
+pub mod delivery;
 pub mod echo;
 pub mod generator;
 mod html;

@@ -1,5 +1,7 @@
 //! `sidetone load`: generated traffic with pass lines.
 
+mod deliver;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +23,9 @@ pub(crate) struct LoadArgs {
 enum LoadCommand {
     /// Run a scenario; the exit status is that of its pass lines.
     Run(RunArgs),
+    /// Make calls while the receiver of their webhooks is killed, slow and answers 500 in turn; the exit status tells whether it
+    /// got everything, in order and once.
+    Deliver(deliver::DeliverArgs),
     /// Find out how many calls one processor of this machine can drive, without a server.
     Limit(LimitArgs),
 }
@@ -61,6 +66,7 @@ pub(crate) async fn run(args: LoadArgs) -> anyhow::Result<()> {
     let args = match args.command {
         LoadCommand::Run(args) => args,
         LoadCommand::Limit(args) => return find_limit(args).await,
+        LoadCommand::Deliver(args) => return deliver::run(args).await,
     };
     let scenario = Scenario::load(&args.scenario)?;
     let target = args.caller.target().await?;
