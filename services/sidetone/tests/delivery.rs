@@ -4,18 +4,12 @@
 
 mod support;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use sidetone_load_tests::delivery::{self, Delivery, Receivers};
 use sidetone_load_tests::{Credential, Quiet, Target, Transport};
 use support::clients::SECRET;
-use support::process::Installation;
-
-/// A port that nobody has, below those that the kernel gives out by itself.
-fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
-}
+use support::process::{Installation, free_address};
 
 fn team(name: &str, receiver: SocketAddr) -> String {
     format!(
@@ -26,7 +20,7 @@ fn team(name: &str, receiver: SocketAddr) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_out_of_order_or_told_twice_while_a_receiver_is_killed_slow_and_failing() {
-    let receivers = Receivers { moody: free(), steady: free() };
+    let receivers = Receivers { moody: free_address(), steady: free_address() };
     let seed = team("moody", receivers.moody) + &team("steady", receivers.steady);
     let outbox = "[outbox]\nallowed_networks = [\"127.0.0.0/8\"]\nbackoff_first_ms = 50\nbackoff_max_ms = 1000\n\
                   attempt_timeout_ms = 500\nheld_per_receiver_max = 16\n";

@@ -9,3 +9,4 @@ pub mod phones;
 pub mod process;
 pub mod receiver;
 pub mod sound;
+pub mod views;

@@ -348,6 +348,7 @@ pub fn free_ports(count: u16) -> u16 {
     }
 }
 
-fn free_address() -> SocketAddr {
+/// An address of loopback that nobody has.
+pub fn free_address() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], free_port()))
 }
