@@ -438,9 +438,16 @@ event_kinds! {
     PlayStop = "play_stop",
     /// It was heard to its end.
     PlayDone = "play_done",
+    /// The sound of a telephone that rings elsewhere is played; which playback.
+    RingingStart = "ringing_start",
+    /// It is not any more.
+    RingingStop = "ringing_stop",
     /// A client said something.
     Custom = "custom",
 }
+
+/// How the names of the tones begin that are heard while it rings elsewhere; a country follows.
+pub const RINGBACK: &str = "tone:ringback";
 
 /// Events of one conversation that are kept.
 pub const EVENTS_MAX: usize = 2000;

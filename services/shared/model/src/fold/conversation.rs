@@ -6,10 +6,11 @@ use super::Fold;
 use crate::call::PlaybackEnd;
 use crate::conversation::{
     CALLS, ConversationEvent, ConversationFact, ConversationView, EVENTS_MAX, EventKind, LegStatus,
-    MemberState, MemberView, PersonView,
+    MemberState, MemberView, PersonView, RINGBACK,
 };
 use crate::fact::{Fact, FactKind};
 use crate::ids::{CallId, ConversationId, LegId, MemberId, PersonId, TenantId};
+use crate::media::Source;
 use crate::termination::{Cause, Termination};
 use crate::time::Timestamp;
 
@@ -304,8 +305,9 @@ impl Fold {
                 let call = self.recording(*recording).map(|view| view.call);
                 (call, EventKind::RecordStop, recording.to_string())
             }
-            FactKind::PlaybackStarted { playback, call, .. } => {
-                (Some(*call), EventKind::Play, playback.to_string())
+            FactKind::PlaybackStarted { playback, call, source, .. } => {
+                let kind = if is_ringback(source) { EventKind::RingingStart } else { EventKind::Play };
+                (Some(*call), kind, playback.to_string())
             }
             _ => return,
         };
@@ -315,9 +317,13 @@ impl Fold {
     /// Called before the playback is forgotten.
     pub(super) fn apply_playback_finished(&mut self, fact: &Fact) {
         if let FactKind::PlaybackFinished { playback, end } = &fact.kind {
-            let call = self.playback(*playback).map(|view| view.call);
-            let kind = if *end == PlaybackEnd::Done { EventKind::PlayDone } else { EventKind::PlayStop };
-            self.heard(&fact.tenant, call, (kind, playback.to_string().into()), fact.at);
+            let Some(view) = self.playback(*playback) else { return };
+            let kind = match end {
+                _ if is_ringback(&view.source) => EventKind::RingingStop,
+                PlaybackEnd::Done => EventKind::PlayDone,
+                PlaybackEnd::Stopped | PlaybackEnd::Failed => EventKind::PlayStop,
+            };
+            self.heard(&fact.tenant, Some(view.call), (kind, playback.to_string().into()), fact.at);
         }
     }
 
@@ -390,6 +396,10 @@ fn ended(view: &mut ConversationView, place: usize, leg: LegId, why: &Terminatio
         (member.state, member.left_at) = (MemberState::Left, Some(at));
         view.event(at, EventKind::MemberLeft, Some(id), Some(leg), status.name().into());
     }
+}
+
+fn is_ringback(source: &Source) -> bool {
+    matches!(source, Source::Prompt(name) if name.starts_with(RINGBACK))
 }
 
 fn audio(view: &mut ConversationView, place: usize, (muted, earmuffed): (bool, bool), at: Timestamp) {

@@ -12,8 +12,9 @@ use super::auth::Asked;
 use super::openapi::EventRequest;
 use super::project;
 use super::request::{Page, id, number, text};
+use super::sound;
 
-/// Says something to a conversation; the type begins with `custom:`.
+/// Says something to a conversation, with a type that begins with `custom:`; or changes what is heard in it.
 #[utoipa::path(post, path = "/beta/conversations/{conversation}/events", tag = "events",
     params(("conversation" = String, Path)), request_body = EventRequest,
     responses((status = 201, body = Value), (status = "4XX", body = Refused)))]
@@ -24,8 +25,12 @@ pub(crate) async fn create(
     let conversation: ConversationId = id(&conversation, "CON-", "conversation")?;
     asked.on(conversation, |_, _| Ok(()))?;
     let r#type = text(&asked.body, "type")?.ok_or_else(|| Failure::invalid("type", "it is missing"))?;
+    if r#type.starts_with("audio:") {
+        sound::carry_out(&asked, conversation, &r#type).await?;
+        return last_of_type(&asked, conversation, &r#type);
+    }
     if !(r#type.starts_with("custom:") && r#type.len() > "custom:".len()) {
-        return Err(Failure::invalid("type", "expected custom: and a name"));
+        return Err(Failure::invalid("type", "expected custom: and a name, or a type of audio"));
     }
     let member = text(&asked.body, "from")?.map(|from| id(&from, "MEM-", "member")).transpose()?;
     let body = asked.body.get("body").cloned().unwrap_or_else(|| json!({}));
@@ -39,6 +44,21 @@ pub(crate) async fn create(
         Ok(json!({"id": last.id, "timestamp": project::render(fold, &asked.tenant, view, last)["timestamp"]}))
     })?;
     Ok((StatusCode::CREATED, Json(posted)))
+}
+
+/// What a change of what is heard is told as. One that was there already was told before.
+fn last_of_type(
+    asked: &Asked,
+    conversation: ConversationId,
+    r#type: &str,
+) -> Answer<(StatusCode, Json<Value>)> {
+    let told = asked.on(conversation, |fold, view| {
+        let last = view.events.iter().rev().find(|event| project::type_of(event) == r#type);
+        let told = last.map(|event| project::render(fold, &asked.tenant, view, event));
+        let told = told.unwrap_or_default();
+        Ok(json!({"id": told["id"], "timestamp": told["timestamp"], "body": told["body"]}))
+    })?;
+    Ok((StatusCode::CREATED, Json(told)))
 }
 
 /// Lists events: from `start_id` to `end_id`, of one `event_type`, ascending or descending, page by page.

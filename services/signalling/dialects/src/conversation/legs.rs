@@ -2,11 +2,12 @@
 
 use axum::Json;
 use axum::extract::Path;
+use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use serde_json::{Value, json};
-use sidetone_model::call::ExternalRef;
 use sidetone_model::command::{CallCommandKind, RecordingOptions};
-use sidetone_model::conversation::{CALLS, LegStatus};
+use sidetone_model::conversation::LegStatus;
+use sidetone_model::fold::RecordingPhase;
 use sidetone_model::ids::{ConversationId, LegId, RecordingId};
 use sidetone_model::media::{FileFormat, Layout};
 
@@ -15,6 +16,7 @@ use super::auth::Asked;
 use super::body;
 use super::openapi::RecordRequest;
 use super::request::{Page, id, text};
+use crate::MediaRef;
 
 /// Lists the legs of the members of all conversations.
 #[utoipa::path(get, path = "/beta/legs", tag = "legs",
@@ -65,6 +67,27 @@ pub(crate) async fn delete(Path(leg): Path<String>, asked: Asked) -> Result<Stat
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Leads to the sound of a complete recording, whose id is in the event `audio:record:done`.
+#[utoipa::path(get, path = "/beta/files/{recording}", tag = "conversations", params(("recording" = String, Path)),
+    responses((status = 302, description = "the Location plays for whoever has it, for a limited time"),
+        (status = "4XX", body = Refused)))]
+pub(crate) async fn file(Path(recording): Path<String>, asked: Asked) -> Result<Response, Failure> {
+    let recording: RecordingId = id(&recording, "", "file")?;
+    let (conversation, complete) = asked.see(|fold| {
+        let view = fold.recording(recording).filter(|view| view.tenant == asked.tenant);
+        let view = view.ok_or_else(|| Failure::not_found("file"))?;
+        let conversation = fold.conversation_of(view.call).ok_or_else(|| Failure::not_found("file"))?;
+        Ok((conversation, matches!(view.phase, RecordingPhase::Finished { .. })))
+    })?;
+    // Of a conversation of another application nothing is told.
+    asked.on(conversation, |_, _| Ok(())).map_err(|_| Failure::not_found("file"))?;
+    if !complete {
+        return Err(Failure::not_found("file"));
+    }
+    let url = asked.state.door.media_url(&asked.tenant, MediaRef::Recording(recording));
+    Ok((StatusCode::FOUND, [(http::header::LOCATION, url)]).into_response())
+}
+
 /// Starts or stops recording a conversation.
 #[utoipa::path(put, path = "/beta/conversations/{conversation}/record", tag = "conversations",
     params(("conversation" = String, Path)), request_body = RecordRequest,
@@ -79,10 +102,7 @@ pub(crate) async fn record(Path(conversation): Path<String>, asked: Asked) -> Re
     };
     let split = text(&asked.body, "split")?.is_some_and(|split| &*split == "conversation");
     let layout = if split { Layout::Stereo } else { Layout::Mono };
-    let external = ExternalRef { dialect: CALLS.into(), key: conversation.to_string().into() };
-    let (call, running) = asked.on(conversation, |fold, _| {
-        let call = fold.call_by_external(&asked.tenant, &external);
-        let call = call.ok_or_else(|| Failure::state("nobody talks in the conversation"))?;
+    let (call, running) = asked.on_call(conversation, |fold, _, call| {
         let recordings = call.recordings.iter().filter_map(|recording| fold.recording(*recording));
         let running: Option<RecordingId> =
             recordings.filter(|view| view.is_running()).map(|view| view.recording).next_back();

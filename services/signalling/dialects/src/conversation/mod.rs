@@ -16,6 +16,7 @@ mod members;
 mod openapi;
 mod project;
 mod request;
+mod sound;
 mod users;
 
 use std::sync::Arc;
@@ -64,6 +65,7 @@ impl Dialect for Conversation {
             .route("/conversations/{conversation}/events", post(events::create).get(events::list))
             .route("/conversations/{conversation}/events/{event}", get(events::get).delete(events::delete))
             .route("/conversations/{conversation}/record", put(legs::record))
+            .route("/files/{recording}", get(legs::file))
             .route("/users", post(users::create).get(users::list))
             .route("/users/{user}", get(users::get).put(users::update).delete(users::delete))
             .route("/legs", get(legs::list))

@@ -71,11 +71,14 @@ pub(crate) struct MemberUpdate {
 #[derive(Debug, Deserialize, ToSchema)]
 #[allow(dead_code, reason = "as above")]
 pub(crate) struct EventRequest {
-    /// `custom:` and a name.
+    /// `custom:` and a name; or what is to be heard: `audio:play`, `audio:play:stop`, `audio:ringing:start`,
+    /// `audio:ringing:stop`, `audio:mute:on`, `audio:mute:off`, `audio:earmuff:on`, `audio:earmuff:off`.
     r#type: String,
     /// The member who says it.
     from: Option<String>,
-    /// At most 4096 bytes.
+    /// The member who is to hear it, or is meant; everybody when it is not there.
+    to: Option<String>,
+    /// At most 4096 bytes. Of `audio:play`: `stream_url`, one or a list, and `loop`, 0 for ever. Of `audio:play:stop`: `play_id`.
     body: Option<Value>,
 }
 
@@ -116,7 +119,8 @@ pub(crate) struct RecordRequest {
         super::events::delete,
         super::legs::list,
         super::legs::delete,
-        super::legs::record
+        super::legs::record,
+        super::legs::file
     ),
     modifiers(&Bearer),
     security(("jwt" = []))

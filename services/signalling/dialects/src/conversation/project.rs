@@ -122,7 +122,7 @@ pub(crate) fn render(
     told
 }
 
-fn type_of(event: &ConversationEvent) -> &str {
+pub(crate) fn type_of(event: &ConversationEvent) -> &str {
     match event.kind {
         EventKind::Updated => "conversation:updated",
         EventKind::MemberInvited => "member:invited",
@@ -144,6 +144,8 @@ fn type_of(event: &ConversationEvent) -> &str {
         EventKind::Play => "audio:play",
         EventKind::PlayStop => "audio:play:stop",
         EventKind::PlayDone => "audio:play:done",
+        EventKind::RingingStart => "audio:ringing:start",
+        EventKind::RingingStop => "audio:ringing:stop",
         EventKind::Custom => &event.text,
     }
 }
@@ -169,7 +171,14 @@ fn body_of(fold: &Fold, tenant: &TenantId, view: &ConversationView, event: &Conv
         (EventKind::Record | EventKind::RecordStop | EventKind::RecordDone, _) => {
             json!({"recording_id": &*event.text})
         }
-        (EventKind::Play | EventKind::PlayStop | EventKind::PlayDone, _) => json!({"play_id": &*event.text}),
+        (
+            EventKind::Play
+            | EventKind::PlayStop
+            | EventKind::PlayDone
+            | EventKind::RingingStart
+            | EventKind::RingingStop,
+            _,
+        ) => json!({"play_id": &*event.text}),
         (EventKind::Custom, _) => serde_json::from_str(&event.body).unwrap_or_default(),
         (EventKind::Updated, _) => super::body::conversation(view),
         _ => json!({"user": event.member.map(|member| json!({"member_id": mem(member)}))}),

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value};
 use sha::derived;
+use sidetone_model::call::ExternalRef;
 use sidetone_model::command::{CallCommand, CallCommandKind};
-use sidetone_model::conversation::{ConversationCommand, ConversationView, PersonView};
-use sidetone_model::fold::Fold;
+use sidetone_model::conversation::{CALLS, ConversationCommand, ConversationView, PersonView};
+use sidetone_model::fold::{CallView, Fold};
 use sidetone_model::ids::{ConversationId, PersonId};
 use uuid::Uuid;
 
@@ -26,6 +27,19 @@ impl Asked {
         let key = format!("{}{which}", self.key).into();
         self.state.door.execute(CallCommand { tenant: self.tenant.clone(), key, kind }).await?;
         Ok(())
+    }
+
+    /// Looks at the conversation's call.
+    pub(crate) fn on_call<T>(
+        &self,
+        conversation: ConversationId,
+        see: impl FnOnce(&Fold, &ConversationView, &CallView) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let external = ExternalRef { dialect: CALLS.into(), key: conversation.to_string().into() };
+        self.on(conversation, |fold, view| {
+            let call = fold.call_by_external(&self.tenant, &external);
+            see(fold, view, call.ok_or_else(|| Failure::state("nobody talks in the conversation"))?)
+        })
     }
 
     pub(crate) fn see<T>(&self, see: impl FnOnce(&Fold) -> Result<T, Failure>) -> Result<T, Failure> {
