@@ -15,7 +15,7 @@ use sidetone_testkit::phone::Phone;
 use tokio::time::Instant;
 
 use crate::traffic::{Credential, Progress, Step, Target, phone_config};
-use judge::Judgement;
+pub use judge::Judgement;
 use receiver::{Mood, Receiver};
 
 /// What is to be done.

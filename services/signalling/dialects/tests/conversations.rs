@@ -14,12 +14,13 @@ use kit::{Crowd, Door, NOW, SECRET, ask, call_created, leg_created, party, tenan
 use serde_json::{Value, json};
 use sidetone_dialects::Dialect as _;
 use sidetone_dialects::conversation::Conversation;
-use sidetone_model::call::ExternalRef;
-use sidetone_model::command::{CallCommand, CallCommandKind};
+use sidetone_model::call::{ExternalRef, PlaybackEnd};
+use sidetone_model::command::{Audience, CallCommand, CallCommandKind};
 use sidetone_model::conversation::{ConversationCommand, ConversationFact};
 use sidetone_model::fact::{CommandSubject, Fact, FactKind};
 use sidetone_model::fold::Fold;
-use sidetone_model::ids::{CallId, IdSource, LegId};
+use sidetone_model::ids::{CallId, IdSource, LegId, NodeId, RecordingId};
+use sidetone_model::media::Source;
 use sidetone_proto::directory::v1 as pb;
 
 const APPLICATION: &str = "9df502d9-784e-4f3f-8b23-e8faf438eb8f";
@@ -32,7 +33,10 @@ struct Scene {
 
 /// What call control makes of a command about conversations, as far as these tests go.
 fn carried_out(command: &CallCommand, ids: &mut IdSource) -> Vec<FactKind> {
-    let CallCommandKind::Conversation(command) = &command.kind else { return Vec::new() };
+    let command = match &command.kind {
+        CallCommandKind::Conversation(command) => command,
+        heard => return heard_of(heard, ids),
+    };
     let mut before = Vec::new();
     let fact = match (**command).clone() {
         ConversationCommand::PutPerson { person, application, name, display_name } => {
@@ -65,6 +69,27 @@ fn carried_out(command: &CallCommand, ids: &mut IdSource) -> Vec<FactKind> {
     };
     before.push(FactKind::Conversation { fact: Box::new(fact) });
     before
+}
+
+/// What it makes of commands about what is heard in the call that was begun first.
+fn heard_of(command: &CallCommandKind, ids: &mut IdSource) -> Vec<FactKind> {
+    match command {
+        CallCommandKind::Play { to, sources, .. } => {
+            let (call, leg) = match to {
+                Audience::Call(call) => (*call, None),
+                Audience::Leg(_) => return Vec::new(),
+            };
+            let (playback, source) = (ids.make(NOW), sources[0].clone());
+            vec![FactKind::PlaybackStarted { playback, call, leg, source }]
+        }
+        CallCommandKind::StopPlay { playback: Some(playback), .. } => {
+            vec![FactKind::PlaybackFinished { playback: *playback, end: PlaybackEnd::Stopped }]
+        }
+        CallCommandKind::SetAudio { leg, muted, deafened } => {
+            vec![FactKind::LegAudioChanged { leg: *leg, muted: *muted, deafened: *deafened }]
+        }
+        _ => Vec::new(),
+    }
 }
 
 async fn scene() -> Scene {
@@ -267,6 +292,106 @@ async fn a_member_is_muted_by_its_leg_and_sent_away() {
     assert_eq!(scene.door.taken(), [CallCommandKind::SetAudio { leg, muted: true, deafened: false }]);
     let (status, left) = scene.ask(Method::PUT, &one, Some(json!({"state": "left"}))).await;
     assert_eq!((status, &left["state"]), (StatusCode::OK, &json!("LEFT")));
+}
+
+/// A conversation with one member: its path, the member, and the call.
+async fn with_member(scene: &Scene) -> (String, Value, CallId) {
+    let conversation = scene.made("/beta/conversations", json!({})).await;
+    let user = scene.made("/beta/users", json!({})).await;
+    let path = format!("/beta/conversations/{}", conversation["id"].as_str().unwrap());
+    let invite = json!({"user_id": user["id"], "action": "join", "channel": channel()});
+    let member = scene.made(&format!("{path}/members"), invite).await;
+    let call = scene.door.fold.lock().unwrap().leg(scene.leg_of(&member)).unwrap().call;
+    scene.door.taken();
+    (path, member, call)
+}
+
+#[tokio::test]
+async fn what_is_heard_is_changed_by_events_and_told_by_events() {
+    let scene = scene().await;
+    let (path, member, call) = with_member(&scene).await;
+    let events = format!("{path}/events");
+    let all = Audience::Call(call);
+    let url = |url: &str| Source::Url(url.into());
+
+    let body = json!({"stream_url": ["https://a/1.mp3", "https://a/2.mp3"], "loop": 0});
+    let played = scene.made(&events, json!({"type": "audio:play", "body": body})).await;
+    let sources = vec![url("https://a/1.mp3"), url("https://a/2.mp3")];
+    assert_eq!(scene.door.taken(), [CallCommandKind::Play { to: all, sources, repeat: 0 }]);
+    let rings = scene.made(&events, json!({"type": "audio:ringing:start"})).await;
+    let tone = vec![Source::Prompt("tone:ringback/itu".into())];
+    assert_eq!(scene.door.taken(), [CallCommandKind::Play { to: all, sources: tone, repeat: 0 }]);
+    assert!(played["id"].as_u64() < rings["id"].as_u64(), "{played} {rings}");
+
+    let play_id = &played["body"]["play_id"];
+    scene.made(&events, json!({"type": "audio:play:stop", "body": {"play_id": play_id}})).await;
+    scene.made(&events, json!({"type": "audio:ringing:stop"})).await;
+    let stopped = scene.door.taken();
+    assert!(matches!(&stopped[..], [CallCommandKind::StopPlay { .. }, CallCommandKind::StopPlay { .. }]));
+    let to = &member["id"];
+    for r#type in ["audio:mute:on", "audio:earmuff:on", "audio:mute:off", "audio:earmuff:off"] {
+        scene.made(&events, json!({"type": r#type, "to": to})).await;
+    }
+    let leg = scene.leg_of(&member);
+    let set = |muted, deafened| CallCommandKind::SetAudio { leg, muted, deafened };
+    assert_eq!(scene.door.taken(), [set(true, false), set(true, true), set(false, true), set(false, false)]);
+    let url_alone = json!({"type": "audio:play", "to": to, "body": {"stream_url": "https://a/1.mp3"}});
+    scene.ask(Method::POST, &events, Some(url_alone)).await;
+    let (to, sources) = (Audience::Leg(leg), vec![url("https://a/1.mp3")]);
+    assert_eq!(scene.door.taken(), [CallCommandKind::Play { to, sources, repeat: 1 }]);
+
+    let told: Vec<Value> = scene.told().iter().map(|event| event["type"].clone()).collect();
+    let audio: Vec<&str> = told.iter().filter_map(|r#type| r#type.as_str()?.strip_prefix("audio:")).collect();
+    let heard = ["play", "ringing:start", "play:stop", "ringing:stop"];
+    assert_eq!(audio, [&heard[..], &["mute:on", "earmuff:on", "mute:off", "earmuff:off"]].concat());
+}
+
+#[tokio::test]
+async fn what_cannot_be_heard_is_refused_by_its_field() {
+    let scene = scene().await;
+    let (path, _, _) = with_member(&scene).await;
+    for (body, status, named) in [
+        (json!({"type": "audio:play"}), 400, "body.stream_url"),
+        (json!({"type": "audio:play", "body": {"stream_url": "ftp://a/b.mp3"}}), 400, "body.stream_url"),
+        (json!({"type": "audio:play", "body": {"stream_url": []}}), 400, "body.stream_url"),
+        (json!({"type": "audio:play", "body": {"stream_url": [7]}}), 400, "body.stream_url"),
+        (json!({"type": "audio:play", "body": {"stream_url": "http://a/b", "loop": -1}}), 400, "body.loop"),
+        (json!({"type": "audio:play:stop", "body": {}}), 400, "body.play_id"),
+        (json!({"type": "audio:play:stop", "body": {"play_id": "x"}}), 404, "play"),
+        (json!({"type": "audio:ringing:stop"}), 404, "play"),
+        (json!({"type": "audio:mute:on"}), 400, "to"),
+        (json!({"type": "audio:mute:on", "to": "MEM-x"}), 404, "member"),
+        (json!({"type": "audio:say", "body": {"text": "hello"}}), 400, "type"),
+    ] {
+        let (got, answer) = scene.ask(Method::POST, &format!("{path}/events"), Some(body.clone())).await;
+        assert_eq!(got.as_u16(), status, "{body}: {answer}");
+        assert!(answer["description"].as_str().unwrap().contains(named), "{body}: {answer}");
+    }
+    assert_eq!(scene.door.taken(), []);
+}
+
+#[tokio::test]
+async fn a_complete_recording_is_found_under_files() {
+    let scene = scene().await;
+    let (_, _, call) = with_member(&scene).await;
+    let recording: RecordingId = scene.door.id();
+    let path = format!("/v1/files/{recording}");
+    assert_eq!(scene.ask(Method::GET, &path, None).await.0, StatusCode::NOT_FOUND);
+    scene.happens(FactKind::RecordingStarted {
+        recording,
+        call,
+        node: NodeId::new("m1").unwrap(),
+        stereo: false,
+        format: Default::default(),
+        layout: Default::default(),
+        name: "".into(),
+        legs: Vec::new(),
+    });
+    assert_eq!(scene.ask(Method::GET, &path, None).await.0, StatusCode::NOT_FOUND, "it is not complete");
+    let file = "f.wav".into();
+    scene.happens(FactKind::RecordingFinished { recording, file, duration_ms: 1, size_bytes: 2 });
+    assert_eq!(scene.ask(Method::GET, &path, None).await.0, StatusCode::FOUND);
+    assert_eq!(scene.ask(Method::GET, "/v1/files/x", None).await.0, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
