@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sidetone_testkit::phone::{Call, Phone, PhoneConfig};
+use sidetone_testkit::phone::{Call, Phone, PhoneConfig, PhoneError};
 
 use super::process::Installation;
 
@@ -29,11 +29,18 @@ pub async fn unregistered(installation: &Installation, number: &str, tone_hz: f3
     Phone::start(PhoneConfig { auto_answer: true, ..config }).await.unwrap()
 }
 
-/// Calls, and tells everything when that fails.
+/// Calls, and tells everything when that fails. On a busy machine a media node may just be missed: as its user would, the
+/// phone tries again when it is told that there is no room now.
 pub async fn call(installation: &Installation, phone: &Phone, number: &str) -> Call {
-    match phone.call(number).await {
-        Ok(call) => call,
-        Err(error) => panic!("{number}: {error}\n{}\n{}", phone.trace().join("\n"), installation.logs()),
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match phone.call(number).await {
+            Ok(call) => return call,
+            Err(PhoneError::Refused { status: 503, .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            Err(error) => panic!("{number}: {error}\n{}\n{}", phone.trace().join("\n"), installation.logs()),
+        }
     }
 }
 
