@@ -4,7 +4,7 @@ use sidetone_model::call::LegCause;
 use sidetone_model::command::PlaceOptions;
 use sidetone_model::fact::FactKind;
 use sidetone_model::ids::{CallId, TenantId};
-use sidetone_model::party::{Destination, Party};
+use sidetone_model::party::{Destination, Party, Proof};
 use sidetone_model::time::Timestamp;
 
 use crate::error::CommandError;
@@ -48,7 +48,12 @@ impl Shard {
         let call = self.ids.make(now);
         let created = FactKind::CallCreated {
             call,
-            from: Party { user: Some(user), number: from_number.into(), ..Party::default() },
+            from: Party {
+                user: Some(user),
+                number: from_number.into(),
+                proof: Proof::Own,
+                ..Party::default()
+            },
             dialled: to_number.into(),
             destination: to.destination.clone(),
             by_application: true,

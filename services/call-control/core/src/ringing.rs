@@ -5,7 +5,7 @@ use sidetone_model::command::LegCommandKind;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{LegPhase, LegView};
 use sidetone_model::ids::{CallId, LegId, NodeId, TenantId};
-use sidetone_model::party::{Binding, Party};
+use sidetone_model::party::{Binding, Party, Proof};
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
@@ -46,7 +46,9 @@ impl Shard {
             user: Some(binding.user.clone()),
             device: Some(binding.device.clone()),
             number: ring.number.clone(),
-            display_name: "".into(),
+            // Its device has registered; whose number was dialled is not looked at here.
+            proof: if binding.outside_number().is_some() { Proof::None } else { Proof::User },
+            ..Party::default()
         };
         let created = FactKind::LegCreated {
             leg,

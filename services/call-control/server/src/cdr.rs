@@ -86,6 +86,7 @@ pub(crate) fn to_proto(cdr: &Cdr) -> pb::Cdr {
         rating: quality.rating,
         mean_opinion_hundredths: quality.mean_opinion_hundredths,
         far_mean_opinion_hundredths: quality.far_mean_opinion_hundredths,
+        proof: cdr.from.proof.label().to_owned(),
     }
 }
 

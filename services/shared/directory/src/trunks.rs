@@ -62,6 +62,35 @@ pub struct SeedTrunk {
     /// The number shown for every caller. Default the caller's own.
     #[serde(default)]
     pub caller_id: String,
+    /// The name of the key with which callers' numbers are signed (`signalling.stir.keys`). Default none.
+    #[serde(default)]
+    pub stir_sign: String,
+    /// Whether signatures of callers' numbers are looked at: `off`, `mark` or `require`. Default `off`.
+    #[serde(default)]
+    pub stir_verify: SeedStirVerify,
+}
+
+/// What becomes of signatures of callers' numbers (RFC 8224).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SeedStirVerify {
+    /// They are not looked at.
+    #[default]
+    Off,
+    /// The verdict is told.
+    Mark,
+    /// Without a good one there is no call.
+    Require,
+}
+
+impl From<SeedStirVerify> for pb::StirVerify {
+    fn from(seed: SeedStirVerify) -> Self {
+        match seed {
+            SeedStirVerify::Off => Self::Off,
+            SeedStirVerify::Mark => Self::Mark,
+            SeedStirVerify::Require => Self::Require,
+        }
+    }
 }
 
 /// Numbers that go out.
@@ -124,6 +153,8 @@ impl SeedTrunk {
             revision: 0,
             caller_id: self.caller_id.clone(),
             disabled: false,
+            stir_sign: self.stir_sign.clone(),
+            stir_verify: pb::StirVerify::from(self.stir_verify).into(),
         }
     }
 }
@@ -312,6 +343,12 @@ fn check(trunk: &pb::Trunk) -> Result<TenantId, DirectoryError> {
     }
     if !digits(&trunk.caller_id) {
         return Err(invalid("trunk.caller_id", "expected a number"));
+    }
+    if !trunk.stir_sign.is_empty() && !is_name(&trunk.stir_sign) {
+        return Err(invalid("trunk.stir_sign", "expected the name of a key"));
+    }
+    if pb::StirVerify::try_from(trunk.stir_verify).is_err() {
+        return Err(invalid("trunk.stir_verify", "expected off, mark or require"));
     }
     Ok(tenant)
 }

@@ -56,6 +56,45 @@ pub trait Classify {
     }
 }
 
+/// What is wrong with the proof of a caller's number (RFC 8224, section 6.2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum IdentityFault {
+    /// A proof is needed and there is none.
+    Missing,
+    /// It was signed too long ago.
+    Stale,
+    /// The certificate cannot be had.
+    BadInfo,
+    /// The certificate is not one that we accept.
+    UnsupportedCredential,
+    /// It is malformed, of another call, or the signature is wrong.
+    Invalid,
+}
+
+impl IdentityFault {
+    /// The final response with which the INVITE is refused.
+    pub fn sip_status(self) -> u16 {
+        match self {
+            Self::Missing => 428,
+            Self::Stale => 403,
+            Self::BadInfo => 436,
+            Self::UnsupportedCredential => 437,
+            Self::Invalid => 438,
+        }
+    }
+
+    /// The words that RFC 8224 has for it, also for a Reason header (RFC 9410).
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Self::Missing => "Use Identity Header",
+            Self::Stale => "Stale Date",
+            Self::BadInfo => "Bad Identity Info",
+            Self::UnsupportedCredential => "Unsupported Credential",
+            Self::Invalid => "Invalid Identity Header",
+        }
+    }
+}
+
 /// What a full or draining process asks its clients to wait, in seconds.
 pub const RETRY_AFTER_S: u32 = 2;
 
@@ -149,7 +188,8 @@ impl Cause {
     /// The cause behind a final response that a called phone or carrier sent.
     pub fn from_sip_status(status: u16) -> Self {
         match status {
-            401 | 403 | 407 => Self::Forbidden,
+            // The 4xx of RFC 8224: the carrier does not believe who we say is calling.
+            401 | 403 | 407 | 428 | 436..=438 => Self::Forbidden,
             404 | 410 | 484 | 604 => Self::NotFound,
             408 => Self::NoAnswer,
             480 => Self::Unavailable,
@@ -158,7 +198,8 @@ impl Cause {
             488 | 606 | 415 => Self::NoCommonCodec,
             503 => Self::NoCapacity,
             500..=599 => Self::TransportFailure,
-            603 | 607 => Self::Rejected,
+            // Unwanted (RFC 8197) and rejected by analytics (RFC 8688).
+            603 | 607 | 608 => Self::Rejected,
             _ => Self::ProtocolError,
         }
     }

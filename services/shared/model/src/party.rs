@@ -15,6 +15,73 @@ pub struct Party {
     pub number: Box<str>,
     /// The display name it carries; empty when it has none.
     pub display_name: Box<str>,
+    /// What vouches for the number.
+    pub proof: Proof,
+}
+
+/// What vouches for the number under which somebody calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Proof {
+    /// Nothing, and nobody was asked.
+    #[default]
+    None,
+    /// The caller proved to be one of our users, and the number is assigned to that user.
+    Own,
+    /// The caller proved to be one of our users, and the number is not known to be that user's.
+    User,
+    /// The carrier's PASSporT is good, with full attestation (RFC 8588).
+    PassedA,
+    /// The same with partial attestation.
+    PassedB,
+    /// The same with that of a gateway.
+    PassedC,
+    /// A good PASSporT without attestation (RFC 8225).
+    Passed,
+    /// There is a PASSporT, and it is not good.
+    Failed,
+    /// There is no PASSporT, or its certificate could not be had in time.
+    Absent,
+}
+
+impl Proof {
+    /// Every value, for tables and tests.
+    pub const ALL: [Self; 9] = [
+        Self::None,
+        Self::Own,
+        Self::User,
+        Self::PassedA,
+        Self::PassedB,
+        Self::PassedC,
+        Self::Passed,
+        Self::Failed,
+        Self::Absent,
+    ];
+
+    /// As it stands in CDRs; empty for none.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Own => "own",
+            Self::User => "user",
+            Self::PassedA => "passed_a",
+            Self::PassedB => "passed_b",
+            Self::PassedC => "passed_c",
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Absent => "absent",
+        }
+    }
+
+    /// The value of the parameter `verstat` that tells a phone of it (3GPP TS 24.229, section 7.2A.20); none when no
+    /// carrier's word was looked at.
+    pub fn verstat(self) -> Option<&'static str> {
+        match self {
+            Self::None | Self::Own | Self::User => None,
+            Self::PassedA | Self::PassedB | Self::PassedC | Self::Passed => Some("TN-Validation-Passed"),
+            Self::Failed => Some("TN-Validation-Failed"),
+            Self::Absent => Some("No-TN-Validation"),
+        }
+    }
 }
 
 /// Where a number leads. Numbers are unique in their tenant.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use instruments::Registry;
 use prometheus::{Encoder as _, TextEncoder};
 
-pub use instruments::{Audio, CallControl, Http, Media, Outbox, Push, Signalling, Store};
+pub use instruments::{Audio, CallControl, Http, Media, Outbox, Push, Signalling, Stir, Store};
 
 /// The instruments of one process.
 ///
@@ -36,6 +36,8 @@ pub struct Telemetry {
     pub audio: Audio,
     /// Wake-ups.
     pub push: Push,
+    /// Signatures of callers' numbers.
+    pub stir: Stir,
     /// The store.
     pub store: Store,
 }
@@ -53,8 +55,20 @@ impl Telemetry {
         let http = Http::register(&registry)?;
         let outbox = Outbox::register(&registry)?;
         let push = Push::register(&registry)?;
+        let stir = Stir::register(&registry)?;
         let store = Store::register(&registry)?;
-        Ok(Arc::new(Self { registry, signalling, call_control, media, audio, http, outbox, push, store }))
+        Ok(Arc::new(Self {
+            registry,
+            signalling,
+            call_control,
+            media,
+            audio,
+            http,
+            outbox,
+            push,
+            stir,
+            store,
+        }))
     }
 
     /// Everything in the Prometheus text format, version 0.0.4.

@@ -65,7 +65,7 @@ fn dashboard() -> Value {
     let mut group = String::new();
     for (name, help, kind) in instruments() {
         let of = name.trim_start_matches("sidetone_");
-        let own = ["audio", "call_control", "http", "media", "outbox", "push", "signalling", "store"]
+        let own = ["audio", "call_control", "http", "media", "outbox", "push", "signalling", "stir", "store"]
             .into_iter()
             .find(|g| of.starts_with(g));
         let own = own.unwrap_or_else(|| panic!("{name} belongs to no group"));

@@ -10,3 +10,4 @@ mod marker;
 pub mod netem;
 pub mod phone;
 pub mod rtp;
+pub mod stir;

@@ -7,7 +7,7 @@ use sidetone_proto::callcontrol::v1::{
     AnswerLegRequest, Call, ExecuteRequest, GetCallRequest, HangUpRequest, LegState, ListCallsRequest,
     Record, StopRecordingRequest, execute_request::Command, hang_up_request::Subject,
 };
-use sidetone_proto::types::v1::{FileFormat, Layout};
+use sidetone_proto::types::v1::{FileFormat, Layout, Proof};
 
 use super::call::done;
 use super::client::{explain, idempotency_key};
@@ -202,6 +202,11 @@ fn describe(call: &Call) -> String {
         let state = leg.state().as_str_name().trim_start_matches("LEG_STATE_").to_lowercase();
         let _ =
             write!(text, "\n  leg {} {direction} {number:<16} {state:<10} media {}", leg.leg_id, leg.node_id);
+        let proof = leg.party.as_ref().map_or(Proof::Unspecified, |party| party.proof());
+        if proof != Proof::Unspecified {
+            let proof = proof.as_str_name().trim_start_matches("PROOF_").to_lowercase();
+            let _ = write!(text, " number {proof}");
+        }
         for (is, word) in [(leg.holds, "holds"), (leg.put_aside, "aside"), (leg.muted, "muted")] {
             text += if is { " " } else { "" };
             text += if is { word } else { "" };

@@ -32,7 +32,7 @@ pub(crate) struct CdrsArgs {
     client: ClientArgs,
 }
 
-const COLUMNS: [&str; 31] = [
+const COLUMNS: [&str; 32] = [
     "kind",
     "tenant",
     "call_id",
@@ -64,6 +64,7 @@ const COLUMNS: [&str; 31] = [
     "rating",
     "mean_opinion_hundredths",
     "far_mean_opinion_hundredths",
+    "proof",
 ];
 
 pub(crate) async fn run(args: CdrsArgs) -> anyhow::Result<()> {
@@ -91,7 +92,7 @@ pub(crate) async fn run(args: CdrsArgs) -> anyhow::Result<()> {
         Output::Csv => rows(Output::Csv, &COLUMNS, &cdrs, full_row),
         output => rows(
             output,
-            &["kind", "from", "to", "ended", "talk", "outcome", "cause", "mos", "lost", "call_id"],
+            &["kind", "from", "proof", "to", "ended", "talk", "outcome", "cause", "mos", "lost", "call_id"],
             &cdrs,
             short_row,
         ),
@@ -115,6 +116,7 @@ fn short_row(cdr: &Cdr) -> Vec<String> {
     vec![
         kind,
         cdr.from_number.clone(),
+        cdr.proof.clone(),
         cdr.to_number.clone(),
         time(cdr.ended_unix_ms),
         duration(cdr.talk_ms),
@@ -159,5 +161,6 @@ fn full_row(cdr: &Cdr) -> Vec<String> {
         cdr.rating.to_string(),
         cdr.mean_opinion_hundredths.to_string(),
         cdr.far_mean_opinion_hundredths.to_string(),
+        cdr.proof.clone(),
     ]
 }

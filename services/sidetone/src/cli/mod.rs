@@ -15,6 +15,7 @@ mod operations;
 mod outbox;
 mod output;
 mod sound;
+mod stir;
 mod trunks;
 mod voicemail;
 
@@ -85,6 +86,8 @@ pub(crate) enum Command {
     Voicemail(voicemail::VoicemailArgs),
     /// Webhooks of applications: what is owed, and what could not be delivered.
     Outbox(outbox::OutboxArgs),
+    /// Signatures of callers' numbers (STIR/SHAKEN): make one, or find out what is wrong with one.
+    Stir(stir::StirArgs),
     /// Tenants, users, devices, numbers, rooms and access tokens.
     Directory(directory::DirectoryArgs),
 }
@@ -104,6 +107,7 @@ pub(crate) struct ServeArgs {
 pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Certs(args) => certs::run(&args),
+        Command::Stir(args) => stir::run(&args),
         Command::Call(args) => call::run(args).await,
         Command::Calls(args) => calls::run(args).await,
         Command::Conferences(args) => conferences::run(args).await,

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use sidetone_proto::directory::v1::{
-    DeleteTrunkRequest, ListRequest, NumberRule, PutTrunkRequest, Trunk, TrunkRoute,
+    DeleteTrunkRequest, ListRequest, NumberRule, PutTrunkRequest, StirVerify, Trunk, TrunkRoute,
 };
 
 use super::client::{ClientArgs, explain};
@@ -73,9 +73,36 @@ pub(crate) struct PutTrunk {
     /// The number shown for every caller; else the caller's own.
     #[arg(long, default_value = "")]
     caller_id: String,
+    /// The key (signalling.stir.keys) with which callers' numbers are signed, as STIR/SHAKEN has it; none when not given.
+    #[arg(long, default_value = "")]
+    stir_sign: String,
+    /// What becomes of the carrier's signatures of callers' numbers.
+    #[arg(long, value_enum, default_value_t = Verify::Off)]
+    stir_verify: Verify,
     /// Not used for new calls.
     #[arg(long)]
     disabled: bool,
+}
+
+/// What becomes of signatures of callers' numbers.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Verify {
+    /// They are not looked at.
+    Off,
+    /// The call goes on; phones and records are told.
+    Mark,
+    /// Only calls with a good one are taken.
+    Require,
+}
+
+impl From<Verify> for StirVerify {
+    fn from(verify: Verify) -> Self {
+        match verify {
+            Verify::Off => Self::Off,
+            Verify::Mark => Self::Mark,
+            Verify::Require => Self::Require,
+        }
+    }
 }
 
 fn route(text: &str) -> anyhow::Result<TrunkRoute> {
@@ -162,6 +189,8 @@ impl PutTrunk {
             revision: 0,
             caller_id: self.caller_id,
             disabled: self.disabled,
+            stir_sign: self.stir_sign,
+            stir_verify: StirVerify::from(self.stir_verify).into(),
         }
     }
 }

@@ -137,7 +137,7 @@ fn phone(number: &str) -> Party {
         user: Some(UserId::new(format!("icm{number}")).unwrap()),
         device: Some(format!("ICTouch_{number}").parse().unwrap()),
         number: number.into(),
-        display_name: "".into(),
+        ..Party::default()
     }
 }
 

@@ -12,6 +12,8 @@ use sidetone_runtime::config::ConfigError;
 use sidetone_sip_core::auth::Algorithm;
 use sidetone_sip_core::registrar::RegistrarPolicy;
 
+use crate::stir::StirConfig;
+
 /// How a signalling replica works.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -66,6 +68,8 @@ pub struct Config {
     pub ladder: LadderConfig,
     /// The HOMER server that gets every message.
     pub hep: HepConfig,
+    /// Signatures of callers' numbers.
+    pub stir: StirConfig,
 }
 
 /// The messages of calls that are kept to be read back (`sidetone calls ladder`).
@@ -278,6 +282,7 @@ impl Default for Config {
             t1_ms: 500,
             ladder: LadderConfig::default(),
             hep: HepConfig::default(),
+            stir: StirConfig::default(),
         }
     }
 }
@@ -341,6 +346,7 @@ impl Config {
             wrong("t1_ms", "must be 10 to 10000");
         }
         self.check_ladder(&mut wrong);
+        self.stir.check(&mut wrong);
     }
 
     fn check_ladder(&self, wrong: &mut impl FnMut(&str, &str)) {

@@ -27,6 +27,7 @@ mod remote;
 mod replica;
 mod server;
 mod service;
+mod stir;
 mod transport;
 mod trunks;
 
@@ -39,3 +40,4 @@ pub use remote::RemoteOwner;
 pub use replica::{REPLICAS_PREFIX, ReplicaRegistration};
 pub use server::{BoundListener, Deps, Signalling, StartError};
 pub use service::SignallingService;
+pub use stir::{StirConfig, StirKeyConfig};

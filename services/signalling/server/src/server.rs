@@ -23,6 +23,7 @@ use crate::ladder::{Ladder, Redactor};
 use crate::owner::{self, LINK_EVENTS_MAX};
 use crate::replica::{self, wall_clock};
 use crate::service::{SignallingService, Stats};
+use crate::stir::Stir;
 use crate::transport::{self, INBOUND_MAX, KnownPeers, os_random};
 
 pub use crate::transport::BoundListener;
@@ -68,6 +69,9 @@ pub enum StartError {
     /// The files of the ladder have no place.
     #[error("signalling.ladder.directory cannot be used")]
     Ladder(#[source] std::io::Error),
+    /// The keys or authorities of callers' numbers are of no use.
+    #[error("signalling.stir")]
+    Stir(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The system gives no random bytes.
     #[error("no random bytes from the system")]
     Random(#[source] std::io::Error),
@@ -108,6 +112,8 @@ impl Signalling {
         let (redactor, telemetry) = (Redactor::new(&secret), &deps.telemetry);
         let ladder = Ladder::open((&config.ladder, &config.hep), redactor, telemetry, &closing)
             .map_err(StartError::Ladder)?;
+        let stir = Stir::open(&config.stir, telemetry, &closing)
+            .map_err(|error| StartError::Stir(Box::new(error)))?;
         let service = SignallingService {
             replica: replica.clone(),
             boot,
@@ -165,6 +171,7 @@ impl Signalling {
             outputs,
             defence,
             ladder,
+            stir,
             dialogs,
             table,
             reports,

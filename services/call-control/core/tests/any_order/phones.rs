@@ -137,7 +137,7 @@ impl World {
             return Party { number: "100".into(), ..Party::default() };
         }
         let device = ["d0", "d1"][self.rng.random_range(0..2)].parse().unwrap();
-        Party { user: Some(self.user()), device: Some(device), number: "1".into(), display_name: "".into() }
+        Party { user: Some(self.user()), device: Some(device), number: "1".into(), ..Party::default() }
     }
 
     pub(crate) fn phone_acts(&mut self) {

@@ -174,7 +174,7 @@ impl Office {
             user: Some(UserId::new(user).unwrap()),
             device: Some(device.parse().unwrap()),
             number: user.into(),
-            display_name: "".into(),
+            ..Party::default()
         };
         let LegSignalKind::Offered(offered) = self.offered(Some(media())) else { unreachable!() };
         let offered = LegSignalKind::Offered(Box::new(Offered { from, ..*offered }));

@@ -96,11 +96,9 @@ pub(crate) fn media() -> impl Strategy<Value = MediaDescription> {
 }
 
 fn party() -> impl Strategy<Value = Party> {
-    (of(name()), of(name()), text(), text()).prop_map(|(user, device, number, display_name)| Party {
-        user,
-        device,
-        number,
-        display_name,
+    let proof = proptest::sample::select(&Proof::ALL[..]);
+    (of(name()), of(name()), text(), text(), proof).prop_map(|(user, device, number, display_name, proof)| {
+        Party { user, device, number, display_name, proof }
     })
 }
 

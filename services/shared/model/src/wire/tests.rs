@@ -104,7 +104,7 @@ fn the_log_of_release_0_1_still_decodes() {
 }
 
 /// What releases after 0.1 added, as it is in a log that knows nothing of it.
-const ADDED: [&str; 9] = [
+const ADDED: [&str; 10] = [
     "anonymous: false,",
     "open: false,",
     "headers: [],",
@@ -114,6 +114,7 @@ const ADDED: [&str; 9] = [
     "layout: Mono,",
     "name: \"\",",
     "legs: [],",
+    "proof: None,",
 ];
 
 /// Wrote the files of the test above. A new release gets a new folder; old folders stay as they are.

@@ -9,7 +9,7 @@ use crate::call::{DivertCause, ExternalRef, HeldBy, LegCause, MoveCause, Playbac
 use crate::media::{
     Crypto, Direction, Encoding, FileFormat, Format, Holder, Layout, MediaDescription, Source,
 };
-use crate::party::{Binding, Destination, Flow, Party, Transport};
+use crate::party::{Binding, Destination, Flow, Party, Proof, Transport};
 use crate::termination::{Cause, Termination};
 
 /// An enumeration in both directions; what is not listed (the unspecified value, and those of newer releases) is
@@ -67,6 +67,10 @@ enumerations! {
     PlaybackEnd => pb::PlaybackEnd { Done = Done, Stopped = Stopped, Failed = Failed }
     FileFormat => pb::FileFormat { Wav = Wav, Mp3 = Mp3, OggOpus = OggOpus, Flac = Flac, L16 = L16, Pcmu = Pcmu }
     Layout => pb::Layout { Mono = Mono, Stereo = Stereo, TrackPerLeg = TrackPerLeg }
+    Proof => pb::Proof {
+        None = Unspecified, Own = Own, User = User, PassedA = PassedA, PassedB = PassedB, PassedC = PassedC,
+        Passed = Passed, Failed = Failed, Absent = Absent,
+    }
     Transport => pb::Transport { Udp = Udp, Tcp = Tcp, Tls = Tls, Ws = Ws, Wss = Wss }
     Cause => pb::Cause {
         Normal = Normal, Application = Application, Cancelled = Cancelled, AnsweredElsewhere = AnsweredElsewhere,
@@ -199,6 +203,7 @@ impl From<&Party> for pb::Party {
             device: optional_text(value.device.as_ref()),
             number: value.number.as_ref().into(),
             display_name: value.display_name.as_ref().into(),
+            proof: number(value.proof),
         }
     }
 }
@@ -211,6 +216,7 @@ impl TryFrom<pb::Party> for Party {
             device: optional_id("Party.device", &value.device)?,
             number: value.number.into(),
             display_name: value.display_name.into(),
+            proof: enumeration("Party.proof", value.proof)?,
         })
     }
 }

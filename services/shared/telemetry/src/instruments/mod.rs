@@ -7,6 +7,7 @@ mod media;
 mod outbox;
 mod push;
 mod signalling;
+mod stir;
 mod store;
 
 pub use audio::Audio;
@@ -16,6 +17,7 @@ pub use media::Media;
 pub use outbox::Outbox;
 pub use push::Push;
 pub use signalling::Signalling;
+pub use stir::Stir;
 pub use store::Store;
 
 use std::sync::{Mutex, PoisonError};

@@ -1,13 +1,15 @@
 //! From a request outside of a dialog to a leg or a registration: limits, tenant, credentials.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use sidetone_directory::{Algorithm as Kept, Credential};
-use sidetone_model::classify::Classify as _;
+use sidetone_model::classify::{Classify as _, IdentityFault};
 use sidetone_model::ids::{LegId, TenantId};
-use sidetone_model::party::Flow;
+use sidetone_model::party::{Flow, Party, Proof};
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::Cause;
+use sidetone_proto::directory::v1::StirVerify;
 use sidetone_sip_core::auth::{Algorithm, Credentials, Ha1, StoredHashes, Verdict};
 use sidetone_sip_core::leg::{Caller, Leg, LegOutput};
 use sidetone_sip_core::message::{Method, Request, Response, ResponseBuilder, Status};
@@ -18,6 +20,7 @@ use super::legs::MergeKey;
 use super::lookup::{self, Finding, Identity, LookupError, Question};
 use crate::defence::Penalty;
 use crate::replica::wall_clock;
+use crate::stir;
 
 /// A request that waits for the directory.
 #[derive(Debug)]
@@ -65,10 +68,13 @@ impl Agent {
             true => self.trunking.arrivals(&request, &flow),
             false => Vec::new(),
         };
+        let verifies = arrivals.iter().any(|arrival| arrival.verify != StirVerify::Off);
+        let asked = verifies.then(|| stir::Asked::of(&request));
         let question = Question { arrivals, ..question(&request) };
         let (directory, findings) = (self.parts.directory.clone(), self.findings.clone());
+        let stir = Arc::clone(&self.parts.stir);
         tokio::spawn(async move {
-            let result = lookup::within(lookup::identify(&directory, question)).await;
+            let result = lookup::judge(&directory, question, (&stir, asked)).await;
             let _agent_gone = findings.send(Finding::Identity { tx, result }).await;
         });
         self.pending.insert(tx, Pending { flow, request, merge });
@@ -145,6 +151,9 @@ impl Agent {
             }
             Sender::Unknown => {
                 self.parts.defence.let_in(&pending.flow, now);
+                if let Some(fault) = unproved(&identity) {
+                    return self.refuse_unproved(tx, &pending.request, fault, now);
+                }
                 self.offer(tx, pending, &identity, None, now);
             }
             Sender::Malformed => self.refuse(tx, &pending.request, Cause::ProtocolError, now),
@@ -160,6 +169,17 @@ impl Agent {
                 }
             }
         }
+    }
+
+    /// Refuses a carrier's call whose number is not proved although it must be (RFC 8224, section 6.2.2), and says why
+    /// (RFC 9410).
+    fn refuse_unproved(&mut self, tx: ServerTx, request: &Request, fault: IdentityFault, now: Instant) {
+        self.count_refused("stir");
+        let (status, phrase) = (fault.sip_status(), fault.phrase());
+        let reason = format!("STIR;cause={status};text=\"{phrase}\"");
+        let status = Status::new(status).unwrap_or(Status::FORBIDDEN);
+        let response = self.response(request, status).header("Reason", reason).build();
+        self.respond(tx, response, now);
     }
 
     fn authenticate(&mut self, request: &Request, identity: &Identity) -> Sender {
@@ -311,6 +331,7 @@ impl Agent {
                 self.trunking.begin(id, arrival, now);
                 offered.dialled = arrival.number.as_str().into();
             }
+            offered.from.proof = proof_of(identity, &offered.from);
             self.signal(id, LegSignalKind::Offered(offered), now);
         }
         self.settle_leg(id, now);
@@ -326,6 +347,25 @@ pub(super) fn is_own_name(known: &Credential, identity: &Identity, request: &Req
     };
     let auth_username = credentials(request).iter().any(|c| c.username() == claimed);
     auth_username || claimed == known.user.as_str() || identity.claimed.as_ref() == Some(&known.user)
+}
+
+/// What vouches for the number under which a caller is shown.
+fn proof_of(identity: &Identity, from: &Party) -> Proof {
+    match (&identity.verdict, &from.user) {
+        (Some(verdict), _) => stir::proof(verdict, &from.number),
+        (None, Some(user)) if identity.claimed.as_ref() == Some(user) => Proof::Own,
+        (None, Some(_)) => Proof::User,
+        (None, None) => Proof::None,
+    }
+}
+
+/// Why a call must not be taken; none when its number is proved or need not be.
+fn unproved(identity: &Identity) -> Option<IdentityFault> {
+    let required = identity.arrival.as_ref().is_some_and(|arrival| arrival.verify == StirVerify::Require);
+    match &identity.verdict {
+        Some(Err(fault)) if required => Some(fault.identity_fault()),
+        _ => None,
+    }
 }
 
 fn merge_key(request: &Request) -> MergeKey {

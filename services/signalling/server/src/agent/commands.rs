@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::Agent;
 use super::upstream::{Said, Sent};
+use crate::stir;
 
 impl Agent {
     /// A new stream: says what is held, and everything again that is not acknowledged.
@@ -197,7 +198,12 @@ impl Agent {
         }
         let flow = invite.binding.flow.clone();
         let setup = self.leg_setup(flow, tenant).ok_or(Termination::new(Cause::TransportFailure))?;
-        Leg::outgoing(setup, invite, &mut self.parts.tokens).map_err(|error| Termination::from(&error))
+        let mut leg = Leg::outgoing(setup, invite, &mut self.parts.tokens)
+            .map_err(|error| Termination::from(&error))?;
+        if let Some(verstat) = invite.from.proof.verstat() {
+            leg.amend_invite(|request| stir::with_verstat(request, verstat));
+        }
+        Ok(leg)
     }
 
     /// What a leg over a flow is given; none when no listener has that transport.

@@ -6,10 +6,12 @@ use sidetone_directory::{Credential, Directory, DirectoryError};
 use sidetone_model::classify::{Class, Classify};
 use sidetone_model::ids::{LegId, TenantId, UserId};
 use sidetone_model::party::Destination;
+use sidetone_proto::directory::v1::StirVerify;
 use sidetone_sip_core::transaction::ServerTx;
 
 use super::registration::Stored;
 use super::trunking::Arrival;
+use crate::stir::{Asked, Stir, Verdict};
 
 /// What came back.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ pub(super) struct Identity {
     pub(super) arrival: Option<Arrival>,
     /// The number dialled needs no credentials.
     pub(super) open: bool,
+    /// What the signature of the caller's number is worth, where the trunk wants it looked at.
+    pub(super) verdict: Option<Verdict>,
     /// Whose number it is under which the sender appears.
     pub(super) claimed: Option<UserId>,
 }
@@ -87,11 +91,24 @@ pub(super) async fn within<T>(
     tokio::time::timeout(DEADLINE, asking).await.unwrap_or(Err(LookupError::Timeout))
 }
 
-/// Who asks, and for what; none when nobody has that domain.
-pub(super) async fn identify(
+/// Who calls, and what the signature of its number is worth.
+pub(super) async fn judge(
     directory: &Directory,
     question: Question,
+    (stir, asked): (&Stir, Option<Asked>),
 ) -> Result<Option<Identity>, LookupError> {
+    let mut identity = within(identify(directory, question)).await?;
+    if let (Some(identity), Some(asked)) = (&mut identity, asked)
+        && let Some(arrival) = &identity.arrival
+        && arrival.verify != StirVerify::Off
+    {
+        identity.verdict = Some(stir.verify(&asked, &arrival.trunk).await);
+    }
+    Ok(identity)
+}
+
+/// Who asks, and for what; none when nobody has that domain.
+async fn identify(directory: &Directory, question: Question) -> Result<Option<Identity>, LookupError> {
     for arrival in question.arrivals {
         // Only a number of the tenant's: else a carrier's caller could call out over another carrier.
         if directory.resolve(&arrival.tenant, &arrival.number).await?.is_some() {
@@ -101,6 +118,7 @@ pub(super) async fn identify(
                 credential: None,
                 arrival: Some(arrival),
                 open: true,
+                verdict: None,
                 claimed: None,
             }));
         }
@@ -124,7 +142,7 @@ pub(super) async fn identify(
         },
         _ => None,
     };
-    Ok(Some(Identity { tenant, credential, arrival: None, open, claimed }))
+    Ok(Some(Identity { tenant, credential, arrival: None, open, verdict: None, claimed }))
 }
 
 /// Less than what a phone waits before it asks again for the second time.

@@ -40,6 +40,7 @@ use crate::dialogs::{Dialogs, StoredDialog};
 use crate::ladder::Ladder;
 use crate::owner::LinkEvent;
 use crate::service::Stats;
+use crate::stir::Stir;
 use crate::transport::{Inbound, Outputs};
 use crate::trunks::{Reports, Table};
 use admission::Pending;
@@ -64,6 +65,7 @@ pub(crate) struct Parts {
     pub(crate) outputs: Outputs,
     pub(crate) defence: Defence,
     pub(crate) ladder: Ladder,
+    pub(crate) stir: Arc<Stir>,
     pub(crate) dialogs: Dialogs,
     pub(crate) table: watch::Receiver<Arc<Table>>,
     pub(crate) reports: Reports,

@@ -52,6 +52,7 @@ impl Leg {
             device: caller.device,
             number: invite.from().uri.user().into(),
             display_name: invite.from().display_name.clone(),
+            ..Party::default()
         };
         let offered = Offered {
             from: party,

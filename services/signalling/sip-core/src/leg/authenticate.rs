@@ -1,7 +1,8 @@
 //! The INVITE once more, with credentials (RFC 3261, section 22.2): the same dialog, the next CSeq number.
 
 use super::state::State;
-use super::{CommandError, Leg};
+use super::{CommandError, Leg, LegOutput};
+use crate::message::Request;
 
 impl Leg {
     /// Sends the INVITE of an outgoing leg again with one header field more, which answers a challenge. The response with
@@ -11,6 +12,23 @@ impl Leg {
     /// When the leg does not wait for an answer to its INVITE; nothing is sent then.
     pub fn send_invite_again(&mut self, header: &'static str, value: &str) -> Result<(), CommandError> {
         self.send_invite_anew(&[(header, value.to_owned())])
+    }
+
+    /// Changes the INVITE that opens an outgoing leg before it has been taken out of [`Leg::poll_output`]. What comes of it must
+    /// be the same request but for header fields that no later message repeats. Nothing is changed when there is no such
+    /// INVITE or `amend` has none.
+    pub fn amend_invite(&mut self, amend: impl FnOnce(&Request) -> Option<Request>) {
+        let Some(sent) = self.opened_by.as_mut() else { return };
+        let waiting = self.outputs.iter_mut().find_map(|output| match output {
+            LegOutput::Request { request, .. } if request.is_initial_invite() => Some(request),
+            _ => None,
+        });
+        if let Some(waiting) = waiting
+            && let Some(amended) = amend(waiting)
+        {
+            sent.request = amended.clone();
+            *waiting = amended;
+        }
     }
 
     /// The same with several fields.

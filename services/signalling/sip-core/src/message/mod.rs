@@ -288,6 +288,19 @@ impl Request {
         Self::from_sip(inner).ok()
     }
 
+    /// The same request with one header field more, in the place of any of the same name. None when the value cannot stand in a
+    /// message.
+    pub fn with_header(&self, header: &str, value: &str) -> Option<Self> {
+        let mut inner = self.inner.clone();
+        let name = HeaderName::parse(&Bytes::copy_from_slice(header.as_bytes()));
+        let at = inner.headers.iter().position(|known| *known.name() == name);
+        let field = sip::Header::build(name.clone(), value.to_owned()).ok()?;
+        inner.headers.remove_first(&name);
+        // Behind Via, which is first.
+        inner.headers.insert(at.unwrap_or(1), field);
+        Self::from_sip(inner).ok()
+    }
+
     /// Whether this opens a dialog: an INVITE whose To has no tag.
     pub fn is_initial_invite(&self) -> bool {
         self.inner.method == sip::Method::Invite && self.core.to.tag().is_none()

@@ -69,6 +69,14 @@ statuses! {
     SESSION_INTERVAL_TOO_SMALL = 422, "Session Interval Too Small";
     /// RFC 3261 section 21.4.17.
     INTERVAL_TOO_BRIEF = 423, "Interval Too Brief";
+    /// RFC 8224 section 6.2.2.
+    USE_IDENTITY_HEADER = 428, "Use Identity Header";
+    /// RFC 8224 section 6.2.2.
+    BAD_IDENTITY_INFO = 436, "Bad Identity Info";
+    /// RFC 8224 section 6.2.2.
+    UNSUPPORTED_CREDENTIAL = 437, "Unsupported Credential";
+    /// RFC 8224 section 6.2.2.
+    INVALID_IDENTITY_HEADER = 438, "Invalid Identity Header";
     /// RFC 3261 section 21.4.18.
     TEMPORARILY_UNAVAILABLE = 480, "Temporarily Unavailable";
     /// RFC 3261 section 21.4.19.

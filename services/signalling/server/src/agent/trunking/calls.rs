@@ -8,6 +8,7 @@ use sidetone_model::ids::{LegId, TenantId};
 use sidetone_model::party::{Binding, Flow};
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::{Cause, Termination};
+use sidetone_proto::directory::v1 as pb;
 use sidetone_sip_core::auth::Challenge;
 use sidetone_sip_core::leg::Leg;
 use sidetone_sip_core::message::{Method, Request, Response};
@@ -15,6 +16,7 @@ use sidetone_sip_core::uri::SipUri;
 
 use super::{Attempt, Trunking};
 use crate::agent::Agent;
+use crate::replica::wall_clock;
 use crate::trunks::{Trunk, Way};
 
 /// For whom a carrier's call may be: one for each tenant that has this carrier.
@@ -23,6 +25,8 @@ pub(in crate::agent) struct Arrival {
     pub(in crate::agent) tenant: TenantId,
     pub(in crate::agent) trunk: String,
     pub(in crate::agent) number: String,
+    /// Whether signatures of its callers' numbers are looked at.
+    pub(in crate::agent) verify: pb::StirVerify,
 }
 
 impl Trunking {
@@ -38,6 +42,7 @@ impl Trunking {
                 tenant: trunk.key.0.clone(),
                 trunk: trunk.key.1.clone(),
                 number: sidetone_directory::apply_number_rules(&trunk.record.inbound, &dialled),
+                verify: trunk.record.stir_verify(),
             }
         };
         table.of_source(flow.remote.ip()).iter().map(arrival).collect()
@@ -144,7 +149,13 @@ impl Agent {
             "" => sidetone_directory::apply_number_rules(&trunk.record.outbound, &invite.from.number).into(),
             fixed => fixed.into(),
         };
-        Leg::outgoing(setup, &invite, &mut self.parts.tokens).ok()
+        let mut leg = Leg::outgoing(setup, &invite, &mut self.parts.tokens).ok()?;
+        let key = trunk.record.stir_sign.as_str();
+        if !key.is_empty() {
+            let (stir, key) = (&self.parts.stir, (tenant, trunk.key.1.as_str(), key));
+            leg.amend_invite(|request| stir.sign(request, key, invite.from.proof, wall_clock()));
+        }
+        Some(leg)
     }
 
     /// A leg says something of its call: when a way failed, the call takes the next one and nothing is said. True when that
