@@ -60,6 +60,27 @@ mod tests {
         assert_eq!(response[20..], expected);
     }
 
+    /// Every binding request with some of its bits turned, cut anywhere and with any length: an answer never grows, and goes only
+    /// to what is a request.
+    #[test]
+    fn no_datagram_does_harm() {
+        let whole = [&[0, 1, 0, 4][..], &COOKIE, &[7; 12], &[0x80, 0x22, 0, 0]].concat();
+        for (at, bit) in (0..whole.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            for length in 0..=whole.len() {
+                let mut datagram = whole[..length].to_vec();
+                if let Some(byte) = datagram.get_mut(at) {
+                    *byte ^= 1 << bit;
+                }
+                if is_stun(&datagram)
+                    && let Some(answer) = answer(&datagram, "[2001:db8::1]:1".parse().unwrap())
+                {
+                    assert_eq!((&datagram[..2], &answer[8..20]), (&BINDING_REQUEST[..], &datagram[8..20]));
+                    assert!(answer.len() <= datagram.len() + 24);
+                }
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_binding_request_gets_no_answer() {
         assert!(!is_stun(b"OPTIONS sip:a SIP/2.0"));
