@@ -15,6 +15,8 @@
 
 pub mod codec;
 mod cpu;
+pub mod dtmf;
+pub mod duck;
 pub mod g711;
 pub mod goertzel;
 pub mod level;
