@@ -45,6 +45,10 @@ pub struct Config {
     /// Under load (5,000 packets a second of one worker) packets may wait so long for others, so that one wake-up serves many, in
     /// microseconds, 0 to 2000; 0 never. Default: 400.
     pub batch_us: u64,
+    /// Whether digits are looked for in the sound of phones (ITU-T Q.24): `off`, `auto` (of those that did not agree to send
+    /// telephone events; other codecs than G.711 only where they are decoded in any case) or `always` (of all, until they send
+    /// their first telephone event). Default: `auto`.
+    pub inband_digits: InbandDigits,
     /// How Opus is sent.
     pub opus: Opus,
     /// The networks on which RTP is spoken; the first is the default one. Default: `default` on 127.0.0.1.
@@ -69,6 +73,19 @@ pub struct Config {
     /// SRTP with keys in SDP (RFC 4568): `off`, `optional` (taken when it is offered, offered over TLS) or `required` (no leg
     /// without). Default: `optional`.
     pub srtp: Srtp,
+}
+
+/// Whether digits are looked for in the sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InbandDigits {
+    /// Never.
+    Off,
+    /// Where the far side did not agree to send telephone events.
+    #[default]
+    Auto,
+    /// Until the far side sends its first telephone event.
+    Always,
 }
 
 /// Whether legs use SRTP.
@@ -227,6 +244,7 @@ impl Default for Config {
             room_quiet_dbov: -54,
             rtcp_xr: true,
             batch_us: 400,
+            inband_digits: InbandDigits::default(),
             opus: Opus::default(),
             realms: vec![Realm::default()],
             port_rest_s: 10,

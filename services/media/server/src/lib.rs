@@ -26,7 +26,7 @@ mod state;
 mod storage;
 mod worker;
 
-pub use config::{Config, Fetch, Realm, Secret, Srtp, Storage};
+pub use config::{Config, Fetch, InbandDigits, Realm, Secret, Srtp, Storage};
 pub use error::MediaError;
 pub use negotiate::{Agreement, Payload, PayloadTypes};
 pub use node::{Deps, MediaNode, StartError};

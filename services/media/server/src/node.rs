@@ -301,7 +301,7 @@ impl Registration {
 
 /// What has been handed to the metrics so far.
 #[derive(Debug, Default)]
-pub(crate) struct Counted(pub(crate) [u64; 18]);
+pub(crate) struct Counted(pub(crate) [u64; 21]);
 
 fn boot_id() -> Result<BootId, StartError> {
     use rand::TryRng as _;

@@ -30,8 +30,8 @@ pub struct MediaServer {
 }
 
 /// Gains that may be asked for, in thousandths of a decibel: from silence to the most that does not break every voice.
-const GAIN_MDB_MIN: i32 = -72_000;
-const GAIN_MDB_MAX: i32 = 18_000;
+pub(crate) const GAIN_MDB_MIN: i32 = -72_000;
+pub(crate) const GAIN_MDB_MAX: i32 = 18_000;
 /// The most ids in one request.
 const IDS_MAX: usize = 100_000;
 

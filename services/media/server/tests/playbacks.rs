@@ -13,31 +13,10 @@ use futures_util::stream::BoxStream;
 use pb::connect_leg_request::{Nothing, To};
 use pb::play_source::Source;
 use sidetone_dsp::Law;
-use sidetone_dsp::tone::{Tone, ToneGenerator};
 use sidetone_proto::media::v1 as pb;
 use sidetone_proto::media::v1::media_server::Media as _;
 use support::*;
 use tonic::{Code, Request, Status};
-
-fn sine(hz: f32, ms: usize) -> Vec<i16> {
-    let mut samples = vec![0; ms * 8];
-    ToneGenerator::new(8000, &[Tone { freq_hz: hz, level_dbm0: -10.0 }]).fill(&mut samples);
-    samples
-}
-
-fn wav(hz: f32, ms: usize) -> Vec<u8> {
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: 8000,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
-    let mut file = std::io::Cursor::new(Vec::new());
-    let mut writer = hound::WavWriter::new(&mut file, spec).unwrap();
-    sine(hz, ms).into_iter().for_each(|sample| writer.write_sample(sample).unwrap());
-    writer.finalize().unwrap();
-    file.into_inner()
-}
 
 fn to_leg(phone: &Phone, id: &str, sources: Vec<Source>) -> pb::PlayRequest {
     pb::PlayRequest {
@@ -131,11 +110,16 @@ async fn a_tone_of_a_country_for_ever_until_all_is_stopped() {
     assert!(end.stopped && end.failure.is_none() && end.playback_id == "t");
     let missing = to_leg(&phone, "m", vec![Source::Prompt("tone:busy/nowhere".into())]);
     assert_eq!(node.media.play(Request::new(missing)).await.unwrap_err().code(), Code::NotFound);
-    let over = pb::PlayRequest {
-        manner: pb::PlayManner::Over.into(),
-        ..to_leg(&phone, "o", vec![Source::Prompt("tone".into())])
-    };
-    assert_eq!(node.media.play(Request::new(over)).await.unwrap_err().code(), Code::InvalidArgument);
+    let plain = to_leg(&phone, "o", vec![Source::Prompt("tone".into())]);
+    let over = pb::PlayManner::Over.into();
+    for wrong in [
+        pb::PlayRequest { duck_mdb: Some(-6_000), ..plain.clone() },
+        pb::PlayRequest { gain_mdb: 1_000, ..plain.clone() },
+        pb::PlayRequest { manner: over, duck_mdb: Some(1), ..plain.clone() },
+        pb::PlayRequest { manner: over, gain_mdb: 18_001, ..plain },
+    ] {
+        assert_eq!(node.media.play(Request::new(wrong)).await.unwrap_err().code(), Code::InvalidArgument);
+    }
 }
 
 /// Serves files, redirects and what is no sound.

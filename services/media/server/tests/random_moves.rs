@@ -1,4 +1,4 @@
-//! Legs move between silence, echo, bridge and conference at random, change their sound meanwhile, and are sent digits: what
+//! Legs move between silence, echo, bridge and conference at random, change their sound meanwhile, hear prompts and are sent digits: what
 //! each telephone receives stays one stream.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -28,7 +28,7 @@ impl Random {
 async fn do_something(node: &TestNode, random: &mut Random, phones: &[Phone]) {
     let at = random.below(phones.len());
     let (leg, peer) = (phones[at].leg.clone(), phones[(at + 1) % phones.len()].leg.clone());
-    match random.below(7) {
+    match random.below(9) {
         0 => node.connect(&leg, To::Nothing(Nothing {})).await,
         1 => node.connect(&leg, To::Echo(Echo {})).await,
         2 | 3 => node.connect(&leg, To::PeerLegId(peer)).await,
@@ -38,6 +38,19 @@ async fn do_something(node: &TestNode, random: &mut Random, phones: &[Phone]) {
             let gain_mdb = random.below(3) as i32 * 3000 - 3000;
             let request = pb::SetLegAudioRequest { leg_id: leg, muted, deafened, gain_mdb, role: None };
             node.media.set_leg_audio(Request::new(request)).await.unwrap();
+        }
+        6 => {
+            let manner =
+                [pb::PlayManner::Instead, pb::PlayManner::Over, pb::PlayManner::Under][random.below(3)];
+            let request = pb::PlayRequest {
+                playback_id: random.below(usize::MAX).to_string(),
+                target: Some(pb::play_request::Target::LegId(leg)),
+                prompt: "beep".into(),
+                repeat: 1 + random.below(3) as u32,
+                manner: manner.into(),
+                ..Default::default()
+            };
+            node.media.play(Request::new(request)).await.unwrap();
         }
         _ => {
             let digits = "12".into();

@@ -87,10 +87,10 @@ impl Engine {
                 return mix.playing.iter().map(|playing| ended(playing.playback)).collect();
             }
             Event::MixRemoved { mix: None } | Event::RetiredDescription(_) | Event::Retired(_) => {}
-            Event::Digit { leg, digit, duration_ms } => {
+            Event::Digit { leg, digit, duration_ms, in_band } => {
                 let digit = char::from(digit).to_string();
                 let leg_id = leg_id(leg).to_string();
-                self.tell(pb::media_event::Kind::Digit(pb::Digit { leg_id, digit, duration_ms }));
+                self.tell(pb::media_event::Kind::Digit(pb::Digit { leg_id, digit, duration_ms, in_band }));
             }
             Event::PlaybackEnded { playing, stopped } => {
                 return vec![Change::PlaybackEnded { number: playing.playback, stopped }];

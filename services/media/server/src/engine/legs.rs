@@ -16,6 +16,7 @@ use super::audio::Dialed;
 use super::coding::equipment;
 use super::link::Reply;
 use super::{Control, Engine, LegEntry, Routed};
+use crate::config::InbandDigits;
 use crate::error::MediaError;
 use crate::keys::{Keys, Rekeying};
 use crate::negotiate::{self, Agreement};
@@ -23,6 +24,7 @@ use crate::policy::{Mode, Policy};
 use crate::quality;
 use crate::state::{Audio, Incoming, LEG_STATE_VERSION, LegState};
 use crate::worker::gate::Gate;
+use crate::worker::inband::Inband;
 use crate::worker::leg::Leg;
 use crate::worker::rings::{Command, Described};
 
@@ -85,6 +87,7 @@ impl Engine {
         let gate = Gate::new(self.config.room_quiet_dbov);
         let mut leg = Box::new(Leg::new(state, sockets, reporter, gate, equipment(plan.as_ref())?));
         leg.rekey(&mut rekeying);
+        leg.inband = Inband::new(self.inband_digits(&new.request));
         let link = &mut control.workers[worker];
         let slot = link.take_leg_slot()?;
         if let Err(error) = link.push(Command::Insert { slot, leg }).await {
@@ -110,6 +113,16 @@ impl Engine {
         };
         control.keep(new.id, entry);
         Ok(local)
+    }
+
+    /// Whether digits are looked for in what a new leg says.
+    pub(super) fn inband_digits(&self, request: &pb::CreateLegRequest) -> InbandDigits {
+        match request.inband_digits() {
+            pb::InbandDigits::Unspecified => self.config.inband_digits,
+            pb::InbandDigits::Off => InbandDigits::Off,
+            pb::InbandDigits::Auto => InbandDigits::Auto,
+            pb::InbandDigits::Always => InbandDigits::Always,
+        }
     }
 
     /// The keys in our description of a new leg.
@@ -245,7 +258,7 @@ impl Engine {
         let Ok(Reply::Leg(leg)) = removed.await else { return Err(MediaError::Stopping) };
         let leg = match leg {
             Some(mut leg) => {
-                if let Some(playing) = leg.playing.take() {
+                for playing in [leg.playing.take(), leg.over.take()].into_iter().flatten() {
                     self.playback_ended(playing.playback, true).await;
                 }
                 Some(leg)

@@ -13,6 +13,7 @@ impl Engine {
             |pick: fn(&Counters) -> &Count| workers.iter().map(|worker| pick(worker).get()).sum::<u64>();
         let media = &self.telemetry.media;
         let dropped = |reason| media.packets_dropped.with_label_values(&[reason]);
+        let digits = |carrier| self.telemetry.audio.digits.with_label_values(&[carrier]);
         let totals = [
             (sum(|c| &c.received), media.packets_received.clone()),
             (sum(|c| &c.sent), media.packets_sent.clone()),
@@ -32,6 +33,9 @@ impl Engine {
             (sum(|c| &c.not_authentic), dropped("not_authentic")),
             (sum(|c| &c.replayed), dropped("replayed")),
             (sum(|c| &c.not_protected), dropped("not_protected")),
+            (sum(|c| &c.digits_by_event), digits("event")),
+            (sum(|c| &c.digits_in_band), digits("sound")),
+            (sum(|c| &c.digits_twice), digits("both")),
         ];
         for ((total, counter), before) in totals.into_iter().zip(&mut counted.0) {
             counter.inc_by(total - *before);

@@ -17,6 +17,7 @@ use crate::error::MediaError;
 use crate::moving::{self, Restored};
 use crate::negotiate;
 use crate::worker::gate::Gate;
+use crate::worker::inband::Inband;
 use crate::worker::leg::Leg;
 use crate::worker::rings::Command;
 
@@ -85,6 +86,7 @@ impl Engine {
         let mut leg = Box::new(Leg::new(state, sockets, reporter, gate, equipment));
         leg.rekey(&mut rekeying);
         (leg.digits, leg.event_at_ms) = (digits, event_at_ms);
+        leg.inband = Inband::new(self.inband_digits(&request));
         let worker = control.worker_for(&request.call_id);
         let slot = match control.workers[worker].take_leg_slot() {
             Ok(slot) => slot,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use sidetone_dsp::Gain;
 use sidetone_model::ids::LegId;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_proto::media::v1 as pb;
@@ -11,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Control, Engine, PlaybackEntry};
 use crate::error::MediaError;
 use crate::prompts::{self, Prompt, Source};
+use crate::service::{GAIN_MDB_MAX, GAIN_MDB_MIN};
 use crate::worker::mix::MIX_PLAYBACKS_MAX;
+use crate::worker::overlay::{Lay, Yields};
 use crate::worker::playing::{Playing, Program};
 use crate::worker::rings::Command;
 
@@ -38,6 +41,9 @@ pub(super) const PREPARING_MAX: usize = 32;
 const SOURCES_MAX: usize = 64;
 /// The longest silence between two sources, in ms.
 const PAUSE_MAX_MS: u32 = 60_000;
+/// By how much what gives way is turned down unless it is said, and the most, in thousandths of a decibel.
+const DUCK_MDB: i32 = -15_000;
+const DUCK_MDB_MIN: i32 = -72_000;
 /// The largest file in a request, in bytes.
 const DATA_MAX: usize = 4 << 20;
 
@@ -127,7 +133,7 @@ impl Engine {
             return Ok(());
         };
         let stopped = entry.loading.take().is_some_and(|loading| loading.is_cancelled());
-        let mut playing = Box::new(playing(number, program, &entry.request));
+        let mut playing = Box::new(playing(number, program, &entry.request)?);
         playing.stopped = stopped;
         let audience = entry.audience.clone();
         self.push_playing(&mut control, &audience, playing).await
@@ -148,7 +154,7 @@ impl Engine {
         room(&control, &audience)?;
         let number = control.number();
         let duration_ms = program.duration_ms();
-        let playing = Box::new(playing(number, program, &request));
+        let playing = Box::new(playing(number, program, &request)?);
         let id: Box<str> = request.playback_id.as_str().into();
         let entry = PlaybackEntry { request, audience: audience.clone(), number, duration_ms, loading: None };
         control.playbacks.insert(id.clone(), entry);
@@ -261,9 +267,34 @@ impl Engine {
     }
 }
 
-fn playing(number: u64, program: Program, request: &pb::PlayRequest) -> Playing {
+fn playing(number: u64, program: Program, request: &pb::PlayRequest) -> Result<Playing, MediaError> {
     let rounds = (request.repeat > 0).then_some(request.repeat);
-    Playing::new(number, Arc::new(program), rounds, request.start_offset_ms as usize / 20)
+    let mut playing = Playing::new(number, Arc::new(program), rounds, request.start_offset_ms as usize / 20);
+    playing.lay = lay(request)?.map(Box::new);
+    Ok(playing)
+}
+
+/// How it is laid over what is heard besides, or under it; none where it is not.
+fn lay(request: &pb::PlayRequest) -> Result<Option<Lay>, MediaError> {
+    let invalid = |field, problem| Err(MediaError::Invalid { field, problem });
+    let yields = match request.manner() {
+        pb::PlayManner::Over => Yields::Speech,
+        pb::PlayManner::Under => Yields::Prompt,
+        pb::PlayManner::Unspecified | pb::PlayManner::Instead => {
+            let plain = request.duck_mdb.is_none() && request.gain_mdb == 0;
+            let problem = "is for what is played over or under something else";
+            return if plain { Ok(None) } else { invalid("manner", problem) };
+        }
+    };
+    let duck_mdb = request.duck_mdb.unwrap_or(DUCK_MDB);
+    if !(DUCK_MDB_MIN..=0).contains(&duck_mdb) {
+        return invalid("duck_mdb", "expected -72000 to 0");
+    }
+    if !(GAIN_MDB_MIN..=GAIN_MDB_MAX).contains(&request.gain_mdb) {
+        return invalid("gain_mdb", "expected -72000 to 18000");
+    }
+    let gain = Gain::from_db(request.gain_mdb as f32 / 1000.0);
+    Ok(Some(Lay::new(yields, duck_mdb as f32 / 1000.0, gain)))
 }
 
 /// Whether somebody may be played one more to.
@@ -289,10 +320,8 @@ fn sources(request: &pb::PlayRequest) -> Result<Vec<Source>, MediaError> {
     if request.pause_between_ms > PAUSE_MAX_MS {
         return Err(invalid("pause_between_ms", "expected at most 60000"));
     }
-    let to_leg = matches!(request.target, Some(pb::play_request::Target::LegId(_)));
-    if to_leg && request.manner() == pb::PlayManner::Over {
-        return Err(invalid("manner", "what a leg is played is heard instead of everything else"));
-    }
+    // A mistake is told before anything is fetched.
+    lay(request)?;
     if request.sources.is_empty() {
         return Ok(vec![Source::Named(request.prompt.as_str().into())]);
     }

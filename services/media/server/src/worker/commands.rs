@@ -7,7 +7,7 @@ use crate::quality;
 use crate::state::Audio;
 use crate::worker::Worker;
 use crate::worker::leg::Leg;
-use crate::worker::mix::{MIX_PLAYBACKS_MAX, Mix};
+use crate::worker::mix::Mix;
 use crate::worker::playing::Playing;
 use crate::worker::rings::{Command, Event, Page, Route, Slot};
 
@@ -189,6 +189,7 @@ impl Worker {
 
     fn play_to_leg(&mut self, slot: Slot, playing: Box<Playing>) {
         let ended = match self.leg(slot) {
+            Some(leg) if playing.lay.is_some() => leg.lay_over(playing),
             Some(leg) => leg.playing.replace(playing),
             None => Some(playing),
         };
@@ -198,17 +199,19 @@ impl Worker {
     }
 
     fn play_to_mix(&mut self, slot: Slot, playing: Box<Playing>) {
-        match self.mixes.get_mut(slot as usize).and_then(Option::as_deref_mut) {
-            Some(mix) if mix.playing.len() < MIX_PLAYBACKS_MAX => mix.playing.push(playing),
-            _ => {
-                let _ = self.tell(Event::PlaybackEnded { playing, stopped: true });
-            }
+        let refused = match self.mixes.get_mut(slot as usize).and_then(Option::as_deref_mut) {
+            Some(mix) => mix.play(playing),
+            None => Some(playing),
+        };
+        if let Some(playing) = refused {
+            let _ = self.tell(Event::PlaybackEnded { playing, stopped: true });
         }
     }
 
     /// Marks it; the next tick takes it out and tells of its end.
     fn stop_play(&mut self, playback: u64) {
-        let to_legs = self.legs.iter_mut().flatten().filter_map(|leg| leg.playing.as_mut());
+        let legs = self.legs.iter_mut().flatten();
+        let to_legs = legs.flat_map(|leg| leg.playing.iter_mut().chain(leg.over.iter_mut()));
         let to_mixes = self.mixes.iter_mut().flatten().flat_map(|mix| mix.playing.iter_mut());
         for playing in to_legs.chain(to_mixes).filter(|playing| playing.playback == playback) {
             playing.stopped = true;

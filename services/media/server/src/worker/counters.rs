@@ -41,6 +41,10 @@ pub(crate) struct Counters {
     /// Short rests under load.
     pub(crate) rests: Count,
     pub(crate) ring_full: Count,
+    pub(crate) digits_by_event: Count,
+    pub(crate) digits_in_band: Count,
+    /// Came as an event after they were found in the sound.
+    pub(crate) digits_twice: Count,
     longest_ns: AtomicU64,
 }
 

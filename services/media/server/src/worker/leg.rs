@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use sidetone_dsp::codec::Codec;
-use sidetone_dsp::{Rate, g711};
+use sidetone_dsp::{Rate, Resampler, g711};
 use sidetone_net::Datagram;
 use sidetone_rtp_core::event::{Digit, EventReceiver};
 use sidetone_rtp_core::playout::Inserted;
@@ -17,6 +17,8 @@ use crate::worker::coding::{Coding, Heard};
 use crate::worker::counters::Counters;
 use crate::worker::dialing::Dialing;
 use crate::worker::gate::Gate;
+use crate::worker::inband::{Inband, Place};
+use crate::worker::overlay::Backdrop;
 use crate::worker::playing::Playing;
 use crate::worker::rings::{Described, Route};
 use crate::worker::sending::{Outbox, PassedEvent};
@@ -43,6 +45,8 @@ pub(crate) struct Leg {
     /// Digits that come in, and when the last packet of one came, in ms.
     pub(crate) digits: EventReceiver,
     pub(crate) event_at_ms: u64,
+    /// Digits in the sound that comes in.
+    pub(crate) inband: Inband,
     /// Digits that go out.
     pub(crate) dialing: Dialing,
     /// How loud it is towards whom it is bridged to.
@@ -52,6 +56,9 @@ pub(crate) struct Leg {
     pub(crate) reporter: Reporter,
     pub(super) srtp: Srtp,
     pub(crate) playing: Option<Box<Playing>>,
+    /// What is laid over what it hears, and how that gives way.
+    pub(crate) over: Option<Box<Playing>>,
+    pub(crate) backdrop: Backdrop,
     /// The control plane was told that it is idle.
     pub(crate) idle_told: bool,
     /// When something last came that its peer hears with the ticks, in ms; none while packets are passed on as they come.
@@ -100,12 +107,15 @@ impl Leg {
             coding: equipment.coding,
             digits: EventReceiver::default(),
             event_at_ms: 0,
+            inband: Inband::default(),
             dialing: Dialing::default(),
             voice: Voice::default(),
             gate,
             reporter,
             srtp: Srtp::default(),
             playing: None,
+            over: None,
+            backdrop: Backdrop::default(),
             idle_told: false,
             outbox: Outbox::default(),
             event: None,
@@ -195,6 +205,9 @@ impl Leg {
         if self.state.policy.lock.is_none() {
             let _ = self.rtp.disconnect();
         }
+        if self.state.agreement.is_none_or(|agreed| agreed.receive != described.agreement.receive) {
+            self.inband.restart();
+        }
         self.state.agreement = Some(described.agreement);
         self.state.rtcp = described.rtcp;
         self.state.rtcp_mux = described.rtcp_mux;
@@ -228,10 +241,15 @@ impl Leg {
         if self.gate.is_asleep() {
             return self.listen_asleep(accepted, codec, payload, now, counters);
         }
-        let playout = &mut self.playout;
+        let searches = self.searches();
+        let (playout, inband) = (&mut self.playout, &mut self.inband);
         if let Some(coding) = self.coding.as_deref_mut() {
             let (clock, mut in_time) = (coding.clock_per_ms(), true);
-            let mut keep = |heard: Heard<'_>| in_time &= put(playout, clock, &heard);
+            let (rate, lower) = (coding.rate, &mut coding.lower);
+            let mut keep = |heard: Heard<'_>| {
+                in_time &= put(playout, clock, &heard);
+                search(searches, inband, (rate, &mut *lower), &heard, now.ms);
+            };
             return coding.ear.take(&accepted.header, payload, now.us, &mut keep) && in_time;
         }
         let Codec::G711(law) = codec else { return true };
@@ -250,17 +268,20 @@ impl Leg {
         now: Now,
         counters: &Counters,
     ) -> bool {
-        let (playout, gate) = (&mut self.playout, &mut self.gate);
+        let searches = self.searches();
+        let (playout, gate, inband) = (&mut self.playout, &mut self.gate, &mut self.inband);
         if let Some(coding) = self.coding.as_deref_mut() {
             if coding.passes_over(codec, &accepted.header, payload, gate.level_dbov()) {
                 counters.passed_over.add(1);
                 return true;
             }
             let (clock, mut in_time, mut woke) = (coding.clock_per_ms(), true, false);
+            let (rate, lower) = (coding.rate, &mut coding.lower);
             let mut keep = |heard: Heard<'_>| {
                 woke |= gate.is_loud(heard.sound);
                 if woke {
                     in_time &= put(playout, clock, &heard);
+                    search(searches, inband, (rate, &mut *lower), &heard, now.ms);
                 }
             };
             let understood = coding.ear.take(&accepted.header, payload, now.us, &mut keep);
@@ -300,16 +321,48 @@ impl Leg {
 
     /// The 20 ms of the tick at `due_us`, at [`Self::rate`]; false when nothing is said.
     pub(crate) fn pull(&mut self, due_us: u64, frame: &mut [i16]) -> bool {
-        let playout = &mut self.playout;
+        let searches = self.searches();
+        let (playout, inband) = (&mut self.playout, &mut self.inband);
         if let Some(coding) = self.coding.as_deref_mut() {
             let clock = coding.clock_per_ms();
+            let (rate, lower) = (coding.rate, &mut coding.lower);
             while playout.lacks(due_us)
                 && coding.ear.release(&mut |heard: Heard<'_>| {
                     put(playout, clock, &heard);
+                    search(searches, inband, (rate, &mut *lower), &heard, due_us / 1000);
                 })
             {}
         }
         playout.pull(due_us, frame) == Pulled::Sound
+    }
+
+    /// Whether its sound is searched for digits.
+    fn searches(&self) -> bool {
+        self.inband.listens(self.state.agreement.as_ref())
+    }
+
+    /// Whether what it says in a codec has to be decoded in any case, to be searched for digits.
+    pub(crate) fn must_decode(&self, codec: Codec) -> bool {
+        self.inband.insists() && !matches!(codec, Codec::G711(_)) && self.searches()
+    }
+
+    /// Searches what is said for digits, where that is not decoded for somebody to hear it. G.711 always goes this way: it
+    /// costs little, and what is passed on as it came is searched as well.
+    pub(crate) fn overhear(&mut self, accepted: &Accepted, codec: Codec, payload: &[u8], now: Now) {
+        if !self.searches() {
+            return;
+        }
+        if let Codec::G711(law) = codec {
+            let ticks = payload.len() as u32;
+            let place = Place { timestamp: accepted.header.timestamp, per_ms: 8, ticks, now_ms: now.ms };
+            self.inband.hear_coded(law, payload, place);
+        } else if matches!(self.route, Route::Fresh | Route::Silence)
+            && let Some(coding) = self.coding.as_deref_mut()
+        {
+            let (inband, rate, lower) = (&mut self.inband, coding.rate, &mut coding.lower);
+            let mut hear = |heard: Heard<'_>| search(true, inband, (rate, &mut *lower), &heard, now.ms);
+            coding.ear.take(&accepted.header, payload, now.us, &mut hear);
+        }
     }
 
     /// Forgets what was said and not heard yet.
@@ -331,6 +384,7 @@ impl Leg {
     /// Takes an event packet in; the digit that has become certain.
     pub(crate) fn take_event(&mut self, header: &Header, payload: &[u8], now: Now) -> Option<Digit> {
         self.event_at_ms = now.ms;
+        self.inband.note_event();
         self.digits.receive(header.ssrc, header.timestamp, payload)
     }
 
@@ -345,6 +399,23 @@ impl Leg {
         let overdue = self.digits.is_active() && now.ms.saturating_sub(self.event_at_ms) >= LOST_EVENT_END_MS;
         if overdue { self.digits.expire() } else { None }
     }
+}
+
+/// Searches what was decoded for digits; G.711 has been before it was decoded for this.
+fn search(
+    searches: bool,
+    inband: &mut Inband,
+    (rate, lower): (Rate, &mut Option<Resampler>),
+    heard: &Heard<'_>,
+    now_ms: u64,
+) {
+    if !searches || matches!(heard.codec, Codec::G711(_)) {
+        return;
+    }
+    let per_ms = negotiate::clock_per_ms(heard.codec);
+    let ticks = heard.sound.len() as u32 * heard.codec.clock_hz() / rate.hz();
+    let place = Place { timestamp: heard.header.timestamp, per_ms, ticks, now_ms };
+    inband.hear_decoded(lower.as_mut(), heard.sound, place);
 }
 
 /// Puts what was decoded at its place; false when it is late for some of it. Where the far side changes between codecs of

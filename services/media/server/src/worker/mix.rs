@@ -2,13 +2,15 @@
 //! [`sidetone_mix_core`]'s business.
 
 use sidetone_dsp::codec::Codec;
-use sidetone_dsp::{Rate, Resampler};
+use sidetone_dsp::duck::{Duck, DuckConfig};
+use sidetone_dsp::{Gain, Rate, Resampler};
 use sidetone_mix_core::{MemberId, Mixer};
 
 use crate::state::Role;
 use crate::worker::coding::CODED_MAX;
 use crate::worker::counters::Counters;
 use crate::worker::leg::{Leg, Now};
+use crate::worker::overlay::{Yields, times};
 use crate::worker::playing::Playing;
 use crate::worker::rings::Slot;
 use crate::worker::tick::FRAME_MAX;
@@ -38,6 +40,9 @@ pub(crate) struct Mix {
     prompts: [Option<MemberId>; MIX_PLAYBACKS_MAX],
     /// From 8 kHz to the rate of the mix.
     raise: [Resampler; MIX_PLAYBACKS_MAX],
+    /// How voices give way to a prompt that is laid over them, and the gain that they have by that.
+    duck: Duck,
+    voices: Gain,
     /// Who was told of last as speaking.
     speaker: Option<u128>,
     speaker_in: u32,
@@ -83,6 +88,8 @@ impl Mix {
             members: Vec::with_capacity(members_max),
             playing: Vec::with_capacity(MIX_PLAYBACKS_MAX),
             prompts,
+            duck: Duck::new(DuckConfig::of_depth(0.0)),
+            voices: Gain::UNITY,
             speaker: None,
             speaker_in: SPEAKER_TICKS,
         }
@@ -108,6 +115,7 @@ impl Mix {
             }
         }
         self.playing.append(&mut before.playing);
+        (self.duck, self.voices) = (before.duck.clone(), before.voices);
         self.speaker = before.speaker;
     }
 
@@ -135,7 +143,7 @@ impl Mix {
                 Role::Coach { heard_by } => Some(self.member_of(legs, heard_by)),
                 Role::Speaker | Role::Listener | Role::Monitor => None,
             };
-            self.mixer.set_gain(id, audio.gain);
+            self.mixer.set_gain(id, times(audio.gain, self.voices));
             self.mixer.set_deaf(id, audio.deafened);
             // A coach whose leg is not here is heard by nobody.
             self.mixer.set_muted(id, audio.is_silent() || hearer == Some(None));
@@ -151,13 +159,21 @@ impl Mix {
     /// One tick: 20 ms from everybody, 20 ms to everybody.
     pub(crate) fn tick(&mut self, legs: &mut [Option<Box<Leg>>], now: Now, due_us: u64, counters: &Counters) {
         self.admit(legs);
+        self.turn_down(legs);
         self.listen(legs, due_us);
         self.mixer.mix();
         self.lead(legs);
         for n in 0..self.members.len() {
             let Member { slot, id: Some(id) } = self.members[n] else { continue };
             let Some(leg) = legs.get_mut(slot as usize).and_then(Option::as_deref_mut) else { continue };
-            if leg.playing.is_some() || leg.dialing.sounds() || leg.rate() != self.rate {
+            if leg.rate() != self.rate {
+                continue;
+            }
+            if leg.backdrop.is_kept() {
+                self.hear_over(id, leg, now, counters);
+                continue;
+            }
+            if leg.playing.is_some() || leg.dialing.sounds() {
                 continue;
             }
             if let Some(law) = leg.law() {
@@ -169,6 +185,44 @@ impl Mix {
             } else {
                 leg.emit_linear(self.rate, self.mixer.heard(id), now, counters);
             }
+        }
+    }
+
+    /// Plays besides; gives it back where there is no room.
+    pub(crate) fn play(&mut self, playing: Box<Playing>) -> Option<Box<Playing>> {
+        if self.playing.len() == MIX_PLAYBACKS_MAX {
+            return Some(playing);
+        }
+        if let Some(lay) = playing.lay.as_deref().filter(|lay| lay.yields == Yields::Speech) {
+            self.duck = self.duck.onto(lay.depth);
+        }
+        self.playing.push(playing);
+        None
+    }
+
+    /// Voices give way to a prompt that is laid over them.
+    fn turn_down(&mut self, legs: &[Option<Box<Leg>>]) {
+        let down = self.playing.iter().any(|playing| !playing.is_over() && playing.turns_speech_down());
+        let (_, voices) = self.duck.next(down);
+        if std::mem::replace(&mut self.voices, voices) == voices {
+            return;
+        }
+        for member in &self.members {
+            if let (Some(id), Some(audio)) = (member.id, audio_of(legs, member.slot)) {
+                self.mixer.set_gain(id, times(audio.gain, voices));
+            }
+        }
+    }
+
+    /// Brings a member what it hears, and what is laid over that for it alone.
+    fn hear_over(&mut self, id: MemberId, leg: &mut Leg, now: Now, counters: &Counters) {
+        leg.backdrop.comes(false, true);
+        let mut frame = [0; FRAME_MAX];
+        let frame = &mut frame[..self.rate.samples(20)];
+        frame.copy_from_slice(self.mixer.heard(id));
+        leg.hear_over(self.rate, frame, now, counters);
+        if leg.over.is_none() {
+            leg.backdrop.leaves(true, now.ms);
         }
     }
 
@@ -228,15 +282,27 @@ impl Mix {
                 place.copy_from_slice(voice);
             }
         }
+        let yields = |playing: &Playing| playing.lay.as_deref().map(|lay| lay.yields);
+        let asks = self.playing.iter().any(|playing| yields(playing) == Some(Yields::Prompt));
+        let speech = asks && self.somebody_speaks();
         for ((playing, id), raise) in self.playing.iter_mut().zip(self.prompts).zip(&mut self.raise) {
             if playing.is_over() {
                 continue;
+            }
+            let gain = playing.lay.as_deref_mut().map_or(Gain::UNITY, |lay| lay.gain(speech).1);
+            if let Some(id) = id {
+                self.mixer.set_gain(id, gain);
             }
             if let Some(place) = id.and_then(|id| self.mixer.speak(id)) {
                 raise.process(playing.linear(), place);
             }
             playing.advance();
         }
+    }
+
+    fn somebody_speaks(&self) -> bool {
+        let mut ids = self.members.iter().filter_map(|member| member.id);
+        ids.any(|id| self.mixer.activity_dbov(id) > SPEAKS_DBOV)
     }
 
     /// Whether the leg that speaks most is another than the one last told of: the leg and true, or the last one and false

@@ -6,8 +6,10 @@
 pub(crate) mod coding;
 pub(crate) mod counters;
 pub(crate) mod dialing;
+pub(crate) mod inband;
 pub(crate) mod leg;
 pub(crate) mod mix;
+pub(crate) mod overlay;
 pub(crate) mod playing;
 pub(crate) mod rings;
 

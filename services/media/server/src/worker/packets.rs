@@ -2,6 +2,7 @@
 
 use sidetone_dsp::Gain;
 use sidetone_dsp::codec::Codec;
+use sidetone_rtp_core::event::Digit;
 use sidetone_rtp_core::packet::is_rtcp;
 
 use crate::negotiate::{Payload, clock_per_ms};
@@ -65,7 +66,12 @@ impl Worker {
 
     fn handle_accepted(&mut self, slot: usize, accepted: &Accepted, now: Now) {
         match accepted.carries {
-            Payload::Audio(codec) => self.record(slot, codec, accepted, now),
+            Payload::Audio(codec) => {
+                self.record(slot, codec, accepted, now);
+                if let Some(leg) = self.legs[slot].as_deref_mut() {
+                    leg.overhear(accepted, codec, &self.buffer[accepted.payload.clone()], now);
+                }
+            }
             Payload::Event(per_ms) => self.handle_digit(slot, accepted, per_ms, now),
             Payload::Noise => {}
         }
@@ -93,37 +99,78 @@ impl Worker {
     /// deafened or of another gain; otherwise with the next ticks.
     fn pass_on(&mut self, from: usize, to: usize, accepted: &Accepted, now: Now) {
         let Some(hearer) = self.legs.get(to).and_then(Option::as_deref) else { return };
-        let Some(speaker) = self.legs[from].as_deref() else { return };
-        if let Payload::Audio(codec) = accepted.carries {
-            let wanted = speaker.state.audio.gain_towards(hearer.state.leg, hearer.state.audio.deafened);
-            let takes = hearer.takes(codec);
-            let Some(speaker) = self.legs[from].as_deref_mut() else { return };
-            match codec {
-                Codec::G711(law) if takes => {
-                    speaker.voice.shape(law, wanted, &mut self.buffer[accepted.payload.clone()]);
-                }
-                _ if takes && speaker.voice.is_at(Gain::UNITY) && wanted == Gain::UNITY => {}
-                _ => {
-                    speaker.bridged_linear_ms = Some(now.ms);
+        let (is_kept, with_ticks) = (hearer.backdrop.is_kept(), hearer.backdrop.goes_with_ticks());
+        let (hearer_id, deafened) = (hearer.state.leg, hearer.state.audio.deafened);
+        match accepted.carries {
+            Payload::Audio(codec) => {
+                let passes = !with_ticks && self.passes(from, to, codec);
+                let Some(speaker) = self.legs[from].as_deref_mut() else { return };
+                speaker.bridged_linear_ms = (is_kept || !passes).then_some(now.ms);
+                let wanted = speaker.state.audio.gain_towards(hearer_id, deafened);
+                if is_kept || !passes {
                     self.keep(from, accepted, now);
+                }
+                if !passes {
                     return;
                 }
+                if let (Codec::G711(law), Some(speaker)) = (codec, self.legs[from].as_deref_mut()) {
+                    speaker.voice.shape(law, wanted, &mut self.buffer[accepted.payload.clone()]);
+                }
             }
-            speaker.bridged_linear_ms = None;
+            // The ticks fill pauses themselves.
+            Payload::Noise if with_ticks => return,
+            Payload::Event(_) | Payload::Noise => {}
         }
         if let Some(leg) = self.legs[to].as_deref_mut() {
             leg.forward(accepted, &mut self.buffer[..], now, &self.counters);
         }
     }
 
+    /// Whether what one leg says in a codec can go on to another without being decoded.
+    fn passes(&self, from: usize, to: usize, codec: Codec) -> bool {
+        let leg = |slot: usize| self.legs.get(slot).and_then(Option::as_deref);
+        let (Some(speaker), Some(hearer)) = (leg(from), leg(to)) else { return false };
+        let wanted = speaker.state.audio.gain_towards(hearer.state.leg, hearer.state.audio.deafened);
+        let is_untouched = speaker.voice.is_at(Gain::UNITY) && wanted == Gain::UNITY;
+        hearer.takes(codec)
+            && (matches!(codec, Codec::G711(_)) || is_untouched)
+            && !speaker.must_decode(codec)
+    }
+
+    /// The same of what it said last.
+    pub(super) fn could_pass_on(&self, from: usize, to: usize) -> bool {
+        let speaker = self.legs.get(from).and_then(Option::as_deref);
+        let Some((speaker, agreement)) = speaker.and_then(|leg| Some((leg, leg.state.agreement?))) else {
+            return false;
+        };
+        let codec = match agreement.receive.get(speaker.state.incoming.payload_type) {
+            Some(Payload::Audio(codec)) => Some(codec),
+            _ => agreement.receive.audio().map(|(_, codec)| codec),
+        };
+        codec.is_some_and(|codec| self.passes(from, to, codec))
+    }
+
     fn handle_digit(&mut self, slot: usize, accepted: &Accepted, per_ms: u8, now: Now) {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         let payload = &self.buffer[accepted.payload.clone()];
         if let Some(digit) = leg.take_event(&accepted.header, payload, now) {
-            let event = Event::digit(leg.state.leg, digit, per_ms);
-            // Without room the digit is lost; the ring counts it.
-            let _ = self.tell(event);
+            self.tell_event(slot, digit, per_ms, now);
         }
+    }
+
+    /// Tells of a digit that came as an event, unless it was found in the sound before. Without room it is lost; the ring
+    /// counts it.
+    pub(super) fn tell_event(&mut self, slot: usize, digit: Digit, per_ms: u8, now: Now) {
+        let Some(leg) = self.legs[slot].as_deref_mut() else { return };
+        let duration_ms = u32::from(digit.duration) / u32::from(per_ms.max(1));
+        if leg.inband.has_told(digit.digit, duration_ms.into(), now.ms) {
+            self.counters.digits_twice.add(1);
+            return;
+        }
+        self.counters.digits_by_event.add(1);
+        let event =
+            Event::Digit { leg: leg.state.leg, digit: digit.digit as u8, duration_ms, in_band: false };
+        let _ = self.tell(event);
     }
 
     /// Sends what was said on to the recorder, with its place.

@@ -7,6 +7,7 @@ use sidetone_dsp::{Law, g711};
 
 use crate::prompts::Prompt;
 use crate::worker::FRAME;
+use crate::worker::overlay::Lay;
 
 /// One playback. What it plays is shared by all who hear it, unless it is made as it is heard.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub(crate) struct Playing {
     /// The playback, by its number in this process.
     pub(crate) playback: u64,
     sound: Sound,
+    /// How it is laid over what is heard besides; none is heard instead of everything else, and in a mix added as it is.
+    pub(crate) lay: Option<Box<Lay>>,
     /// Ended by command; it leaves on the next tick.
     pub(crate) stopped: bool,
 }
@@ -104,14 +107,14 @@ impl Playing {
         offset_frames: usize,
     ) -> Self {
         let sound = Sound::Prompts(Rounds::new(program, rounds, offset_frames));
-        Self { playback, sound, stopped: false }
+        Self { playback, sound, lay: None, stopped: false }
     }
 
     /// Plays what comes out of a ring, until its other end is gone and it is empty.
     pub(crate) fn live(playback: u64, frames: Consumer<[i16; FRAME]>) -> Self {
         let mut live = Live { frames, linear: [0; FRAME], came: false, coded: [0; FRAME] };
         live.advance();
-        Self { playback, sound: Sound::Live(Box::new(live)), stopped: false }
+        Self { playback, sound: Sound::Live(Box::new(live)), lay: None, stopped: false }
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -120,6 +123,14 @@ impl Playing {
                 Sound::Prompts(rounds) => rounds.is_over(),
                 Sound::Live(live) => !live.came && live.frames.is_abandoned() && live.frames.is_empty(),
             }
+    }
+
+    /// Whether the present 20 ms are sound, and not a pause.
+    pub(crate) fn sounds(&self) -> bool {
+        match &self.sound {
+            Sound::Prompts(rounds) => rounds.sounds(),
+            Sound::Live(live) => live.came,
+        }
     }
 
     /// The present 20 ms in one law.
@@ -169,6 +180,10 @@ impl Rounds {
 
     fn is_over(&self) -> bool {
         self.left == Some(0) || self.program.frames == 0
+    }
+
+    fn sounds(&self) -> bool {
+        !self.is_over() && matches!(self.program.parts[self.part], Part::Sound(_))
     }
 
     fn encoded(&self, law: Law) -> &[u8; FRAME] {

@@ -8,7 +8,6 @@
 use std::net::SocketAddr;
 
 use sidetone_dsp::codec::Codec;
-use sidetone_rtp_core::event;
 
 use crate::keys::Rekeying;
 use crate::negotiate::Agreement;
@@ -159,6 +158,8 @@ pub(crate) enum Event {
         leg: u128,
         digit: u8,
         duration_ms: u32,
+        /// It was found in the sound.
+        in_band: bool,
     },
     /// Who speaks in a mix has changed, to or from this leg.
     Speaker {
@@ -180,14 +181,6 @@ pub(crate) enum Event {
     RecordingLost {
         recording: u32,
     },
-}
-
-impl Event {
-    /// A digit of a leg whose events have a clock of so many ticks a ms.
-    pub(crate) fn digit(leg: u128, digit: event::Digit, per_ms: u8) -> Self {
-        let duration_ms = u32::from(digit.duration) / u32::from(per_ms.max(1));
-        Self::Digit { leg, digit: digit.digit as u8, duration_ms }
-    }
 }
 
 /// What one leg said, on its way to the recorder: a packet, or up to 60 ms of one, or a part of a large one.

@@ -235,7 +235,8 @@ impl Leg {
 
     /// The codec in which it can be sent a packet of 20 ms that was encoded for many.
     pub(crate) fn shares(&self) -> Option<Codec> {
-        let (_, agreement) = self.sending()?;
+        // What something is laid over is heard by this one alone.
+        let (_, agreement) = self.sending().filter(|_| !self.backdrop.is_kept())?;
         let mouth = self.coding.as_deref()?.mouth.as_ref()?;
         let codec = agreement.send.audio().map(|(_, codec)| codec)?;
         (agreement.ptime_ms == 20 && mouth.is_empty() && mouth.codec() == codec).then_some(codec)

@@ -5,6 +5,7 @@ use sidetone_dsp::{Law, Rate};
 use crate::worker::FRAME;
 use crate::worker::Worker;
 use crate::worker::leg::Now;
+use crate::worker::overlay::is_pause;
 use crate::worker::playing::Playing;
 use crate::worker::rings::{Event, Route};
 use crate::worker::voice::silence;
@@ -36,7 +37,10 @@ impl Worker {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         leg.watch_silence(now);
         leg.tick_dialing(now, &self.counters);
-        if leg.playing.is_none() && !leg.dialing.sounds() && leg.route == Route::Silence {
+        let is_kept = leg.backdrop.is_kept();
+        let is_laid = is_kept && self.tick_over(slot, now, due_us);
+        let Some(leg) = self.legs[slot].as_deref_mut() else { return };
+        if !is_laid && leg.playing.is_none() && !leg.dialing.sounds() && leg.route == Route::Silence {
             match leg.law() {
                 Some(Law::Mu) => leg.emit(&SILENCE_MU, now, &self.counters),
                 Some(Law::A) => leg.emit(&SILENCE_A, now, &self.counters),
@@ -63,21 +67,90 @@ impl Worker {
             Route::Echo => slot,
             Route::Fresh | Route::Silence | Route::Mix(_) => return,
         };
-        let Some(hearer) = self.legs.get(to).and_then(Option::as_deref) else { return };
-        let wanted = leg.state.audio.gain_towards(hearer.state.leg, hearer.state.audio.deafened);
-        let mut frame = [0; FRAME_MAX];
-        let Some(leg) = self.legs[slot].as_deref_mut() else { return };
-        let rate = leg.rate();
-        let frame = &mut frame[..rate.samples(20)];
-        if !leg.pull(due_us, frame) {
+        // What something is laid over is pulled by who hears it.
+        if self.legs.get(to).and_then(Option::as_deref).is_none_or(|hearer| hearer.backdrop.is_kept()) {
             return;
         }
-        leg.voice.shape_linear(wanted, frame);
-        if let Some(hearer) = self.legs[to].as_deref_mut()
+        let mut frame = [0; FRAME_MAX];
+        let (rate, said) = self.said(slot, to, due_us, &mut frame);
+        if said
+            && let Some(hearer) = self.legs[to].as_deref_mut()
             && hearer.playing.is_none()
             && !hearer.dialing.sounds()
         {
-            hearer.emit_linear(rate, frame, now, &self.counters);
+            hearer.emit_linear(rate, &frame[..rate.samples(20)], now, &self.counters);
+        }
+    }
+
+    /// 20 ms of what one leg says, as loud as it is to another, and their rate; false when nothing is said.
+    fn said(&mut self, from: usize, to: usize, due_us: u64, frame: &mut [i16; FRAME_MAX]) -> (Rate, bool) {
+        let hearer = self.legs.get(to).and_then(Option::as_deref).map(|leg| &leg.state);
+        let Some((hearer, deafened)) = hearer.map(|state| (state.leg, state.audio.deafened)) else {
+            return (Rate::Narrow, false);
+        };
+        let Some(leg) = self.legs.get_mut(from).and_then(Option::as_deref_mut) else {
+            return (Rate::Narrow, false);
+        };
+        let wanted = leg.state.audio.gain_towards(hearer, deafened);
+        let rate = leg.rate();
+        let frame = &mut frame[..rate.samples(20)];
+        let said = leg.bridged_linear_ms.is_some() && leg.pull(due_us, frame);
+        if said {
+            leg.voice.shape_linear(wanted, frame);
+        }
+        (rate, said)
+    }
+
+    /// Brings a leg what it hears with what is laid over that; false while packets are still passed on to it as they come.
+    fn tick_over(&mut self, slot: usize, now: Now, due_us: u64) -> bool {
+        let Some(leg) = self.legs[slot].as_deref() else { return false };
+        let from = match leg.route {
+            Route::Bridge(peer) => Some(peer as usize),
+            Route::Echo => Some(slot),
+            Route::Fresh | Route::Silence => None,
+            // With the mix.
+            Route::Mix(_) => {
+                self.end_over(slot);
+                return true;
+            }
+        };
+        let is_passed_on = from.is_some_and(|from| self.could_pass_on(from, slot));
+        let speaker = from.and_then(|from| self.legs.get(from)?.as_deref());
+        let has_enough = speaker.is_some_and(|speaker| !speaker.playout.lacks(due_us));
+        let Some(leg) = self.legs[slot].as_deref_mut() else { return false };
+        if !leg.backdrop.comes(is_passed_on, has_enough) {
+            return false;
+        }
+        let mut frame = [0; FRAME_MAX];
+        let (rate, said) = match from {
+            Some(from) => self.said(from, slot, due_us, &mut frame),
+            None => (Rate::Narrow, false),
+        };
+        let frame = &mut frame[..rate.samples(20)];
+        let pauses = !said || is_pause(frame);
+        let Some(leg) = self.legs[slot].as_deref_mut() else { return false };
+        leg.hear_over(rate, frame, now, &self.counters);
+        if leg.over.is_none()
+            && leg.backdrop.leaves(pauses, now.ms)
+            && is_passed_on
+            && let Some(speaker) = from.and_then(|from| self.legs.get_mut(from)?.as_deref_mut())
+        {
+            speaker.clear_hearing();
+        }
+        self.end_over(slot);
+        true
+    }
+
+    /// Tells of the end of what was laid over what a leg hears; without room for that it is told of on the next tick.
+    pub(super) fn end_over(&mut self, slot: usize) {
+        let Some(leg) = self.legs[slot].as_deref_mut() else { return };
+        let Some(playing) = leg.over.take_if(|playing| playing.is_over()) else { return };
+        let stopped = playing.stopped;
+        if let Err(Event::PlaybackEnded { playing, .. }) =
+            self.tell(Event::PlaybackEnded { playing, stopped })
+            && let Some(leg) = self.legs[slot].as_deref_mut()
+        {
+            leg.over = Some(playing);
         }
     }
 
@@ -132,10 +205,16 @@ impl Worker {
 
     fn watch_digits(&mut self, slot: usize, now: Now) {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
-        if let Some(digit) = leg.overdue_digit(now) {
-            let per_ms = leg.event_clock();
-            let event = Event::digit(leg.state.leg, digit, per_ms);
-            let _ = self.tell(event);
+        let (overdue, per_ms) = (leg.overdue_digit(now), leg.event_clock());
+        let in_band = leg.inband.take(now.ms);
+        let leg = leg.state.leg;
+        if let Some(digit) = overdue {
+            self.tell_event(slot, digit, per_ms, now);
+        }
+        if let Some(digit) = in_band {
+            self.counters.digits_in_band.add(1);
+            let (digit, duration_ms) = (digit.digit as u8, digit.duration.into());
+            let _ = self.tell(Event::Digit { leg, digit, duration_ms, in_band: true });
         }
     }
 

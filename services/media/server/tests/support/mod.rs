@@ -23,7 +23,7 @@ use sidetone_telemetry::Telemetry;
 use tokio::net::UdpSocket;
 use tonic::Request;
 
-pub const PATIENCE: Duration = Duration::from_secs(15);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct TestNode {
     pub node: MediaNode,
@@ -81,6 +81,25 @@ pub async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>)
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Tries something that a stall of the machine may spoil, again from the beginning, until it goes right.
+pub async fn sooner_or_later(what: &str, mut attempt: impl AsyncFnMut(u32) -> Result<(), String>) {
+    let deadline = Instant::now() + PATIENCE * 2;
+    for n in 0.. {
+        match attempt(n).await {
+            Ok(()) => return,
+            Err(problem) => {
+                eprintln!("{what}, attempt {n}: {problem}");
+                assert!(Instant::now() < deadline, "{what}: {problem}");
+            }
+        }
+    }
+}
+
+/// What is wrong, as an error.
+pub fn expect(right: bool, problem: impl FnOnce() -> String) -> Result<(), String> {
+    if right { Ok(()) } else { Err(problem()) }
 }
 
 pub fn uuid(n: u32) -> String {
@@ -232,11 +251,47 @@ impl Phone {
         self.heard.lock().unwrap()[before..].to_vec()
     }
 
-    /// Half a second of sound.
-    pub async fn listen_for_tones(&self) -> Vec<i16> {
-        self.hear(15).await;
-        linear(self.law, &self.hear(25).await)
+    /// Listens again and again until what is heard in half a second is right; that.
+    pub async fn until_hears(&self, what: &str, right: impl Fn(&[i16]) -> bool) -> Vec<i16> {
+        until(what, async || {
+            let heard = linear(self.law, &self.hear(25).await);
+            right(&heard).then_some(heard)
+        })
+        .await
     }
+
+    /// Listens until, for half a second, it hears exactly these of all `tones`.
+    pub async fn until_tones(&self, what: &str, tones: &[f32], expected: &[bool]) {
+        let hears = |heard: &[i16]| tones.iter().zip(expected).all(|(hz, is)| has_tone(heard, *hz) == *is);
+        self.until_hears(what, hears).await;
+    }
+}
+
+/// A tone at 8 kHz.
+pub fn sine(hz: f32, ms: usize) -> Vec<i16> {
+    let mut samples = vec![0; ms * 8];
+    ToneGenerator::new(8000, &[Tone { freq_hz: hz, level_dbm0: -10.0 }]).fill(&mut samples);
+    samples
+}
+
+/// The same as a file.
+pub fn wav(hz: f32, ms: usize) -> Vec<u8> {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 8000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut file = std::io::Cursor::new(Vec::new());
+    let mut writer = hound::WavWriter::new(&mut file, spec).unwrap();
+    sine(hz, ms).into_iter().for_each(|sample| writer.write_sample(sample).unwrap());
+    writer.finalize().unwrap();
+    file.into_inner()
+}
+
+/// The level of one tone, in dBov.
+pub fn tone_dbov(samples: &[i16], hz: f32) -> f32 {
+    goertzel::tone_level_dbov(samples, 8000, hz)
 }
 
 pub fn linear(law: Law, heard: &[Heard]) -> Vec<i16> {

@@ -17,6 +17,8 @@ pub struct Audio {
     pub prompt_cache_bytes: IntGauge,
     /// Prompts fetched by URL, by result.
     pub fetches: IntCounterVec,
+    /// Digits that phones sent, by what carried them: event, sound, or both (told of once).
+    pub digits: IntCounterVec,
     /// Objects put into the bucket, by result.
     pub uploads: IntCounterVec,
     /// Recordings that are not in the bucket as a whole yet.
@@ -43,6 +45,12 @@ impl Audio {
                 "sidetone_audio_fetches_total",
                 "Prompts fetched by URL, by result.",
                 &["result"],
+            )?,
+            digits: counters(
+                registry,
+                "sidetone_audio_digits_total",
+                "Digits that phones sent, by what carried them: event, sound, or both (told of once).",
+                &["carrier"],
             )?,
             uploads: counters(
                 registry,

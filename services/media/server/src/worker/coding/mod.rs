@@ -8,12 +8,15 @@ mod doze;
 mod ear;
 mod mouth;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use doze::Doze;
 pub(crate) use ear::{Ear, Heard};
 pub(crate) use mouth::{CODED_MAX, Mouth};
 
-use sidetone_dsp::Rate;
 use sidetone_dsp::codec::{Codec, CodecError, OpusSettings};
+use sidetone_dsp::{Rate, Resampler};
 use sidetone_rtp_core::Header;
 
 use crate::negotiate::{Agreement, PayloadTypes};
@@ -27,6 +30,8 @@ pub(crate) struct Coding {
     pub(crate) ear: Ear,
     doze: Doze,
     pub(crate) mouth: Option<Mouth>,
+    /// From its rate to 8 kHz, at which digits are looked for in the sound; none where it is at 8 kHz.
+    pub(crate) lower: Option<Resampler>,
 }
 
 /// What decides how a leg's coding is made: with the same plan nothing has to be made anew.
@@ -90,12 +95,8 @@ impl Coding {
             Some(codec) => Some(Mouth::new(codec, plan.rate, &plan.opus)?),
             None => None,
         };
-        Ok(Self {
-            rate: plan.rate,
-            clock_per_ms: (plan.clock_hz() / 1_000) as u8,
-            ear,
-            doze: Doze::new(),
-            mouth,
-        })
+        let lower = (plan.rate != Rate::Narrow).then(|| Resampler::new(plan.rate, Rate::Narrow));
+        let clock_per_ms = (plan.clock_hz() / 1_000) as u8;
+        Ok(Self { rate: plan.rate, clock_per_ms, ear, doze: Doze::new(), mouth, lower })
     }
 }
