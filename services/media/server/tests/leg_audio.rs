@@ -34,9 +34,9 @@ async fn phones(node: &TestNode, laws: &[Law]) -> Vec<Phone> {
     phones
 }
 
-async fn hears(phone: &Phone) -> [bool; 3] {
-    let sound = phone.listen_for_tones().await;
-    TONES.map(|hz| has_tone(&sound, hz))
+/// Listens until exactly these tones are heard.
+async fn hears(phone: &Phone, expected: [bool; 3], what: &str) {
+    phone.until_tones(what, &TONES, &expected).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,26 +44,26 @@ async fn in_a_bridge() {
     let node = node().await;
     let phones = phones(&node, &[Law::Mu, Law::A]).await;
     node.connect(&phones[0].leg, To::PeerLegId(phones[1].leg.clone())).await;
-    assert_eq!(hears(&phones[1]).await, [true, false, false]);
+    hears(&phones[1], [true, false, false], "the others").await;
     phones[1].forget();
 
     set(&node, pb::SetLegAudioRequest { muted: true, ..of(&phones[0]) }).await;
-    assert_eq!(hears(&phones[1]).await, [false; 3], "muted");
-    assert_eq!(hears(&phones[0]).await, [false, true, false], "who is muted hears");
+    hears(&phones[1], [false; 3], "muted").await;
+    hears(&phones[0], [false, true, false], "who is muted hears").await;
 
     let quieter = pb::SetLegAudioRequest { gain_mdb: -12_000, ..of(&phones[0]) };
     set(&node, quieter).await;
-    let level = goertzel::tone_level_dbov(&phones[1].listen_for_tones().await, 8000, TONES[0]);
     // The phone speaks at -10 dBm0, which is -16.1 dBov.
-    assert!((-28.6..-27.6).contains(&level), "{level}");
+    let is_quieter = |heard: &[i16]| (-28.6..-27.6).contains(&tone_dbov(heard, TONES[0]));
+    phones[1].until_hears("12 dB less", is_quieter).await;
 
     set(&node, pb::SetLegAudioRequest { deafened: true, ..of(&phones[1]) }).await;
-    assert_eq!(hears(&phones[1]).await, [false; 3], "deafened");
-    assert_eq!(hears(&phones[0]).await, [false, true, false], "who is deafened is heard");
+    hears(&phones[1], [false; 3], "deafened").await;
+    hears(&phones[0], [false, true, false], "who is deafened is heard").await;
 
     set(&node, of(&phones[0])).await;
     set(&node, of(&phones[1])).await;
-    assert_eq!(hears(&phones[1]).await, [true, false, false]);
+    hears(&phones[1], [true, false, false], "the others").await;
     assert_continuous(&phones[1].heard.lock().unwrap());
     assert_eq!(phones[1].heard.lock().unwrap().iter().filter(|packet| packet.marker).count(), 0);
 }
@@ -78,16 +78,16 @@ async fn in_a_conference() {
     for phone in phones.iter().rev() {
         node.connect(&phone.leg, To::MixId("room".into())).await;
     }
-    assert_eq!(hears(&phones[0]).await, [false, true, true], "hears its coach");
-    assert_eq!(hears(&phones[1]).await, [true, false, false], "does not");
-    assert_eq!(hears(&phones[2]).await, [true, true, false]);
+    hears(&phones[0], [false, true, true], "hears its coach").await;
+    hears(&phones[1], [true, false, false], "does not").await;
+    hears(&phones[2], [true, true, false], "the others").await;
 
     let listener = role(Kind::Listener(pb::leg_role::Listener {}));
     set(&node, pb::SetLegAudioRequest { role: listener, ..of(&phones[2]) }).await;
     set(&node, pb::SetLegAudioRequest { deafened: true, ..of(&phones[1]) }).await;
-    assert_eq!(hears(&phones[0]).await, [false, true, false]);
-    assert_eq!(hears(&phones[1]).await, [false; 3]);
-    assert_eq!(hears(&phones[2]).await, [true, true, false]);
+    hears(&phones[0], [false, true, false], "the others").await;
+    hears(&phones[1], [false; 3], "the others").await;
+    hears(&phones[2], [true, true, false], "the others").await;
     for phone in &phones {
         assert_continuous(&phone.heard.lock().unwrap());
     }

@@ -41,8 +41,7 @@ async fn a_spray_before_the_lock_and_in_mid_call_changes_nothing() {
     node.connect(&phone.leg, To::Echo(Echo {})).await;
     phone.hear(10).await;
     spray(&attacker, &phone).await;
-    let samples = phone.listen_for_tones().await;
-    assert!(has_tone(&samples, 500.0));
+    phone.until_tones("itself", &[500.0], &[true]).await;
     assert_continuous(&phone.heard.lock().unwrap());
     assert!(attacker.try_recv(&mut [0; 10]).is_err(), "the attacker must not be answered");
 }

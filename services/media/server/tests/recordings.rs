@@ -29,6 +29,11 @@ fn samples(node: &TestNode, finished: &pb::FinishedRecording) -> (u16, Vec<i16>)
     (reader.spec().channels, reader.samples::<i16>().map(Result::unwrap).collect())
 }
 
+async fn stop(node: &TestNode, n: u32) -> pb::FinishedRecording {
+    let stop = pb::StopRecordingRequest { recording_id: uuid(n) };
+    node.media.stop_recording(Request::new(stop)).await.unwrap().into_inner().recording.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recording_holds_both_sides_mixed_or_apart() {
     let node = node().await;
@@ -36,31 +41,30 @@ async fn a_recording_holds_both_sides_mixed_or_apart() {
     let b = Phone::call(&node, 2, Law::A, 900.0, 30).await;
     node.connect(&a.leg, To::PeerLegId(b.leg.clone())).await;
     a.hear(5).await;
-    node.media.start_recording(Request::new(recording(50, &[&a], false))).await.unwrap();
-    node.media.start_recording(Request::new(recording(50, &[&b], false))).await.unwrap();
-    a.hear(60).await;
-    let stop = pb::StopRecordingRequest { recording_id: uuid(50) };
-    let finished =
-        node.media.stop_recording(Request::new(stop.clone())).await.unwrap().into_inner().recording.unwrap();
-    assert_eq!(finished.failure, None);
-    let (channels, mixed) = samples(&node, &finished);
-    assert_eq!(channels, 1);
-    assert!((1000..10_000).contains(&finished.duration_ms), "{finished:?}");
-    let middle = &mixed[2400..6400];
-    assert!(has_tone(middle, 500.0) && has_tone(middle, 900.0));
-    let again = node.media.stop_recording(Request::new(stop)).await.unwrap().into_inner().recording.unwrap();
-    assert_eq!(again, finished);
-
-    node.media.start_recording(Request::new(recording(52, &[&a, &b], true))).await.unwrap();
-    a.hear(60).await;
-    let stop = pb::StopRecordingRequest { recording_id: uuid(52) };
-    let finished =
-        node.media.stop_recording(Request::new(stop)).await.unwrap().into_inner().recording.unwrap();
-    let (channels, both) = samples(&node, &finished);
-    assert_eq!(channels, 2);
-    let side = |n: usize| both.chunks(2).map(|frame| frame[n]).collect::<Vec<_>>()[2400..6400].to_vec();
-    assert!(has_tone(&side(0), 500.0) && !has_tone(&side(0), 900.0));
-    assert!(has_tone(&side(1), 900.0) && !has_tone(&side(1), 500.0));
+    sooner_or_later("both sides mixed", async |n| {
+        let n = 50 + n;
+        node.media.start_recording(Request::new(recording(n, &[&a], false))).await.unwrap();
+        node.media.start_recording(Request::new(recording(n, &[&b], false))).await.unwrap();
+        a.hear(60).await;
+        let finished = stop(&node, n).await;
+        assert_eq!(finished.failure, None);
+        let (channels, mixed) = samples(&node, &finished);
+        assert_eq!((channels, stop(&node, n).await), (1, finished));
+        let middle = mixed.get(2400..6400).unwrap_or_default();
+        expect(has_tone(middle, 500.0) && has_tone(middle, 900.0), || "one side is missing".into())
+    })
+    .await;
+    sooner_or_later("both sides apart", async |n| {
+        let n = 150 + n;
+        node.media.start_recording(Request::new(recording(n, &[&a, &b], true))).await.unwrap();
+        a.hear(60).await;
+        let (channels, both) = samples(&node, &stop(&node, n).await);
+        assert_eq!(channels, 2);
+        let side = |n: usize| both.chunks(2).map(|frame| frame[n]).skip(2400).take(4000).collect::<Vec<_>>();
+        let tones = [side(0), side(1)].map(|side| [500.0, 900.0].map(|hz| has_tone(&side, hz)));
+        expect(tones == [[true, false], [false, true]], || format!("{tones:?}"))
+    })
+    .await;
     let ack = pb::AckRecordingRequest { recording_id: uuid(50) };
     node.media.ack_recording(Request::new(ack)).await.unwrap();
     let unknown = pb::StopRecordingRequest { recording_id: uuid(50) };

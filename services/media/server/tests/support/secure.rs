@@ -109,6 +109,15 @@ impl SecurePhone {
         last
     }
 
+    /// Speaks until something is so.
+    pub async fn speak_until(&mut self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so(self) {
+            assert!(Instant::now() < deadline, "spoke in vain for {what}");
+            self.speak(20).await;
+        }
+    }
+
     pub fn hears(&self, hz: f32) -> bool {
         let heard = self.heard.lock().unwrap();
         heard.len() > 8000 && has_tone(&heard[heard.len() - 4000..], hz)
