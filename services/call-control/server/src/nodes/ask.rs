@@ -149,6 +149,7 @@ async fn ask(service: &MediaService, request: &MediaRequest) -> Result<MediaRepl
                 policy: Some(policy),
                 encodings: Vec::new(),
                 private_path,
+                inband_digits: InbandDigits::Unspecified.into(),
             };
             let answer = service.create_leg(Request::new(request)).await?.into_inner();
             let boot =
