@@ -102,6 +102,8 @@ impl Office {
             media: Some(media()),
             sip_call_id: "a-call-id-of-usual-length@192.0.2.7".into(),
             replaces: None,
+            anonymous: false,
+            headers: Vec::new(),
         };
         let routing = self.routing();
         self.signal(caller, 1, LegSignalKind::Offered(Box::new(offered)), Some(routing));

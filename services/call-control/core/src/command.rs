@@ -172,8 +172,8 @@ impl Shard {
             CallCommandKind::TransferAttended { active, held } => {
                 Ok(CommandSubject::Call(self.transfer_attended(tenant, (*active, *held), now)?))
             }
-            CallCommandKind::TransferBlind { leg, to_number, .. } => {
-                self.transfer_blind(tenant, *leg, (to_number, to), now)?;
+            CallCommandKind::TransferBlind { leg, to_number, anonymous } => {
+                self.transfer_blind(tenant, *leg, (to_number, to), *anonymous, now)?;
                 Ok(CommandSubject::Leg(*leg))
             }
             _ => Err(CommandError::CapabilityMissing),

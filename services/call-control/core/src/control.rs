@@ -77,6 +77,8 @@ pub(crate) struct Passing {
     pub(crate) captured: bool,
     /// The phone is asked to take the call by itself.
     pub(crate) auto_answer: bool,
+    /// The phone is not to show who calls.
+    pub(crate) anonymous: bool,
     /// The direction of our media that the phone was offered last by ourselves.
     pub(crate) offered: Option<Direction>,
     /// Where the numbers lead that signals name, by the signal's number.

@@ -106,6 +106,9 @@ pub struct Limits {
     pub redirects: bool,
     /// Addresses in somebody else's domain that phones name, in a 3xx or a REFER, are dialled as numbers; else refused.
     pub foreign_as_numbers: bool,
+    /// Header fields of the INVITE that began a call which the phones that it rings get, too: names, or the beginning of names
+    /// before a `*`.
+    pub copy_headers: Vec<Box<str>>,
     /// What a voicemail greets with. Where there is no such prompt, the message begins at once.
     pub voicemail_greeting: Box<str>,
     /// How long a voicemail message may be.
@@ -129,6 +132,7 @@ impl Default for Limits {
             hold_told: false,
             redirects: true,
             foreign_as_numbers: false,
+            copy_headers: Vec::new(),
             voicemail_greeting: "welcome".into(),
             message_max: Duration::from_secs(180),
             messages_max: 100,

@@ -38,6 +38,7 @@ mod effect;
 mod ending;
 mod error;
 mod input;
+mod introduction;
 mod mailbox;
 mod media;
 mod operation;

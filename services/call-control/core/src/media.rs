@@ -14,6 +14,7 @@ use sidetone_model::time::Timestamp;
 
 use crate::effect::{MediaRequest, Step};
 use crate::input::{MediaFailure, MediaReply, Routing};
+use crate::introduction::Introduction;
 use crate::shard::Shard;
 use crate::topology::music_of;
 
@@ -121,9 +122,10 @@ impl Shard {
     }
 
     fn invite(&mut self, leg: &LegView, binding: Binding, media: MediaDescription) {
-        let from = self.shown_to(leg);
+        let Introduction { caller: from, anonymous, diversions, headers } = self.introduction(leg);
+        let to = leg.party.number.clone();
         let auto_answer = self.legs.get(&leg.leg).is_some_and(|control| control.passing.auto_answer);
-        let invite = Invite { from, to: leg.party.number.clone(), binding, media, auto_answer };
+        let invite = Invite { from, to, binding, media, auto_answer, anonymous, diversions, headers };
         self.command(leg, LegCommandKind::Invite(Box::new(invite)));
     }
 

@@ -59,7 +59,7 @@ impl Shard {
             by_application: true,
             anonymous: options.anonymous,
             open: false,
-            headers: Vec::new(),
+            headers: options.headers.clone(),
         };
         self.fact(tenant, now, created);
         if let Some(external) = options.external.clone() {

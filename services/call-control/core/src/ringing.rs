@@ -188,30 +188,4 @@ impl Shard {
         let end = if end == Cause::Diverted { Cause::Unavailable } else { end };
         Termination::new(end).with_text("no device of the user answered")
     }
-
-    /// Whom the phone of a leg shows as the caller.
-    pub(crate) fn shown_to(&self, leg: &LegView) -> Party {
-        let Some(call) = self.fold.call(leg.call) else { return Party::default() };
-        let own = call.by_application && call.legs.first() == Some(&leg.leg) && !call.open;
-        let of_leg = |leg: Option<&LegView>| leg.map(|leg| leg.party.clone());
-        let party = match leg.cause {
-            _ if own => Party { number: call.dialled.clone(), ..Party::default() },
-            LegCause::Conferenced | LegCause::Intrusion => {
-                of_leg(leg.by.and_then(|by| self.fold.leg(by))).unwrap_or_else(|| call.from.clone())
-            }
-            LegCause::Transferred
-            | LegCause::Redirected
-            | LegCause::PickedUp
-            | LegCause::DeviceAdded
-            | LegCause::DeviceSwitched => {
-                let mut others = self.fold.live_legs(leg.call).filter(|other| other.is_party());
-                of_leg(others.find(|other| Some(other.leg) != leg.by)).unwrap_or_else(|| call.from.clone())
-            }
-            LegCause::Normal | LegCause::Enquiry | LegCause::Overflown | LegCause::Replaced => {
-                call.from.clone()
-            }
-        };
-        let hidden = call.anonymous && !own && party.number == call.from.number;
-        if hidden { Party { number: "anonymous".into(), ..Party::default() } } else { party }
-    }
 }

@@ -244,9 +244,9 @@ impl Shard {
             dialled: offered.dialled.clone(),
             destination: routing.destination.clone(),
             by_application: false,
-            anonymous: false,
+            anonymous: offered.anonymous,
             open: false,
-            headers: Vec::new(),
+            headers: offered.headers.clone(),
         };
         self.fact(&signal.tenant, now, created);
         let leg = FactKind::LegCreated {

@@ -34,6 +34,9 @@ pub struct Config {
     /// Addresses in somebody else's domain that phones name, in a 302 or a REFER, are dialled as numbers of the tenant
     /// (default false: they are refused).
     pub foreign_as_numbers: bool,
+    /// Header fields of an INVITE that the phones which it rings get, too: names, or the beginning of names before a `*`, out of
+    /// X-, P-, Subject and Referred-By, for example `X-Account` or `X-*`. Default none; who calls is told without them.
+    pub copy_headers: Vec<String>,
     /// What a voicemail greets with, likewise. Where there is no such prompt, the message begins at once. Default welcome.
     pub voicemail_greeting: String,
     /// How long a voicemail message may be, in seconds, 5 to 240. Default 180.
@@ -63,6 +66,7 @@ impl Default for Config {
             hold_told: false,
             redirects: true,
             foreign_as_numbers: false,
+            copy_headers: Vec::new(),
             voicemail_greeting: "welcome".to_owned(),
             message_max_s: 180,
             messages_max: 100,
@@ -94,6 +98,17 @@ impl Config {
         range("message_max_s", self.message_max_s, 5, 240);
         range("messages_max", self.messages_max as u64, 1, 1000);
         range("media_wait_s", self.media_wait_s, 0, 60);
+        let named = |name: &String| {
+            let start = name.get(..2).unwrap_or_default();
+            ["X-", "P-"]
+                .iter()
+                .chain(&["Subject", "Referred-By"])
+                .any(|known| known.eq_ignore_ascii_case(start) || known.eq_ignore_ascii_case(name))
+        };
+        if !self.copy_headers.iter().all(named) {
+            let problem = "expected names that begin with X- or P-, Subject or Referred-By";
+            errors.push(ConfigError::new("call_control.copy_headers", problem));
+        }
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -104,6 +119,7 @@ impl Config {
             hold_told: self.hold_told,
             redirects: self.redirects,
             foreign_as_numbers: self.foreign_as_numbers,
+            copy_headers: self.copy_headers.iter().map(|name| name.as_str().into()).collect(),
             voicemail_greeting: self.voicemail_greeting.clone().into(),
             message_max: Duration::from_secs(self.message_max_s),
             messages_max: self.messages_max,

@@ -10,7 +10,7 @@ use sidetone_model::party::Destination;
 use sidetone_model::wire::{WireError, enumeration, id, message, optional_id};
 use sidetone_proto::callcontrol::v1 as pb;
 use sidetone_proto::callcontrol::v1::execute_request::Command;
-use sidetone_proto::types::v1::FileFormat;
+use sidetone_proto::types::v1::{FileFormat, Header};
 use sidetone_runtime::{Caller, status};
 use tonic::{Request, Response, Status};
 
@@ -91,6 +91,9 @@ fn command(command: Command) -> Result<CallCommandKind, WireError> {
 }
 
 const UNKNOWN: WireError = WireError::UnknownKind { field: "ExecuteRequest.command" };
+/// What an application may add to an INVITE.
+const HEADERS_MAX: usize = 20;
+const HEADER_BYTES_MAX: usize = 2048;
 
 fn between_two(command: Command) -> Result<CallCommandKind, WireError> {
     let legs = |it: &pb::TwoLegs| {
@@ -195,10 +198,39 @@ fn place(it: pb::Place) -> Result<CallCommandKind, WireError> {
         anonymous: it.anonymous,
         auto_answer: it.auto_answer,
         external: it.external.map(TryInto::try_into).transpose()?,
+        headers: headers_of(it.headers)?,
     };
     let (from, to) = (Destination::Wait, Destination::Wait);
     let (from_number, to_number) = (it.from.into(), it.to.into());
     Ok(CallCommandKind::Place { from, from_number, to, to_number, options })
+}
+
+/// Names and values.
+type Headers = Vec<(Box<str>, Box<str>)>;
+
+/// What an application may write into an INVITE: nothing by which a message could be broken, or a caller be forged.
+fn headers_of(headers: Vec<Header>) -> Result<Headers, WireError> {
+    let wrong = |reason| WireError::Invalid { field: "Place.headers", reason };
+    let bytes: usize = headers.iter().map(|header| header.name.len() + header.value.len()).sum();
+    if headers.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
+        return Err(wrong("expected at most 20 fields and 2048 bytes"));
+    }
+    for Header { name, value } in &headers {
+        let is = |one_of: &[&str]| one_of.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let custom = name
+            .get(..2)
+            .is_some_and(|start| start.eq_ignore_ascii_case("X-") || start.eq_ignore_ascii_case("P-"));
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte);
+        let may = (custom && name.len() > 2 && name.bytes().all(token))
+            || is(&["Subject", "Referred-By", "Diversion"]);
+        if !may || is(&["P-Asserted-Identity", "P-Preferred-Identity"]) {
+            return Err(wrong("expected X- or P- fields that do not say who calls, Subject or Diversion"));
+        }
+        if value.chars().any(char::is_control) {
+            return Err(wrong("a value holds a line break or another control character"));
+        }
+    }
+    Ok(headers.into_iter().map(|header| (header.name.into(), header.value.into())).collect())
 }
 
 fn with_media(command: Command) -> Result<CallCommandKind, WireError> {

@@ -68,6 +68,12 @@ pub struct SeedTrunk {
     /// Whether signatures of callers' numbers are looked at: `off`, `mark` or `require`. Default `off`.
     #[serde(default)]
     pub stir_verify: SeedStirVerify,
+    /// What it asserts of callers is believed, and it is told who calls. Default false.
+    #[serde(default)]
+    pub trusted: bool,
+    /// By Remote-Party-ID instead of P-Asserted-Identity. Default false.
+    #[serde(default)]
+    pub remote_party_id: bool,
 }
 
 /// What becomes of signatures of callers' numbers (RFC 8224).
@@ -155,6 +161,8 @@ impl SeedTrunk {
             disabled: false,
             stir_sign: self.stir_sign.clone(),
             stir_verify: pb::StirVerify::from(self.stir_verify).into(),
+            trusted: self.trusted,
+            remote_party_id: self.remote_party_id,
         }
     }
 }

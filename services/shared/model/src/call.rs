@@ -59,6 +59,32 @@ pub enum DivertCause {
     PickedUp,
 }
 
+/// One step by which a call came to be where it is: who was called, and passed it on (RFC 5806).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diversion {
+    /// The number that had been called.
+    pub number: Box<str>,
+    /// Why the call did not stay there.
+    pub reason: DiversionReason,
+}
+
+/// Why a call was passed on before it was answered (RFC 5806, section 4; RFC 4458, section 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DiversionReason {
+    /// Nobody says.
+    Unknown,
+    /// Every call is.
+    Unconditional,
+    /// Somebody was talking there.
+    Busy,
+    /// Nobody answered.
+    NoAnswer,
+    /// Whoever was alerted wanted so.
+    Deflection,
+    /// There was no way to the phone.
+    Unavailable,
+}
+
 /// Why a leg went from one call to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MoveCause {

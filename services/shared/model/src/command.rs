@@ -1,6 +1,6 @@
 //! What is asked: of signalling for one leg, and of call control by applications.
 
-use crate::call::{DeviceOf, Elsewhere, ExternalRef};
+use crate::call::{DeviceOf, Diversion, Elsewhere, ExternalRef};
 use crate::conversation::ConversationCommand;
 use crate::ids::{CallId, DeviceId, LegId, PlaybackId, RecordingId, ReplicaId, StreamId, TenantId, UserId};
 use crate::media::{FileFormat, Layout, MediaDescription, Source};
@@ -91,6 +91,13 @@ pub struct Invite {
     /// The device is asked to take the call by itself (Call-Info with `answer-after=0`, RFC 5373 in spirit; Alert-Info with
     /// `info=alert-autoanswer`).
     pub auto_answer: bool,
+    /// The far end is not told who calls, unless it is trusted to keep that to itself (RFC 3325, section 7).
+    pub anonymous: bool,
+    /// Through whose hands the call has gone here, the first first; what is said of it in `headers` came before.
+    pub diversions: Vec<Diversion>,
+    /// Header fields to be handed on: of the names that [`crate::signal::Offered::headers`] has. Signalling leaves out what
+    /// the far end is not trusted with.
+    pub headers: Vec<(Box<str>, Box<str>)>,
 }
 
 /// Something an application asks of call control.
@@ -118,6 +125,9 @@ pub struct PlaceOptions {
     pub auto_answer: bool,
     /// The key under which the client knows the call.
     pub external: Option<ExternalRef>,
+    /// Header fields for the INVITE to whoever is called: X- and P- ones that do not say who calls, Subject, Referred-By and
+    /// Diversion. 20 at most, and 2048 bytes of names and values.
+    pub headers: Vec<(Box<str>, Box<str>)>,
 }
 
 /// A call, by either of its names.

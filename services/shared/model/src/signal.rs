@@ -128,6 +128,12 @@ pub struct Offered {
     pub sip_call_id: Box<str>,
     /// The leg whose place the caller takes (Replaces, RFC 3891).
     pub replaces: Option<LegId>,
+    /// The caller wants not to be named to the other side (RFC 3323). `from` is then whatever the other side may be shown,
+    /// unless the caller is a user of the tenant.
+    pub anonymous: bool,
+    /// Header fields of the INVITE that others may want, in their order, bounded: X-, P-, Referred-By, Subject; from carriers
+    /// that are trusted also P-Asserted-Identity, Remote-Party-ID, Diversion and History-Info.
+    pub headers: Vec<(Box<str>, Box<str>)>,
 }
 
 /// From a replica to the owner.

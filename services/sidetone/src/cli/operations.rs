@@ -92,6 +92,9 @@ pub(crate) enum Operation {
         /// The leg with which the same device holds the other.
         #[arg(long, conflicts_with = "to")]
         held: Option<String>,
+        /// The number is not told who calls.
+        #[arg(long, conflicts_with = "held")]
+        anonymous: bool,
     },
     /// Ask somebody into a conversation.
     Add {
@@ -274,11 +277,9 @@ impl Operation {
             Self::Reconnect { active, held } => Command::Reconnect(two(active, held)),
             Self::Merge { active, held } => Command::Merge(two(active, held)),
             Self::Transfer { leg, held: Some(held), .. } => Command::TransferAttended(two(leg, held)),
-            Self::Transfer { leg, to, .. } => Command::TransferBlind(LegToNumber {
-                leg_id: leg,
-                to: to.unwrap_or_default(),
-                anonymous: false,
-            }),
+            Self::Transfer { leg, to, anonymous, .. } => {
+                Command::TransferBlind(LegToNumber { leg_id: leg, to: to.unwrap_or_default(), anonymous })
+            }
             Self::Enquire { leg, to, anonymous } => {
                 Command::Enquire(LegToNumber { leg_id: leg, to, anonymous })
             }

@@ -79,6 +79,12 @@ pub(crate) struct PutTrunk {
     /// What becomes of the carrier's signatures of callers' numbers.
     #[arg(long, value_enum, default_value_t = Verify::Off)]
     stir_verify: Verify,
+    /// Believe what it asserts of callers, and tell it who calls, even when the caller wants to remain anonymous.
+    #[arg(long)]
+    trusted: bool,
+    /// Tell it so by Remote-Party-ID instead of P-Asserted-Identity.
+    #[arg(long)]
+    remote_party_id: bool,
     /// Not used for new calls.
     #[arg(long)]
     disabled: bool,
@@ -191,6 +197,8 @@ impl PutTrunk {
             disabled: self.disabled,
             stir_sign: self.stir_sign,
             stir_verify: StirVerify::from(self.stir_verify).into(),
+            trusted: self.trusted,
+            remote_party_id: self.remote_party_id,
         }
     }
 }

@@ -10,6 +10,7 @@ use sidetone_model::ids::ReplicaId;
 use sidetone_model::party::Transport;
 use sidetone_runtime::config::ConfigError;
 use sidetone_sip_core::auth::Algorithm;
+use sidetone_sip_core::identity::Bounds;
 use sidetone_sip_core::registrar::RegistrarPolicy;
 
 use crate::stir::StirConfig;
@@ -64,6 +65,10 @@ pub struct Config {
     pub digest_algorithms: Vec<String>,
     /// Timer T1 of RFC 3261 in milliseconds, 10 to 10000: the estimate of a round trip. Default 500.
     pub t1_ms: u64,
+    /// Header fields of one INVITE that are handed on to applications and phones (X-, P- and a few more), 0 to 64. Default 20.
+    pub headers_max: usize,
+    /// Bytes of all of them, 0 to 16384. Default 2048.
+    pub headers_bytes_max: usize,
     /// The messages of calls that are kept to be read back.
     pub ladder: LadderConfig,
     /// The HOMER server that gets every message.
@@ -280,6 +285,8 @@ impl Default for Config {
             nonce_lifetime_s: 300,
             digest_algorithms: vec!["SHA-256".to_owned(), "MD5".to_owned()],
             t1_ms: 500,
+            headers_max: 20,
+            headers_bytes_max: 2048,
             ladder: LadderConfig::default(),
             hep: HepConfig::default(),
             stir: StirConfig::default(),
@@ -345,6 +352,12 @@ impl Config {
         if !(10..=10_000).contains(&self.t1_ms) {
             wrong("t1_ms", "must be 10 to 10000");
         }
+        if self.headers_max > 64 {
+            wrong("headers_max", "must be 0 to 64");
+        }
+        if self.headers_bytes_max > 16_384 {
+            wrong("headers_bytes_max", "must be 0 to 16384");
+        }
         self.check_ladder(&mut wrong);
         self.stir.check(&mut wrong);
     }
@@ -405,6 +418,10 @@ impl Config {
         if !(1..=86_400).contains(&self.tls.reload_s) {
             wrong("tls.reload_s", "must be 1 to 86400");
         }
+    }
+
+    pub(crate) fn header_bounds(&self) -> Bounds {
+        Bounds { count_max: self.headers_max, bytes_max: self.headers_bytes_max }
     }
 
     pub(crate) fn registrar(&self) -> RegistrarPolicy {

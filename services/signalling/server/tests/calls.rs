@@ -32,7 +32,16 @@ async fn outgoing(rig: &Rig, owner: &OwnerEnd, seed: u8) -> LegId {
     let binding = rig.bindings("alpha", "ben").await.remove(0).binding;
     let leg: LegId = IdSource::seeded([seed; 32]).make(Timestamp::from_millis(7));
     let from = Party { number: "1001".into(), ..Party::default() };
-    let invite = Invite { from, to: "1002".into(), binding, media: media(), auto_answer: false };
+    let invite = Invite {
+        from,
+        to: "1002".into(),
+        binding,
+        media: media(),
+        auto_answer: false,
+        anonymous: false,
+        diversions: Vec::new(),
+        headers: Vec::new(),
+    };
     owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
     leg
 }

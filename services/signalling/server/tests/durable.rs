@@ -95,6 +95,9 @@ async fn we_hang_up_after_the_restart_also_over_a_new_connection() {
             binding,
             media: media(),
             auto_answer: false,
+            anonymous: false,
+            diversions: Vec::new(),
+            headers: Vec::new(),
         };
         owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
         let request = phone.request().await;

@@ -81,8 +81,16 @@ async fn a_registered_phone_rings_after_the_replica_was_killed_and_came_back() {
     let owner = rig.attach().await;
     let leg: LegId = IdSource::seeded([3; 32]).make(Timestamp::from_millis(7));
     let from = Party { number: "1002".into(), ..Party::default() };
-    let invite =
-        Invite { from, to: "1001".into(), binding: after.binding, media: media(), auto_answer: false };
+    let invite = Invite {
+        from,
+        to: "1001".into(),
+        binding: after.binding,
+        media: media(),
+        auto_answer: false,
+        anonymous: false,
+        diversions: Vec::new(),
+        headers: Vec::new(),
+    };
     owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
     let Message::Request(invite) = parse_datagram(phone.datagram().await.into(), &Limits::default()).unwrap()
     else {

@@ -43,6 +43,9 @@ async fn a_phone_registers_calls_and_is_called_over_every_transport_and_family()
                 binding: binding.clone(),
                 media: harness::media(),
                 auto_answer: false,
+                anonymous: false,
+                diversions: Vec::new(),
+                headers: Vec::new(),
             };
             owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
             let request = phone.request().await;
@@ -174,6 +177,9 @@ async fn a_large_request_goes_by_tcp_and_by_udp_to_who_takes_none() {
             binding,
             media: harness::media(),
             auto_answer: false,
+            anonymous: false,
+            diversions: Vec::new(),
+            headers: Vec::new(),
         };
         owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
         let large = &rig.telemetry.signalling.large_requests;

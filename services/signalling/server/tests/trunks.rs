@@ -119,6 +119,9 @@ async fn call_out(owner: &OwnerEnd, seed: u8, number: &str) -> LegId {
         binding: Binding::outside(number, ReplicaId::new("signalling-0").unwrap()),
         media: media(),
         auto_answer: false,
+        anonymous: false,
+        diversions: Vec::new(),
+        headers: Vec::new(),
     };
     owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
     leg

@@ -53,6 +53,7 @@
 
 pub mod auth;
 pub mod dialog;
+pub mod identity;
 pub mod leg;
 pub mod message;
 pub mod outside;

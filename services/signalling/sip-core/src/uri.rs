@@ -66,6 +66,28 @@ impl SipUri {
         Some(String::from_utf8_lossy(param.value().unwrap_or_default()).into_owned())
     }
 
+    /// A header of the URI (`?name=value`), without escapes.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let header = self.0.headers()?.get(name)?;
+        Some(String::from_utf8_lossy(header.value().unwrap_or_default()).into_owned())
+    }
+
+    /// Whom one would dial: the user part, or the number of a `tel:` URI without visual separators (RFC 3966, section 3);
+    /// empty for other schemes.
+    pub fn number(&self) -> String {
+        if self.is_sip() {
+            return self.user();
+        }
+        let text = self.to_string();
+        match text.split_once(':') {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("tel") => {
+                let digits = rest.split(';').next().unwrap_or_default().chars();
+                digits.filter(|digit| !matches!(digit, '-' | '.' | '(' | ')')).collect()
+            }
+            _ => String::new(),
+        }
+    }
+
     /// Whether the scheme is `sip` or `sips`.
     pub fn is_sip(&self) -> bool {
         self.0.scheme().is_sip()
@@ -116,6 +138,15 @@ impl NameAddr {
     /// When the value is not a name-addr.
     pub fn parse(value: impl AsRef<[u8]>) -> Result<Self, UriError> {
         sip::Address::parse(value.as_ref(), "address").map(Self::from_sip).map_err(|_| UriError)
+    }
+
+    /// Parses the values of a comma-separated list.
+    ///
+    /// # Errors
+    /// When one of them is not a name-addr.
+    pub fn parse_list(value: impl AsRef<[u8]>) -> Result<Vec<Self>, UriError> {
+        let addresses = sip::Address::parse_list(value.as_ref(), "address").map_err(|_| UriError)?;
+        Ok(addresses.into_iter().map(Self::from_sip).collect())
     }
 
     /// The same with a header parameter more.

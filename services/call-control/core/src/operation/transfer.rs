@@ -50,13 +50,16 @@ impl Shard {
         tenant: &TenantId,
         leg: LegId,
         (number, to): (&str, Routing),
+        anonymous: bool,
         now: Timestamp,
     ) -> Result<(), CommandError> {
         let leg = self.allowed(tenant, leg, Capability::BlindTransfer)?;
         self.check_target(&to)?;
         self.divert(&leg, DivertCause::Transferred, (number, &to), now);
         self.end_any(&leg, Termination::new(Cause::Diverted), now);
-        self.send_on(&leg, LegCause::Transferred, (number, to), now);
+        for rung in self.send_on(&leg, LegCause::Transferred, (number, to), now) {
+            self.control(rung).passing.anonymous = anonymous;
+        }
         Ok(())
     }
 
@@ -76,14 +79,14 @@ impl Shard {
         self.fact(&leg.tenant, now, FactKind::CallDiverted { call: leg.call, leg: leg.leg, cause, to });
     }
 
-    /// Those who stay in the call get somebody else: phones are rung, a machine serves them.
+    /// Those who stay in the call get somebody else: phones are rung, which it gives back, or a machine serves them.
     pub(crate) fn send_on(
         &mut self,
         by: &LegView,
         cause: LegCause,
         (number, to): (&str, Routing),
         now: Timestamp,
-    ) {
+    ) -> Vec<LegId> {
         if !to.bindings.is_empty() {
             let ring = Ring {
                 call: by.call,
@@ -94,9 +97,9 @@ impl Shard {
                 auto_answer: false,
                 then: None,
             };
-            self.ring(&ring, &to, now);
+            let rung = self.ring(&ring, &to, now);
             self.arrange(by.call, now);
-            return;
+            return rung;
         }
         // A machine serves whoever is left alone: it takes no conversations.
         let staying: Vec<LegView> = self
@@ -114,6 +117,7 @@ impl Shard {
         } else {
             self.arrange(by.call, now);
         }
+        Vec::new()
     }
 
     /// Whether a number is one to which calls can be sent on.

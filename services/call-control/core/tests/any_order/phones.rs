@@ -97,6 +97,8 @@ impl World {
             media: Some(media()),
             sip_call_id: "c".into(),
             replaces: self.any_leg(8),
+            anonymous: false,
+            headers: Vec::new(),
         };
         let kind = LegSignalKind::Offered(Box::new(offered));
         let signal = LegSignal { boot, leg, tenant, n: 1, at, kind };
@@ -115,6 +117,8 @@ impl World {
             media: self.rng.random_range(0..8).ne(&0).then(media),
             sip_call_id: "c".into(),
             replaces: self.any_leg(8),
+            anonymous: false,
+            headers: Vec::new(),
         };
         self.phones.insert(leg, Phone { incoming: true, ..Phone::default() });
         self.signal(leg, LegSignalKind::Offered(Box::new(offered)), Some(routing));

@@ -290,6 +290,8 @@ impl Office {
             media,
             sip_call_id: "c".into(),
             replaces: None,
+            anonymous: false,
+            headers: Vec::new(),
         };
         LegSignalKind::Offered(Box::new(offered))
     }

@@ -712,5 +712,7 @@ pub fn offered(number: &str) -> LegSignalKind {
         media: Some(media()),
         sip_call_id: "c1".into(),
         replaces: None,
+        anonymous: false,
+        headers: Vec::new(),
     }))
 }

@@ -108,10 +108,14 @@ impl CallCommandKind {
     fn with_numbers(&self, fields: Fields) -> Fields {
         match self {
             Self::Place { from, from_number, to, to_number, options } => {
-                let PlaceOptions { device, anonymous, auto_answer, external } = options;
+                let PlaceOptions { device, anonymous, auto_answer, external, headers } = options;
                 let ends = fields.destination(from).field(from_number).destination(to).field(to_number);
                 let how = ends.maybe(device.as_ref()).field(anonymous).field(auto_answer);
-                how.all(external.as_slice(), Fields::external)
+                let named = how.all(external.as_slice(), Fields::external);
+                if headers.is_empty() {
+                    return named;
+                }
+                named.all(headers, |fields, (name, value)| fields.field(name).field(value))
             }
             Self::Answer { leg, to, to_number } => fields.field(leg).destination(to).field(to_number),
             Self::Redirect { leg, to } => match to {

@@ -3,7 +3,11 @@
 use sidetone_proto::signalling::v1 as pb;
 use sidetone_proto::types::v1 as types;
 
-use super::{WireError, digit, id, kind, message, optional_id, optional_text, socket_addr, socket_address};
+use super::{
+    WireError, digit, enumeration, headers_in, headers_out, id, kind, message, number, optional_id,
+    optional_text, socket_addr, socket_address,
+};
+use crate::call::Diversion;
 use crate::command::{Invite, LegCommand, LegCommandKind, ReferralState};
 use crate::media::MediaDescription;
 use crate::signal::{
@@ -141,6 +145,8 @@ impl From<&Offered> for pb::Offered {
             media: described(&value.media),
             sip_call_id: value.sip_call_id.as_ref().into(),
             replaces_leg_id: optional_text(value.replaces.as_ref()),
+            anonymous: value.anonymous,
+            headers: headers_out(&value.headers),
         }
     }
 }
@@ -155,6 +161,8 @@ impl TryFrom<pb::Offered> for Offered {
             media: understood(value.media)?,
             sip_call_id: value.sip_call_id.into(),
             replaces: optional_id("Offered.replaces_leg_id", &value.replaces_leg_id)?,
+            anonymous: value.anonymous,
+            headers: headers_in(value.headers),
         })
     }
 }
@@ -232,7 +240,24 @@ impl From<&Invite> for pb::Invite {
             binding: Some((&value.binding).into()),
             media: Some((&value.media).into()),
             auto_answer: value.auto_answer,
+            anonymous: value.anonymous,
+            diversions: value.diversions.iter().map(Into::into).collect(),
+            headers: headers_out(&value.headers),
         }
+    }
+}
+
+impl From<&Diversion> for pb::Diversion {
+    fn from(value: &Diversion) -> Self {
+        Self { number: value.number.as_ref().into(), reason: number(value.reason) }
+    }
+}
+
+impl TryFrom<pb::Diversion> for Diversion {
+    type Error = WireError;
+    fn try_from(value: pb::Diversion) -> Result<Self, WireError> {
+        let reason = enumeration("Diversion.reason", value.reason)?;
+        Ok(Self { number: value.number.into(), reason })
     }
 }
 
@@ -245,6 +270,9 @@ impl TryFrom<pb::Invite> for Invite {
             binding: message("Invite.binding", value.binding)?,
             media: message("Invite.media", value.media)?,
             auto_answer: value.auto_answer,
+            anonymous: value.anonymous,
+            diversions: value.diversions.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            headers: headers_in(value.headers),
         })
     }
 }

@@ -138,9 +138,11 @@ fn binding() -> impl Strategy<Value = Binding> {
 }
 
 pub(crate) fn command() -> impl Strategy<Value = LegCommand> {
-    let invite = (party(), text(), binding(), media(), any::<bool>()).prop_map(
-        |(from, to, binding, media, auto_answer)| {
-            LegCommandKind::Invite(Box::new(Invite { from, to, binding, media, auto_answer }))
+    let diversions = prop::collection::vec(diversion(), 0..3);
+    let invite = (party(), text(), binding(), media(), any::<[bool; 2]>(), diversions, headers()).prop_map(
+        |(from, to, binding, media, [auto_answer, anonymous], diversions, headers)| {
+            let invite = Invite { from, to, binding, media, auto_answer, anonymous, diversions, headers };
+            LegCommandKind::Invite(Box::new(invite))
         },
     );
     let kind = prop_oneof![
@@ -171,11 +173,11 @@ pub(crate) fn command() -> impl Strategy<Value = LegCommand> {
 }
 
 fn signal() -> impl Strategy<Value = LegSignal> {
-    let offered = (party(), text(), address(), of(media()), text(), of(uuid())).prop_map(
-        |(from, dialled, source, media, sip_call_id, replaces)| {
-            LegSignalKind::Offered(Box::new(Offered { from, dialled, source, media, sip_call_id, replaces }))
-        },
-    );
+    let offered = (party(), text(), address(), of(media()), text(), of(uuid()), any::<bool>(), headers())
+        .prop_map(|(from, dialled, source, media, sip_call_id, replaces, anonymous, headers)| {
+            let offered = Offered { from, dialled, source, media, sip_call_id, replaces, anonymous, headers };
+            LegSignalKind::Offered(Box::new(offered))
+        });
     let target = || (text(), any::<bool>()).prop_map(|(number, own)| Target { number, own });
     let kind = prop_oneof![
         offered,
@@ -194,6 +196,12 @@ fn signal() -> impl Strategy<Value = LegSignal> {
     (uuid(), uuid(), name(), any::<u64>(), any::<u64>(), kind).prop_map(|(boot, leg, tenant, n, at, kind)| {
         LegSignal { boot, leg, tenant, n, at: Timestamp::from_millis(at), kind }
     })
+}
+
+fn diversion() -> impl Strategy<Value = Diversion> {
+    use DiversionReason::*;
+    let reason = prop::sample::select(vec![Unknown, Unconditional, Busy, NoAnswer, Deflection, Unavailable]);
+    (text(), reason).prop_map(|(number, reason)| Diversion { number, reason })
 }
 
 pub(crate) fn replica_message() -> impl Strategy<Value = ReplicaMessage> {

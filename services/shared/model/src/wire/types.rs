@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use sidetone_proto::signalling::v1 as signalling;
 use sidetone_proto::types::v1 as pb;
 
 use super::{WireError, id, kind, message, optional_id, optional_text};
-use crate::call::{DivertCause, ExternalRef, HeldBy, LegCause, MoveCause, PlaybackEnd};
+use crate::call::{DiversionReason, DivertCause, ExternalRef, HeldBy, LegCause, MoveCause, PlaybackEnd};
 use crate::media::{
     Crypto, Direction, Encoding, FileFormat, Format, Holder, Layout, MediaDescription, Source,
 };
@@ -62,6 +63,10 @@ enumerations! {
     HeldBy => pb::HeldBy { Application = Application, Phone = Phone }
     DivertCause => pb::DivertCause {
         Transferred = Transferred, Redirected = Redirected, Overflown = Overflown, PickedUp = PickedUp,
+    }
+    DiversionReason => signalling::DiversionReason {
+        Unknown = Unknown, Unconditional = Unconditional, Busy = Busy, NoAnswer = NoAnswer,
+        Deflection = Deflection, Unavailable = Unavailable,
     }
     MoveCause => pb::MoveCause { Transferred = Transferred, Merged = Merged }
     PlaybackEnd => pb::PlaybackEnd { Done = Done, Stopped = Stopped, Failed = Failed }

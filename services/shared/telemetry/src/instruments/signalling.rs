@@ -37,6 +37,8 @@ pub struct Signalling {
     pub bans: IntCounter,
     /// Requests too large for a datagram, by the way they went.
     pub large_requests: IntCounterVec,
+    /// Header fields of INVITEs that were not handed on, by reason.
+    pub headers_left_out: IntCounterVec,
     /// Changed certificates, by whether they could be used.
     pub certificate_reloads: IntCounterVec,
     /// SIP messages that fell out of the ladder or did not reach HOMER, by the place that was full.
@@ -140,6 +142,12 @@ impl Signalling {
                 "sidetone_signalling_large_requests_total",
                 "Requests of ours too large for a datagram, by the way they went.",
                 &["way"],
+            )?,
+            headers_left_out: counters(
+                registry,
+                "sidetone_signalling_headers_left_out_total",
+                "Header fields of INVITEs that were not handed on: too much of them, or of a sender who is not believed.",
+                &["reason"],
             )?,
             certificate_reloads: counters(
                 registry,

@@ -52,7 +52,7 @@ pub(crate) async fn make(
             device,
             anonymous: call.anonymous,
             auto_answer: call.auto_answer,
-            external: None,
+            ..PlaceOptions::default()
         },
     };
     let CommandSubject::Call(made) = asker.execute(kind).await? else {

@@ -11,6 +11,7 @@ use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::Cause;
 use sidetone_proto::directory::v1::StirVerify;
 use sidetone_sip_core::auth::{Algorithm, Credentials, Ha1, StoredHashes, Verdict};
+use sidetone_sip_core::identity::{self, CallerIdentity};
 use sidetone_sip_core::leg::{Caller, Leg, LegOutput};
 use sidetone_sip_core::message::{Method, Request, Response, ResponseBuilder, Status};
 use sidetone_sip_core::transaction::ServerTx;
@@ -277,8 +278,7 @@ impl Agent {
         let Some(setup) = self.leg_setup(flow, &identity.tenant) else {
             return self.refuse(tx, &request, Cause::Internal, now);
         };
-        let spoofed = credential.as_ref().filter(|known| !is_own_name(known, identity, &request));
-        let shown_as = spoofed.map(|known| known.user.as_str().to_owned());
+        let caller_identity = self.identity_of(&request, identity, credential.as_ref());
         let owner = credential.as_ref().map(|known| (known.user.clone(), known.device.clone()));
         let replaces = match self.replaced_by(&request, &identity.tenant) {
             Ok(replaces) => replaces,
@@ -287,12 +287,11 @@ impl Agent {
                 return self.answer(tx, &request, status, now);
             }
         };
-        let caller = credential
-            .map(|known| Caller { user: Some(known.user), device: Some(known.device), replaces })
-            .unwrap_or(Caller { replaces, ..Caller::default() });
+        let (user, device) = credential.map(|known| (known.user, known.device)).unzip();
+        let caller = Caller { identity: caller_identity, user, device, replaces };
         match Leg::incoming(setup, tx, request, caller, &mut self.parts.tokens, now) {
             Ok(leg) => {
-                let id = self.open_incoming(tx, leg, identity, merge, shown_as, now);
+                let id = self.open_incoming(tx, leg, identity, merge, now);
                 if let Some((user, device)) = owner {
                     self.durable.note_owner(id, &user, &device);
                 }
@@ -304,29 +303,52 @@ impl Agent {
         }
     }
 
+    /// Who calls: what a trusted carrier asserts, a name of its own that a user wants, or what anybody says.
+    fn identity_of(
+        &self,
+        request: &Request,
+        identity: &Identity,
+        known: Option<&Credential>,
+    ) -> CallerIdentity {
+        let trusted = identity.arrival.as_ref().is_some_and(|arrival| self.trunking.is_trusted(arrival));
+        let mut caller = identity::read(request, trusted, self.parts.config.header_bounds());
+        let count = |reason, count: usize| {
+            let left_out = &self.parts.telemetry.signalling.headers_left_out;
+            left_out.with_label_values(&[reason]).inc_by(count as u64);
+        };
+        count("bounds", caller.left_out);
+        count("distrusted", caller.distrusted);
+        let Some(known) = known else { return caller };
+        // That a user wants to be anonymous is call control's affair; here it is known who it is.
+        let from = request.from();
+        let own = is_own_name(known, identity, request);
+        caller.number = match &identity.claimed {
+            Some(number) => number.as_str().into(),
+            None if own => from.uri.user().into(),
+            None => known.user.as_str().into(),
+        };
+        caller.display_name = if own && !caller.anonymous { from.display_name.clone() } else { "".into() };
+        caller
+    }
+
     fn open_incoming(
         &mut self,
         tx: ServerTx,
         mut leg: Leg,
         identity: &Identity,
         merge: Option<MergeKey>,
-        shown_as: Option<String>,
         now: Instant,
     ) -> LegId {
         let id: LegId = self.parts.ids.make(wall_clock());
         let tenant = identity.tenant.clone();
         self.parts.transactions.assign(tx, id);
         tracing::debug!(leg = %id, %tenant, "a call comes in");
-        // The first output is Offered; a number that is not the caller's own is put right in it.
+        // The first output is Offered.
         let first = leg.poll_output();
         let caller = merge.as_ref().map(|(_, tag, _)| (&**tag, leg.flow().remote));
         self.parts.ladder.begin(id, &tenant, &leg.dialog_key(), caller);
         self.legs.insert(id, tenant, Some(leg), merge);
         if let Some(LegOutput::Signal(LegSignalKind::Offered(mut offered))) = first {
-            if let Some(name) = shown_as {
-                offered.from.number = name.into();
-                offered.from.display_name = "".into();
-            }
             if let Some(arrival) = &identity.arrival {
                 self.trunking.begin(id, arrival, now);
                 offered.dialled = arrival.number.as_str().into();
@@ -346,14 +368,14 @@ pub(super) fn is_own_name(known: &Credential, identity: &Identity, request: &Req
         _ => request.from().uri.user(),
     };
     let auth_username = credentials(request).iter().any(|c| c.username() == claimed);
-    auth_username || claimed == known.user.as_str() || identity.claimed.as_ref() == Some(&known.user)
+    auth_username || claimed == known.user.as_str() || identity.claimed.is_some()
 }
 
 /// What vouches for the number under which a caller is shown.
 fn proof_of(identity: &Identity, from: &Party) -> Proof {
     match (&identity.verdict, &from.user) {
         (Some(verdict), _) => stir::proof(verdict, &from.number),
-        (None, Some(user)) if identity.claimed.as_ref() == Some(user) => Proof::Own,
+        (None, Some(_)) if identity.claimed.as_deref() == Some(&*from.number) => Proof::Own,
         (None, Some(_)) => Proof::User,
         (None, None) => Proof::None,
     }
@@ -381,13 +403,16 @@ fn credentials(request: &Request) -> Vec<Credentials> {
 
 fn question(request: &Request) -> Question {
     let register = request.method() == Method::Register;
-    let claimed = if register { request.to() } else { request.from() };
+    let claimed = match register {
+        true => vec![request.to().uri.user()],
+        false => identity::preferred_number(request).into_iter().chain([request.from().uri.user()]).collect(),
+    };
     let usernames = credentials(request);
     Question {
         host: request.uri().host(),
         usernames: usernames.iter().map(|c| (c.realm().to_owned(), c.username().to_owned())).collect(),
         dialled: (!register).then(|| request.uri().user()),
-        claimed: claimed.uri.user(),
+        claimed,
         arrivals: Vec::new(),
     }
 }

@@ -6,6 +6,7 @@ use sidetone_model::command::{Invite, LegCommand, LegCommandKind};
 use sidetone_model::ids::LegId;
 use sidetone_model::signal::{Hello, OwnerMessage, ReplicaMessage};
 use sidetone_model::termination::{Cause, Termination};
+use sidetone_sip_core::identity::Audience;
 use sidetone_sip_core::leg::{Leg, LegSetup};
 use tokio::sync::mpsc;
 
@@ -198,7 +199,7 @@ impl Agent {
         }
         let flow = invite.binding.flow.clone();
         let setup = self.leg_setup(flow, tenant).ok_or(Termination::new(Cause::TransportFailure))?;
-        let mut leg = Leg::outgoing(setup, invite, &mut self.parts.tokens)
+        let mut leg = Leg::outgoing(setup, invite, Audience::Phone, &mut self.parts.tokens)
             .map_err(|error| Termination::from(&error))?;
         if let Some(verstat) = invite.from.proof.verstat() {
             leg.amend_invite(|request| stir::with_verstat(request, verstat));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sidetone_directory::{Credential, Directory, DirectoryError};
 use sidetone_model::classify::{Class, Classify};
-use sidetone_model::ids::{LegId, TenantId, UserId};
+use sidetone_model::ids::{LegId, TenantId};
 use sidetone_model::party::Destination;
 use sidetone_proto::directory::v1::StirVerify;
 use sidetone_sip_core::transaction::ServerTx;
@@ -32,8 +32,9 @@ pub(super) struct Question {
     pub(super) dialled: Option<String>,
     /// What it means should it come from a carrier: for each trunk whose address it has.
     pub(super) arrivals: Vec<Arrival>,
-    /// The user part under which the sender appears: From of an INVITE, To of a REGISTER.
-    pub(super) claimed: String,
+    /// The user parts under which the sender would like to appear, best first: P-Preferred-Identity and From of an INVITE, To
+    /// of a REGISTER.
+    pub(super) claimed: Vec<String>,
 }
 
 /// What the directory knows of a request's sender and target.
@@ -48,8 +49,8 @@ pub(super) struct Identity {
     pub(super) open: bool,
     /// What the signature of the caller's number is worth, where the trunk wants it looked at.
     pub(super) verdict: Option<Verdict>,
-    /// Whose number it is under which the sender appears.
-    pub(super) claimed: Option<UserId>,
+    /// The first of the claimed numbers that is one of the credential's user.
+    pub(super) claimed: Option<String>,
 }
 
 /// The directory could not be asked.
@@ -135,13 +136,16 @@ async fn identify(directory: &Directory, question: Question) -> Result<Option<Id
         Some(number) => directory.resolve(&tenant, number).await?.is_some_and(|found| found.open),
         None => false,
     };
-    let claimed = match (&credential, directory.resolve(&tenant, &question.claimed).await?) {
-        (Some(_), Some(found)) => match found.destination {
-            Destination::User(user) => Some(user),
-            _ => None,
-        },
-        _ => None,
-    };
+    let mut claimed = None;
+    if let Some(Credential { user, .. }) = &credential {
+        for number in question.claimed {
+            let found = directory.resolve(&tenant, &number).await?.map(|found| found.destination);
+            if found.is_some_and(|destination| destination == Destination::User(user.clone())) {
+                claimed = Some(number);
+                break;
+            }
+        }
+    }
     Ok(Some(Identity { tenant, credential, arrival: None, open, verdict: None, claimed }))
 }
 

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use sidetone_directory::{Password, apply_number_rules};
 use sidetone_model::cidr::Cidr;
 use sidetone_model::ids::TenantId;
+use sidetone_model::party::Party;
 use sidetone_proto::directory::v1 as pb;
+use sidetone_sip_core::identity::Audience;
 
 use super::resolve::{Target, draw};
 
@@ -60,6 +62,25 @@ impl Trunk {
         match self.record.auth_username.as_str() {
             "" => self.record.register_as.split('@').next().unwrap_or_default(),
             name => name,
+        }
+    }
+
+    /// What the carrier may be told of callers.
+    pub(crate) fn audience(&self) -> Audience {
+        match self.record.trusted {
+            true => Audience::Trusted { remote_party_id: self.record.remote_party_id },
+            false => Audience::Stranger,
+        }
+    }
+
+    /// Puts the number that the carrier is to show in the place of the caller's.
+    pub(crate) fn show_caller(&self, caller: &mut Party) {
+        let rules = &self.record.outbound;
+        match self.record.caller_id.as_str() {
+            // No number, and none to be made of it.
+            "" if &*caller.number == "anonymous" => {}
+            "" => caller.number = apply_number_rules(rules, &caller.number).into(),
+            fixed => caller.number = fixed.into(),
         }
     }
 

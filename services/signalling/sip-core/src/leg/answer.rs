@@ -50,8 +50,8 @@ impl Leg {
         let party = Party {
             user: caller.user,
             device: caller.device,
-            number: invite.from().uri.user().into(),
-            display_name: invite.from().display_name.clone(),
+            number: caller.identity.number,
+            display_name: caller.identity.display_name,
             ..Party::default()
         };
         let offered = Offered {
@@ -61,6 +61,8 @@ impl Leg {
             media: offer.as_ref().map(|offer| offer.audio.clone()),
             sip_call_id: invite.call_id().into(),
             replaces: caller.replaces,
+            anonymous: caller.identity.anonymous,
+            headers: caller.identity.headers,
         };
         let dialog = DialogState {
             call_id: invite.call_id().into(),
@@ -76,26 +78,9 @@ impl Leg {
         };
         let expires_at = invite.expires_s().map(|s| now + Duration::from_secs(u64::from(s.max(1))));
         let incoming = Incoming { tx, invite: Box::new(invite), offer: offer.map(Box::new), expires_at };
-        let mut leg = Self {
-            setup,
-            dialog,
-            state: State::Offered(incoming),
-            negotiation: Negotiation::new(tokens.session_id()),
-            session,
-            opened_by: None,
-            reoffer: None,
-            reoffer_ack: None,
-            referral: None,
-            referrals: 0,
-            talk: None,
-            refresh: None,
-            reliable: Reliable::new(tokens.below(1 << 30)),
-            digits: super::digits::Digits::default(),
-            outputs: std::collections::VecDeque::new(),
-            ended: false,
-            finished: false,
-            owner_away: false,
-        };
+        let negotiation = Negotiation::new(tokens.session_id());
+        let mut leg = Self::begin(setup, dialog, State::Offered(incoming), negotiation, session);
+        leg.reliable = Reliable::new(tokens.below(1 << 30));
         leg.signal(LegSignalKind::Offered(Box::new(offered)));
         Ok(leg)
     }

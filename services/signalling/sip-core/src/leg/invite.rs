@@ -13,6 +13,7 @@ use super::session::SessionTimer;
 use super::state::{Change, Ending, State};
 use super::{CommandError, Leg, LegOutput, LegSetup, cause_of};
 use crate::dialog::DialogState;
+use crate::identity::{self, Audience};
 use crate::message::{Method, Request, RequestBuilder, Response};
 use crate::reason;
 use crate::sdp::{self, RemoteSdp};
@@ -37,47 +38,34 @@ impl Leg {
     ///
     /// # Errors
     /// When the binding's contact is no SIP URI or a value cannot stand in a SIP message.
-    pub fn outgoing(setup: LegSetup, invite: &Invite, tokens: &mut Tokens) -> Result<Self, CommandError> {
+    pub fn outgoing(
+        setup: LegSetup,
+        invite: &Invite,
+        audience: Audience,
+        tokens: &mut Tokens,
+    ) -> Result<Self, CommandError> {
         let unwritable = |_| CommandError::Unwritable;
         let target = SipUri::parse(invite.binding.contact_uri.as_bytes())
             .ok()
             .filter(SipUri::is_sip)
             .ok_or(CommandError::Unwritable)?;
-        let from = SipUri::sip(&invite.from.number, &setup.domain).map_err(unwritable)?;
+        let caller = identity::write(invite, audience, &setup.domain).map_err(unwritable)?;
         let to = SipUri::sip(&invite.to, &setup.domain).map_err(unwritable)?;
         let dialog = DialogState {
             call_id: tokens.call_id().into(),
-            local: NameAddr::new(invite.from.display_name.clone(), from).with_param("tag", &tokens.tag()),
+            local: caller.from.with_param("tag", &tokens.tag()),
             remote: NameAddr::new("", to),
             local_cseq: 0,
             remote_cseq: None,
             remote_target: target,
             route_set: Vec::new(),
-            local_contact: contact(&setup, &invite.from.number).into(),
+            local_contact: contact(&setup, &caller.contact_user).into(),
             via: via(&setup).into(),
             branches: 0,
         };
         let session = SessionTimer::new(Duration::from_secs(setup.session_interval_s.into()));
-        let mut leg = Self {
-            setup,
-            dialog,
-            state: State::Calling,
-            negotiation: Negotiation::new(tokens.session_id()),
-            session,
-            opened_by: None,
-            reoffer: None,
-            reoffer_ack: None,
-            referral: None,
-            referrals: 0,
-            talk: None,
-            refresh: None,
-            reliable: super::reliable::Reliable::default(),
-            digits: super::digits::Digits::default(),
-            outputs: std::collections::VecDeque::new(),
-            ended: false,
-            finished: false,
-            owner_away: false,
-        };
+        let negotiation = Negotiation::new(tokens.session_id());
+        let mut leg = Self::begin(setup, dialog, State::Calling, negotiation, session);
         let offer = leg.negotiation.offer(&invite.media);
         let request = leg.dialog.next_request(Method::Invite);
         let request = leg
@@ -97,6 +85,7 @@ impl Leg {
             )
             .header("Supported", SUPPORTED)
             .header("User-Agent", leg.setup.product.as_ref())
+            .headers(caller.headers)
             .body(sdp::CONTENT_TYPE, offer)
             .build()
             .map_err(|_| CommandError::Unwritable)?;

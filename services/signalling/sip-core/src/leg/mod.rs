@@ -36,6 +36,7 @@ use sidetone_model::signal::{LegSignalKind, Target};
 use sidetone_model::termination::{Cause, Termination};
 
 use crate::dialog::DialogState;
+use crate::identity::CallerIdentity;
 use crate::message::{DialogKey, Method, Request, Response};
 use crate::replaces::Replaces;
 use crate::transaction::{Failure, ServerTx, Timers};
@@ -64,9 +65,11 @@ pub struct LegSetup {
     pub session_interval_s: u32,
 }
 
-/// Who calls, when the digest proved it, and for whom.
+/// Who calls, as far as it is proved or believed, and for whom.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {
+    /// What the INVITE says of it.
+    pub identity: CallerIdentity,
     /// The user.
     pub user: Option<UserId>,
     /// The device.
@@ -226,6 +229,36 @@ impl fmt::Debug for LegOutput {
 }
 
 impl Leg {
+    /// One to which nothing has happened yet.
+    fn begin(
+        setup: LegSetup,
+        dialog: DialogState,
+        state: State,
+        negotiation: Negotiation,
+        session: SessionTimer,
+    ) -> Self {
+        Self {
+            setup,
+            dialog,
+            state,
+            negotiation,
+            session,
+            opened_by: None,
+            reoffer: None,
+            reoffer_ack: None,
+            referral: None,
+            referrals: 0,
+            talk: None,
+            refresh: None,
+            reliable: reliable::Reliable::default(),
+            digits: digits::Digits::default(),
+            outputs: VecDeque::new(),
+            ended: false,
+            finished: false,
+            owner_away: false,
+        }
+    }
+
     /// Under which key messages of this leg find it: valid from the leg's first moment to its last.
     pub fn dialog_key(&self) -> DialogKey {
         self.dialog.key()

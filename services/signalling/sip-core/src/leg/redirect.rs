@@ -33,13 +33,8 @@ impl Leg {
         if uri.is_sip() {
             return Some(Target { number: uri.user().into(), own: self.is_own_address(uri) });
         }
-        // RFC 3966: visual separators are no part of the number.
-        let text = uri.to_string();
-        let (scheme, rest) = text.split_once(':')?;
-        let number: String =
-            rest.split(';').next()?.chars().filter(|digit| !matches!(digit, '-' | '.' | '(' | ')')).collect();
-        (scheme.eq_ignore_ascii_case("tel") && !number.is_empty())
-            .then(|| Target { number: number.into(), own: true })
+        let number = uri.number();
+        (!number.is_empty()).then(|| Target { number: number.into(), own: true })
     }
 
     /// Whether an address is in the tenant's domain, as far as this dialog knows it, or at the address by which the phone

@@ -1,18 +1,20 @@
 //! Messages that we make ourselves.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use sipx_sip as sip;
 use sipx_sip::HeaderName;
 
 use super::{Method, Request, Response, Status};
-use crate::uri::{NameAddr, SipUri};
+use crate::uri::{NameAddr, SipUri, is_token};
 
 /// Builds a request (RFC 3261 section 8.1.1). Every obligatory field is an argument.
 #[derive(Clone)]
 pub struct RequestBuilder {
     method: Method,
     uri: SipUri,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(Cow<'static, str>, String)>,
     body: Option<(&'static str, Bytes)>,
 }
 
@@ -33,7 +35,7 @@ impl RequestBuilder {
         call_id: &str,
         cseq: u32,
     ) -> Self {
-        let headers = vec![
+        let headers = [
             ("Via", via.into()),
             ("Max-Forwards", MAX_FORWARDS.to_owned()),
             ("From", from.to_string()),
@@ -41,13 +43,21 @@ impl RequestBuilder {
             ("Call-ID", call_id.to_owned()),
             ("CSeq", format!("{cseq} {method}")),
         ];
+        let headers = headers.map(|(name, value)| (Cow::Borrowed(name), value)).into();
         Self { method, uri, headers, body: None }
     }
 
     /// Adds a header field.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
+        self.headers.push((Cow::Borrowed(name), value.into()));
+        self
+    }
+
+    /// Adds header fields whose names others have chosen.
+    #[must_use]
+    pub fn headers(mut self, headers: impl IntoIterator<Item = (Cow<'static, str>, String)>) -> Self {
+        self.headers.extend(headers);
         self
     }
 
@@ -74,7 +84,7 @@ impl RequestBuilder {
     pub fn build(self) -> Result<Request, BuildError> {
         let mut inner = sip::Request::new(self.method.to_sip(), self.uri.0);
         for (name, value) in self.headers {
-            inner.headers.push(field(name, value)?);
+            inner.headers.push(field(&name, value)?);
         }
         let length = self.body.as_ref().map_or(0, |(_, body)| body.len());
         if let Some((content_type, body)) = self.body {
@@ -175,8 +185,11 @@ impl std::fmt::Debug for super::Essentials {
     }
 }
 
-fn field(name: &'static str, value: impl Into<String>) -> Result<sip::Header, BuildError> {
-    let name = HeaderName::parse(&Bytes::from_static(name.as_bytes()));
+fn field(name: &str, value: impl Into<String>) -> Result<sip::Header, BuildError> {
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(BuildError);
+    }
+    let name = HeaderName::parse(&Bytes::copy_from_slice(name.as_bytes()));
     sip::Header::build(name, value.into()).map_err(|_| BuildError)
 }
 

@@ -243,6 +243,16 @@ impl Request {
             .collect()
     }
 
+    /// The header fields with a name that is wanted, in the order of the message, unfolded and with their long names; those
+    /// that are not UTF-8 are left out.
+    pub fn headers_where(&self, wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+        let text = |header: &sip::Header| {
+            let name = std::str::from_utf8(header.name().canonical()).ok().filter(|name| wanted(name))?;
+            Some((name.to_owned(), String::from_utf8(header.value().into_owned()).ok()?))
+        };
+        self.inner.headers.iter().filter_map(text).collect()
+    }
+
     /// The credentials for this server: `Authorization`, one per line.
     pub fn authorization(&self) -> Vec<CredentialsText> {
         self.headers_named("Authorization").into_iter().map(|text| CredentialsText(text.into())).collect()

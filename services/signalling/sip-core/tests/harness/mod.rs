@@ -11,6 +11,7 @@ use sidetone_model::media::{Direction, Encoding, Format, Holder, MediaDescriptio
 use sidetone_model::party::{Binding, Flow, Party, Transport};
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::Termination;
+use sidetone_sip_core::identity;
 use sidetone_sip_core::leg::{Caller, Leg, LegOutput, LegSetup};
 use sidetone_sip_core::message::{Limits, Message, ResponseBuilder, Status, parse_datagram};
 use sidetone_sip_core::tokens::Tokens;
@@ -129,7 +130,9 @@ impl Side {
             self.transactions.respond(tx, busy, now);
             return;
         }
-        match Leg::incoming(self.setup(), tx, invite, Caller::default(), &mut self.tokens, now) {
+        let identity = identity::read(&invite, false, identity::Bounds::default());
+        let caller = Caller { identity, ..Caller::default() };
+        match Leg::incoming(self.setup(), tx, invite, caller, &mut self.tokens, now) {
             Ok(leg) => {
                 self.transactions.assign(tx, ());
                 self.leg = Some(leg);
@@ -255,9 +258,13 @@ impl Pair {
             },
             media: media(4000),
             auto_answer: self.auto_answer,
+            anonymous: false,
+            diversions: Vec::new(),
+            headers: Vec::new(),
         };
         let setup = self.a.setup();
-        self.a.leg = Some(Leg::outgoing(setup, &invite, &mut self.a.tokens).unwrap());
+        self.a.leg =
+            Some(Leg::outgoing(setup, &invite, identity::Audience::Phone, &mut self.a.tokens).unwrap());
         self.run();
     }
 

@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use sidetone_model::command::Invite;
 use sidetone_model::ids::{LegId, TenantId};
-use sidetone_model::party::{Binding, Flow};
+use sidetone_model::party::{Binding, Flow, Party};
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_proto::directory::v1 as pb;
 use sidetone_sip_core::auth::Challenge;
+use sidetone_sip_core::identity::{self, Audience};
 use sidetone_sip_core::leg::Leg;
 use sidetone_sip_core::message::{Method, Request, Response};
 use sidetone_sip_core::uri::SipUri;
@@ -53,6 +54,12 @@ impl Trunking {
         let key = (arrival.tenant.clone(), arrival.trunk.clone());
         let max = self.table.borrow().get(&key).map_or(0, |trunk| trunk.record.calls_max);
         max > 0 && self.conditions.get(&key).is_some_and(|condition| condition.calls >= max)
+    }
+
+    /// Whether what the carrier asserts of its callers is believed (RFC 3325, section 2.3).
+    pub(in crate::agent) fn is_trusted(&self, arrival: &Arrival) -> bool {
+        let key = (arrival.tenant.clone(), arrival.trunk.clone());
+        self.table.borrow().get(&key).is_some_and(|trunk| trunk.record.trusted)
     }
 
     /// Counts a call that came in over a trunk. The trunk's rate is for calls that we make.
@@ -145,11 +152,15 @@ impl Agent {
         let contact = format!("sip:{}@{}{port}{transport}", way.number, host_of(&uri));
         invite.binding = Binding { contact_uri: contact.into(), flow, ..invite.binding };
         invite.to = way.number.as_str().into();
-        invite.from.number = match trunk.record.caller_id.as_str() {
-            "" => sidetone_directory::apply_number_rules(&trunk.record.outbound, &invite.from.number).into(),
-            fixed => fixed.into(),
-        };
-        let mut leg = Leg::outgoing(setup, &invite, &mut self.parts.tokens).ok()?;
+        let audience = trunk.audience();
+        if invite.anonymous
+            && audience != Audience::Stranger
+            && let Some((number, display_name)) = identity::asserted(&invite)
+        {
+            invite.from = Party { number, display_name, ..invite.from };
+        }
+        trunk.show_caller(&mut invite.from);
+        let mut leg = Leg::outgoing(setup, &invite, audience, &mut self.parts.tokens).ok()?;
         let key = trunk.record.stir_sign.as_str();
         if !key.is_empty() {
             let (stir, key) = (&self.parts.stir, (tenant, trunk.key.1.as_str(), key));
