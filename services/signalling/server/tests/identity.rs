@@ -3,75 +3,35 @@
 
 mod harness;
 
-use std::net::SocketAddr;
-
+use harness::carrier::{Carrier, put, trunk, until};
 use harness::phone::{Phone, SDP};
-use harness::{OwnerEnd, Rig, media, within};
+use harness::{OwnerEnd, Rig, media};
 use sidetone_model::command::{Invite, LegCommandKind};
-use sidetone_model::ids::{IdSource, LegId, ReplicaId, TenantId};
-use sidetone_model::party::{Binding, Party, Transport};
+use sidetone_model::ids::{IdSource, LegId, ReplicaId};
+use sidetone_model::party::{Binding, Party};
 use sidetone_model::signal::{LegSignalKind, Offered};
 use sidetone_model::time::Timestamp;
 use sidetone_proto::directory::v1 as pb;
 use sidetone_signalling::Config;
-use sidetone_sip_core::message::{Limits, Message, Request, parse_datagram};
-use tokio::net::UdpSocket;
 
-struct Carrier {
-    socket: UdpSocket,
-    server: SocketAddr,
+/// The one carrier of the tenant, trusted or not.
+async fn carrier(rig: &Rig, trusted: bool) -> Carrier {
+    let carrier = Carrier::new(rig).await;
+    put(rig, pb::Trunk { trusted, ..trunk("acme", &carrier, 1) }).await;
+    until(rig, "acme", |_| true).await;
+    carrier
 }
 
-impl Carrier {
-    /// A carrier that is trusted or not, with the one trunk of the tenant.
-    async fn new(rig: &Rig, trusted: bool) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let rule = pb::NumberRule { prefix: "0".into(), strip: 1, prepend: "+49".into() };
-        let own = pb::NumberRule { prefix: "1".into(), strip: 0, prepend: "+4930".into() };
-        let trunk = pb::Trunk {
-            tenant: "alpha".into(),
-            trunk: "acme".into(),
-            uri: format!("sip:{}", socket.local_addr().unwrap()),
-            routes: vec![pb::TrunkRoute { prefix: "+".into(), priority: 1, weight: 1 }],
-            outbound: vec![rule, own],
-            inbound: vec![pb::NumberRule { prefix: "+4930".into(), strip: 5, prepend: String::new() }],
-            trusted,
-            ..pb::Trunk::default()
-        };
-        rig.directory.put_trunk(trunk, None).await.unwrap();
-        let tenant = TenantId::new("alpha").unwrap();
-        within(async {
-            while rig.directory.trunk_states(&tenant).await.unwrap().is_empty() {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-        })
-        .await;
-        Self { socket, server: rig.address(Transport::Udp) }
-    }
-
-    async fn calls(&self, from: &str, headers: &str) {
-        let local = self.socket.local_addr().unwrap();
-        let text = format!(
-            "INVITE sip:+49301001@{} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKa;rport\r\n\
-             Max-Forwards: 70\r\nFrom: {from};tag=a\r\nTo: <sip:+49301001@carrier.test>\r\nCall-ID: a\r\n\
-             CSeq: 1 INVITE\r\nContact: <sip:{local}>\r\n{headers}Content-Type: application/sdp\r\n\
-             Content-Length: {}\r\n\r\n{SDP}",
-            self.server,
-            SDP.len()
-        );
-        self.socket.send_to(text.as_bytes(), self.server).await.unwrap();
-    }
-
-    async fn invite(&self) -> Request {
-        let mut buffer = vec![0; 65_536];
-        loop {
-            let (length, _) = within(self.socket.recv_from(&mut buffer)).await.unwrap();
-            match parse_datagram(buffer[..length].to_vec().into(), &Limits::default()).unwrap() {
-                Message::Request(request) if request.is_initial_invite() => return request,
-                _ => {}
-            }
-        }
-    }
+async fn calls(carrier: &Carrier, from: &str, headers: &str) {
+    let (server, local) = (carrier.server, carrier.socket.local_addr().unwrap());
+    let text = format!(
+        "INVITE sip:+49301001@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKa;rport\r\n\
+         Max-Forwards: 70\r\nFrom: {from};tag=a\r\nTo: <sip:+49301001@carrier.test>\r\nCall-ID: a\r\n\
+         CSeq: 1 INVITE\r\nContact: <sip:{local}>\r\n{headers}Content-Type: application/sdp\r\n\
+         Content-Length: {}\r\n\r\n{SDP}",
+        SDP.len()
+    );
+    carrier.socket.send_to(text.as_bytes(), server).await.unwrap();
 }
 
 async fn offered(owner: &mut OwnerEnd) -> Offered {
@@ -103,8 +63,8 @@ const ASSERTED: &str = "P-Asserted-Identity: \"Eve\" <sip:+4940777@carrier.test>
 async fn a_trusted_carriers_assertion_is_the_caller_and_privacy_hides_it() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let carrier = Carrier::new(&rig, true).await;
-    carrier.calls("<sip:4711@carrier.test>", &format!("{ASSERTED}Privacy: id\r\n")).await;
+    let carrier = carrier(&rig, true).await;
+    calls(&carrier, "<sip:4711@carrier.test>", &format!("{ASSERTED}Privacy: id\r\n")).await;
     let call = offered(&mut owner).await;
     assert_eq!((&*call.from.number, call.anonymous, &*call.dialled), ("anonymous", true, "1001"));
     let names: Vec<&str> = call.headers.iter().map(|(name, _)| &**name).collect();
@@ -115,8 +75,8 @@ async fn a_trusted_carriers_assertion_is_the_caller_and_privacy_hides_it() {
 async fn others_may_assert_what_they_like() {
     let rig = Rig::with(Config { headers_max: 1, ..Config::default() }).await;
     let mut owner = rig.attach().await;
-    let carrier = Carrier::new(&rig, false).await;
-    carrier.calls("<sip:4711@carrier.test>", &format!("{ASSERTED}X-More: 8\r\n")).await;
+    let carrier = carrier(&rig, false).await;
+    calls(&carrier, "<sip:4711@carrier.test>", &format!("{ASSERTED}X-More: 8\r\n")).await;
     let call = offered(&mut owner).await;
     assert_eq!((&*call.from.number, call.anonymous), ("4711", false));
     assert_eq!(call.headers, [("X-Account".into(), "7".into())]);
@@ -128,9 +88,9 @@ async fn others_may_assert_what_they_like() {
 async fn a_trusted_carrier_is_told_who_is_anonymous_and_gets_its_own_form_of_the_number() {
     let rig = Rig::start().await;
     let owner = rig.attach().await;
-    let carrier = Carrier::new(&rig, true).await;
+    let carrier = carrier(&rig, true).await;
     calls_out(&owner, outside(), true, &[("X-Account", "7")]).await;
-    let invite = carrier.invite().await;
+    let invite = carrier.request("INVITE").await;
     assert_eq!(invite.from().uri.to_string(), "sip:anonymous@anonymous.invalid");
     let asserted = invite.header("P-Asserted-Identity").unwrap();
     assert!(asserted.starts_with("\"Ada\" <sip:+49301001@"), "{asserted}");
@@ -144,13 +104,13 @@ async fn a_trusted_carrier_is_told_who_is_anonymous_and_gets_its_own_form_of_the
 async fn a_call_that_goes_on_to_a_trusted_carrier_keeps_what_was_asserted() {
     let rig = Rig::start().await;
     let owner = rig.attach().await;
-    let carrier = Carrier::new(&rig, true).await;
+    let carrier = carrier(&rig, true).await;
     let headers = [
         ("P-Asserted-Identity", "\"Eve\" <sip:0777@carrier.test>"),
         ("Diversion", "<sip:+4940888@carrier.test>;reason=no-answer"),
     ];
     calls_out(&owner, outside(), true, &headers).await;
-    let invite = carrier.invite().await;
+    let invite = carrier.request("INVITE").await;
     let asserted = invite.header("P-Asserted-Identity").unwrap();
     assert!(asserted.starts_with("\"Eve\" <sip:+49777@"), "{asserted}");
     assert!(invite.header("Diversion").unwrap().starts_with("<sip:+4940888@127.0.0.1"));
@@ -160,10 +120,10 @@ async fn a_call_that_goes_on_to_a_trusted_carrier_keeps_what_was_asserted() {
 async fn any_other_carrier_is_told_nothing() {
     let rig = Rig::start().await;
     let owner = rig.attach().await;
-    let carrier = Carrier::new(&rig, false).await;
+    let carrier = carrier(&rig, false).await;
     let headers = [("P-Asserted-Identity", "<sip:0777@carrier.test>"), ("X-Account", "7")];
     calls_out(&owner, outside(), true, &headers).await;
-    let text = String::from_utf8(carrier.invite().await.to_bytes().to_vec()).unwrap();
+    let text = String::from_utf8(carrier.request("INVITE").await.to_bytes().to_vec()).unwrap();
     for secret in ["P-Asserted", "Ada", "1001@", "777@", "X-Account", "Privacy"] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }

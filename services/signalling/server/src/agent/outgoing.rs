@@ -65,6 +65,7 @@ impl Agent {
         {
             self.parts.ladder.begin(id, &entry.tenant, &dialog, None);
         }
+        self.note_request(id, &request);
         let (request, flow) = self.fit(id, request, flow, now);
         self.transmit(id, request, &flow, (&method, cseq), now);
     }

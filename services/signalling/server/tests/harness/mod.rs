@@ -1,6 +1,7 @@
 //! A replica on loopback with a store in memory, an owner on channels, and phones that speak by raw text.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test uses its part, and may panic")]
 
+pub(crate) mod carrier;
 pub(crate) mod phone;
 pub(crate) mod tls;
 

@@ -1,8 +1,8 @@
 //! The INVITE once more, with credentials (RFC 3261, section 22.2): the same dialog, the next CSeq number.
 
-use super::state::State;
+use super::state::{Ending, State};
 use super::{CommandError, Leg, LegOutput};
-use crate::message::Request;
+use crate::message::{Method, Request};
 
 impl Leg {
     /// Sends the INVITE of an outgoing leg again with one header field more, which answers a challenge. The response with
@@ -47,6 +47,41 @@ impl Leg {
         sent.request = request.clone();
         self.dialog.local_cseq = cseq;
         self.state = State::Calling;
+        self.send(request);
+        Ok(())
+    }
+
+    /// Sends a request within the dialog again that was refused with a challenge: with its answer, as a new request. What
+    /// waits for the response waits for that of the new one.
+    ///
+    /// # Errors
+    /// When the leg waits for no answer to it, or the answer cannot stand in a message; nothing is sent then.
+    pub fn send_again(
+        &mut self,
+        refused: &Request,
+        header: &'static str,
+        value: &str,
+    ) -> Result<(), CommandError> {
+        if matches!(self.state, State::Finished) {
+            return Err(CommandError::WrongState);
+        }
+        let (before, cseq) = (refused.cseq(), self.dialog.local_cseq + 1);
+        let via = self.dialog.next_via();
+        let request = refused.again(&via, cseq, header, value).ok_or(CommandError::Unwritable)?;
+        if request.method() == Method::Invite && !self.reoffer_sent_again(before, &request) {
+            return Err(CommandError::WrongState);
+        }
+        for waiting in [&mut self.refresh, &mut self.talk, &mut self.digits.sent] {
+            if *waiting == Some(before) {
+                *waiting = Some(cseq);
+            }
+        }
+        if let State::Ending(Ending::Bye { cseq: sent, .. }) = &mut self.state
+            && *sent == before
+        {
+            *sent = cseq;
+        }
+        self.dialog.local_cseq = cseq;
         self.send(request);
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::message::Method;
 pub(super) struct Digits {
     waiting: VecDeque<(char, u32)>,
     /// The CSeq number of the INFO that has no answer yet.
-    sent: Option<u32>,
+    pub(super) sent: Option<u32>,
 }
 
 impl Leg {

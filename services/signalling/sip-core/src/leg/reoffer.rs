@@ -130,6 +130,17 @@ impl Leg {
         matches!(phase, Some(Phase::Sent { request, .. }) if request.cseq() == cseq)
     }
 
+    /// The re-INVITE of that CSeq number goes out again as another; false when none waits for its response.
+    pub(super) fn reoffer_sent_again(&mut self, cseq: u32, again: &Request) -> bool {
+        match self.reoffer.as_deref_mut().map(|reoffer| &mut reoffer.phase) {
+            Some(Phase::Sent { request, .. }) if request.cseq() == cseq => {
+                **request = again.clone();
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// A response to an INVITE of ours that is not the one that opened the leg.
     pub(super) fn handle_reoffer_response(&mut self, response: &Response, now: Instant) {
         let status = response.status();

@@ -9,10 +9,9 @@ use sidetone_model::party::{Binding, Flow, Party};
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_proto::directory::v1 as pb;
-use sidetone_sip_core::auth::Challenge;
 use sidetone_sip_core::identity::{self, Audience};
 use sidetone_sip_core::leg::Leg;
-use sidetone_sip_core::message::{Method, Request, Response};
+use sidetone_sip_core::message::Request;
 use sidetone_sip_core::uri::SipUri;
 
 use super::{Attempt, Trunking};
@@ -72,6 +71,7 @@ impl Trunking {
     /// A call has ended, or takes another way.
     pub(in crate::agent) fn call_over(&mut self, leg: LegId) {
         self.attempts.remove(&leg);
+        self.unanswered.remove(&leg);
         if let Some(condition) = self.calls.remove(&leg).and_then(|key| self.conditions.get_mut(&key)) {
             condition.end();
         }
@@ -196,33 +196,6 @@ impl Agent {
             }
             None => false,
         }
-    }
-
-    /// A carrier asks who we are: the INVITE goes out again with the answer. True when that is so.
-    pub(in crate::agent) fn answers_challenge(
-        &mut self,
-        id: LegId,
-        response: &Response,
-        now: Instant,
-    ) -> bool {
-        let Some(challenge) = Challenge::of(response) else { return false };
-        let table = self.trunking.table();
-        let Some(attempt) = self.trunking.attempts.get_mut(&id).filter(|attempt| !attempt.challenged) else {
-            return false;
-        };
-        let trunk = table.get(&attempt.way.key);
-        let Some((trunk, password)) = trunk.and_then(|trunk| Some((trunk, trunk.password.as_ref()?))) else {
-            return false;
-        };
-        let Some(leg) = self.legs.get_mut(id).and_then(|entry| entry.leg.as_mut()) else { return false };
-        attempt.challenged = true;
-        let (uri, cnonce) = (leg.target().to_string(), self.parts.tokens.tag());
-        let answer = challenge.answer(trunk.username(), password.reveal(), &Method::Invite, &uri, &cnonce);
-        if leg.send_invite_again(challenge.answer_header, &answer).is_err() {
-            return false;
-        }
-        self.settle_leg(id, now);
-        true
     }
 
     pub(in crate::agent) fn count_trunk(&self, trunk: &str, result: &str) {

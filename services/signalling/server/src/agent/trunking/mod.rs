@@ -1,6 +1,7 @@
 //! The SIP of trunks: what goes to carriers beside the legs, and which way a call takes.
 
 mod calls;
+mod challenges;
 mod upkeep;
 
 use std::collections::{HashMap, VecDeque};
@@ -10,6 +11,7 @@ use std::time::Instant;
 
 use sidetone_model::command::Invite;
 use sidetone_model::ids::LegId;
+use sidetone_sip_core::message::Request;
 use tokio::sync::watch;
 
 use crate::trunks::{Condition, Reports, Table, TrunkKey, Way};
@@ -28,6 +30,8 @@ pub(super) struct Trunking {
     attempts: HashMap<LegId, Attempt>,
     /// Over which trunk each call goes.
     calls: HashMap<LegId, TrunkKey>,
+    /// Requests within dialogs that a carrier has not answered.
+    unanswered: HashMap<LegId, Vec<Request>>,
     tick_at: Option<Instant>,
 }
 
@@ -49,6 +53,7 @@ impl Trunking {
             jobs: HashMap::new(),
             attempts: HashMap::new(),
             calls: HashMap::new(),
+            unanswered: HashMap::new(),
             tick_at: Some(Instant::now()),
         }
     }

@@ -1,0 +1,125 @@
+//! A carrier that speaks by raw text, and the trunk that leads to it.
+
+use std::net::SocketAddr;
+
+use sidetone_directory::Password;
+use sidetone_model::command::{Invite, LegCommandKind};
+use sidetone_model::ids::{IdSource, LegId, ReplicaId, TenantId};
+use sidetone_model::party::{Binding, Party, Transport};
+use sidetone_model::time::Timestamp;
+use sidetone_proto::directory::v1 as pb;
+use sidetone_sip_core::message::{Limits, Message, Request, parse_datagram};
+use tokio::net::UdpSocket;
+
+use super::{OwnerEnd, Rig, media, within};
+
+/// A carrier that speaks by raw text.
+pub(crate) struct Carrier {
+    pub(crate) socket: UdpSocket,
+    pub(crate) server: SocketAddr,
+}
+
+impl Carrier {
+    pub(crate) async fn new(rig: &Rig) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        Self { socket, server: rig.address(Transport::Udp) }
+    }
+
+    pub(crate) fn uri(&self) -> String {
+        format!("sip:{}", self.socket.local_addr().unwrap())
+    }
+
+    pub(crate) async fn next(&self) -> Message {
+        let mut buffer = vec![0; 65_536];
+        let (length, _) = within(self.socket.recv_from(&mut buffer)).await.unwrap();
+        parse_datagram(buffer[..length].to_vec().into(), &Limits::default()).unwrap()
+    }
+
+    /// The next request of a method; others are answered with 200.
+    pub(crate) async fn request(&self, method: &str) -> Request {
+        loop {
+            if let Message::Request(request) = self.next().await {
+                match request.method().as_str() {
+                    got if got == method => return request,
+                    "ACK" => {}
+                    _ => self.answer(&request, "200 OK", "", "").await,
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn answer(&self, request: &Request, status: &str, extra: &str, body: &str) {
+        let line = |name: &str| format!("{name}: {}\r\n", request.header(name).unwrap());
+        let to = match request.to().tag() {
+            Some(_) => line("To"),
+            None => format!("To: {};tag=carrier\r\n", request.header("To").unwrap()),
+        };
+        let content = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        let text = format!(
+            "SIP/2.0 {status}\r\n{}{}{to}{}{}Contact: <{}>\r\n{extra}{content}Content-Length: {}\r\n\r\n{body}",
+            line("Via"),
+            line("From"),
+            line("Call-ID"),
+            line("CSeq"),
+            self.uri(),
+            body.len()
+        );
+        self.socket.send_to(text.as_bytes(), self.server).await.unwrap();
+    }
+}
+
+pub(crate) fn trunk(name: &str, carrier: &Carrier, priority: u32) -> pb::Trunk {
+    let rule = |prefix: &str, strip, prepend: &str| pb::NumberRule {
+        prefix: prefix.to_owned(),
+        strip,
+        prepend: prepend.to_owned(),
+    };
+    pb::Trunk {
+        tenant: "alpha".into(),
+        trunk: name.into(),
+        uri: carrier.uri(),
+        routes: vec![pb::TrunkRoute { prefix: "+".into(), priority, weight: 1 }],
+        outbound: vec![rule("0", 1, "+49"), rule("1", 0, "+49301")],
+        inbound: vec![rule("+4930", 5, "")],
+        ..pb::Trunk::default()
+    }
+}
+
+pub(crate) async fn put(rig: &Rig, trunk: pb::Trunk) {
+    let password = Password::new("carrier-secret");
+    rig.directory.put_trunk(trunk, Some(&password)).await.unwrap();
+}
+
+pub(crate) async fn state(rig: &Rig, name: &str) -> Option<pb::TrunkState> {
+    let tenant = TenantId::new("alpha").unwrap();
+    rig.directory.trunk_states(&tenant).await.unwrap().into_iter().find(|state| state.trunk == name)
+}
+
+/// Waits until a replica has taken the trunk and says of it what is wanted.
+pub(crate) async fn until(rig: &Rig, name: &str, wanted: impl Fn(&pb::TrunkState) -> bool) {
+    within(async {
+        while !state(rig, name).await.is_some_and(|state| wanted(&state)) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+pub(crate) async fn call_out(owner: &OwnerEnd, seed: u8, number: &str) -> LegId {
+    let leg = IdSource::seeded([seed; 32]).make(Timestamp::from_millis(1));
+    let invite = Invite {
+        from: Party { number: "1001".into(), ..Party::default() },
+        to: number.into(),
+        binding: Binding::outside(number, ReplicaId::new("signalling-0").unwrap()),
+        media: media(),
+        auto_answer: false,
+        anonymous: false,
+        diversions: Vec::new(),
+        headers: Vec::new(),
+    };
+    owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
+    leg
+}
+
+pub(crate) const CHALLENGE: &str =
+    "WWW-Authenticate: Digest realm=\"carrier\", nonce=\"n1\", algorithm=MD5, qop=\"auth\"\r\n";
