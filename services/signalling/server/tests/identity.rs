@@ -93,7 +93,7 @@ async fn a_trusted_carrier_is_told_who_is_anonymous_and_gets_its_own_form_of_the
     let invite = carrier.request("INVITE").await;
     assert_eq!(invite.from().uri.to_string(), "sip:anonymous@anonymous.invalid");
     let asserted = invite.header("P-Asserted-Identity").unwrap();
-    assert!(asserted.starts_with("\"Ada\" <sip:+49301001@"), "{asserted}");
+    assert!(asserted.starts_with("\"Ada\" <sip:+493011001@"), "{asserted}");
     assert_eq!(
         (invite.header("Privacy").unwrap(), invite.header("X-Account").unwrap()),
         ("id".into(), "7".into())

@@ -145,3 +145,33 @@ async fn a_carriers_call_finds_tenant_and_number_and_never_another_carrier() {
     assert_ne!(status("c").await, 200);
     assert_eq!(rig.telemetry.signalling.legs.get(), 1);
 }
+
+#[tokio::test]
+async fn a_silent_carrier_is_left_after_seconds_and_what_it_says_late_is_not_wanted() {
+    let rig = Rig::with(Config { carrier_silence_s: 1, ..Config::default() }).await;
+    let mut owner = rig.attach().await;
+    let (silent, second) = (Carrier::new(&rig).await, Carrier::new(&rig).await);
+    put(&rig, trunk("silent", &silent, 1)).await;
+    put(&rig, trunk("second", &second, 2)).await;
+    until(&rig, "second", |_| true).await;
+    let leg = call_out(&owner, 3, "0401234").await;
+    let late = silent.request("INVITE").await;
+    // With timer B this would take 32 s, and the test's patience is less.
+    let invite = second.request("INVITE").await;
+    assert_ne!(invite.call_id(), late.call_id());
+    second.answer(&invite, "200 OK", "", SDP).await;
+    assert!(matches!(owner.signal().await.kind, LegSignalKind::Answered { .. }));
+    // The first wakes up and answers: it is thanked and sent away, and the call does not notice.
+    silent.answer(&late, "200 OK", "", SDP).await;
+    silent.request("ACK").await;
+    let bye = silent.request("BYE").await;
+    assert_eq!(bye.call_id(), late.call_id());
+    silent.answer(&bye, "200 OK", "", "").await;
+    owner.command("alpha", leg, 2, LegCommandKind::End(Termination::new(Cause::Normal))).await;
+    let bye = second.request("BYE").await;
+    assert_eq!(bye.call_id(), invite.call_id());
+    second.answer(&bye, "200 OK", "", "").await;
+    owner.ended().await;
+    let count = rig.telemetry.signalling.trunk_calls.with_label_values(&["silent", "silent"]).get();
+    assert_eq!(count, 1);
+}

@@ -167,15 +167,16 @@ impl Legs {
         }
     }
 
-    /// A leg begins anew, as another dialog.
-    pub(super) fn replace(&mut self, id: LegId, leg: Leg) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+    /// A leg begins anew, as another dialog. Gives back what it was.
+    pub(super) fn replace(&mut self, id: LegId, leg: Leg) -> Option<Leg> {
+        let entry = self.entries.get_mut(&id)?;
         let dialog = leg.dialog_key();
-        entry.leg = Some(leg);
+        let former = entry.leg.replace(leg);
         if let Some(before) = entry.dialog.replace(dialog.clone()) {
             self.by_dialog.remove(&before);
         }
         self.by_dialog.insert(dialog, id);
+        former
     }
 
     fn reschedule(&mut self, id: LegId) {

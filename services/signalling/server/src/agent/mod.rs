@@ -235,6 +235,7 @@ impl Agent {
     fn handle_timeouts(&mut self, now: Instant) {
         self.parts.transactions.handle_timeout(now);
         self.tend_trunks(now);
+        self.leave_silent_carriers(now);
         while let Some((tx, response)) = self.delayed.pop_due(now) {
             self.respond(tx, response, now);
         }

@@ -29,6 +29,7 @@ impl Agent {
             }
             Event::Response { owner, response, .. } => {
                 self.note_response(owner, &response);
+                self.trunking.heard(owner);
                 if self.handle_job_response(owner, &response, now)
                     || self.answers_challenge(owner, &response, now)
                 {

@@ -274,6 +274,11 @@ impl Leg {
         &self.setup.flow
     }
 
+    /// The INVITE by which it was opened, as it was sent last; none of a call that came in.
+    pub fn opening_request(&self) -> Option<&Request> {
+        self.opened_by.as_ref().map(|sent| &sent.request)
+    }
+
     /// Where the leg's requests go: the phone's Contact.
     pub fn target(&self) -> &crate::uri::SipUri {
         &self.dialog.remote_target

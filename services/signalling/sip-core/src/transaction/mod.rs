@@ -199,6 +199,19 @@ impl<O: Clone> Transactions<O> {
         }
     }
 
+    /// From now on somebody else is told what becomes of a request that was sent; false when its transaction is over.
+    pub fn reassign(&mut self, request: &Request, user: O) -> bool {
+        let id = TransactionKey::from_sent_request(&request.inner).and_then(|key| self.clients.get(&key));
+        let machine = id.and_then(|id| self.entries.get_mut(id)).map(|entry| &mut entry.machine);
+        match machine {
+            Some(Machine::Client { owner, .. }) => {
+                *owner = user;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// A connection is gone: every request waiting on it fails now instead of by timeout.
     pub fn handle_flow_closed(&mut self, flow: &Flow, now: Instant) {
         let mut ids: Vec<u64> = self

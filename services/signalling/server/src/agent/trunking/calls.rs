@@ -111,7 +111,8 @@ impl Agent {
             return Err(Termination::new(Cause::NoCapacity).with_text("no trunk takes the number now"));
         }
         let way = ways[0].clone();
-        let attempt = Attempt { invite: invite.clone(), way, rest: ways.into(), challenged: false };
+        let attempt =
+            Attempt { invite: invite.clone(), way, rest: ways.into(), challenged: false, silent_until: None };
         self.next_way(id, attempt, tenant, now)
             .ok_or(Termination::new(Cause::TransportFailure).with_text("no way to any trunk"))
     }
@@ -128,6 +129,7 @@ impl Agent {
             self.trunking.conditions.entry(way.key.clone()).or_default().begin(trunk.record.calls_per_s, now);
             self.trunking.calls.insert(id, way.key.clone());
             (attempt.way, attempt.challenged) = (way, false);
+            attempt.silent_until = self.parts.config.carrier_silence().map(|silence| now + silence);
             self.count_trunk(&attempt.way.key.1, "tried");
             self.trunking.attempts.insert(id, attempt);
             return Some(leg);
@@ -176,7 +178,14 @@ impl Agent {
             self.trunking.stays(id);
             return false;
         };
-        let Some(attempt) = self.trunking.attempts.remove(&id) else { return false };
+        let Some(leg) = self.next_leg(id, termination, now) else { return false };
+        self.legs.replace(id, leg);
+        true
+    }
+
+    /// What takes the place of a leg whose way failed; none when it is not the carrier's fault, or there is no other way.
+    pub(super) fn next_leg(&mut self, id: LegId, termination: &Termination, now: Instant) -> Option<Leg> {
+        let attempt = self.trunking.attempts.remove(&id)?;
         self.trunking.call_over(id);
         let name = attempt.way.key.1.clone();
         let failed = is_the_carriers(termination);
@@ -184,18 +193,12 @@ impl Agent {
         if !failed {
             condition.worked();
             self.count_trunk(&name, "refused");
-            return false;
+            return None;
         }
         condition.failed(now);
         self.count_trunk(&name, "failed");
-        let Some(tenant) = self.legs.get(id).map(|entry| entry.tenant.clone()) else { return false };
-        match self.next_way(id, attempt, &tenant, now) {
-            Some(leg) => {
-                self.legs.replace(id, leg);
-                true
-            }
-            None => false,
-        }
+        let tenant = self.legs.get(id)?.tenant.clone();
+        self.next_way(id, attempt, &tenant, now)
     }
 
     pub(in crate::agent) fn count_trunk(&self, trunk: &str, result: &str) {

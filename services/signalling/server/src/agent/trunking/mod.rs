@@ -2,6 +2,7 @@
 
 mod calls;
 mod challenges;
+mod silence;
 mod upkeep;
 
 use std::collections::{HashMap, VecDeque};
@@ -41,6 +42,8 @@ struct Attempt {
     way: Way,
     rest: VecDeque<Way>,
     challenged: bool,
+    /// When the call is taken elsewhere unless the carrier has said something; none once it has.
+    silent_until: Option<Instant>,
 }
 
 impl Trunking {
@@ -69,6 +72,6 @@ impl Trunking {
 
     /// When the trunks want to be looked after.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.tick_at
+        self.attempts.values().filter_map(|attempt| attempt.silent_until).chain(self.tick_at).min()
     }
 }
