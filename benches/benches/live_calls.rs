@@ -56,6 +56,7 @@ impl Office {
             contact_uri: "sip:bob@192.0.2.9".into(),
             replica: self.replica.clone(),
             flow: Flow { transport: Transport::Udp, local: remote, remote },
+            path: Vec::new(),
         };
         Routing {
             destination: Some(Destination::User(user)),

@@ -25,10 +25,12 @@ impl Shard {
         &mut self,
         command: &CallCommand,
         fingerprint: [u8; 32],
-        from: Routing,
+        mut from: Routing,
         to: Routing,
         now: Timestamp,
     ) -> Result<(CommandSubject, Step), CommandError> {
+        // Whoever acts has all its phones at hand, whatever their order for others is.
+        from.all_at_once();
         let key = (command.tenant.clone(), command.key.clone());
         if let Some(done) = self.completed.get(&key) {
             let same = done.fingerprint == fingerprint;

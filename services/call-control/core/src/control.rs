@@ -10,7 +10,7 @@ use sidetone_model::signal::LegSignal;
 use sidetone_model::termination::Termination;
 
 use crate::effect::Connection;
-use crate::input::{NodeCandidate, Routing};
+use crate::input::{Later, NodeCandidate, Routing};
 
 /// The durable half is folded from records; the other half is found out again after a restart.
 #[derive(Debug, Default)]
@@ -77,6 +77,8 @@ pub(crate) struct Passing {
     pub(crate) captured: bool,
     /// The phone is asked to take the call by itself.
     pub(crate) auto_answer: bool,
+    /// Who is called when neither it nor those that ring beside it take the call.
+    pub(crate) later: Vec<Later>,
     /// The phone is not to show who calls.
     pub(crate) anonymous: bool,
     /// The direction of our media that the phone was offered last by ourselves.

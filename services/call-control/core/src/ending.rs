@@ -8,6 +8,7 @@ use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
 use crate::effect::{Connection, MediaRequest};
+use crate::input::Later;
 use crate::shard::Shard;
 
 impl Shard {
@@ -38,6 +39,7 @@ impl Shard {
             Some(ours) => Termination { sip_status: termination.sip_status.or(ours.sip_status), ..ours },
             None => termination,
         };
+        let hunt = self.hunt_of(leg.leg);
         self.leave(&leg, now);
         self.end_playbacks_to(&leg, now);
         self.fact(&leg.tenant, now, FactKind::LegEnded { leg: leg.leg, termination: termination.clone() });
@@ -47,11 +49,11 @@ impl Shard {
         {
             self.control(peer).passing.asked = Connection::Nothing;
         }
-        self.consider_call(&leg, &termination, now);
+        self.consider_call(&leg, &termination, hunt, now);
     }
 
     /// What the end of a leg means for the others of its call.
-    fn consider_call(&mut self, ended: &LegView, why: &Termination, now: Timestamp) {
+    fn consider_call(&mut self, ended: &LegView, why: &Termination, hunt: Vec<Later>, now: Timestamp) {
         if self.fold.live_legs(ended.call).next().is_none() {
             self.end_call(ended.call, now);
             return;
@@ -70,6 +72,9 @@ impl Shard {
             }
             [] => {}
             [alone] if called.is_empty() => {
+                if !was_party && self.hunts_on(ended, hunt, alone, now) {
+                    return;
+                }
                 self.consider_alone(ended, &leaving, alone, was_party.then(|| of_the_other_side(why)), now);
             }
             _ => self.arrange(ended.call, now),

@@ -21,6 +21,17 @@ pub struct Routing {
     pub nodes: Vec<NodeCandidate>,
     /// Calls that the tenant may have at once; 0 for no limit.
     pub calls_max: u32,
+    /// Who is called when none of `bindings` takes the call, one after the other.
+    pub later: Vec<Later>,
+}
+
+/// Who is called next.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Later {
+    /// The number; empty when it is the one before.
+    pub number: Box<str>,
+    /// Where it leads. Its own `later` is not looked at.
+    pub routing: Routing,
 }
 
 /// How a room is set up.
@@ -92,6 +103,8 @@ pub struct HeldMedia {
 pub struct Limits {
     /// How long a called phone may ring.
     pub ring_timeout: Duration,
+    /// How long a phone may ring while others could be called in its place.
+    pub hunt_timeout: Duration,
     /// How long something unknown, or something missing, is waited for before it is ended.
     pub grace: Duration,
     /// How long the outcome of a command is remembered.
@@ -125,6 +138,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             ring_timeout: Duration::from_secs(60),
+            hunt_timeout: Duration::from_secs(20),
             grace: Duration::from_secs(10),
             idempotency: Duration::from_secs(24 * 3600),
             ended_kept: Duration::from_secs(3600),

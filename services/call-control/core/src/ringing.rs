@@ -30,14 +30,17 @@ pub(crate) struct Ring {
 impl Shard {
     /// Opens a leg to each binding, on the node where the call has its media.
     pub(crate) fn ring(&mut self, ring: &Ring, routing: &Routing, now: Timestamp) -> Vec<LegId> {
-        let mut nodes = routing.clone();
+        let mut nodes = Routing { later: Vec::new(), ..routing.clone() };
         if let Some(node) = self.node_of(ring.call) {
             nodes.nodes.retain(|candidate| candidate.node == node);
         } else if self.fold.call(ring.call).is_some_and(|call| call.open) {
             // Whoever comes will talk with the others: all go where the first goes.
             nodes.nodes.truncate(1);
         }
-        routing.bindings.iter().map(|binding| self.ring_device(ring, binding, &nodes, now)).collect()
+        let rung: Vec<LegId> =
+            routing.bindings.iter().map(|binding| self.ring_device(ring, binding, &nodes, now)).collect();
+        self.begin_hunt(&rung, &routing.later, now);
+        rung
     }
 
     fn ring_device(&mut self, ring: &Ring, binding: &Binding, nodes: &Routing, now: Timestamp) -> LegId {

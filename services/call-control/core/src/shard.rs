@@ -23,6 +23,8 @@ pub struct Shard {
     pub(crate) missing: BTreeMap<LegId, Timestamp>,
     /// Phones that we call and that have not answered, by the time since when.
     pub(crate) alerting: BTreeSet<(Timestamp, LegId)>,
+    /// Until when phones ring before others are called. Those that no longer ring stay until then.
+    pub(crate) hunting: BTreeSet<(Timestamp, LegId)>,
     /// Legs that leave a message, by the time since when. After a restart it begins anew.
     pub(crate) messages: BTreeSet<(Timestamp, LegId)>,
     /// What users hear who listen to their voicemail.
@@ -50,6 +52,7 @@ impl Shard {
             completed: BTreeMap::new(),
             missing: BTreeMap::new(),
             alerting: BTreeSet::new(),
+            hunting: BTreeSet::new(),
             messages: BTreeSet::new(),
             listening: BTreeMap::new(),
             hearing: BTreeMap::new(),

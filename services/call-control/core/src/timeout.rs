@@ -23,6 +23,7 @@ impl Shard {
     pub fn poll_timeout(&self) -> Option<(Timestamp, Reason)> {
         let ringing = self.alerting.iter().filter(|(_, leg)| !self.is_ending(*leg));
         let ringing = ringing.map(|(since, _)| (*since + self.limits.ring_timeout, Reason::Ringing)).next();
+        let hunting = self.hunt_timeout().map(|at| (at, Reason::Ringing));
         let missing = self.missing.values().copied();
         let grace = missing
             .chain(self.unknown.values().copied())
@@ -31,7 +32,7 @@ impl Shard {
             .map(|since| (since + self.limits.grace, Reason::Grace));
         let message =
             self.messages.first().map(|(since, _)| (*since + self.limits.message_max, Reason::Message));
-        ringing.into_iter().chain(message).chain(grace).min_by_key(|(at, _)| *at)
+        ringing.into_iter().chain(hunting).chain(message).chain(grace).min_by_key(|(at, _)| *at)
     }
 
     /// Does what is due. Called too early it does nothing.
@@ -48,6 +49,7 @@ impl Shard {
             let termination = Termination::new(Cause::NoAnswer).with_text("it rang for too long");
             self.end_any(&leg, termination, now);
         }
+        self.end_long_hunts(now);
         self.end_long_messages(now);
         self.give_up_missing_nodes(now);
         self.release_unknown(now);

@@ -34,6 +34,9 @@ pub struct Config {
     /// Addresses in somebody else's domain that phones name, in a 302 or a REFER, are dialled as numbers of the tenant
     /// (default false: they are refused).
     pub foreign_as_numbers: bool,
+    /// How long a called phone rings while others could be called in its place (contacts with a lower q-value, further
+    /// addresses of a 302), in seconds, 5 to 300. Default 20.
+    pub hunt_timeout_s: u64,
     /// Header fields of an INVITE that the phones which it rings get, too: names, or the beginning of names before a `*`, out of
     /// X-, P-, Subject and Referred-By, for example `X-Account` or `X-*`. Default none; who calls is told without them.
     pub copy_headers: Vec<String>,
@@ -66,6 +69,7 @@ impl Default for Config {
             hold_told: false,
             redirects: true,
             foreign_as_numbers: false,
+            hunt_timeout_s: 20,
             copy_headers: Vec::new(),
             voicemail_greeting: "welcome".to_owned(),
             message_max_s: 180,
@@ -91,6 +95,7 @@ impl Config {
         };
         range("shards", self.shards.into(), 1, 1024);
         range("ring_timeout_s", self.ring_timeout_s, 5, 300);
+        range("hunt_timeout_s", self.hunt_timeout_s, 5, 300);
         range("grace_s", self.grace_s, 1, 300);
         range("refresh_s", self.refresh_s, 1, 3600);
         range("snapshot_records", self.snapshot_records, 100, u64::MAX);
@@ -119,6 +124,7 @@ impl Config {
             hold_told: self.hold_told,
             redirects: self.redirects,
             foreign_as_numbers: self.foreign_as_numbers,
+            hunt_timeout: Duration::from_secs(self.hunt_timeout_s),
             copy_headers: self.copy_headers.iter().map(|name| name.as_str().into()).collect(),
             voicemail_greeting: self.voicemail_greeting.clone().into(),
             message_max: Duration::from_secs(self.message_max_s),

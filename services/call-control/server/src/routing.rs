@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use sidetone_call_core::{RoomSettings, Routing};
-use sidetone_directory::{Directory, DirectoryError};
-use sidetone_model::ids::{ReplicaId, TenantId};
+use sidetone_call_core::{Later, RoomSettings, Routing};
+use sidetone_directory::{Directory, DirectoryError, Registration};
+use sidetone_model::ids::{DeviceId, ReplicaId, TenantId};
 use sidetone_model::party::{Binding, Destination};
 
 use crate::nodes::Nodes;
@@ -68,9 +68,14 @@ impl Router {
         };
         match &destination {
             Some(Destination::User(user)) => {
-                let registrations = self.directory.bindings(tenant, user).await?;
-                routing.bindings =
-                    registrations.into_iter().map(|registration| registration.binding).collect();
+                let mut groups = by_preference(self.directory.bindings(tenant, user).await?).into_iter();
+                routing.bindings = groups.next().unwrap_or_default();
+                let user = destination.clone();
+                let later = groups.map(|bindings| Later {
+                    number: "".into(),
+                    routing: Routing { destination: user.clone(), bindings, ..Routing::default() },
+                });
+                routing.later = later.collect();
             }
             Some(Destination::Room(room)) => {
                 if let Some(room) = self.directory.room(tenant, room).await? {
@@ -82,7 +87,77 @@ impl Router {
         }
         // The caller's leg and, on the same node, one for every device that rings.
         routing.nodes = self.nodes.candidates(1 + routing.bindings.len() as u32);
+        for next in &mut routing.later {
+            next.routing.nodes.clone_from(&routing.nodes);
+        }
         routing.destination = destination;
         Ok(routing)
+    }
+}
+
+/// Those of one q-value ring together, the highest first (RFC 3261, section 16.6). Of several flows of one instance one rings:
+/// the one that was refreshed last (RFC 5626, section 5.3).
+fn by_preference(mut registrations: Vec<Registration>) -> Vec<Vec<Binding>> {
+    registrations.sort_by_key(|it| (std::cmp::Reverse(it.q_thousandths), std::cmp::Reverse(it.expires_at)));
+    let mut flows: Vec<(DeviceId, Box<str>)> = Vec::new();
+    let mut groups: Vec<(u16, Vec<Binding>)> = Vec::new();
+    for registration in registrations {
+        let instance = (registration.binding.device.clone(), registration.instance.clone());
+        if registration.reg_id > 0 {
+            if flows.contains(&instance) {
+                continue;
+            }
+            flows.push(instance);
+        }
+        match groups.last_mut().filter(|(q, _)| *q == registration.q_thousandths) {
+            Some((_, group)) => group.push(registration.binding),
+            None => groups.push((registration.q_thousandths, vec![registration.binding])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sidetone_model::party::{Flow, Transport};
+    use sidetone_model::time::Timestamp;
+
+    fn registration(device: &str, q_thousandths: u16, flow: Option<(&str, u32)>, until: u64) -> Registration {
+        let address = "192.0.2.1:5060".parse().unwrap();
+        let (instance, reg_id) = flow.unwrap_or_default();
+        Registration {
+            binding: Binding {
+                user: "u".parse().unwrap(),
+                device: device.parse().unwrap(),
+                contact_uri: format!("sip:{device}.{reg_id}@192.0.2.1").into(),
+                replica: "r".parse().unwrap(),
+                flow: Flow { transport: Transport::Tcp, local: address, remote: address },
+                path: Vec::new(),
+            },
+            expires_at: Timestamp::from_millis(until),
+            user_agent: "".into(),
+            sip_call_id: "".into(),
+            cseq: 1,
+            instance: instance.into(),
+            reg_id,
+            q_thousandths,
+            revision: None,
+        }
+    }
+
+    #[test]
+    fn the_preferred_ring_first_and_one_flow_of_each_instance() {
+        let groups = by_preference(vec![
+            registration("mobile", 500, None, 9),
+            registration("desk", 1000, Some(("<urn:uuid:1>", 1)), 10),
+            registration("desk", 1000, Some(("<urn:uuid:1>", 2)), 20),
+            registration("desk", 1000, Some(("<urn:uuid:2>", 1)), 5),
+            registration("soft", 1000, None, 7),
+        ]);
+        let uris: Vec<Vec<&str>> =
+            groups.iter().map(|group| group.iter().map(|binding| &*binding.contact_uri).collect()).collect();
+        let first = vec!["sip:desk.2@192.0.2.1", "sip:soft.0@192.0.2.1", "sip:desk.1@192.0.2.1"];
+        assert_eq!(uris, [first, vec!["sip:mobile.0@192.0.2.1"]]);
     }
 }

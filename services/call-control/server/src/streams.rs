@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use sidetone_call_core::Routing;
+use sidetone_call_core::{Later, Routing};
 use sidetone_model::classify::{Class, Classify as _};
 use sidetone_model::ids::{ReplicaId, TenantId};
-use sidetone_model::signal::{LegSignalKind, OwnerMessage, ReplicaMessage};
+use sidetone_model::signal::{LegSignalKind, OwnerMessage, ReplicaMessage, Target};
 use sidetone_proto::signalling::v1 as pb;
 use sidetone_proto::signalling::v1::leg_streams_server::LegStreams;
 use sidetone_runtime::Caller;
@@ -65,10 +65,8 @@ async fn input(router: &Router, replica: &ReplicaId, message: ReplicaMessage) ->
                     Some(resolved(router, &signal.tenant, &referred.to.number).await?)
                 }
                 LegSignalKind::Redirected { targets } => {
-                    match targets.iter().find(|target| target.is_callable(router.foreign_as_numbers)) {
-                        Some(target) => Some(resolved(router, &signal.tenant, &target.number).await?),
-                        None => None,
-                    }
+                    let callable = targets.iter().filter(|it| it.is_callable(router.foreign_as_numbers));
+                    named(router, &signal.tenant, callable).await?
                 }
                 _ => None,
             };
@@ -78,6 +76,23 @@ async fn input(router: &Router, replica: &ReplicaId, message: ReplicaMessage) ->
         ReplicaMessage::Draining => Some(Input::ReplicaDraining { replica: replica.clone() }),
         ReplicaMessage::Hello(_) => None,
     }
+}
+
+/// Where the first of several numbers leads, and after it the others; the inner none when there is none.
+async fn named<'a>(
+    router: &Router,
+    tenant: &TenantId,
+    targets: impl Iterator<Item = &'a Target>,
+) -> Option<Option<Routing>> {
+    let mut first: Option<Routing> = None;
+    for target in targets {
+        let routing = resolved(router, tenant, &target.number).await?;
+        match &mut first {
+            None => first = Some(Routing { later: Vec::new(), ..routing }),
+            Some(first) => first.later.push(Later { number: target.number.clone(), routing }),
+        }
+    }
+    Some(first)
 }
 
 /// Where a dialled number leads. While the store is away nothing could be decided anyway, so it is waited for; none when

@@ -120,10 +120,19 @@ pub(crate) fn registrations(tenant: &TenantId, user: Option<&UserId>) -> String 
     }
 }
 
-pub(crate) fn registration(tenant: &TenantId, user: &UserId, device: &DeviceId, instance: &str) -> String {
+/// `reg_id` tells the flows of one instance apart (RFC 5626, section 4.2); 0 for none.
+pub(crate) fn registration(
+    tenant: &TenantId,
+    user: &UserId,
+    device: &DeviceId,
+    (instance, reg_id): (&str, u32),
+) -> String {
     let mut key = format!("{REGISTRATIONS}{tenant}/{user}/{device}");
     if !instance.is_empty() {
         let _ = write!(key, "={}", &sha256_hex(instance.as_bytes())[..32]);
+        if reg_id > 0 {
+            let _ = write!(key, ".{reg_id}");
+        }
     }
     key
 }

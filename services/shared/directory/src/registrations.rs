@@ -28,6 +28,10 @@ pub struct Registration {
     pub cseq: u32,
     /// The +sip.instance of the contact (RFC 5626, section 4.1); empty when there is none.
     pub instance: Box<str>,
+    /// Which of the instance's flows it is (`reg-id`, RFC 5626, section 4.2); 0 when it does not say.
+    pub reg_id: u32,
+    /// How much the contact is preferred, in thousandths: its q-value (RFC 3261, section 20.10).
+    pub q_thousandths: u16,
     /// The state in which it was read; none for one that is to be written.
     pub revision: Option<Revision>,
 }
@@ -82,20 +86,21 @@ impl Directory {
         Ok(registrations)
     }
 
-    /// The registration of one contact of a device; `instance` is empty for a contact without +sip.instance.
+    /// The registration of one contact of a device; `instance` is empty for a contact without +sip.instance, and `reg_id` 0 for
+    /// one that is not one of several flows.
     pub async fn registration(
         &self,
         tenant: &TenantId,
         user: &UserId,
         device: &DeviceId,
-        instance: &str,
+        (instance, reg_id): (&str, u32),
     ) -> Result<Option<Registration>, DirectoryError> {
-        let entry = self.store().get(&keys::registration(tenant, user, device, instance)).await?;
+        let entry = self.store().get(&keys::registration(tenant, user, device, (instance, reg_id))).await?;
         let found = entry.as_ref().map(Registration::from_entry).transpose()?;
         Ok(found.filter(|r| r.expires_at > self.inner.clock.now()))
     }
 
-    /// Writes a registration. Each device has one without +sip.instance, and one for each +sip.instance.
+    /// Writes a registration. Each device has one without +sip.instance, and one for each flow of each +sip.instance.
     ///
     /// # Errors
     /// [`DirectoryError::Changed`] when `expect` is not met: another REGISTER of the same contact came first.
@@ -145,7 +150,7 @@ impl Directory {
 
 impl Registration {
     fn key(&self, tenant: &TenantId) -> String {
-        keys::registration(tenant, &self.binding.user, &self.binding.device, &self.instance)
+        keys::registration(tenant, &self.binding.user, &self.binding.device, (&self.instance, self.reg_id))
     }
 
     fn from_entry(entry: &Entry) -> Result<Self, DirectoryError> {
@@ -158,6 +163,8 @@ impl Registration {
             sip_call_id: stored.sip_call_id.into(),
             cseq: stored.cseq,
             instance: stored.instance.into(),
+            reg_id: stored.reg_id,
+            q_thousandths: 1000 - stored.q_below_thousandths.min(1000) as u16,
             revision: Some(entry.revision),
         })
     }
@@ -172,6 +179,8 @@ impl From<&Registration> for pb::Registration {
             sip_call_id: registration.sip_call_id.to_string(),
             cseq: registration.cseq,
             instance: registration.instance.to_string(),
+            reg_id: registration.reg_id,
+            q_below_thousandths: 1000 - u32::from(registration.q_thousandths.min(1000)),
         }
     }
 }

@@ -39,6 +39,9 @@ pub struct SeedTenant {
     /// Calls at once; 0 (default) for no limit.
     #[serde(default)]
     pub calls_max: u32,
+    /// Contacts registered at once; 0 (default) for no limit.
+    #[serde(default)]
+    pub registrations_max: u32,
     /// The number to which calls go that are sent to the assistant. Default none.
     #[serde(default)]
     pub assistant: String,
@@ -262,6 +265,7 @@ impl Directory {
                 domains: tenant.domains.clone(),
                 calls_max: tenant.calls_max,
                 assistant: tenant.assistant.clone(),
+                registrations_max: tenant.registrations_max,
                 revision: 0,
             };
             seeded.note(self.write_tenant(record, Replaces::Nothing).await)?;

@@ -263,6 +263,7 @@ async fn registrations_expire_and_go_with_their_device() {
             local: "192.0.2.9:5060".parse().unwrap(),
             remote: "192.0.2.1:5060".parse().unwrap(),
         },
+        path: Vec::new(),
     };
     let registration = Registration {
         binding,
@@ -271,6 +272,8 @@ async fn registrations_expire_and_go_with_their_device() {
         sip_call_id: "1@x".into(),
         cseq: 1,
         instance: "".into(),
+        reg_id: 0,
+        q_thousandths: 1000,
         revision: None,
     };
     let with_instance = Registration { instance: "<urn:uuid:1>".into(), ..registration.clone() };

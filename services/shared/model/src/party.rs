@@ -125,6 +125,8 @@ pub struct Binding {
     pub replica: ReplicaId,
     /// The flow on that replica over which the device can be reached.
     pub flow: Flow,
+    /// The proxies between us and the device, the first first: the Route of what is sent to it (RFC 3327, section 5.4).
+    pub path: Vec<Box<str>>,
 }
 
 impl Binding {
@@ -138,6 +140,7 @@ impl Binding {
             contact_uri: format!("sip:{number}@{}", Self::OUTSIDE_HOST).into(),
             replica,
             flow: Flow { transport: Transport::Udp, local: nowhere, remote: nowhere },
+            path: Vec::new(),
         }
     }
 

@@ -41,6 +41,9 @@ enum Action {
         /// Calls at once; 0 for no limit.
         #[arg(long, default_value_t = 0)]
         calls_max: u32,
+        /// Contacts registered at once; 0 for no limit.
+        #[arg(long, default_value_t = 0)]
+        registrations_max: u32,
         /// The number to which calls go that are sent to the assistant; empty for none.
         #[arg(long, default_value = "")]
         assistant: String,
@@ -302,8 +305,9 @@ async fn put(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
     let output = client.output;
     let tenant = client.tenant.clone();
     match action {
-        Action::PutTenant { name, domain, calls_max, assistant } => {
-            let record = Tenant { tenant: name, domains: domain, calls_max, assistant, revision: 0 };
+        Action::PutTenant { name, domain, calls_max, registrations_max, assistant } => {
+            let (tenant, domains, revision) = (name, domain, 0);
+            let record = Tenant { tenant, domains, calls_max, assistant, registrations_max, revision };
             let put = taken(directory.put_tenant(PutTenantRequest { tenant: Some(record) }).await)?;
             one(output, &put, |t| format!("tenant {}", t.tenant))
         }

@@ -30,6 +30,10 @@ pub struct ContactBinding {
     pub flow: Flow,
     /// The device's User-Agent; empty when it did not say.
     pub user_agent: Box<str>,
+    /// How much the device wants to be reached here, in thousandths, 0 to 1000 (`q`, RFC 3261 section 20.10).
+    pub q_thousandths: u16,
+    /// The proxies between us and the device, the first first (Path, RFC 3327).
+    pub path: Vec<Box<str>>,
 }
 
 impl std::fmt::Debug for ContactBinding {
@@ -86,6 +90,9 @@ pub enum RegisterError {
     /// No more contacts are allowed.
     #[error("too many contacts")]
     TooMany,
+    /// The tenant has as many contacts as it may have.
+    #[error("the tenant has as many contacts as it may have")]
+    TenantFull,
 }
 
 impl Classify for RegisterError {
@@ -93,7 +100,7 @@ impl Classify for RegisterError {
         match self {
             Self::BadContact | Self::TooBrief { .. } => Class::Invalid,
             Self::OutOfOrder => Class::Conflict,
-            Self::TooMany => Class::Exhausted,
+            Self::TooMany | Self::TenantFull => Class::Exhausted,
         }
     }
 
@@ -103,6 +110,7 @@ impl Classify for RegisterError {
             Self::TooBrief { .. } => "too_brief",
             Self::OutOfOrder => "out_of_order",
             Self::TooMany => "too_many_contacts",
+            Self::TenantFull => "tenant_full",
         }
     }
 }
@@ -127,9 +135,13 @@ impl RegisterError {
 }
 
 impl Registration {
-    /// The 200 with every binding and the seconds it has left (RFC 3261 section 10.3, step 8).
+    /// The 200 with every binding and the seconds it has left (RFC 3261 section 10.3, step 8), the Path that is kept (RFC 3327
+    /// section 5.3), and whether the device may open further flows (RFC 5626 section 6).
     pub fn response(&self, register: &Request, to_tag: &str, now: Timestamp) -> Response {
-        let ok = ResponseBuilder::new(register, Status::OK, to_tag);
+        let ok = ResponseBuilder::new(register, Status::OK, to_tag)
+            .copy("Path", register)
+            .header("Supported", "path, outbound");
+        let ok = if wants_outbound(register) { ok.header("Require", "outbound") } else { ok };
         self.bindings.iter().fold(ok, |ok, binding| ok.header("Contact", contact_value(binding, now))).build()
     }
 }
@@ -160,10 +172,12 @@ pub fn process(
         removed.append(&mut bindings);
         return Ok(Registration { changed: !removed.is_empty(), bindings, removed });
     }
+    let path = path_of(register)?;
     for contact in &contacts {
         let Contact::Address(contact) = contact else { continue };
         let expires_s = granted(contact, register, policy)?;
-        let wanted = Wanted::read(contact, expires_s, register, flow, now)?;
+        let mut wanted = Wanted::read(contact, expires_s, register, flow, now)?;
+        wanted.binding.path.clone_from(&path);
         let known = bindings.iter().position(|binding| wanted.replaces(binding));
         if let Some(at) = known {
             check_order(&bindings[at], register)?;
@@ -203,6 +217,36 @@ fn granted(contact: &NameAddr, register: &Request, policy: &RegistrarPolicy) -> 
     Ok(asked.min(policy.expires_max_s))
 }
 
+/// RFC 3327 section 5.3. What is kept goes out as Route with every call, so it is bounded.
+fn path_of(register: &Request) -> Result<Vec<Box<str>>, RegisterError> {
+    let mut path: Vec<Box<str>> = Vec::new();
+    for line in register.headers_named("Path") {
+        let hops = NameAddr::parse_list(&line).map_err(|_| RegisterError::BadContact)?;
+        path.extend(hops.iter().map(|hop| hop.to_string().into()));
+    }
+    let bytes: usize = path.iter().map(|hop| hop.len()).sum();
+    if path.len() > PATH_MAX || bytes > PATH_BYTES_MAX {
+        return Err(RegisterError::BadContact);
+    }
+    Ok(path)
+}
+
+/// Whether the device asks for RFC 5626: it names its flow and knows the extension (section 4.2.1).
+fn wants_outbound(register: &Request) -> bool {
+    let contacts = register.contacts().unwrap_or_default();
+    let named = contacts.iter().any(|contact| match contact {
+        Contact::Address(address) => address.param("reg-id").is_some(),
+        Contact::Wildcard => false,
+    });
+    named && register.lists("Supported", "outbound")
+}
+
+/// `q = 0.000 to 1.000` (RFC 3261 section 25.1); what is not such a number is as if it were not there.
+fn q_of(contact: &NameAddr) -> u16 {
+    let q = contact.param("q").and_then(|text| text.parse::<f32>().ok()).filter(|q| (0.0..=1.0).contains(q));
+    q.map_or(1000, |q| (q * 1000.0).round() as u16)
+}
+
 struct Wanted {
     uri: SipUri,
     binding: ContactBinding,
@@ -223,12 +267,18 @@ impl Wanted {
         let binding = ContactBinding {
             uri: text.into(),
             instance: contact.param("+sip.instance").unwrap_or_default().into(),
-            reg_id: contact.param("reg-id").and_then(|text| text.parse().ok()).unwrap_or(0),
+            // Without an instance it means nothing (RFC 5626 section 6).
+            reg_id: match contact.param("+sip.instance") {
+                Some(_) => contact.param("reg-id").and_then(|text| text.parse().ok()).unwrap_or(0),
+                None => 0,
+            },
             call_id: register.call_id().into(),
             cseq: register.cseq(),
             expires_at: now + Duration::from_secs(u64::from(expires_s)),
             flow: flow.clone(),
             user_agent: register.user_agent().unwrap_or_default().into(),
+            q_thousandths: q_of(contact),
+            path: Vec::new(),
         };
         Ok(Self { uri: contact.uri.clone(), binding })
     }
@@ -246,6 +296,9 @@ impl Wanted {
 fn contact_value(binding: &ContactBinding, now: Timestamp) -> String {
     let left_s = binding.expires_at.since(now).as_secs();
     let mut value = format!("<{}>;expires={left_s}", binding.uri);
+    if binding.q_thousandths < 1000 {
+        value.push_str(&format!(";q=0.{:03}", binding.q_thousandths));
+    }
     if !binding.instance.is_empty() {
         let quoted = binding.instance.replace('\\', "\\\\").replace('"', "\\\"");
         value.push_str(&format!(";+sip.instance=\"{quoted}\""));
@@ -257,3 +310,6 @@ fn contact_value(binding: &ContactBinding, now: Timestamp) -> String {
 }
 
 const URI_BYTES_MAX: usize = 512;
+/// Proxies between a device and us.
+const PATH_MAX: usize = 8;
+const PATH_BYTES_MAX: usize = 1024;

@@ -45,6 +45,7 @@ fn call(anonymous: bool, diversions: Vec<Diversion>, headers: &[(&str, &str)]) -
         contact_uri: "sip:1002@192.0.2.20".into(),
         replica: ReplicaId::new("r").unwrap(),
         flow,
+        path: Vec::new(),
     };
     let from = Party { number: "1001".into(), display_name: "Ada".into(), ..Party::default() };
     let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();

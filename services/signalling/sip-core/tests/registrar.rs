@@ -141,3 +141,67 @@ fn the_same_contact_over_another_flow_is_told_as_a_change() {
     assert_eq!(moved.removed.len(), 1);
     assert_eq!(moved.bindings[0].flow, flow(7070));
 }
+
+#[test]
+fn preferences_are_kept_and_told() {
+    for (text, q, told) in [
+        (";q=0.5", 500, ";q=0.500"),
+        (";q=1.0", 1000, ""),
+        ("", 1000, ""),
+        (";q=0", 0, ";q=0.000"),
+        // No such number.
+        (";q=7", 1000, ""),
+        (";q=x", 1000, ""),
+    ] {
+        let lines = format!("Contact: <sip:1001@192.0.2.9:5060>{text}\r\n");
+        let registration = run(&[], 1, &lines).unwrap();
+        assert_eq!(registration.bindings[0].q_thousandths, q, "{text}");
+        let ok = registration.response(&register(1, &lines), "tag", T0);
+        let contact = format!("<sip:1001@192.0.2.9:5060>;expires=3600{told}");
+        assert_eq!(ok.headers_named("Contact"), [contact]);
+    }
+}
+
+#[test]
+fn the_way_through_proxies_is_kept_in_order_and_told_back() {
+    let path = "Path: <sip:edge.test;lr>, <sip:core.test;lr>\r\nPath: <sip:inner.test;lr;ob>\r\n";
+    let lines = format!("{path}Supported: path\r\n{DESK}");
+    let registration = run(&[], 1, &lines).unwrap();
+    let expected = ["<sip:edge.test;lr>", "<sip:core.test;lr>", "<sip:inner.test;lr;ob>"];
+    assert_eq!(registration.bindings[0].path.iter().map(|hop| &**hop).collect::<Vec<_>>(), expected);
+    let ok = registration.response(&register(1, &lines), "tag", T0);
+    assert_eq!(ok.headers_named("Path").len(), 2);
+    // It moves with the phone.
+    let current = registration.bindings;
+    assert!(run(&current, 2, DESK).unwrap().bindings[0].path.is_empty());
+    for bad in [
+        "Path: not an address at all <\r\n".to_owned(),
+        "Path: <sip:p.test;lr>\r\n".repeat(9),
+        format!("Path: <sip:{}.test;lr>\r\n", "p".repeat(1024)),
+    ] {
+        assert_eq!(run(&[], 1, &format!("{bad}{DESK}")), Err(RegisterError::BadContact));
+    }
+}
+
+#[test]
+fn flows_of_one_instance_are_beside_each_other_for_who_knows_what_they_are() {
+    let contact = |flow: &str| {
+        format!(
+            "Contact: <sip:1001@192.0.2.9:5060>;+sip.instance=\"<urn:uuid:1>\"{flow}\r\nSupported: path, outbound\r\n"
+        )
+    };
+    let first = run(&[], 1, &contact(";reg-id=1")).unwrap().bindings;
+    let second = contact(";reg-id=2");
+    let both = process(&first, &register(2, &second), &flow(5070), &RegistrarPolicy::default(), T0).unwrap();
+    assert_eq!(both.bindings.iter().map(|binding| binding.reg_id).collect::<Vec<_>>(), [1, 2]);
+    let ok = both.response(&register(2, &second), "tag", T0);
+    assert_eq!(ok.header("Require").unwrap(), "outbound");
+    assert!(run(&[], 1, DESK).unwrap().response(&register(1, DESK), "tag", T0).header("Require").is_none());
+    // The same flow again takes the place of itself alone.
+    let again = process(&both.bindings, &register(3, &second), &flow(5071), &RegistrarPolicy::default(), T0);
+    let again = again.unwrap().bindings;
+    assert_eq!((again.len(), again[1].flow.remote.port()), (2, 5071));
+    // Without an instance a number says nothing.
+    let loose = run(&[], 1, "Contact: <sip:1001@192.0.2.9:5060>;reg-id=3\r\n").unwrap();
+    assert_eq!(loose.bindings[0].reg_id, 0);
+}

@@ -7,12 +7,13 @@ use sidetone_model::fold::LegView;
 use sidetone_model::signal::Target;
 use sidetone_model::time::Timestamp;
 
-use crate::input::Routing;
+use crate::input::{Later, Routing};
 use crate::shard::Shard;
 
 impl Shard {
-    /// Its caller goes on to the first of them that may be called: what one device says is said for all of the user's that
-    /// ring. `routing` is that target's. Where it cannot be followed, the end of the leg, which comes next, is all there is.
+    /// Its caller goes on to the first of them that can be called, and when nobody takes the call there to the next: what one
+    /// device says is said for all of the user's that ring. `routing` is the first target's, with the others behind it. Where it
+    /// cannot be followed, the end of the leg, which comes next, is all there is.
     pub(crate) fn on_redirected(
         &mut self,
         leg: &LegView,
@@ -25,14 +26,23 @@ impl Shard {
         // The phone of whoever makes a call is rung for a purpose of its own.
         let for_itself = self.legs.get(&leg.leg).is_some_and(|control| control.passing.then.is_some());
         let follows = self.limits.redirects && !leg.is_party() && !for_itself && !self.is_ending(leg.leg);
-        if !follows
-            || self.redirections_before(leg) >= REDIRECTIONS_MAX
-            || self.check_target(&routing).is_err()
-        {
+        if !follows || self.redirections_before(leg) >= REDIRECTIONS_MAX {
             return;
         }
-        let to = (&*target.number, routing);
-        self.send_ringing_on(leg, (DivertCause::Redirected, LegCause::Redirected), to, now);
+        if let Some((number, to)) = self.first_way(&target.number, routing) {
+            self.send_ringing_on(leg, (DivertCause::Redirected, LegCause::Redirected), (&number, to), now);
+        }
+    }
+
+    /// The first of several numbers at which somebody can be called, and behind it those after it.
+    fn first_way(&self, number: &str, mut first: Routing) -> Option<(Box<str>, Routing)> {
+        let mut later = std::mem::take(&mut first.later).into_iter();
+        let mut way = Later { number: number.into(), routing: first };
+        while self.check_target(&way.routing).is_err() {
+            way = later.next()?;
+        }
+        way.routing.later = later.collect();
+        Some((way.number, way.routing))
     }
 
     /// How often the call came from one phone to the next already.

@@ -213,6 +213,7 @@ impl World {
             contact_uri: "sip:u@192.0.2.9".into(),
             replica: replica.clone(),
             flow: flow.clone(),
+            path: Vec::new(),
         };
         routing.bindings = (0..4).map(binding).collect();
         let candidate = |(node, boot): (&sidetone_model::ids::NodeId, &sidetone_model::ids::BootId)| {

@@ -50,6 +50,7 @@ impl World {
             contact_uri: "sip:u1@192.0.2.9".into(),
             replica: self.replica.clone(),
             flow: Flow { transport: Transport::Udp, local: remote, remote },
+            path: Vec::new(),
         };
         let mut nodes: Vec<NodeCandidate> = self
             .node_boots
@@ -65,6 +66,7 @@ impl World {
             room: RoomSettings { participants_max: 3, record: self.rng.random() },
             nodes: if self.rng.random_range(0..20) == 0 { Vec::new() } else { nodes },
             calls_max: [0, 0, 12][self.rng.random_range(0..3)],
+            later: Vec::new(),
         }
     }
 

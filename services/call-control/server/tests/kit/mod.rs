@@ -493,12 +493,15 @@ impl World {
                 contact_uri: format!("sip:{user}@127.0.0.1").into(),
                 replica: ReplicaId::new(replica).unwrap(),
                 flow: Flow { transport: Transport::Udp, local: address, remote: address },
+                path: Vec::new(),
             },
             expires_at: Timestamp::from_millis(now().as_millis() + 3_600_000),
             user_agent: "".into(),
             sip_call_id: "c".into(),
             cseq: 1,
             instance: "".into(),
+            reg_id: 0,
+            q_thousandths: 1000,
             revision: None,
         };
         let tenant = TenantId::new("demo").unwrap();

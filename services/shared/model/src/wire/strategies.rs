@@ -128,13 +128,17 @@ fn binding() -> impl Strategy<Value = Binding> {
         local,
         remote,
     });
-    (name(), name(), text(), name(), flow).prop_map(|(user, device, contact_uri, replica, flow)| Binding {
-        user,
-        device,
-        contact_uri,
-        replica,
-        flow,
-    })
+    let path = prop::collection::vec(text(), 0..3);
+    (name(), name(), text(), name(), flow, path).prop_map(
+        |(user, device, contact_uri, replica, flow, path)| Binding {
+            user,
+            device,
+            contact_uri,
+            replica,
+            flow,
+            path,
+        },
+    )
 }
 
 pub(crate) fn command() -> impl Strategy<Value = LegCommand> {

@@ -357,6 +357,7 @@ impl From<&Binding> for pb::Binding {
             contact_uri: value.contact_uri.as_ref().into(),
             replica: value.replica.to_string(),
             flow: Some((&value.flow).into()),
+            path: value.path.iter().map(|hop| hop.as_ref().into()).collect(),
         }
     }
 }
@@ -370,6 +371,7 @@ impl TryFrom<pb::Binding> for Binding {
             contact_uri: value.contact_uri.into(),
             replica: id("Binding.replica", &value.replica)?,
             flow: message("Binding.flow", value.flow)?,
+            path: value.path.into_iter().map(Into::into).collect(),
         })
     }
 }

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use sidetone_directory::Directory;
 use sidetone_model::ids::{BootId, IdSource, LegId, ReplicaId, TenantId};
+use sidetone_model::party::Flow;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_runtime::lifecycle::Component;
 use sidetone_sip_core::auth::Authenticator;
@@ -49,6 +50,7 @@ use durable::Durable;
 use legs::Legs;
 use lookup::Finding;
 use outgoing::Outgoing;
+use registration::Held;
 use trunking::Trunking;
 use upstream::{Said, Upstream};
 
@@ -96,6 +98,8 @@ pub(crate) struct Agent {
     durable: Durable,
     trunking: Trunking,
     outgoing: Outgoing,
+    /// What goes with each connection when it closes. Bounded by the number of connections.
+    flows: HashMap<Flow, Vec<Held>>,
     findings: mpsc::Sender<Finding>,
     found: Option<mpsc::Receiver<Finding>>,
     draining: bool,
@@ -128,6 +132,7 @@ impl Agent {
             pending: HashMap::new(),
             domains: HashMap::new(),
             outgoing: Outgoing::default(),
+            flows: HashMap::new(),
             findings,
             found: Some(found),
             draining: false,
@@ -177,6 +182,7 @@ impl Agent {
             Input::Network(Inbound::Opened { flow, to_peer }) => self.parts.outputs.opened(flow, to_peer),
             Input::Network(Inbound::Closed { flow }) => {
                 self.parts.outputs.closed(&flow);
+                self.forget_flow(&flow);
                 self.parts.transactions.handle_flow_closed(&flow, now);
             }
             Input::Network(Inbound::Message { flow, message, bytes }) => {

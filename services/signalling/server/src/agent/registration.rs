@@ -1,7 +1,10 @@
 //! REGISTER (RFC 3261, section 10.3): the bindings are read from the directory and written back by compare-and-swap.
 //!
 //! The address-of-record is the user; each device changes only bindings of its own, and the directory keeps one for
-//! each of its `+sip.instance`s and one without. The answer lists those of all devices.
+//! each flow of each of its `+sip.instance`s and one without. The answer lists those of all devices.
+//!
+//! A connection over which a device has registered as one of several flows (RFC 5626) takes its registration with it when it
+//! closes: the others are used at once, instead of when a call over it has failed.
 
 use std::time::Instant;
 
@@ -9,7 +12,7 @@ use sidetone_directory::{Credential, Directory, DirectoryError, Registration as 
 use sidetone_model::ids::{DeviceId, ReplicaId, TenantId, UserId};
 use sidetone_model::party::{Binding, Flow};
 use sidetone_model::termination::Cause;
-use sidetone_sip_core::message::{Contact, Request};
+use sidetone_sip_core::message::Request;
 use sidetone_sip_core::registrar::{self, ContactBinding, RegisterError, RegistrarPolicy, Registration};
 use sidetone_sip_core::transaction::ServerTx;
 use sidetone_store::Expect;
@@ -24,6 +27,17 @@ use crate::replica::wall_clock;
 pub(super) struct Stored {
     request: Request,
     outcome: Result<Registration, RegisterError>,
+    device: (TenantId, UserId, DeviceId),
+}
+
+/// What was registered over a connection as one of several flows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Held {
+    tenant: TenantId,
+    user: UserId,
+    device: DeviceId,
+    instance: Box<str>,
+    reg_id: u32,
 }
 
 /// A REGISTER whose sender is known.
@@ -79,12 +93,13 @@ impl Agent {
         let Some(pending) = self.pending.remove(&tx) else { return };
         let tag = self.parts.tokens.tag();
         match result.map(|stored| *stored) {
-            Ok(Stored { request, outcome: Ok(registration) }) => {
+            Ok(Stored { request, outcome: Ok(registration), device }) => {
+                self.note_flow(&pending.flow, &registration, device);
                 self.count_registration(if registration.changed { "ok" } else { "asked" });
                 let response = registration.response(&request, &tag, wall_clock());
                 self.respond(tx, response, now);
             }
-            Ok(Stored { request, outcome: Err(error) }) => {
+            Ok(Stored { request, outcome: Err(error), .. }) => {
                 use sidetone_model::classify::Classify as _;
                 self.count_registration(error.reason());
                 self.respond(tx, error.response(&request, &tag), now);
@@ -96,8 +111,61 @@ impl Agent {
         }
     }
 
+    /// Remembers what goes with a connection; what is no longer registered over it is forgotten.
+    fn note_flow(&mut self, flow: &Flow, made: &Registration, device: (TenantId, UserId, DeviceId)) {
+        if !flow.transport.is_reliable() {
+            return;
+        }
+        let (tenant, user, device) = device;
+        let over = made.bindings.iter().filter(|binding| binding.reg_id > 0 && binding.flow == *flow);
+        let held: Vec<Held> = over
+            .map(|binding| Held {
+                tenant: tenant.clone(),
+                user: user.clone(),
+                device: device.clone(),
+                instance: binding.instance.clone(),
+                reg_id: binding.reg_id,
+            })
+            .collect();
+        match held.is_empty() {
+            true => drop(self.flows.remove(flow)),
+            false => drop(self.flows.insert(flow.clone(), held)),
+        }
+    }
+
+    /// A connection has closed: what was registered over it cannot be reached any more.
+    pub(super) fn forget_flow(&mut self, flow: &Flow) {
+        let Some(held) = self.flows.remove(flow) else { return };
+        self.count_registration("flow_closed");
+        let (directory, flow) = (self.parts.directory.clone(), flow.clone());
+        tokio::spawn(async move {
+            for it in held {
+                let gone = lookup::within(async { Ok(it.remove(&directory, &flow).await?) }).await;
+                if let Err(error) = gone {
+                    // It expires.
+                    tracing::debug!(%error, "a registration outlives its connection");
+                }
+            }
+        });
+    }
+
     pub(super) fn count_registration(&self, result: &str) {
         self.parts.telemetry.signalling.registrations.with_label_values(&[result]).inc();
+    }
+}
+
+impl Held {
+    /// Unless the device has come back over another connection meanwhile.
+    async fn remove(&self, directory: &Directory, flow: &Flow) -> Result<(), DirectoryError> {
+        let Held { tenant, user, device, instance, reg_id } = self;
+        let kept = directory.registration(tenant, user, device, (instance, *reg_id)).await?;
+        match kept.filter(|kept| kept.binding.flow == *flow) {
+            Some(kept) => {
+                let expect = kept.revision.map_or(Expect::Any, Expect::Revision);
+                directory.delete_registration(tenant, &kept, expect).await
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -109,7 +177,10 @@ impl Task {
                 // Another REGISTER of the same contact came in between: judge anew.
                 Err(DirectoryError::Changed { .. }) if attempt < ATTEMPTS_MAX => attempt += 1,
                 Err(error) => return Err(error.into()),
-                Ok(outcome) => return Ok(Box::new(Stored { request: self.request, outcome })),
+                Ok(outcome) => {
+                    let device = (self.tenant, self.user, self.device);
+                    return Ok(Box::new(Stored { request: self.request, outcome, device }));
+                }
             }
         }
     }
@@ -118,19 +189,21 @@ impl Task {
         let all = self.directory.bindings(&self.tenant, &self.user).await?;
         let (own, others): (Vec<Kept>, Vec<Kept>) =
             all.into_iter().partition(|kept| kept.binding.device == self.device);
-        let reg_id = reg_id(&self.request);
-        let current: Vec<ContactBinding> = own.iter().map(|kept| contact(kept, reg_id)).collect();
+        let current: Vec<ContactBinding> = own.iter().map(contact).collect();
         let now = wall_clock();
         let mut registration =
             match registrar::process(&current, &self.request, &self.flow, &self.policy, now) {
                 Ok(registration) => registration,
                 Err(error) => return Ok(Err(error)),
             };
-        one_per_instance(&mut registration.bindings);
+        one_per_flow(&mut registration.bindings);
+        if registration.bindings.len() > current.len() && self.tenant_is_full().await? {
+            return Ok(Err(RegisterError::TenantFull));
+        }
         if registration.changed {
             self.write(&own, &current, &registration.bindings).await?;
         }
-        registration.bindings.extend(others.iter().map(|kept| contact(kept, 0)));
+        registration.bindings.extend(others.iter().map(contact));
         Ok(Ok(registration))
     }
 
@@ -141,15 +214,24 @@ impl Task {
         after: &[ContactBinding],
     ) -> Result<(), DirectoryError> {
         for contact in after.iter().filter(|contact| !before.contains(contact)) {
-            let replaced = own.iter().find(|kept| kept.instance == contact.instance);
+            let replaced = own.iter().find(|kept| is_same(kept, contact));
             let expect = replaced.and_then(|kept| kept.revision).map_or(Expect::Absent, Expect::Revision);
             self.directory.put_registration(&self.tenant, &self.kept(contact), expect).await?;
         }
-        for gone in own.iter().filter(|kept| !after.iter().any(|c| c.instance == kept.instance)) {
+        for gone in own.iter().filter(|kept| !after.iter().any(|contact| is_same(kept, contact))) {
             let expect = gone.revision.map_or(Expect::Any, Expect::Revision);
             self.directory.delete_registration(&self.tenant, gone, expect).await?;
         }
         Ok(())
+    }
+
+    /// Only a new contact asks, and only of a tenant that has a limit.
+    async fn tenant_is_full(&self) -> Result<bool, DirectoryError> {
+        let max = self.directory.tenant(&self.tenant).await?.map_or(0, |tenant| tenant.registrations_max);
+        if max == 0 {
+            return Ok(false);
+        }
+        Ok(self.directory.list_registrations(&self.tenant, None).await?.len() >= max as usize)
     }
 
     fn kept(&self, contact: &ContactBinding) -> Kept {
@@ -160,49 +242,49 @@ impl Task {
                 contact_uri: contact.uri.clone(),
                 replica: self.replica.clone(),
                 flow: contact.flow.clone(),
+                path: contact.path.clone(),
             },
             expires_at: contact.expires_at,
             user_agent: contact.user_agent.clone(),
             sip_call_id: contact.call_id.clone(),
             cseq: contact.cseq,
             instance: contact.instance.clone(),
+            reg_id: contact.reg_id,
+            q_thousandths: contact.q_thousandths,
             revision: None,
         }
     }
 }
 
-/// What is kept, as the registrar's rules want it. The directory keeps one flow of each instance, so that the number of
-/// the flow says nothing and is taken to be the one that is asked for.
-fn contact(kept: &Kept, reg_id: u32) -> ContactBinding {
+/// What is kept, as the registrar's rules want it.
+fn contact(kept: &Kept) -> ContactBinding {
     ContactBinding {
         uri: kept.binding.contact_uri.clone(),
         instance: kept.instance.clone(),
-        reg_id,
+        reg_id: kept.reg_id,
         call_id: kept.sip_call_id.clone(),
         cseq: kept.cseq,
         expires_at: kept.expires_at,
         flow: kept.binding.flow.clone(),
         user_agent: kept.user_agent.clone(),
+        q_thousandths: kept.q_thousandths,
+        path: kept.binding.path.clone(),
     }
 }
 
-fn reg_id(request: &Request) -> u32 {
-    let contacts = request.contacts().unwrap_or_default();
-    let ids = contacts.iter().filter_map(|contact| match contact {
-        Contact::Address(address) => address.param("reg-id")?.parse().ok(),
-        Contact::Wildcard => None,
-    });
-    ids.last().unwrap_or(0)
+fn is_same(kept: &Kept, contact: &ContactBinding) -> bool {
+    kept.instance == contact.instance && kept.reg_id == contact.reg_id
 }
 
 /// A phone without an instance id that came back behind another port is one contact and not two: the last one counts.
-fn one_per_instance(bindings: &mut Vec<ContactBinding>) {
-    let mut seen: Vec<Box<str>> = Vec::new();
+fn one_per_flow(bindings: &mut Vec<ContactBinding>) {
+    let mut seen: Vec<(Box<str>, u32)> = Vec::new();
     bindings.reverse();
     bindings.retain(|binding| {
-        let new = !seen.contains(&binding.instance);
+        let flow = (binding.instance.clone(), binding.reg_id);
+        let new = !seen.contains(&flow);
         if new {
-            seen.push(binding.instance.clone());
+            seen.push(flow);
         }
         new
     });

@@ -16,7 +16,7 @@ use sidetone_model::call::DiversionReason;
 
 pub use read::{Bounds, CallerIdentity, preferred_number, read};
 pub use write::{Audience, asserted};
-pub(crate) use write::{Written, write};
+pub(crate) use write::write;
 
 /// A step by which a call came here.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -49,6 +49,8 @@ impl Leg {
             .ok()
             .filter(SipUri::is_sip)
             .ok_or(CommandError::Unwritable)?;
+        let path = invite.binding.path.iter().map(|hop| NameAddr::parse(hop.as_bytes()));
+        let path: Vec<NameAddr> = path.collect::<Result<_, _>>().map_err(unwritable)?;
         let caller = identity::write(invite, audience, &setup.domain).map_err(unwritable)?;
         let to = SipUri::sip(&invite.to, &setup.domain).map_err(unwritable)?;
         let dialog = DialogState {
@@ -58,7 +60,7 @@ impl Leg {
             local_cseq: 0,
             remote_cseq: None,
             remote_target: target,
-            route_set: Vec::new(),
+            route_set: path,
             local_contact: contact(&setup, &caller.contact_user).into(),
             via: via(&setup).into(),
             branches: 0,

@@ -255,6 +255,7 @@ impl Pair {
                 contact_uri: "sip:1002@192.0.2.20:5060;ob".into(),
                 replica: sidetone_model::ids::ReplicaId::new("r").unwrap(),
                 flow: self.a.flow.clone(),
+                path: Vec::new(),
             },
             media: media(4000),
             auto_answer: self.auto_answer,
