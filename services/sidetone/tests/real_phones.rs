@@ -5,7 +5,7 @@ mod support;
 
 use std::process::Command;
 use support::baresip::{self, Baresip, Setup};
-use support::process::Installation;
+use support::process::{Installation, free_port};
 
 fn phone(installation: &Installation, number: &str, codec: &str, transport: &str, tone_hz: u32) -> Baresip {
     phone_with(installation, number, codec, transport, tone_hz, "")
@@ -81,6 +81,48 @@ fn srtp_phones_talk_to_each_other_and_to_plain_ones() {
     cleo.wait_until_it_hears(700);
     ada.wait_until_it_hears(1150);
     assert!(!installation.logs().contains("inline:"), "a key in the log");
+}
+
+#[test]
+fn phones_register_and_call_over_tls_and_tcp() {
+    if skipped() {
+        return;
+    }
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let (cert, key) = (folder.path().join("sip.crt"), folder.path().join("sip.key"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let section = format!(
+        "[[signalling.listeners]]\ntransport = \"tls\"\nbind = \"127.0.0.1:{port}\"\n\
+         [[signalling.tls.certificates]]\ncert = \"{}\"\nkey = \"{}\"\n",
+        cert.display(),
+        key.display()
+    );
+    let installation = Installation::one_process_with("", "", &section);
+    let ada = Baresip::start(&Setup {
+        encryption: "srtp",
+        number: "1001",
+        password: "secret-1001",
+        transport: "tls",
+        server: &format!("127.0.0.1:{port}"),
+        codec: "PCMU",
+        tone_hz: 440,
+    });
+    ada.wait_until_registered();
+    let ben = phone(&installation, "1002", "PCMU", "tcp", 700);
+    let registered = installation.json(&["directory", "registrations"]).to_string();
+    assert!(registered.contains("transport=tls") && registered.contains("transport=tcp"), "{registered}");
+    ada.dial(&format!("sip:1002@{}", installation.sip));
+    ada.wait_until_it_hears(700);
+    ben.wait_until_it_hears(440);
+    ben.hang_up();
+    installation.wait_until("the call is over", || installation.calls().is_empty());
+    // And the other way, over the connection that the phone opened.
+    ben.dial(&format!("sip:1001@{}", installation.sip));
+    ben.wait_until_it_hears(440);
+    ada.hang_up();
+    installation.wait_until("the call is over", || installation.calls().is_empty());
 }
 
 #[test]

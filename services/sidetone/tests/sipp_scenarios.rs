@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use support::kamailio::Sipp;
+use support::operations::{does, legs};
 use support::phones::{call, hears, registered};
 use support::process::{Installation, free_port};
 
@@ -56,8 +57,10 @@ fn a_phone_registers_and_calls_with_its_password_and_not_with_another() {
     let wrong = ["-s", "1001", "-au", "1001", "-ap", "not-it"];
     runs(&installation, "register", &right);
     runs(&installation, "wrong-password", &wrong);
-    runs(&installation, "call-with-digest", &right);
-    runs(&installation, "call-refused", &wrong);
+    let uri = format!("9198@{}", installation.sip);
+    let of_call = |password| ["-auth_uri", &uri, "-au", "1001", "-ap", password];
+    runs(&installation, "call-with-digest", &of_call("secret-1001"));
+    runs(&installation, "call-refused", &of_call("not-it"));
     installation.wait_until("every call is over", || installation.calls().is_empty());
 }
 
@@ -80,7 +83,8 @@ async fn a_caller_passes_its_call_on_by_refer() {
     }
     let installation = installation();
     let ben = registered(&installation, "1002", 700.0).await;
-    let credentials = ["-au", "1001", "-ap", "secret-1001"];
+    let uri = format!("1002@{}", installation.sip);
+    let credentials = ["-auth_uri", &uri, "-au", "1001", "-ap", "secret-1001"];
     tokio::task::block_in_place(|| runs(&installation, "refer", &credentials));
     // Ben hears himself by the echo number.
     let passed_on = ben.calls().pop().expect("it is in the call");
@@ -105,6 +109,21 @@ async fn a_diverted_phone_sends_its_caller_elsewhere() {
 }
 
 #[test]
+fn an_application_tells_a_caller_to_call_elsewhere() {
+    if skipped("sipp") {
+        return;
+    }
+    let installation = installation();
+    let folder = tempfile::tempdir().unwrap();
+    let caller = start(&installation, folder.path(), "deflected", free_port(), &[]);
+    let waiting = |leg: &serde_json::Value| leg["incoming"] == true;
+    installation.wait_until("it waits", || legs(&installation, waiting).len() == 1);
+    does(&installation, &["deflect", &legs(&installation, waiting)[0], "9196"]);
+    succeeds(&installation, caller, "deflected", folder.path());
+    installation.wait_until("it is gone", || installation.calls().is_empty());
+}
+
+#[test]
 fn sipsak_asks_for_life_and_registers() {
     if skipped("sipsak") {
         return;
@@ -121,11 +140,11 @@ fn sipsak_asks_for_life_and_registers() {
             installation.logs()
         );
     };
-    let port = installation.sip.port();
-    sipsak(&["-vv", "-s", &format!("sip:9196@127.0.0.1:{port}")]);
-    let (aor, contact) =
-        (format!("sip:1003@127.0.0.1:{port}"), format!("sip:1003@127.0.0.1:{}", free_port()));
-    sipsak(&["-vv", "-U", "-C", &contact, "-x", "60", "-a", "secret-1003", "-s", &aor]);
+    let proxy = installation.sip.to_string();
+    // An OPTIONS to an address, and not to a domain, is a scanner's and gets no answer.
+    sipsak(&["-v", "-p", &proxy, "-s", "sip:9196@acme.example"]);
+    let (aor, contact) = (format!("sip:1003@{proxy}"), format!("sip:1003@127.0.0.1:{}", free_port()));
+    sipsak(&["-v", "-i", "-U", "-C", &contact, "-x", "60", "-u", "1003", "-a", "secret-1003", "-s", &aor]);
     let registered = installation.json(&["directory", "registrations"]);
     assert!(registered.to_string().contains("user1003"), "{registered}");
 }

@@ -65,6 +65,7 @@ impl Shard {
             CallCommandKind::AnswerRinging { .. }
             | CallCommandKind::Reject { .. }
             | CallCommandKind::Redirect { .. }
+            | CallCommandKind::Deflect { .. }
             | CallCommandKind::Overflow { .. }
             | CallCommandKind::PickUp { .. } => self.with_ringing(tenant, &command.kind, (from, to), now),
             CallCommandKind::Hold { .. }
@@ -126,6 +127,10 @@ impl Shard {
             }
             CallCommandKind::Redirect { leg, to: elsewhere } => {
                 self.redirect(tenant, *leg, (elsewhere, to), now)?;
+                Ok(CommandSubject::Leg(*leg))
+            }
+            CallCommandKind::Deflect { leg, numbers } => {
+                self.deflect(tenant, *leg, numbers)?;
                 Ok(CommandSubject::Leg(*leg))
             }
             CallCommandKind::Overflow { leg } => {

@@ -219,7 +219,7 @@ impl Shard {
         let durable = &mut self.control(command.leg).durable;
         // A snapshot may hold a command twice: as the last one, and among those not acknowledged.
         let again = command.n <= durable.commanded;
-        if matches!(command.kind, LegCommandKind::End(_)) {
+        if matches!(command.kind, LegCommandKind::End(_) | LegCommandKind::Deflect { .. }) {
             durable.end_command.get_or_insert_with(|| command.clone());
         }
         if command.n >= durable.commanded {

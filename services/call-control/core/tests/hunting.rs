@@ -4,9 +4,10 @@
 mod kit;
 
 use kit::{Office, ended};
-use sidetone_call_core::{Later, Routing};
+use sidetone_call_core::{CommandError, Later, Routing};
 use sidetone_model::call::LegCause;
 use sidetone_model::command::CallCommandKind;
+use sidetone_model::fact::FactKind;
 use sidetone_model::ids::LegId;
 use sidetone_model::party::Destination;
 use sidetone_model::signal::{LegSignalKind, Target};
@@ -83,7 +84,8 @@ fn who_declines_does_so_for_all_and_a_caller_who_leaves_is_called_for_no_more() 
     office.hang_up_as_told();
     office.serve();
     assert_eq!(live(&office, "bob"), []);
-    assert_eq!(office.legs_of("bob").len(), 2, "nobody else was rung");
+    let rung = office.facts(|fact| matches!(fact, FactKind::LegCreated { incoming: false, .. }));
+    assert_eq!(rung, 2, "nobody else was rung");
 }
 
 #[test]
@@ -134,4 +136,26 @@ fn whoever_acts_has_all_phones_at_hand() {
     office.ask("place", kind, own, echo).unwrap();
     office.serve();
     assert_eq!(live(&office, "bob").len(), 3);
+}
+
+#[test]
+fn a_caller_is_told_to_call_elsewhere_and_what_rings_for_it_stops() {
+    let mut office = Office::new();
+    let routing = office.registered("bob", &["desk"]);
+    let alice = office.dial("alice", "desk", routing);
+    let bob = live(&office, "bob")[0];
+    office.rings(bob);
+    let deflect = CallCommandKind::Deflect { leg: alice, numbers: vec!["1005".into()] };
+    office.does(deflect.clone()).unwrap();
+    assert_eq!(office.kinds(alice).last(), Some(&"deflect"));
+    assert_eq!(office.does(deflect), Err(CommandError::NotWaiting), "once");
+    office.signal(alice, ended(Cause::Diverted, 302));
+    assert_eq!(office.kinds(bob).last(), Some(&"end"));
+    // Who talks is told nothing of the kind.
+    let mut office = Office::new();
+    let (alice, bob) = office.connect("alice", "bob");
+    for leg in [alice, bob] {
+        let deflect = CallCommandKind::Deflect { leg, numbers: vec!["1005".into()] };
+        assert_eq!(office.does(deflect), Err(CommandError::NotWaiting));
+    }
 }

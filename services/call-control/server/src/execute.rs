@@ -76,6 +76,7 @@ fn command(command: Command) -> Result<CallCommandKind, WireError> {
             message: id("message_id", &it.message_id)?,
         },
         Command::Redirect(it) => redirect(it)?,
+        Command::Deflect(it) => deflect(it)?,
         Command::Join(it) => join(it)?,
         Command::Place(it) => place(it)?,
         Command::SetAudio(_)
@@ -93,6 +94,8 @@ fn command(command: Command) -> Result<CallCommandKind, WireError> {
 const UNKNOWN: WireError = WireError::UnknownKind { field: "ExecuteRequest.command" };
 /// What an application may add to an INVITE.
 const HEADERS_MAX: usize = 20;
+/// Where a caller may be told to call.
+const DEFLECTIONS_MAX: usize = 8;
 const HEADER_BYTES_MAX: usize = 2048;
 
 fn between_two(command: Command) -> Result<CallCommandKind, WireError> {
@@ -165,6 +168,15 @@ fn among_several(command: Command) -> Result<CallCommandKind, WireError> {
 
 fn device(user: &str, device: &str) -> Result<DeviceOf, WireError> {
     Ok(DeviceOf { user: id("user", user)?, device: optional_id("device", device)? })
+}
+
+fn deflect(it: pb::Deflect) -> Result<CallCommandKind, WireError> {
+    let is_number = |number: &String| !number.is_empty() && !number.chars().any(char::is_control);
+    if !(1..=DEFLECTIONS_MAX).contains(&it.numbers.len()) || !it.numbers.iter().all(is_number) {
+        return Err(WireError::Invalid { field: "Deflect.numbers", reason: "expected 1 to 8 numbers" });
+    }
+    let numbers = it.numbers.into_iter().map(Into::into).collect();
+    Ok(CallCommandKind::Deflect { leg: id("leg_id", &it.leg_id)?, numbers })
 }
 
 fn redirect(it: pb::Redirect) -> Result<CallCommandKind, WireError> {

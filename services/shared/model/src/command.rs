@@ -60,6 +60,12 @@ pub enum LegCommandKind {
         /// How long each is, in ms.
         duration_ms: u32,
     },
+    /// Tell a caller that was not answered to call elsewhere: 302 with these numbers of ours as Contacts, the best first. 1 to 8.
+    /// `Ended` with [`crate::termination::Cause::Diverted`] follows.
+    Deflect {
+        /// The numbers.
+        numbers: Vec<Box<str>>,
+    },
     /// End the leg in the way its state asks for: a final response, CANCEL or BYE, with a Reason header (RFC 3326).
     End(Termination),
 }
@@ -198,6 +204,13 @@ pub enum CallCommandKind {
     Reject {
         /// A leg of the user that rings.
         leg: LegId,
+    },
+    /// A caller that is not answered yet is told to call elsewhere by itself (302), and leaves.
+    Deflect {
+        /// The caller's leg.
+        leg: LegId,
+        /// Numbers of the tenant's domain, the best first; 1 to 8.
+        numbers: Vec<Box<str>>,
     },
     /// A call that rings is sent on.
     Redirect {
@@ -446,6 +459,7 @@ impl CallCommandKind {
             Self::Answer { .. } => "answer_leg",
             Self::AnswerRinging { .. } => "answer_ringing",
             Self::Reject { .. } => "reject",
+            Self::Deflect { .. } => "deflect",
             Self::Redirect { .. } => "redirect",
             Self::Overflow { .. } => "overflow",
             Self::Hold { .. } => "hold",

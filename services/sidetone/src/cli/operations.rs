@@ -3,9 +3,9 @@
 use clap::Subcommand;
 use sidetone_proto::callcontrol::v1::execute_request::Command;
 use sidetone_proto::callcontrol::v1::{
-    AddExternalRef, Intrude, Join, LegToDevice, LegToNumber, OneLeg, OneOfSeveral, OneRecording, PickUp,
-    Play, Redirect, SendDigits, SetAudio, StartStream, StopPlay, StopStream, TwoLegs, join, play, redirect,
-    stop_play,
+    AddExternalRef, Deflect, Intrude, Join, LegToDevice, LegToNumber, OneLeg, OneOfSeveral, OneRecording,
+    PickUp, Play, Redirect, SendDigits, SetAudio, StartStream, StopPlay, StopStream, TwoLegs, join, play,
+    redirect, stop_play,
 };
 use sidetone_proto::types::v1::{ExternalRef, FileFormat, Source, source};
 
@@ -95,6 +95,14 @@ pub(crate) enum Operation {
         /// The number is not told who calls.
         #[arg(long, conflicts_with = "held")]
         anonymous: bool,
+    },
+    /// Tell a caller that is not answered yet to call elsewhere by itself (302).
+    Deflect {
+        /// The caller's leg.
+        leg: String,
+        /// Numbers of the tenant, the best first.
+        #[arg(required = true, num_args = 1..=8)]
+        numbers: Vec<String>,
     },
     /// Ask somebody into a conversation.
     Add {
@@ -283,6 +291,7 @@ impl Operation {
             Self::Enquire { leg, to, anonymous } => {
                 Command::Enquire(LegToNumber { leg_id: leg, to, anonymous })
             }
+            Self::Deflect { leg, numbers } => Command::Deflect(Deflect { leg_id: leg, numbers }),
             Self::Add { leg, to } => {
                 Command::AddParticipant(LegToNumber { leg_id: leg, to, anonymous: false })
             }

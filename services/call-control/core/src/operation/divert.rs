@@ -61,6 +61,21 @@ impl Shard {
         Ok(())
     }
 
+    /// A caller that was not answered is told to call elsewhere by itself. What rings for it stops when it has left.
+    pub(crate) fn deflect(
+        &mut self,
+        tenant: &TenantId,
+        leg: LegId,
+        numbers: &[Box<str>],
+    ) -> Result<(), CommandError> {
+        let leg = self.own_leg(tenant, leg)?;
+        if !leg.incoming || !leg.is_live() || leg.is_answered() || self.is_ending(leg.leg) {
+            return Err(CommandError::NotWaiting);
+        }
+        self.command(&leg, LegCommandKind::Deflect { numbers: numbers.to_vec() });
+        Ok(())
+    }
+
     /// The caller chooses the voicemail of whoever does not answer.
     pub(crate) fn overflow(
         &mut self,

@@ -426,6 +426,7 @@ impl Office {
             LegCommandKind::Talk => "talk",
             LegCommandKind::Reoffer { .. } => "reoffer",
             LegCommandKind::SendDigits { .. } => "digits",
+            LegCommandKind::Deflect { .. } => "deflect",
             LegCommandKind::Referral(ReferralState::Accepted) => "refer: accepted",
             LegCommandKind::Referral(ReferralState::Ringing) => "refer: ringing",
             LegCommandKind::Referral(ReferralState::Succeeded) => "refer: succeeded",

@@ -118,6 +118,9 @@ impl CallCommandKind {
                 named.all(headers, |fields, (name, value)| fields.field(name).field(value))
             }
             Self::Answer { leg, to, to_number } => fields.field(leg).destination(to).field(to_number),
+            Self::Deflect { leg, numbers } => {
+                fields.field(leg).all(numbers, |fields, number| fields.field(number))
+            }
             Self::Redirect { leg, to } => match to {
                 Elsewhere::Number(number) => fields.field(leg).field("number").field(number),
                 Elsewhere::Voicemail => fields.field(leg).field("voicemail"),

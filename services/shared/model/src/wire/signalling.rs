@@ -203,6 +203,9 @@ impl From<&LegCommandKind> for pb::leg_command::Kind {
             }
             LegCommandKind::Talk => Self::Talk(pb::Talk {}),
             LegCommandKind::Reoffer { media } => Self::Reoffer(pb::Reoffer { media: Some(media.into()) }),
+            LegCommandKind::Deflect { numbers } => Self::Deflect(pb::Deflect {
+                numbers: numbers.iter().map(|number| number.as_ref().into()).collect(),
+            }),
             LegCommandKind::SendDigits { digits, duration_ms } => {
                 Self::SendDigits(pb::SendDigits { digits: digits.as_ref().into(), duration_ms: *duration_ms })
             }
@@ -227,6 +230,7 @@ impl TryFrom<pb::leg_command::Kind> for LegCommandKind {
                 Self::SendDigits { digits: it.digits.into(), duration_ms: it.duration_ms }
             }
             Kind::Referral(it) => Self::Referral(it.try_into()?),
+            Kind::Deflect(it) => Self::Deflect { numbers: it.numbers.into_iter().map(Into::into).collect() },
             Kind::End(it) => Self::End(it.try_into()?),
         })
     }

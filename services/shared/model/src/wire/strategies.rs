@@ -165,6 +165,7 @@ pub(crate) fn command() -> impl Strategy<Value = LegCommand> {
         .prop_map(LegCommandKind::Referral),
         (text(), any::<u32>())
             .prop_map(|(digits, duration_ms)| LegCommandKind::SendDigits { digits, duration_ms }),
+        prop::collection::vec(text(), 0..3).prop_map(|numbers| LegCommandKind::Deflect { numbers }),
         termination().prop_map(LegCommandKind::End),
     ];
     (name(), name(), uuid(), any::<u64>(), kind).prop_map(|(replica, tenant, leg, n, kind)| LegCommand {

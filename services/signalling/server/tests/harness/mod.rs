@@ -26,7 +26,7 @@ use sidetone_telemetry::Telemetry;
 use tokio::sync::{Mutex, mpsc};
 
 /// What a test waits for at most; it fails then.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 const SEED: &str = r#"
 [[tenants]]

@@ -331,6 +331,7 @@ impl Leg {
             LegCommandKind::Reoffer { media } => self.reoffer(media, now),
             LegCommandKind::Referral(state) => self.refer_goes_on(state),
             LegCommandKind::SendDigits { digits, duration_ms } => self.send_digits(&digits, duration_ms),
+            LegCommandKind::Deflect { numbers } => self.deflect(&numbers),
             LegCommandKind::End(termination) => self.end_by_command(termination, now),
         }
     }

@@ -1,13 +1,38 @@
 //! Whom a phone names in its place: Contacts of a 3xx (RFC 3261 section 8.1.3.4) and Refer-To.
 
 use sidetone_model::signal::Target;
+use sidetone_model::termination::{Cause, Termination};
 
-use super::Leg;
 use super::state::State;
-use crate::message::{Contact, Response};
+use super::{CommandError, Leg};
+use crate::message::{Contact, Response, ResponseBuilder, Status};
 use crate::uri::SipUri;
 
 impl Leg {
+    /// Tells a caller to call elsewhere: 302 (RFC 3261 section 21.3.3). Every address is one of our own domain.
+    pub(super) fn deflect(&mut self, numbers: &[Box<str>]) -> Result<(), CommandError> {
+        // ## (Offered | Early) => Finished
+        let (State::Offered(incoming) | State::Early { incoming, .. }) = &self.state else {
+            return Err(CommandError::WrongState);
+        };
+        let uris = numbers.iter().take(TARGETS_MAX).map(|number| SipUri::sip(number, &self.setup.domain));
+        let uris: Vec<SipUri> = uris.collect::<Result<_, _>>().map_err(|_| CommandError::Unwritable)?;
+        if uris.is_empty() {
+            return Err(CommandError::Unwritable);
+        }
+        let status = Status::MOVED_TEMPORARILY;
+        let response = ResponseBuilder::new(&incoming.invite, status, self.dialog.local_tag())
+            .header("Server", self.setup.product.as_ref());
+        let contact = |(at, uri): (usize, &SipUri)| format!("<{uri}>;q={:.1}", 1.0 - at as f32 / 10.0);
+        let contacts = uris.iter().enumerate().map(contact);
+        let response = contacts.fold(response, |response, contact| response.header("Contact", contact));
+        let (tx, response) = (incoming.tx, response.build());
+        self.respond(tx, response);
+        self.signal_ended(Termination::new(Cause::Diverted).with_sip_status(status.code()));
+        self.finish();
+        Ok(())
+    }
+
     /// Whom a refusal names, best first; nobody unless it is a redirection that can be followed.
     pub(super) fn redirected_to(&self, response: &Response) -> Vec<Target> {
         // 305 and 380 name no other addresses of the one who was called.

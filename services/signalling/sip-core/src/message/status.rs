@@ -41,6 +41,8 @@ statuses! {
     OK = 200, "OK";
     /// RFC 3515 section 2.4.2.
     ACCEPTED = 202, "Accepted";
+    /// RFC 3261 section 21.3.3.
+    MOVED_TEMPORARILY = 302, "Moved Temporarily";
     /// RFC 3261 section 21.4.1.
     BAD_REQUEST = 400, "Bad Request";
     /// RFC 3261 section 21.4.2.
