@@ -115,6 +115,9 @@ impl World {
             binding: Binding::outside("0401234", ReplicaId::new("signalling-0").unwrap()),
             media: media(),
             auto_answer: false,
+            anonymous: false,
+            diversions: Vec::new(),
+            headers: Vec::new(),
         };
         self.owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
         let invite = self.carrier.invite().await;
@@ -398,8 +401,16 @@ async fn phones_are_told_the_verdict() {
     ] {
         let leg: LegId = IdSource::seeded([seed; 32]).make(Timestamp::from_millis(7));
         let from = Party { number: CALLER.into(), display_name: "Ann".into(), proof, ..Party::default() };
-        let invite =
-            Invite { from, to: "1001".into(), binding: binding.clone(), media: media(), auto_answer: false };
+        let invite = Invite {
+            from,
+            to: "1001".into(),
+            binding: binding.clone(),
+            media: media(),
+            auto_answer: false,
+            anonymous: false,
+            diversions: Vec::new(),
+            headers: Vec::new(),
+        };
         owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
         let invite = loop {
             let request = phone.request().await;

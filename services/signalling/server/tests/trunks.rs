@@ -3,9 +3,9 @@
 
 mod harness;
 
+use harness::Rig;
 use harness::carrier::{CHALLENGE, Carrier, call_out, put, trunk, until};
 use harness::phone::SDP;
-use harness::Rig;
 use sidetone_model::command::LegCommandKind;
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::{Cause, Termination};

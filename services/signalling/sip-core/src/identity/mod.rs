@@ -15,8 +15,8 @@ use std::borrow::Cow;
 use sidetone_model::call::DiversionReason;
 
 pub use read::{Bounds, CallerIdentity, preferred_number, read};
-pub use write::{Audience, asserted};
 pub(crate) use write::write;
+pub use write::{Audience, asserted};
 
 /// A step by which a call came here.
 #[derive(Debug, Clone, PartialEq, Eq)]
