@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(out.join("descriptors.bin"), encoded)?;
     tonic_prost_build::configure()
         // Keys must not be shown; its own Debug is in the library.
-        .skip_debug(["sidetone.types.v1.Crypto"])
+        .skip_debug(["sidetone.types.v1.Crypto", "sidetone.types.v1.Ice"])
         .bytes(".sidetone.store.v1")
         .client_mod_attribute(".", "#[cfg(feature = \"grpc\")]")
         .server_mod_attribute(".", "#[cfg(feature = \"grpc\")]")

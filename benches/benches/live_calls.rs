@@ -134,6 +134,8 @@ fn media() -> MediaDescription {
         ptime_ms: 20,
         secured: false,
         crypto: Vec::new(),
+        dtls: None,
+        ice: None,
     }
 }
 

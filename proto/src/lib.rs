@@ -32,5 +32,11 @@ impl std::fmt::Debug for types::v1::Crypto {
     }
 }
 
+impl std::fmt::Debug for types::v1::Ice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ice").field("ufrag", &self.ufrag).field("lite", &self.lite).finish_non_exhaustive()
+    }
+}
+
 /// The file descriptor set of every contract, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

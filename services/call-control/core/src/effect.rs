@@ -92,6 +92,8 @@ pub enum MediaRequest {
         signalling_ip: Option<IpAddr>,
         /// Our offer will go over TLS, so that it may carry keys.
         private_path: bool,
+        /// The phone is reached over a WebSocket, as browsers are: our offer is one for a browser.
+        browser: bool,
     },
     /// The far side's new description.
     UpdateLeg {

@@ -7,7 +7,7 @@ use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{LegPhase, LegView};
 use sidetone_model::ids::{BootId, LegId, NodeId, PlaybackId};
 use sidetone_model::media::MediaDescription;
-use sidetone_model::party::{Binding, Destination};
+use sidetone_model::party::{Binding, Destination, Transport};
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
@@ -68,6 +68,14 @@ impl Shard {
     pub fn handle_leg_timed_out(&mut self, leg: LegId) -> Step {
         if let Some(leg) = self.live(leg) {
             self.end(&leg, Termination::new(Cause::MediaTimeout).with_text("no RTP for the idle time"));
+        }
+        self.finish()
+    }
+
+    /// The far side of a leg did not prove itself, or has no key in common with the node.
+    pub fn handle_leg_failed(&mut self, leg: LegId, reason: &str) -> Step {
+        if let Some(leg) = self.live(leg) {
+            self.end(&leg, Termination::new(Cause::ProtocolError).with_text(reason));
         }
         self.finish()
     }
@@ -232,16 +240,15 @@ impl Shard {
         let passing = &mut self.control(leg.leg).passing;
         passing.other_nodes = nodes;
         passing.asked_node = Some(first.node.clone());
+        let transport = passing.call_device.as_ref().map(|device| device.flow.transport);
         let request = MediaRequest::CreateLeg {
             leg: leg.leg,
             call: leg.call,
             tenant: leg.tenant.clone(),
             remote: passing.offer.take(),
             signalling_ip: passing.signalling_ip,
-            private_path: passing
-                .call_device
-                .as_ref()
-                .is_some_and(|device| device.flow.transport.is_private()),
+            private_path: transport.is_some_and(Transport::is_private),
+            browser: transport.is_some_and(Transport::is_web),
         };
         self.ask_node(first.node, request);
     }

@@ -14,5 +14,5 @@ mod wake;
 
 pub use affinity::{allowed_cpus, pin_current_thread};
 pub use poller::{Poller, Readiness};
-pub use socket::{Datagram, bind_pair, bind_pair_anywhere};
+pub use socket::{Answering, Datagram, bind_pair, bind_pair_anywhere};
 pub use wake::Wake;

@@ -90,6 +90,11 @@ impl Datagram {
         sent.map(|_| ())
     }
 
+    /// Another handle to the socket, which only sends. The port stays taken as long as one of them lives.
+    pub fn answering(&self) -> io::Result<Answering> {
+        self.socket.try_clone().map(Answering)
+    }
+
     fn set_buffer(&self, option: libc::c_int) -> io::Result<()> {
         let bytes = BUFFER_BYTES;
         // SAFETY: the pointer is to a live c_int of the size that is passed.
@@ -103,6 +108,17 @@ impl Datagram {
             )
         };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+/// A handle to a [`Datagram`]'s socket that only sends, from any thread.
+#[derive(Debug)]
+pub struct Answering(UdpSocket);
+
+impl Answering {
+    /// Sends one packet, whoever the socket is connected to. A full buffer is an error of kind `WouldBlock`.
+    pub fn send(&self, packet: &[u8], to: SocketAddr) -> io::Result<()> {
+        self.0.send_to(packet, to).map(|_| ())
     }
 }
 
@@ -178,5 +194,15 @@ mod tests {
         other.send(b"now", before).unwrap();
         assert_eq!(receive(&ours), Some((b"now".to_vec(), other.local())));
         ours.send(b"back", other.local()).unwrap();
+    }
+
+    #[test]
+    fn a_second_handle_answers_whoever_asks_while_the_first_is_connected() {
+        let (mut ours, _rtcp) = bind_pair_anywhere(HERE).unwrap();
+        let (peer, other) = bind_pair_anywhere(HERE).unwrap();
+        let answering = ours.answering().unwrap();
+        ours.connect(peer.local()).unwrap();
+        answering.send(b"answer", other.local()).unwrap();
+        assert_eq!(receive(&other), Some((b"answer".to_vec(), ours.local())));
     }
 }

@@ -70,9 +70,23 @@ pub struct Config {
     pub storage: Storage,
     /// Where recordings are written. Default: `recordings`; made at the first recording.
     pub recordings_dir: PathBuf,
-    /// SRTP with keys in SDP (RFC 4568): `off`, `optional` (taken when it is offered, offered over TLS) or `required` (no leg
+    /// SRTP with keys in SDP (RFC 4568) or by DTLS (RFC 5764): `off`, `optional` (taken when it is offered, offered over TLS) or `required` (no leg
     /// without). Default: `optional`.
     pub srtp: Srtp,
+    /// ICE for phones that ask for it: `lite` (their checks are answered; a browser takes nothing else) or `off`. Phones must
+    /// reach the realm's `advertised_ip`. Default: `lite`.
+    pub ice: Ice,
+}
+
+/// Whether legs use ICE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ice {
+    /// Never.
+    Off,
+    /// Checks are answered, and none is made (RFC 8445, section 2.5).
+    #[default]
+    Lite,
 }
 
 /// Whether digits are looked for in the sound.
@@ -256,6 +270,7 @@ impl Default for Config {
             storage: Storage::default(),
             recordings_dir: "recordings".into(),
             srtp: Srtp::default(),
+            ice: Ice::default(),
         }
     }
 }

@@ -42,6 +42,13 @@ pub(crate) struct Rekeying {
     pub(crate) receiver: Option<Box<Receiver>>,
 }
 
+impl Rekeying {
+    /// Nothing goes and nothing is heard until a handshake has given keys.
+    pub(crate) fn awaited() -> Self {
+        Self { secured: true, ..Self::default() }
+    }
+}
+
 impl Keys {
     /// Puts keys into an offer of ours. `must` is a wish for SRTP that the configuration does not have.
     ///
@@ -258,6 +265,8 @@ mod tests {
             ptime_ms: 20,
             secured,
             crypto,
+            dtls: None,
+            ice: None,
         }
     }
 

@@ -6,12 +6,14 @@
 //! enter a worker, and events, retired objects and frames for the recorder leave it, through bounded rings.
 //!
 //! # What it does not do
-//! It knows no dialogs and no calls: call control tells it what to connect. SRTP, ICE and other codecs are not in it yet.
+//! It knows no dialogs and no calls: call control tells it what to connect. Handshakes by DTLS and checks of ICE are led
+//! by a task of their own; a leg's worker only hands their packets over.
 #![forbid(unsafe_code)]
 
 mod config;
 mod engine;
 mod error;
+mod handshake;
 mod keys;
 mod moving;
 mod negotiate;
@@ -19,6 +21,7 @@ mod node;
 mod policy;
 mod ports;
 mod prompts;
+mod proof;
 mod quality;
 mod recorder;
 mod service;
@@ -26,10 +29,10 @@ mod state;
 mod storage;
 mod worker;
 
-pub use config::{Config, Fetch, InbandDigits, Realm, Secret, Srtp, Storage};
+pub use config::{Config, Fetch, Ice, InbandDigits, Realm, Secret, Srtp, Storage};
 pub use error::MediaError;
 pub use negotiate::{Agreement, Payload, PayloadTypes};
 pub use node::{Deps, MediaNode, StartError};
-pub use policy::{Lock, Mode, Policy};
+pub use policy::{Checked, Lock, Mode, Policy};
 pub use service::MediaServer;
 pub use state::{Audio, Incoming, LEG_STATE_VERSION, LegState, Role, Tap};

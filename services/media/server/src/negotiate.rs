@@ -339,7 +339,8 @@ pub(crate) fn conclude(ours: &MediaDescription, remote: &MediaDescription) -> Re
 
 /// The reverse of what the far side wants; an unspecified address wants nothing (RFC 3264, section 8.4).
 fn our_direction(remote: &MediaDescription) -> Direction {
-    match (remote.direction.reversed(), remote.rtp.ip().is_unspecified()) {
+    let nowhere = remote.rtp.ip().is_unspecified() && remote.ice.is_none();
+    match (remote.direction.reversed(), nowhere) {
         (Direction::SendRecv, true) => Direction::RecvOnly,
         (Direction::SendOnly, true) => Direction::Inactive,
         (direction, _) => direction,
@@ -362,6 +363,8 @@ fn describe(rtp: SocketAddr, formats: Vec<Format>, direction: Direction, ptime_m
         ptime_ms,
         secured: false,
         crypto: Vec::new(),
+        dtls: None,
+        ice: None,
     }
 }
 

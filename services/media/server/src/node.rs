@@ -14,16 +14,19 @@ use sidetone_runtime::Lifecycle;
 use sidetone_store::{Expect, Store};
 use sidetone_telemetry::Telemetry;
 use tokio::net::unix::pipe;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::engine::link::WorkerLink;
 use crate::engine::{Engine, Parts, pump, unix_ms};
+use crate::handshake::{self, Handshakes, Identity};
 use crate::recorder;
 use crate::service::MediaServer;
 use crate::storage::{Bucket, Uploads};
 use crate::worker::counters::Counters;
+use crate::worker::proofs::{Door, PROOFS_MAX, Proof};
 use crate::worker::rings::{COMMANDS_MAX, Command, EVENTS_MAX, FRAMES_MAX};
 use crate::worker::{Limits, Worker, WorkerEnds};
 
@@ -53,6 +56,9 @@ pub enum StartError {
     /// The object storage that is configured cannot be used.
     #[error("the object storage cannot be used")]
     Storage(#[source] object_store::Error),
+    /// DTLS could not be set up.
+    #[error("{0}")]
+    Dtls(&'static str),
     /// The random source of the system.
     #[error("the system's random source does not answer")]
     Random,
@@ -96,6 +102,8 @@ impl MediaNode {
         )
         .map_err(|source| StartError::System { what: "starting the recorder", source })?;
         threads.joins.push(join);
+        let identity = Identity::new().map_err(StartError::Dtls)?;
+        let (handshakes, orders) = Handshakes::new(config.legs_max);
         let counters = links.iter().map(|link| Arc::clone(&link.counters)).collect();
         let parts = Parts {
             config,
@@ -104,6 +112,8 @@ impl MediaNode {
             epoch,
             workers: links,
             recorder,
+            fingerprint: identity.fingerprint.clone(),
+            handshakes,
             draining: lifecycle.draining(),
             stopping: lifecycle.stopping(),
         };
@@ -117,6 +127,7 @@ impl MediaNode {
                 }
             }));
         }
+        tasks.extend(threads.start_handshakes(&engine, identity, orders));
         let failing = Arc::clone(&engine);
         tasks.push(tokio::spawn(async move {
             while let Some(failed) = failed.recv().await {
@@ -186,10 +197,33 @@ struct Threads {
     joins: Vec<JoinHandle<()>>,
     events: Vec<(rtrb::Consumer<crate::worker::rings::Event>, pipe::Receiver)>,
     frames: Vec<rtrb::Consumer<crate::worker::rings::RecordingFrame>>,
+    doors: Vec<(rtrb::Consumer<Proof>, pipe::Receiver)>,
     pumps: CancellationToken,
 }
 
 impl Threads {
+    /// Starts the task that leads handshakes, and what brings it the workers' packets.
+    fn start_handshakes(
+        &mut self,
+        engine: &Arc<Engine>,
+        identity: Identity,
+        orders: mpsc::Receiver<handshake::Order>,
+    ) -> Vec<Task<()>> {
+        let (packets, waiting) = mpsc::channel(handshake::PACKETS_MAX);
+        let leading = handshake::run(Arc::clone(engine), identity, orders, waiting, self.pumps.clone());
+        let mut tasks = vec![tokio::spawn(leading)];
+        for (door, told) in std::mem::take(&mut self.doors) {
+            let telemetry = Arc::clone(&engine.telemetry);
+            let reading = handshake::read_door(door, told, packets.clone(), telemetry, self.pumps.clone());
+            tasks.push(tokio::spawn(async move {
+                if let Err(error) = reading.await {
+                    tracing::error!(%error, "handshakes of a worker's legs cannot be read");
+                }
+            }));
+        }
+        tasks
+    }
+
     fn start_worker(
         &mut self,
         config: &Config,
@@ -204,6 +238,9 @@ impl Threads {
         let wake = Wake::new().map_err(system("making a wake-up"))?;
         let (telling, told) = pipe::pipe().map_err(system("making a pipe"))?;
         let telling = telling.into_nonblocking_fd().map_err(system("making a pipe"))?;
+        let (proofs, proof_out) = RingBuffer::new(PROOFS_MAX);
+        let (knocking, knocked) = pipe::pipe().map_err(system("making a pipe"))?;
+        let knocking = knocking.into_nonblocking_fd().map_err(system("making a pipe"))?;
         let counters = Arc::new(Counters::default());
         let limits = Limits {
             idle_ms: config.idle_timeout_s * 1000,
@@ -211,7 +248,8 @@ impl Threads {
             extended_reports: config.rtcp_xr,
             batch: Duration::from_micros(config.batch_us),
         };
-        let ends = WorkerEnds { commands, events, frames, wake: wake.clone(), told: telling.into() };
+        let door = Door { packets: proofs, told: knocking.into() };
+        let ends = WorkerEnds { commands, events, frames, door, wake: wake.clone(), told: telling.into() };
         let worker = Worker::new(config.legs_max, epoch, limits, Arc::clone(&counters), ends)
             .map_err(system("making a worker"))?;
         let join = std::thread::Builder::new()
@@ -228,6 +266,7 @@ impl Threads {
         self.joins.push(join);
         self.events.push((event_out, told));
         self.frames.push(frame_out);
+        self.doors.push((proof_out, knocked));
         Ok(WorkerLink::new(command_in, wake, counters, config.legs_max))
     }
 }

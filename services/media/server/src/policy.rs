@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use sidetone_ice_core::Pairs;
+
 /// How a leg's sender is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -40,6 +42,19 @@ pub struct Policy {
     pub described: Option<SocketAddr>,
     /// The source that is accepted.
     pub lock: Option<Lock>,
+    /// What ICE has proved: nobody else is heard, and nobody else is sent to. None on a leg without ICE.
+    pub checked: Option<Checked>,
+    /// Keys come by DTLS.
+    pub dtls: bool,
+}
+
+/// The addresses that ICE has proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Checked {
+    /// They.
+    pub pairs: Pairs,
+    /// When the far side last proved that it wants to be sent to, in ms (RFC 7675).
+    pub consent_ms: u64,
 }
 
 /// What is to be done with a packet.
@@ -55,18 +70,66 @@ pub(crate) enum Verdict {
 
 /// After how long without a packet a phone may have another port, in ms.
 pub(crate) const REBIND_SILENCE_MS: u64 = 2000;
+/// For how long a proof is good (RFC 7675, section 5.1), in ms.
+const CONSENT_MS: u64 = 30_000;
 /// By how much a sequence number may have gone on meanwhile: a minute of packets of 20 ms.
 const REBIND_SEQUENCE_MAX: u16 = 3000;
 
 impl Policy {
     /// A leg that has heard nothing yet.
     pub(crate) fn new(mode: Mode) -> Self {
-        Self { mode, proved: false, described: None, lock: None }
+        Self { mode, proved: false, described: None, lock: None, checked: None, dtls: false }
+    }
+
+    /// How the far side is to prove itself, besides keys in its description.
+    pub(crate) fn expect(&mut self, ice: bool, dtls: bool) {
+        self.dtls = dtls;
+        self.checked = ice.then(|| self.checked.unwrap_or_default());
+    }
+
+    /// ICE has proved these addresses.
+    pub(crate) fn prove(&mut self, pairs: Pairs, now_ms: u64) {
+        if let Some(checked) = &mut self.checked {
+            *checked = Checked { pairs, consent_ms: now_ms };
+        }
+    }
+
+    /// Nobody is sent to who has not proved for long that he wants it; true when that has just come about.
+    pub(crate) fn consent_has_ended(&mut self, now_ms: u64) -> bool {
+        let Some(checked) = &mut self.checked else { return false };
+        let ended =
+            checked.pairs.selected.is_some() && now_ms.saturating_sub(checked.consent_ms) > CONSENT_MS;
+        if ended {
+            checked.pairs = Pairs::default();
+        }
+        ended
+    }
+
+    /// Whether packets of ICE or DTLS are looked at.
+    pub(crate) fn expects_proofs(&self) -> bool {
+        self.dtls || self.checked.is_some()
+    }
+
+    /// Whether a packet of a handshake by DTLS may come from there. With ICE that is judged where the checks are.
+    pub(crate) fn allows_handshake(&self, from: SocketAddr) -> bool {
+        let begins = match self.mode {
+            Mode::Secured => true,
+            Mode::Strict | Mode::Nat { .. } => Self { proved: false, ..*self }.may_lock(from),
+        };
+        self.dtls && (self.checked.is_some() || begins || self.lock.is_some_and(|lock| lock.address == from))
+    }
+
+    /// Whether an address is one that is known to be the far side's.
+    pub(crate) fn knows(&self, from: SocketAddr) -> bool {
+        let checked = self.checked.is_some_and(|checked| checked.pairs.holds(from));
+        checked || self.lock.is_some_and(|lock| lock.address == from)
     }
 
     /// A new description has come. One that leads elsewhere opens the lock.
     pub(crate) fn describe(&mut self, rtp: SocketAddr) {
-        let described = (rtp.port() != 0 && !rtp.ip().is_unspecified()).then_some(rtp);
+        // With ICE the address may be one that is not known yet (RFC 8839, section 4.2.1.1).
+        let leads_somewhere = rtp.port() != 0 && (self.checked.is_some() || !rtp.ip().is_unspecified());
+        let described = leads_somewhere.then_some(rtp);
         if described != self.described {
             self.described = described;
             self.lock = None;
@@ -76,11 +139,17 @@ impl Policy {
     /// Where to send; none where nothing is allowed.
     pub(crate) fn target(&self) -> Option<SocketAddr> {
         self.described?;
+        if let Some(checked) = &self.checked {
+            return checked.pairs.selected;
+        }
         self.lock.map(|lock| lock.address).or(self.described)
     }
 
     /// Whether RTCP may come from there: the peer's IP alone.
     pub(crate) fn allows_rtcp(&self, from: IpAddr) -> bool {
+        if let Some(checked) = &self.checked {
+            return checked.pairs.iter().any(|address| address.ip() == from);
+        }
         match self.lock {
             Some(lock) => lock.address.ip() == from,
             None => self.described.is_some_and(|described| described.ip() == from),
@@ -95,6 +164,15 @@ impl Policy {
     /// Judges a packet of a negotiated payload type; where SRTP is spoken, one that was proved.
     pub(crate) fn judge(&mut self, from: SocketAddr, ssrc: u32, sequence: u16, now_ms: u64) -> Verdict {
         let packet = Lock { address: from, ssrc, sequence, at_ms: now_ms };
+        if let Some(checked) = &mut self.checked {
+            if !checked.pairs.holds(from) {
+                return Verdict::Refused;
+            }
+            // Who has the key speaks from there, and so wants to be answered there.
+            if self.proved {
+                checked.consent_ms = now_ms;
+            }
+        }
         let verdict = match &self.lock {
             Some(lock) if lock.address == from => Verdict::Accepted,
             Some(lock) if self.moves_freely() => {
@@ -117,6 +195,7 @@ impl Policy {
 
     fn may_lock(&self, from: SocketAddr) -> bool {
         match self.mode {
+            _ if self.checked.is_some_and(|checked| checked.pairs.holds(from)) => true,
             Mode::Secured => self.proved,
             Mode::Nat { .. } if self.proved => true,
             Mode::Strict => self.described == Some(from),
@@ -127,7 +206,7 @@ impl Policy {
     }
 
     fn moves_freely(&self) -> bool {
-        self.proved && self.may_move()
+        self.checked.is_some() || self.proved && self.may_move()
     }
 
     fn may_rebind(&self, lock: &Lock, packet: &Lock) -> bool {
@@ -141,76 +220,5 @@ impl Policy {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(text: &str) -> SocketAddr {
-        text.parse().unwrap()
-    }
-
-    fn nat() -> Policy {
-        let mut policy = Policy::new(Mode::Nat { signalling_ip: Some(at("127.0.0.5:1").ip()) });
-        policy.describe(at("10.0.0.1:4000"));
-        policy
-    }
-
-    #[test]
-    fn strict_takes_the_described_address_and_no_other() {
-        let mut policy = Policy::new(Mode::Strict);
-        assert_eq!(policy.judge(at("10.0.0.1:4000"), 1, 1, 0), Verdict::Refused);
-        policy.describe(at("10.0.0.1:4000"));
-        assert_eq!(policy.judge(at("10.0.0.1:4002"), 1, 1, 0), Verdict::Refused);
-        assert_eq!(policy.judge(at("10.0.0.1:4000"), 1, 1, 0), Verdict::Locked);
-        assert_eq!(policy.judge(at("10.0.0.1:4002"), 1, 2, 9000), Verdict::Refused);
-    }
-
-    #[test]
-    fn who_is_proved_may_be_anywhere_and_moves_at_once() {
-        let mut policy = Policy { proved: true, ..nat() };
-        assert_eq!(policy.judge(at("172.16.0.1:9"), 1, 100, 0), Verdict::Locked);
-        assert_eq!(policy.judge(at("172.16.9.9:10"), 1, 101, 20), Verdict::Locked);
-        assert_eq!(policy.judge(at("172.16.0.1:9"), 1, 99, 21), Verdict::Accepted, "late, from where it was");
-        assert_eq!(policy.target(), Some(at("172.16.9.9:10")));
-        let mut policy = Policy::new(Mode::Secured);
-        policy.describe(at("10.0.0.1:4000"));
-        assert_eq!(policy.judge(at("10.0.0.1:4000"), 1, 1, 0), Verdict::Refused, "without a key nobody is");
-        let mut strict = Policy { proved: true, ..Policy::new(Mode::Strict) };
-        strict.describe(at("10.0.0.1:4000"));
-        assert_eq!(strict.judge(at("10.0.0.2:4000"), 1, 1, 0), Verdict::Refused);
-    }
-
-    #[test]
-    fn before_the_lock_only_two_ips_may_make_it() {
-        let mut policy = nat();
-        assert_eq!(policy.judge(at("127.0.0.2:9"), 1, 1, 0), Verdict::Refused);
-        assert_eq!(policy.target(), Some(at("10.0.0.1:4000")));
-        assert_eq!(policy.judge(at("127.0.0.5:777"), 1, 1, 0), Verdict::Locked);
-        assert_eq!(policy.target(), Some(at("127.0.0.5:777")));
-        assert_eq!(policy.judge(at("10.0.0.1:4000"), 1, 2, 5000), Verdict::Refused);
-    }
-
-    #[test]
-    fn a_phone_moves_to_another_port_only_after_silence_and_with_its_own_stream() {
-        let mut policy = nat();
-        policy.judge(at("127.0.0.5:777"), 1, 65_530, 0);
-        assert_eq!(policy.judge(at("127.0.0.5:778"), 1, 65_531, 1999), Verdict::Refused);
-        assert_eq!(policy.judge(at("127.0.0.5:778"), 2, 65_531, 2000), Verdict::Refused, "another stream");
-        assert_eq!(policy.judge(at("127.0.0.5:778"), 1, 60_000, 2000), Verdict::Refused, "not continuing");
-        assert_eq!(policy.judge(at("127.0.0.6:778"), 1, 65_531, 2000), Verdict::Refused, "another IP");
-        assert_eq!(policy.judge(at("127.0.0.5:778"), 1, 90, 2000), Verdict::Locked);
-        assert_eq!(policy.judge(at("127.0.0.5:777"), 1, 91, 2000), Verdict::Refused);
-    }
-
-    #[test]
-    fn a_new_description_opens_the_lock_and_hold_stops_the_sending() {
-        let mut policy = nat();
-        policy.judge(at("127.0.0.5:777"), 1, 1, 0);
-        policy.describe(at("10.0.0.1:4000"));
-        assert!(policy.lock.is_some(), "the same description changes nothing");
-        policy.describe(at("0.0.0.0:4000"));
-        assert_eq!(policy.target(), None);
-        policy.describe(at("10.0.0.1:5000"));
-        assert_eq!(policy.judge(at("10.0.0.1:6000"), 9, 9, 1), Verdict::Locked);
-        assert!(policy.allows_rtcp(at("10.0.0.1:1").ip()) && !policy.allows_rtcp(at("127.0.0.5:1").ip()));
-    }
-}
+#[path = "policy_tests.rs"]
+mod tests;

@@ -8,7 +8,7 @@ use crate::negotiate::Agreement;
 use crate::policy::Policy;
 
 /// The layout of [`LegState`] that this release writes.
-pub const LEG_STATE_VERSION: u32 = 3;
+pub const LEG_STATE_VERSION: u32 = 4;
 
 /// Everything that makes a leg, apart from its sockets and what is on its way: a live leg is built from it, and a live
 /// leg can tell it. Times are in ms on the node's monotonic clock.

@@ -158,6 +158,57 @@ pub struct MediaDescription {
     pub secured: bool,
     /// Keys for SRTP in the order of preference; one in an answer (RFC 4568).
     pub crypto: Vec<Crypto>,
+    /// Keys are agreed by DTLS in the path of the media (RFC 5763).
+    pub dtls: Option<Box<Dtls>>,
+    /// Addresses are proved by ICE (RFC 8445).
+    pub ice: Option<Box<Ice>>,
+}
+
+/// DTLS-SRTP as one side describes it (RFC 5763, section 5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dtls {
+    /// Of the certificate that the side shows in the handshake.
+    pub fingerprints: Vec<Fingerprint>,
+    /// Who begins the handshake.
+    pub setup: Setup,
+}
+
+/// One `a=fingerprint` line (RFC 8122, section 5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// The hash function's name, in lower case.
+    pub hash: Box<str>,
+    /// The hash of the certificate in DER.
+    pub value: Box<[u8]>,
+}
+
+/// Who begins the handshake, as `a=setup` says it (RFC 4145, section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Setup {
+    /// Either will do: offers only.
+    #[default]
+    Actpass,
+    /// The describing side.
+    Active,
+    /// The other side.
+    Passive,
+}
+
+/// ICE as one side describes it (RFC 8839, section 5.4). Its password is never shown, and belongs into no event and no store.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ice {
+    /// Names the side in checks, 4 to 256 characters.
+    pub ufrag: Box<str>,
+    /// Proves a check of the other side, 22 to 256 characters.
+    pub pwd: Box<str>,
+    /// The side only answers checks (RFC 8445, section 2.5).
+    pub lite: bool,
+}
+
+impl std::fmt::Debug for Ice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ice").field("ufrag", &self.ufrag).field("lite", &self.lite).finish_non_exhaustive()
+    }
 }
 
 /// One `a=crypto` line (RFC 4568, section 9.1). Its key is never shown, and belongs into no event and no store.

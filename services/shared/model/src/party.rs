@@ -192,6 +192,11 @@ impl Transport {
         matches!(self, Self::Tls | Self::Wss)
     }
 
+    /// Whether it is the way of browsers.
+    pub fn is_web(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
     /// The token of Via (RFC 3261, section 20.42; RFC 7118, section 5.2).
     pub fn token(self) -> &'static str {
         match self {

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
 use sidetone_model::classify::Classify;
-use sidetone_model::media::{Direction, Encoding, Format, Holder, MediaDescription};
+use sidetone_model::media::{
+    Direction, Dtls, Encoding, Fingerprint, Format, Holder, Ice, MediaDescription, Setup,
+};
 use sidetone_model::termination::Cause;
 use sidetone_sip_core::sdp::{Profile, SdpError, SdpIdentity, parse, parse_session, write, write_answer};
 
@@ -20,6 +22,8 @@ fn ours() -> MediaDescription {
         ptime_ms: 20,
         secured: false,
         crypto: Vec::new(),
+        dtls: None,
+        ice: None,
     }
 }
 
@@ -172,4 +176,83 @@ fn keys_come_and_go_under_both_kinds_of_profile_and_are_not_shown() {
         Err(SdpError::NoAudio),
         "nothing to speak it with"
     );
+}
+
+/// What a browser offers: sound and picture in one bundle, no address yet, and the other names of the same certificate.
+const BROWSER: &str = "v=0\r\no=- 46117 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
+    a=fingerprint:SHA-256 0a:FF:10\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 63 0\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\n\
+    a=candidate:1 1 udp 2113937151 b1c2.local 50000 typ host\r\na=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n\
+    a=ice-options:trickle\r\na=setup:actpass\r\na=mid:0\r\na=sendrecv\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n\
+    a=rtpmap:63 red/48000/2\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=rtpmap:96 VP8/90000\r\n";
+
+fn proved(setup: Setup) -> MediaDescription {
+    let fingerprint = Fingerprint { hash: "sha-256".into(), value: [0xab, 0x01].into() };
+    MediaDescription {
+        rtcp_mux: true,
+        secured: true,
+        dtls: Some(Box::new(Dtls { fingerprints: vec![fingerprint], setup })),
+        ice: Some(Box::new(Ice { ufrag: "abcd".into(), pwd: "0123456789012345678901".into(), lite: true })),
+        ..ours()
+    }
+}
+
+#[test]
+fn a_browser_is_understood_and_answered() {
+    let offer = parse_session(BROWSER.as_bytes()).unwrap();
+    let audio = &offer.audio;
+    let dtls = audio.dtls.as_ref().unwrap();
+    assert_eq!(
+        (&*dtls.fingerprints[0].hash, &*dtls.fingerprints[0].value),
+        ("sha-256", &[0x0a, 0xff, 0x10][..])
+    );
+    assert_eq!((dtls.setup, audio.secured, audio.rtcp_mux), (Setup::Actpass, true, true));
+    let ice = audio.ice.as_ref().unwrap();
+    assert_eq!((&*ice.ufrag, &*ice.pwd, ice.lite), ("EsAw", "P2uYro0UCOQ4zxjKXaWCBui1", false));
+    assert_eq!(audio.direction, Direction::SendRecv, "no address yet is no hold");
+    assert!(!format!("{offer:?}").contains("P2uYro"), "a password is shown");
+    let answer = write_answer(&proved(Setup::Passive), &offer, &identity());
+    for line in [
+        "a=ice-lite",
+        "a=group:BUNDLE 0",
+        "m=audio 4000 UDP/TLS/RTP/SAVPF 0 97\r\na=mid:0",
+        "m=video 0 UDP/TLS/RTP/SAVPF 96\r\na=mid:1",
+        "a=candidate:1 1 udp 2130706431 192.0.2.1 4000 typ host",
+        "a=fingerprint:sha-256 AB:01",
+        "a=setup:passive",
+        "a=rtcp-mux",
+    ] {
+        assert!(answer.contains(&format!("{line}\r\n")), "no {line} in\n{answer}");
+    }
+    assert_eq!(parse(answer.as_bytes()).unwrap(), proved(Setup::Passive));
+}
+
+#[test]
+fn an_offer_to_a_browser_survives_its_text() {
+    let text = write(&proved(Setup::Actpass), &identity());
+    assert!(text.contains("UDP/TLS/RTP/SAVPF 0 97\r\na=mid:0\r\n") && text.contains("a=group:BUNDLE 0\r\n"));
+    assert_eq!(parse(text.as_bytes()).unwrap(), proved(Setup::Actpass));
+}
+
+#[test]
+fn keys_are_taken_from_where_the_profile_says() {
+    let body = |profile: &str, lines: &str| {
+        format!(
+            "v=0\r\nc=IN IP4 192.0.2.9\r\nm=audio 4000 {profile} 0\r\na=fingerprint:sha-256 AA:BB\r\n{lines}"
+        )
+    };
+    let crypto = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\n";
+    for (profile, lines, by_dtls, by_sdp) in [
+        ("UDP/TLS/RTP/SAVP", crypto, true, false),
+        ("RTP/SAVPF", crypto, false, true),
+        ("RTP/SAVPF", "", true, false),
+        ("RTP/AVP", "", true, false),
+    ] {
+        let media = parse(body(profile, lines).as_bytes()).unwrap();
+        assert_eq!((media.dtls.is_some(), !media.crypto.is_empty()), (by_dtls, by_sdp), "{profile}");
+        assert_eq!(media.dtls.map_or(Setup::Active, |dtls| dtls.setup), Setup::Active, "RFC 4145, section 4");
+    }
+    for line in ["sha-256 AA:B", "sha-256 AA:+B", "sha-256", "sha-256 AA:BB:"] {
+        let body = body("UDP/TLS/RTP/SAVP", "").replace("sha-256 AA:BB", line);
+        assert_eq!(parse(body.as_bytes()), Err(SdpError::NoAudio), "{line}");
+    }
 }

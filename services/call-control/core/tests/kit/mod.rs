@@ -57,6 +57,8 @@ pub fn media() -> MediaDescription {
         ptime_ms: 20,
         secured: false,
         crypto: Vec::new(),
+        dtls: None,
+        ice: None,
     }
 }
 

@@ -135,7 +135,7 @@ impl SourceIsTransport for Status {
 
 async fn ask(service: &MediaService, request: &MediaRequest) -> Result<MediaReply, Status> {
     match request.clone() {
-        MediaRequest::CreateLeg { leg, call, tenant, remote, signalling_ip, private_path } => {
+        MediaRequest::CreateLeg { leg, call, tenant, remote, signalling_ip, private_path, browser } => {
             let policy = ReceivePolicy {
                 mode: receive_policy::Mode::Nat.into(),
                 signalling_ip: signalling_ip.map(|ip| ip.to_string()).unwrap_or_default(),
@@ -150,6 +150,7 @@ async fn ask(service: &MediaService, request: &MediaRequest) -> Result<MediaRepl
                 encodings: Vec::new(),
                 private_path,
                 inband_digits: InbandDigits::Unspecified.into(),
+                browser,
             };
             let answer = service.create_leg(Request::new(request)).await?.into_inner();
             let boot =

@@ -115,6 +115,9 @@ fn held(leg: pb::HeldLeg) -> Option<HeldMedia> {
 fn input(life: &NodeLife, kind: Kind) -> Option<Input> {
     match kind {
         Kind::LegTimedOut(event) => Some(Input::LegTimedOut { leg: event.leg_id.parse().ok()? }),
+        Kind::LegFailed(event) => {
+            Some(Input::LegFailed { leg: event.leg_id.parse().ok()?, reason: event.reason.into() })
+        }
         Kind::Digit(event) => Some(Input::Digit {
             leg: event.leg_id.parse().ok()?,
             digit: event.digit.chars().next()?,

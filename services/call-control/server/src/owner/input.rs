@@ -59,6 +59,8 @@ pub(crate) enum Input {
     NodeLost { node: NodeId, boot: BootId },
     /// A leg's idle time is over.
     LegTimedOut { leg: LegId },
+    /// A leg has failed on its media node.
+    LegFailed { leg: LegId, reason: Box<str> },
     /// A digit came as RFC 4733 events.
     Digit { leg: LegId, digit: char, duration_ms: u32 },
     /// A prompt is over.

@@ -198,6 +198,9 @@ impl Owner {
                     self.keep(index, step);
                 }
             }
+            Input::LegFailed { leg, reason } => {
+                self.with_leg(leg, |shard| shard.handle_leg_failed(leg, &reason))
+            }
             Input::LegTimedOut { leg } => self.with_leg(leg, |shard| shard.handle_leg_timed_out(leg)),
             Input::Digit { leg, digit, duration_ms } => {
                 self.with_leg(leg, |shard| shard.handle_digit(leg, digit, duration_ms, now));

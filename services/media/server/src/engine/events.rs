@@ -86,7 +86,10 @@ impl Engine {
                 let ended = |number| Change::PlaybackEnded { number, stopped: true };
                 return mix.playing.iter().map(|playing| ended(playing.playback)).collect();
             }
-            Event::MixRemoved { mix: None } | Event::RetiredDescription(_) | Event::Retired(_) => {}
+            Event::MixRemoved { mix: None }
+            | Event::RetiredDescription(_)
+            | Event::RetiredKeys(_)
+            | Event::Retired(_) => {}
             Event::Digit { leg, digit, duration_ms, in_band } => {
                 let digit = char::from(digit).to_string();
                 let leg_id = leg_id(leg).to_string();

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rand::TryRng as _;
@@ -9,6 +10,7 @@ use sidetone_dsp::Rate;
 use sidetone_dsp::codec::Codec;
 use sidetone_model::ids::LegId;
 use sidetone_model::media::{Encoding, MediaDescription};
+use sidetone_net::{Answering, Datagram};
 use sidetone_proto::media::v1 as pb;
 use sidetone_rtp_core::{Reporter, RtpTimestamp, SenderState, SequenceNumber, Ssrc};
 
@@ -16,11 +18,12 @@ use super::audio::Dialed;
 use super::coding::equipment;
 use super::link::Reply;
 use super::{Control, Engine, LegEntry, Routed};
-use crate::config::InbandDigits;
+use crate::config::{Ice, InbandDigits, Srtp};
 use crate::error::MediaError;
 use crate::keys::{Keys, Rekeying};
 use crate::negotiate::{self, Agreement};
 use crate::policy::{Mode, Policy};
+use crate::proof::{Proof, Terms};
 use crate::quality;
 use crate::state::{Audio, Incoming, LEG_STATE_VERSION, LegState};
 use crate::worker::gate::Gate;
@@ -74,14 +77,17 @@ impl Engine {
             control.prefer_codecs_of_call(&new.request.call_id, &mut codecs);
         }
         let (mut described, _) = describe(SocketAddr::new(advertised, 2), new.remote.as_ref(), &codecs)?;
-        let (keys, mut rekeying) = self.key(&new, &mut described)?;
+        let mut proof = Proof::default();
+        let (keys, mut rekeying) = self.key(&new, &mut described, &mut proof)?;
         let sockets = control.ports[realm].take(Instant::now())?;
         let port = sockets.0.local().port();
+        let answering = answering(&proof, &sockets.0)?;
         let (mut local, agreement) =
             describe(SocketAddr::new(advertised, port), new.remote.as_ref(), &codecs)?;
         (local.secured, local.crypto) = (described.secured, described.crypto);
+        (local.dtls, local.ice, local.rtcp_mux) = (described.dtls, described.ice, described.rtcp_mux);
         let worker = control.worker_for(&new.request.call_id);
-        let state = self.leg_state(&new, agreement)?;
+        let state = self.leg_state(&new, agreement, &proof)?;
         let reporter = Reporter::new(self.unix_us_at_zero, random()?, self.now_ms());
         let plan = self.plan(agreement.as_ref(), Rate::Narrow);
         let gate = Gate::new(self.config.room_quiet_dbov);
@@ -95,6 +101,7 @@ impl Engine {
             control.ports[realm].give_back(port, Instant::now());
             return Err(error);
         }
+        self.lead(new.id, &proof, answering.as_ref());
         let entry = LegEntry {
             worker,
             slot,
@@ -104,6 +111,8 @@ impl Engine {
             offer: new.remote.is_none().then(|| local.clone()),
             local: local.clone(),
             keys,
+            proof,
+            answering,
             request: new.request,
             updated: None,
             realm,
@@ -126,11 +135,21 @@ impl Engine {
     }
 
     /// The keys in our description of a new leg.
-    fn key(&self, new: &NewLeg, ours: &mut MediaDescription) -> Result<(Keys, Rekeying), MediaError> {
+    fn key(
+        &self,
+        new: &NewLeg,
+        ours: &mut MediaDescription,
+        proof: &mut Proof,
+    ) -> Result<(Keys, Rekeying), MediaError> {
         let (srtp, must) = (self.config.srtp, new.mode == Mode::Secured);
         let mut keys = Keys::default();
         let rekeying = match &new.remote {
             Some(remote) if remote.rtp.port() == 0 => Rekeying::default(),
+            Some(remote) if proof.answer(ours, remote, &self.terms())? => Rekeying::awaited(),
+            None if new.request.browser && srtp != Srtp::Off => {
+                proof.offer(ours, &self.terms())?;
+                Rekeying::awaited()
+            }
             Some(remote) => keys.answer(ours, remote, srtp, must)?,
             None => {
                 keys.offer(ours, srtp, new.request.private_path, must)?;
@@ -140,9 +159,24 @@ impl Engine {
         Ok((keys, rekeying))
     }
 
-    fn leg_state(&self, new: &NewLeg, agreement: Option<Agreement>) -> Result<LegState, MediaError> {
+    /// Says what handshakes a leg needs.
+    fn lead(&self, id: LegId, proof: &Proof, answering: Option<&Arc<Answering>>) {
+        match (proof.wanted(), answering) {
+            (Some(wanted), Some(socket)) => self.handshakes.set(id, wanted, Arc::clone(socket)),
+            (None, Some(_)) => self.handshakes.forget(id),
+            (_, None) => {}
+        }
+    }
+
+    fn leg_state(
+        &self,
+        new: &NewLeg,
+        agreement: Option<Agreement>,
+        proof: &Proof,
+    ) -> Result<LegState, MediaError> {
         let random = random()?;
         let mut policy = Policy::new(new.mode);
+        policy.expect(proof.has_ice(), proof.has_dtls());
         if let Some(remote) = &new.remote {
             policy.describe(remote.rtp);
         }
@@ -182,28 +216,42 @@ impl Engine {
             return Ok(local.clone());
         }
         let address = SocketAddr::new(control.ports[entry.realm].realm().advertised(), entry.port);
-        let mut keys = entry.keys.clone();
-        let must = mode(entry.request.policy.as_ref())? == Mode::Secured;
-        let mut rekeying = None;
-        let (local, agreement) = if request.is_answer {
+        let mut secrets = Secrets {
+            keys: entry.keys.clone(),
+            proof: entry.proof.clone(),
+            must: mode(entry.request.policy.as_ref())? == Mode::Secured,
+            may_shake: entry.answering.is_some(),
+        };
+        let (local, agreement, rekeying) = if request.is_answer {
             let offer = entry.offer.as_ref().ok_or(MediaError::NoOpenOffer)?;
             let agreement = negotiate::conclude(offer, &remote)?;
             let mut local = entry.local.clone();
             local.direction = agreement.direction;
-            rekeying = Some(keys.conclude(&remote)?);
-            (local, agreement)
+            local.rtcp_mux &= remote.rtcp_mux;
+            let rekeying = secrets.conclude(&remote)?;
+            (local, agreement, rekeying)
         } else {
             let (mut local, agreement) = negotiate::answer(address, &remote, &entry.codecs)?;
-            if remote.rtp.port() != 0 {
-                rekeying = Some(keys.answer(&mut local, &remote, self.config.srtp, must)?);
-            }
-            (local, agreement)
+            let rekeying = if remote.rtp.port() == 0 {
+                None
+            } else {
+                secrets.answer(&mut local, &remote, self.terms())?
+            };
+            (local, agreement, rekeying)
         };
-        let (rtp, rtcp, rtcp_mux) = (remote.rtp, remote.rtcp, local.rtcp_mux);
-        let described = Described { agreement, rtp, rtcp, rtcp_mux, rekeying };
+        let described = Described {
+            agreement,
+            rtp: remote.rtp,
+            rtcp: remote.rtcp,
+            rtcp_mux: local.rtcp_mux,
+            rekeying,
+            ice: secrets.proof.has_ice(),
+            dtls: secrets.proof.has_dtls(),
+        };
         let command = Command::Describe { slot: entry.slot, described: Box::new(described) };
         control.workers[entry.worker].push(command).await?;
-        entry.keys = keys;
+        self.lead(id, &secrets.proof, entry.answering.as_ref());
+        (entry.keys, entry.proof) = (secrets.keys, secrets.proof);
         if !request.is_answer {
             entry.offer = None;
         }
@@ -255,6 +303,7 @@ impl Engine {
         taken: TakenOut,
     ) -> Result<Option<(LegEntry, Box<Leg>)>, MediaError> {
         let TakenOut { entry, removed } = taken;
+        self.handshakes.forget(id);
         let Ok(Reply::Leg(leg)) = removed.await else { return Err(MediaError::Stopping) };
         let leg = match leg {
             Some(mut leg) => {
@@ -307,6 +356,50 @@ impl Engine {
         }
         Ok(states)
     }
+}
+
+/// What is agreed about keys and proofs while a description is taken in.
+struct Secrets {
+    keys: Keys,
+    proof: Proof,
+    must: bool,
+    may_shake: bool,
+}
+
+impl Secrets {
+    /// What our answer `ours` says; what changes for the worker.
+    fn answer(
+        &mut self,
+        ours: &mut MediaDescription,
+        remote: &MediaDescription,
+        terms: Terms<'_>,
+    ) -> Result<Option<Rekeying>, MediaError> {
+        let (srtp, before) = (terms.srtp, self.proof.has_dtls());
+        // A leg that began without handshakes has nothing to answer them with.
+        let terms = if self.may_shake { terms } else { Terms { srtp: Srtp::Off, ice: Ice::Off, ..terms } };
+        if self.proof.answer(ours, remote, &terms)? {
+            self.keys = Keys::default();
+            // Keys that stand stand until the next are there.
+            return Ok((!before).then(Rekeying::awaited));
+        }
+        self.keys.answer(ours, remote, srtp, self.must).map(Some)
+    }
+
+    /// The answer to our offer; what changes for the worker.
+    fn conclude(&mut self, remote: &MediaDescription) -> Result<Option<Rekeying>, MediaError> {
+        if self.proof.conclude(remote)? { Ok(None) } else { self.keys.conclude(remote).map(Some) }
+    }
+}
+
+/// A second handle to the socket of a leg that needs one.
+fn answering(proof: &Proof, rtp: &Datagram) -> Result<Option<Arc<Answering>>, MediaError> {
+    if !proof.has_ice() && !proof.has_dtls() {
+        return Ok(None);
+    }
+    let handle = rtp.answering().map(Arc::new);
+    handle
+        .map(Some)
+        .map_err(|error| MediaError::Io { what: "a second handle to a socket", problem: error.to_string() })
 }
 
 impl Control {

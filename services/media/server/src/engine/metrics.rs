@@ -36,6 +36,9 @@ impl Engine {
             (sum(|c| &c.digits_by_event), digits("event")),
             (sum(|c| &c.digits_in_band), digits("sound")),
             (sum(|c| &c.digits_twice), digits("both")),
+            (sum(|c| &c.proofs_limited), dropped("handshake_limited")),
+            (sum(|c| &c.proofs_full), dropped("handshake_full")),
+            (sum(|c| &c.consent_ended), media.consent_ended.clone()),
         ];
         for ((total, counter), before) in totals.into_iter().zip(&mut counted.0) {
             counter.inc_by(total - *before);

@@ -9,6 +9,7 @@ pub(crate) mod coding;
 pub(crate) mod connect;
 mod events;
 mod feed;
+mod handshakes;
 pub(crate) mod legs;
 pub(crate) mod link;
 mod metrics;
@@ -27,7 +28,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use sidetone_dsp::Rate;
 use sidetone_dsp::codec::Codec;
 use sidetone_model::ids::{BootId, LegId};
-use sidetone_model::media::MediaDescription;
+use sidetone_model::media::{Fingerprint, MediaDescription};
+use sidetone_net::Answering;
 use sidetone_proto::media::v1 as pb;
 use sidetone_telemetry::Telemetry;
 use tokio::sync::{Mutex, Notify, Semaphore, broadcast};
@@ -35,10 +37,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::error::MediaError;
+use crate::handshake::Handshakes;
 use crate::keys::Keys;
 use crate::negotiate::Agreement;
 use crate::ports::Ports;
 use crate::prompts::Prompts;
+use crate::proof::Proof;
 use crate::recorder::RecorderHandle;
 use crate::worker::coding::Plan;
 use crate::worker::rings::{Command, Slot};
@@ -61,6 +65,9 @@ pub(crate) struct Engine {
     recorder: RecorderHandle,
     /// Places for what is brought before it is played.
     preparing: Semaphore,
+    /// Of the certificate that is shown in handshakes.
+    fingerprint: Fingerprint,
+    handshakes: Handshakes,
     draining: AtomicBool,
     process_draining: CancellationToken,
     pub(crate) stopping: CancellationToken,
@@ -99,6 +106,9 @@ struct LegEntry {
     offer: Option<MediaDescription>,
     local: MediaDescription,
     keys: Keys,
+    proof: Proof,
+    /// Through which handshakes and checks are answered; none on a leg that began without them.
+    answering: Option<Arc<Answering>>,
     /// The last update with its answer, so that it can be repeated.
     updated: Option<(pb::UpdateLegRequest, MediaDescription)>,
     realm: usize,
@@ -151,6 +161,8 @@ pub(crate) struct Parts {
     pub(crate) epoch: Instant,
     pub(crate) workers: Vec<WorkerLink>,
     pub(crate) recorder: RecorderHandle,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) handshakes: Handshakes,
     pub(crate) draining: CancellationToken,
     pub(crate) stopping: CancellationToken,
 }
@@ -160,7 +172,8 @@ const EVENTS_BEHIND_MAX: usize = 4096;
 
 impl Engine {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, boot, telemetry, epoch, workers, recorder, draining, stopping } = parts;
+        let Parts { config, boot, telemetry, epoch, workers, recorder, draining, stopping, .. } = parts;
+        let (fingerprint, handshakes) = (parts.fingerprint, parts.handshakes);
         let rest = std::time::Duration::from_secs(config.port_rest_s);
         let ports = config.realms.iter().map(|realm| Ports::new(realm.clone(), rest)).collect();
         let control = Control {
@@ -191,6 +204,8 @@ impl Engine {
             replies: Replies::default(),
             recorder,
             preparing: Semaphore::new(play::PREPARING_MAX),
+            fingerprint,
+            handshakes,
             draining: AtomicBool::new(false),
             process_draining: draining,
             stopping,

@@ -16,6 +16,7 @@ use super::{Control, Engine, LegEntry, Routed};
 use crate::error::MediaError;
 use crate::moving::{self, Restored};
 use crate::negotiate;
+use crate::proof::Proof;
 use crate::worker::gate::Gate;
 use crate::worker::inband::Inband;
 use crate::worker::leg::Leg;
@@ -29,6 +30,9 @@ impl Engine {
             let entry = control.legs.get(&id).ok_or(MediaError::NotFound("leg"))?;
             if self.now_ms() < entry.dialed.until_ms {
                 return Err(MediaError::NotWhile("digits are being sent"));
+            }
+            if entry.answering.is_some() {
+                return Err(MediaError::NotWhile("the far side proves itself to this node alone"));
             }
             self.take_out(&mut control, id, false).await?
         };
@@ -116,6 +120,8 @@ impl Engine {
             offer: offer.map(here),
             local: local.clone(),
             keys,
+            proof: Proof::default(),
+            answering: None,
             request,
             updated: None,
             realm,

@@ -172,6 +172,8 @@ fn policy(
         proved,
         described: described.map(|described| address("leg.source.described", described)).transpose()?,
         lock: value.locked.as_ref().map(lock).transpose()?,
+        checked: None,
+        dtls: false,
     })
 }
 

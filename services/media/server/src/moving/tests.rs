@@ -79,6 +79,8 @@ impl Phone {
             ptime_ms: 20,
             secured: true,
             crypto: vec![key(2)],
+            dtls: None,
+            ice: None,
         }
     }
 

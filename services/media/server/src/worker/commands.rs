@@ -22,6 +22,18 @@ impl Worker {
                 }
                 let _ = self.tell(Event::RetiredDescription(described));
             }
+            Command::Rekey { slot, mut rekeying } => {
+                if let Some(leg) = self.leg(slot) {
+                    leg.rekey(&mut rekeying);
+                }
+                let _ = self.tell(Event::RetiredKeys(rekeying));
+            }
+            Command::Prove { slot, pairs } => {
+                let now = self.now();
+                if let Some(leg) = self.leg(slot) {
+                    leg.state.policy.prove(pairs, now.ms);
+                }
+            }
             Command::Connect { slot, route } => self.connect(slot, route),
             Command::Equip { slot, mut equipment } => {
                 if let Some(leg) = self.leg(slot) {

@@ -45,6 +45,12 @@ pub(crate) struct Counters {
     pub(crate) digits_in_band: Count,
     /// Came as an event after they were found in the sound.
     pub(crate) digits_twice: Count,
+    /// Packets of handshakes and checks that came faster than one leg may have them.
+    pub(crate) proofs_limited: Count,
+    /// Of these and others that found no room.
+    pub(crate) proofs_full: Count,
+    /// Legs that are sent nothing any more because the far side proved nothing for long.
+    pub(crate) consent_ended: Count,
     longest_ns: AtomicU64,
 }
 

@@ -20,6 +20,7 @@ use crate::worker::gate::Gate;
 use crate::worker::inband::{Inband, Place};
 use crate::worker::overlay::Backdrop;
 use crate::worker::playing::Playing;
+use crate::worker::proofs::Allowance;
 use crate::worker::rings::{Described, Route};
 use crate::worker::sending::{Outbox, PassedEvent};
 use crate::worker::srtp::Srtp;
@@ -64,6 +65,8 @@ pub(crate) struct Leg {
     /// When something last came that its peer hears with the ticks, in ms; none while packets are passed on as they come.
     pub(super) bridged_linear_ms: Option<u64>,
     pub(super) outbox: Outbox,
+    /// How many packets of handshakes and checks it may have yet.
+    pub(super) allowance: Allowance,
     /// The event of another leg that is being passed on.
     pub(super) event: Option<PassedEvent>,
 }
@@ -118,6 +121,7 @@ impl Leg {
             backdrop: Backdrop::default(),
             idle_told: false,
             outbox: Outbox::default(),
+            allowance: Allowance::default(),
             event: None,
             bridged_linear_ms: None,
         }
@@ -179,6 +183,10 @@ impl Leg {
 
     /// Lets the kernel drop what others send, as long as the source speaks.
     fn follow(&mut self) {
+        // Checks come from anywhere.
+        if self.state.policy.checked.is_some() {
+            return;
+        }
         let Some(from) = self.state.policy.lock.map(|lock| lock.address) else { return };
         if self.rtp.peer() != Some(from) {
             // A connection that fails only costs the check by ourselves, which is made in any case.
@@ -201,8 +209,9 @@ impl Leg {
         if let Some(rekeying) = &mut described.rekeying {
             self.rekey(rekeying);
         }
+        self.state.policy.expect(described.ice, described.dtls);
         self.state.policy.describe(described.rtp);
-        if self.state.policy.lock.is_none() {
+        if self.state.policy.lock.is_none() || described.ice {
             let _ = self.rtp.disconnect();
         }
         if self.state.agreement.is_none_or(|agreed| agreed.receive != described.agreement.receive) {

@@ -11,6 +11,7 @@ pub(crate) mod leg;
 pub(crate) mod mix;
 pub(crate) mod overlay;
 pub(crate) mod playing;
+pub(crate) mod proofs;
 pub(crate) mod rings;
 
 mod batching;
@@ -34,6 +35,7 @@ use sidetone_net::{Poller, Wake};
 use counters::Counters;
 use leg::{Leg, Now};
 use mix::Mix;
+use proofs::Door;
 use rings::{Command, EVENTS_PER_COMMAND, Event, RecordingFrame};
 
 /// Samples of one tick at 8 kHz.
@@ -79,6 +81,7 @@ pub(crate) struct Worker {
     commands: Consumer<Command>,
     events: Producer<Event>,
     frames: Producer<RecordingFrame>,
+    door: Door,
     wake: Wake,
     told: File,
     told_something: bool,
@@ -93,6 +96,8 @@ pub(crate) struct WorkerEnds {
     pub(crate) commands: Consumer<Command>,
     pub(crate) events: Producer<Event>,
     pub(crate) frames: Producer<RecordingFrame>,
+    /// Where packets of handshakes and checks leave.
+    pub(crate) door: Door,
     /// Rung by the control plane after a command.
     pub(crate) wake: Wake,
     /// A non-blocking pipe, written to by the worker after events.
@@ -118,6 +123,7 @@ impl Worker {
             commands: ends.commands,
             events: ends.events,
             frames: ends.frames,
+            door: ends.door,
             wake: ends.wake,
             told: ends.told,
             told_something: false,

@@ -8,6 +8,7 @@ use sidetone_rtp_core::packet::is_rtcp;
 use crate::negotiate::{Payload, clock_per_ms};
 use crate::state::Tap;
 use crate::worker::leg::{Accepted, Now};
+use crate::worker::proofs::is_proof;
 use crate::worker::rings::{Event, FRAME_BYTES, RecordingFrame, Route};
 use crate::worker::{BURST_MAX, ERRORS_MAX, PACKET_MAX, Worker};
 
@@ -27,6 +28,10 @@ impl Worker {
                 // What the network reports of an earlier packet of ours; the next read may succeed.
                 Err(_) => continue,
             };
+            if leg.state.policy.expects_proofs() && is_proof(&self.buffer[..length]) {
+                self.hand_over(slot, length, from, now);
+                continue;
+            }
             if leg.state.rtcp_mux && is_rtcp(&self.buffer[..length]) {
                 return self.handle_report(slot, length, from, now);
             }

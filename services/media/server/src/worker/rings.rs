@@ -8,6 +8,7 @@
 use std::net::SocketAddr;
 
 use sidetone_dsp::codec::Codec;
+use sidetone_ice_core::Pairs;
 
 use crate::keys::Rekeying;
 use crate::negotiate::Agreement;
@@ -53,6 +54,10 @@ pub(crate) struct Described {
     pub(crate) rtcp_mux: bool,
     /// What changes about SRTP; none leaves all as it is.
     pub(crate) rekeying: Option<Rekeying>,
+    /// The far side proves its addresses by ICE.
+    pub(crate) ice: bool,
+    /// Keys come by DTLS.
+    pub(crate) dtls: bool,
 }
 
 /// From the control plane to a worker.
@@ -71,6 +76,16 @@ pub(crate) enum Command {
     Describe {
         slot: Slot,
         described: Box<Described>,
+    },
+    /// A handshake has given keys. What the leg had is sent back by [`Event::RetiredKeys`].
+    Rekey {
+        slot: Slot,
+        rekeying: Box<Rekeying>,
+    },
+    /// ICE has proved addresses.
+    Prove {
+        slot: Slot,
+        pairs: Pairs,
     },
     Connect {
         slot: Slot,
@@ -149,6 +164,8 @@ pub(crate) enum Event {
     },
     /// What came in a command and is no longer needed: to be freed outside.
     RetiredDescription(#[allow(dead_code)] Box<Described>),
+    /// Keys that a leg no longer has: to be freed outside.
+    RetiredKeys(#[allow(dead_code)] Box<Rekeying>),
     /// What a leg no longer needs: to be freed outside.
     Retired(#[allow(dead_code)] Box<Equipment>),
     Idle {

@@ -36,6 +36,7 @@ impl Worker {
     fn tick_leg(&mut self, slot: usize, now: Now, due_us: u64) {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         leg.watch_silence(now);
+        self.counters.consent_ended.add(u64::from(leg.state.policy.consent_has_ended(now.ms)));
         leg.tick_dialing(now, &self.counters);
         let is_kept = leg.backdrop.is_kept();
         let is_laid = is_kept && self.tick_over(slot, now, due_us);

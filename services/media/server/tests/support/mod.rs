@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 pub mod audio;
+pub mod browser;
 pub mod coded_phone;
 pub mod secure;
 

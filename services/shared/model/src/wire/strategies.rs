@@ -79,20 +79,37 @@ pub(crate) fn media() -> impl Strategy<Value = MediaDescription> {
             parameters: parameters.into(),
         },
     );
-    let security = (any::<bool>(), prop::collection::vec(crypto, 0..3));
+    let security = (any::<bool>(), prop::collection::vec(crypto, 0..3), of(dtls()), of(ice()));
     (holder, address(), of(address()), any::<bool>(), formats, direction(), 1u8.., security).prop_map(
-        |(holder, rtp, rtcp, rtcp_mux, formats, direction, ptime_ms, (secured, crypto))| MediaDescription {
-            holder,
-            rtp,
-            rtcp,
-            rtcp_mux,
-            formats,
-            direction,
-            ptime_ms,
-            secured,
-            crypto,
+        |(holder, rtp, rtcp, rtcp_mux, formats, direction, ptime_ms, (secured, crypto, dtls, ice))| {
+            MediaDescription {
+                holder,
+                rtp,
+                rtcp,
+                rtcp_mux,
+                formats,
+                direction,
+                ptime_ms,
+                secured,
+                crypto,
+                dtls,
+                ice,
+            }
         },
     )
+}
+
+fn dtls() -> impl Strategy<Value = Box<Dtls>> {
+    let fingerprint = ("[a-z0-9-]{3,8}", prop::collection::vec(any::<u8>(), 1..64))
+        .prop_map(|(hash, value)| Fingerprint { hash: hash.into(), value: value.into() });
+    let setup = prop::sample::select(vec![Setup::Actpass, Setup::Active, Setup::Passive]);
+    (prop::collection::vec(fingerprint, 0..3), setup)
+        .prop_map(|(fingerprints, setup)| Box::new(Dtls { fingerprints, setup }))
+}
+
+fn ice() -> impl Strategy<Value = Box<Ice>> {
+    ("[a-zA-Z0-9+/]{4,20}", "[a-zA-Z0-9+/]{22,40}", any::<bool>())
+        .prop_map(|(ufrag, pwd, lite)| Box::new(Ice { ufrag: ufrag.into(), pwd: pwd.into(), lite }))
 }
 
 fn party() -> impl Strategy<Value = Party> {

@@ -8,7 +8,8 @@ use sidetone_proto::types::v1 as pb;
 use super::{WireError, id, kind, message, optional_id, optional_text};
 use crate::call::{DiversionReason, DivertCause, ExternalRef, HeldBy, LegCause, MoveCause, PlaybackEnd};
 use crate::media::{
-    Crypto, Direction, Encoding, FileFormat, Format, Holder, Layout, MediaDescription, Source,
+    Crypto, Direction, Dtls, Encoding, FileFormat, Fingerprint, Format, Holder, Ice, Layout,
+    MediaDescription, Setup, Source,
 };
 use crate::party::{Binding, Destination, Flow, Party, Proof, Transport};
 use crate::termination::{Cause, Termination};
@@ -55,6 +56,7 @@ enumerations! {
     Direction => pb::Direction {
         SendRecv = Sendrecv, SendOnly = Sendonly, RecvOnly = Recvonly, Inactive = Inactive,
     }
+    Setup => pb::Setup { Actpass = Actpass, Active = Active, Passive = Passive }
     LegCause => pb::LegCause {
         Normal = Normal, Enquiry = Enquiry, Transferred = Transferred, Redirected = Redirected,
         Overflown = Overflown, Conferenced = Conferenced, PickedUp = PickedUp, Intrusion = Intrusion,
@@ -146,7 +148,44 @@ impl From<&MediaDescription> for pb::MediaDescription {
             ptime_ms: value.ptime_ms.into(),
             secured: value.secured,
             crypto: value.crypto.iter().map(Into::into).collect(),
+            dtls: value.dtls.as_deref().map(Into::into),
+            ice: value.ice.as_deref().map(Into::into),
         }
+    }
+}
+
+impl From<&Dtls> for pb::Dtls {
+    fn from(value: &Dtls) -> Self {
+        let fingerprint =
+            |one: &Fingerprint| pb::Fingerprint { hash: one.hash.as_ref().into(), value: one.value.to_vec() };
+        Self {
+            fingerprints: value.fingerprints.iter().map(fingerprint).collect(),
+            setup: pb::Setup::from(value.setup).into(),
+        }
+    }
+}
+
+impl TryFrom<pb::Dtls> for Dtls {
+    type Error = WireError;
+    fn try_from(value: pb::Dtls) -> Result<Self, WireError> {
+        let fingerprint =
+            |one: pb::Fingerprint| Fingerprint { hash: one.hash.into(), value: one.value.into() };
+        Ok(Self {
+            fingerprints: value.fingerprints.into_iter().take(FINGERPRINTS_MAX).map(fingerprint).collect(),
+            setup: enumeration("Dtls.setup", value.setup)?,
+        })
+    }
+}
+
+impl From<&Ice> for pb::Ice {
+    fn from(value: &Ice) -> Self {
+        Self { ufrag: value.ufrag.as_ref().into(), pwd: value.pwd.as_ref().into(), lite: value.lite }
+    }
+}
+
+impl From<pb::Ice> for Ice {
+    fn from(value: pb::Ice) -> Self {
+        Self { ufrag: value.ufrag.into(), pwd: value.pwd.into(), lite: value.lite }
     }
 }
 
@@ -197,6 +236,8 @@ impl TryFrom<pb::MediaDescription> for MediaDescription {
             },
             secured: value.secured,
             crypto: value.crypto.into_iter().take(CRYPTO_MAX).map(Into::into).collect(),
+            dtls: value.dtls.map(|dtls| Dtls::try_from(dtls).map(Box::new)).transpose()?,
+            ice: value.ice.map(|ice| Box::new(ice.into())),
         })
     }
 }
@@ -386,5 +427,7 @@ const EXTERNAL_KEY_MAX: usize = 256;
 const FORMATS_MAX: usize = 32;
 /// Keys that are looked at.
 const CRYPTO_MAX: usize = 8;
+/// Fingerprints that are looked at.
+const FINGERPRINTS_MAX: usize = 8;
 /// The packet time of a description that names none (RFC 3551, section 4.2), in ms.
 const PTIME_DEFAULT_MS: u8 = 20;

@@ -43,6 +43,12 @@ pub struct Media {
     pub recordings_ended: IntCounterVec,
     /// Frames or events lost because a ring to the control plane was full.
     pub ring_full: IntCounter,
+    /// Handshakes by DTLS that ended, by result.
+    pub dtls_handshakes: IntCounterVec,
+    /// Messages of ICE that came, by what became of them.
+    pub ice_messages: IntCounterVec,
+    /// Legs that are sent nothing any more because their far side proved nothing for long (RFC 7675).
+    pub consent_ended: IntCounter,
 }
 
 impl Media {
@@ -121,6 +127,23 @@ impl Media {
                 registry,
                 "sidetone_media_ring_full_total",
                 "Frames or events lost because a ring to the control plane was full.",
+            )?,
+            dtls_handshakes: counters(
+                registry,
+                "sidetone_media_dtls_handshakes_total",
+                "Handshakes by DTLS that ended, by result.",
+                &["result"],
+            )?,
+            ice_messages: counters(
+                registry,
+                "sidetone_media_ice_messages_total",
+                "Messages of ICE that came, by what became of them.",
+                &["outcome"],
+            )?,
+            consent_ended: counter(
+                registry,
+                "sidetone_media_ice_consent_ended_total",
+                "Legs sent nothing any more because their far side proved nothing for 30 s.",
             )?,
         })
     }

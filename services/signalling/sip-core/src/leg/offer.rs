@@ -1,6 +1,6 @@
 //! Offer and answer (RFC 3264) as far as the leg itself must remember it.
 
-use sidetone_model::media::MediaDescription;
+use sidetone_model::media::{MediaDescription, Setup};
 
 use crate::sdp::{self, RemoteSdp, SdpIdentity};
 
@@ -48,6 +48,7 @@ impl Negotiation {
     /// Our offer as text.
     pub(super) fn offer(&mut self, media: &MediaDescription) -> String {
         self.offer_pending = true;
+        let media = &as_offered(media);
         let identity = self.identity(media);
         let text = match &self.remote {
             // A later offer keeps the m-lines that stand (RFC 3264 section 8).
@@ -116,4 +117,13 @@ impl Negotiation {
         }
         SdpIdentity { origin: media.rtp.ip(), session_id: self.session_id, version: self.version }
     }
+}
+
+/// A description as an offer: who begins a handshake is left to the other side (RFC 8842, section 5.2).
+fn as_offered(media: &MediaDescription) -> MediaDescription {
+    let mut offered = media.clone();
+    if let Some(dtls) = &mut offered.dtls {
+        dtls.setup = Setup::Actpass;
+    }
+    offered
 }

@@ -78,10 +78,17 @@ struct StoredSdp {
     audio: Option<types::MediaDescription>,
     #[prost(uint32, tag = "2")]
     audio_index: u32,
+    /// Until version 0.1 what there was instead of `profile`.
     #[prost(bool, tag = "3")]
     feedback: bool,
     #[prost(message, repeated, tag = "4")]
     rejected: Vec<StoredRejected>,
+    #[prost(string, tag = "5")]
+    profile: String,
+    #[prost(string, optional, tag = "6")]
+    mid: Option<String>,
+    #[prost(bool, tag = "7")]
+    bundled: bool,
 }
 
 /// An m-line that is refused.
@@ -96,6 +103,8 @@ struct StoredRejected {
     profile: String,
     #[prost(string, tag = "4")]
     formats: String,
+    #[prost(string, optional, tag = "5")]
+    mid: Option<String>,
 }
 
 macro_rules! silent {
@@ -119,7 +128,7 @@ impl Leg {
         let (session_id, version, local, remote) = self.negotiation.parts();
         let (interval, session_ours, session_updates) = self.session.parts();
         // Media keys are not stored: after a restart the owner of the media is asked to describe it again.
-        let local = local.filter(|(media, _)| media.crypto.is_empty());
+        let local = local.filter(|(media, _)| media.crypto.is_empty() && media.ice.is_none());
         Some(StoredLeg {
             flow: Some((&self.setup.flow).into()),
             advertised: self.setup.advertised.to_string(),
@@ -221,12 +230,17 @@ impl From<&RemoteSdp> for StoredSdp {
             media: line.media.to_string(),
             profile: line.profile.to_string(),
             formats: line.formats.to_string(),
+            mid: line.mid.as_deref().map(Into::into),
         };
+        let audio = MediaDescription { crypto: Vec::new(), ice: None, ..sdp.audio.clone() };
         Self {
-            audio: Some((&MediaDescription { crypto: Vec::new(), ..sdp.audio.clone() }).into()),
+            audio: Some((&audio).into()),
             audio_index: sdp.audio_index as u32,
-            feedback: sdp.profile.has_feedback(),
+            feedback: false,
             rejected: sdp.rejected.iter().map(rejected).collect(),
+            profile: sdp.profile.token().into(),
+            mid: sdp.mid.as_deref().map(Into::into),
+            bundled: sdp.bundled,
         }
     }
 }
@@ -238,12 +252,22 @@ impl StoredSdp {
             media: line.media.into(),
             profile: line.profile.into(),
             formats: line.formats.into(),
+            mid: line.mid.map(Into::into),
         };
         let audio = MediaDescription::try_from(self.audio?).ok()?;
+        let named = Profile::ALL.into_iter().find(|profile| profile.token() == self.profile);
+        let of_old = match (audio.secured, self.feedback) {
+            (false, false) => Profile::Avp,
+            (false, true) => Profile::Avpf,
+            (true, false) => Profile::Savp,
+            (true, true) => Profile::Savpf,
+        };
         Some(RemoteSdp {
-            profile: Profile::of(audio.secured, self.feedback),
+            profile: named.unwrap_or(of_old),
             audio,
             audio_index: self.audio_index as usize,
+            mid: self.mid.map(Into::into),
+            bundled: self.bundled,
             rejected: self.rejected.into_iter().map(rejected).collect(),
         })
     }

@@ -4,6 +4,7 @@
 //! each of them in its place (RFC 3264 section 6).
 
 mod parse;
+mod proof;
 mod write;
 
 use std::net::IpAddr;
@@ -26,6 +27,10 @@ pub struct RemoteSdp {
     pub audio_index: usize,
     /// The profile of that m-line, which the answer repeats.
     pub profile: Profile,
+    /// What names that stream (RFC 5888), which the answer repeats.
+    pub mid: Option<Box<str>>,
+    /// The stream is in a BUNDLE group, of which it is the only one that we take (RFC 9143).
+    pub bundled: bool,
     /// All other m-lines, in order, each with its position.
     pub rejected: Vec<RejectedMedia>,
 }
@@ -42,27 +47,33 @@ pub enum Profile {
     Savp,
     /// Both (RFC 5124).
     Savpf,
+    /// SRTP, keyed by DTLS (RFC 5764).
+    DtlsSavp,
+    /// The same with feedback: what browsers speak.
+    DtlsSavpf,
 }
 
 impl Profile {
-    pub(crate) const ALL: [Self; 4] = [Self::Avp, Self::Avpf, Self::Savp, Self::Savpf];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Avp, Self::Avpf, Self::Savp, Self::Savpf, Self::DtlsSavp, Self::DtlsSavpf];
 
-    /// The profile with or without SRTP and feedback.
-    pub(crate) fn of(secured: bool, feedback: bool) -> Self {
-        match (secured, feedback) {
-            (false, false) => Self::Avp,
-            (false, true) => Self::Avpf,
+    /// The profile of an offer of ours.
+    pub(crate) fn of_offer(media: &MediaDescription) -> Self {
+        match (media.secured, media.dtls.is_some()) {
+            (false, _) => Self::Avp,
             (true, false) => Self::Savp,
-            (true, true) => Self::Savpf,
+            // Browsers take this one, and those without feedback ignore it.
+            (true, true) => Self::DtlsSavpf,
         }
     }
 
     pub(crate) fn is_secured(self) -> bool {
-        matches!(self, Self::Savp | Self::Savpf)
+        !matches!(self, Self::Avp | Self::Avpf)
     }
 
-    pub(crate) fn has_feedback(self) -> bool {
-        matches!(self, Self::Avpf | Self::Savpf)
+    /// Whether keys come by DTLS and no other way.
+    pub(crate) fn is_dtls(self) -> bool {
+        matches!(self, Self::DtlsSavp | Self::DtlsSavpf)
     }
 
     pub(crate) fn token(self) -> &'static str {
@@ -71,6 +82,8 @@ impl Profile {
             Self::Avpf => "RTP/AVPF",
             Self::Savp => "RTP/SAVP",
             Self::Savpf => "RTP/SAVPF",
+            Self::DtlsSavp => "UDP/TLS/RTP/SAVP",
+            Self::DtlsSavpf => "UDP/TLS/RTP/SAVPF",
         }
     }
 }
@@ -86,6 +99,8 @@ pub struct RejectedMedia {
     pub profile: Box<str>,
     /// Its format list; an answer repeats one of them.
     pub formats: Box<str>,
+    /// What names it (RFC 5888).
+    pub mid: Option<Box<str>>,
 }
 
 /// Who describes: the fields of the o-line (RFC 8866 section 5.2).
@@ -108,7 +123,7 @@ pub enum SdpError {
     /// Larger than any phone would send.
     #[error("a session description beyond the size limit")]
     TooLarge,
-    /// No audio stream over RTP, or over SRTP with a key in the description.
+    /// No audio stream over RTP, or over SRTP with a key or a fingerprint in the description.
     #[error("no audio stream over RTP that could be spoken")]
     NoAudio,
     /// An audio stream without an address.

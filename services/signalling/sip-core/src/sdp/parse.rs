@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use sdp_types as sdp;
 use sidetone_model::media::{Crypto, Direction, Encoding, Format, Holder, MediaDescription};
 
-use super::{Profile, RejectedMedia, RemoteSdp, SdpError};
+use super::{Profile, RejectedMedia, RemoteSdp, SdpError, proof};
 
 /// The audio stream of a body.
 ///
@@ -30,7 +30,7 @@ pub fn parse_session(body: &[u8]) -> Result<RemoteSdp, SdpError> {
     if session.medias.len() > MEDIA_MAX {
         return Err(SdpError::TooLarge);
     }
-    let audio_index = choose_audio(&session.medias).ok_or(SdpError::NoAudio)?;
+    let audio_index = choose_audio(&session).ok_or(SdpError::NoAudio)?;
     let media = &session.medias[audio_index];
     let rejected = session
         .medias
@@ -42,12 +42,15 @@ pub fn parse_session(body: &[u8]) -> Result<RemoteSdp, SdpError> {
             media: media.media.as_str().into(),
             profile: media.proto.as_str().into(),
             formats: media.fmt.trim().into(),
+            mid: proof::mid(media),
         })
         .collect();
     Ok(RemoteSdp {
         audio: describe(&session, media)?,
         audio_index,
         profile: profile_of(media).unwrap_or_default(),
+        mid: proof::mid(media),
+        bundled: proof::is_bundled(&session, media),
         rejected,
     })
 }
@@ -73,13 +76,18 @@ fn normalised(body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The first audio line over RTP, or over SRTP with keys, that is not refused; one that is refused when there is no other.
-fn choose_audio(medias: &[sdp::Media]) -> Option<usize> {
+/// The first audio line over RTP, or over SRTP with keys or a way to them, that is not refused; one that is refused when
+/// there is no other.
+fn choose_audio(session: &sdp::Session) -> Option<usize> {
+    let has_keys = |media: &sdp::Media, profile: Profile| {
+        !crypto(media, profile).is_empty() || proof::dtls(session, media).is_some()
+    };
     let usable = |media: &sdp::Media| {
         media.media.eq_ignore_ascii_case("audio")
             && profile_of(media)
-                .is_some_and(|profile| !profile.is_secured() || media.port == 0 || !crypto(media).is_empty())
+                .is_some_and(|profile| !profile.is_secured() || media.port == 0 || has_keys(media, profile))
     };
+    let medias = &session.medias;
     medias
         .iter()
         .position(|media| usable(media) && media.port != 0)
@@ -102,28 +110,35 @@ fn describe(session: &sdp::Session, media: &sdp::Media) -> Result<MediaDescripti
     if formats.is_empty() && media.port != 0 {
         return Err(SdpError::NoFormat);
     }
+    let profile = profile_of(media).unwrap_or_default();
+    let crypto = crypto(media, profile);
+    let dtls = proof::dtls(session, media).filter(|_| profile.is_dtls() || crypto.is_empty());
+    let ice = proof::ice(session, media);
+    let said = direction(attributes())
+        .or_else(|| direction(session.attributes.iter().map(|a| (a.attribute.as_str(), a.value.as_deref()))))
+        .unwrap_or_default();
     Ok(MediaDescription {
         holder: Holder::Node,
         rtp: SocketAddr::new(address, media.port),
         rtcp: value_of("rtcp").and_then(|value| rtcp(value, address)),
         rtcp_mux: value_of("rtcp-mux").is_some(),
         formats,
-        direction: held_by_address(
-            direction(attributes())
-                .or_else(|| {
-                    direction(session.attributes.iter().map(|a| (a.attribute.as_str(), a.value.as_deref())))
-                })
-                .unwrap_or_default(),
-            address,
-        ),
+        // With ICE the address stands for one that is not known yet (RFC 8839, section 4.2.1.1).
+        direction: if ice.is_some() { said } else { held_by_address(said, address) },
         ptime_ms: value_of("ptime").and_then(ptime).unwrap_or(PTIME_DEFAULT_MS),
-        secured: profile_of(media).is_some_and(Profile::is_secured),
-        crypto: crypto(media),
+        secured: profile.is_secured(),
+        crypto,
+        dtls,
+        ice,
     })
 }
 
-/// RFC 4568, section 9.1: `a=crypto:tag suite inline:key [parameters]`. Lines with more than one key are left out.
-fn crypto(media: &sdp::Media) -> Vec<Crypto> {
+/// RFC 4568, section 9.1: `a=crypto:tag suite inline:key [parameters]`. Lines with more than one key are left out, and all
+/// where the profile says that keys come by DTLS.
+fn crypto(media: &sdp::Media, profile: Profile) -> Vec<Crypto> {
+    if profile.is_dtls() {
+        return Vec::new();
+    }
     let line = |value: &str| {
         let mut words = value.split_ascii_whitespace();
         let tag = words.next()?.parse().ok()?;

@@ -5,12 +5,15 @@ use std::net::IpAddr;
 
 use sidetone_model::media::{Direction, MediaDescription};
 
-use super::{Profile, RemoteSdp, SdpIdentity};
+use super::{Profile, RemoteSdp, SdpIdentity, proof};
 
 /// An offer, or the answer to an offer with one stream.
 pub fn write(media: &MediaDescription, identity: &SdpIdentity) -> String {
     let mut out = session_lines(media, identity);
-    audio_lines(&mut out, media, Profile::of(media.secured, false));
+    // Browsers bundle whatever there is, also one stream.
+    let mid = media.ice.as_ref().map(|_| "0");
+    proof::write_session(&mut out, media, mid);
+    audio_lines(&mut out, media, Profile::of_offer(media), mid);
     out
 }
 
@@ -18,11 +21,16 @@ pub fn write(media: &MediaDescription, identity: &SdpIdentity) -> String {
 /// (RFC 3264 section 6).
 pub fn write_answer(media: &MediaDescription, offer: &RemoteSdp, identity: &SdpIdentity) -> String {
     let mut out = session_lines(media, identity);
+    let mid = offer.mid.as_deref();
+    proof::write_session(&mut out, media, mid.filter(|_| offer.bundled && media.rtp.port() != 0));
     for index in 0..=offer.rejected.len() {
         if index == offer.audio_index {
-            audio_lines(&mut out, media, offer.profile);
+            audio_lines(&mut out, media, offer.profile, mid);
         } else if let Some(line) = offer.rejected.iter().find(|line| line.index == index) {
             let _ = write!(out, "m={} 0 {} {}\r\n", line.media, line.profile, line.formats);
+            if let Some(mid) = &line.mid {
+                let _ = write!(out, "a=mid:{mid}\r\n");
+            }
         }
     }
     out
@@ -41,7 +49,7 @@ fn session_lines(media: &MediaDescription, identity: &SdpIdentity) -> String {
     out
 }
 
-fn audio_lines(out: &mut String, media: &MediaDescription, profile: Profile) {
+fn audio_lines(out: &mut String, media: &MediaDescription, profile: Profile, mid: Option<&str>) {
     let _ = write!(out, "m=audio {} {}", media.rtp.port(), profile.token());
     for format in &media.formats {
         let _ = write!(out, " {}", format.payload_type);
@@ -51,6 +59,9 @@ fn audio_lines(out: &mut String, media: &MediaDescription, profile: Profile) {
         out.push_str(" 0");
     }
     out.push_str("\r\n");
+    if let Some(mid) = mid {
+        let _ = write!(out, "a=mid:{mid}\r\n");
+    }
     if media.rtp.port() == 0 {
         return;
     }
@@ -74,6 +85,7 @@ fn audio_lines(out: &mut String, media: &MediaDescription, profile: Profile) {
         }
         out.push_str("\r\n");
     }
+    proof::write_media(out, media);
     if media.ptime_ms != 0 {
         let _ = write!(out, "a=ptime:{}\r\n", media.ptime_ms);
     }

@@ -44,6 +44,8 @@ pub fn media(port: u16) -> MediaDescription {
         ptime_ms: 20,
         secured: false,
         crypto: Vec::new(),
+        dtls: None,
+        ice: None,
     }
 }
 
