@@ -10,3 +10,4 @@ pub mod process;
 pub mod receiver;
 pub mod sound;
 pub mod views;
+pub mod webrtc;
