@@ -1,6 +1,6 @@
 //! The shell around the table: its clock, its sockets, and the way to the workers.
 //!
-//! One task leads all handshakes: some 0.3 ms of processor for each, which bounds what a flood of them can take from the
+//! One task leads all handshakes: one processor at most, which bounds what a flood of them can take from the
 //! rest of the node to one of tokio's threads.
 
 use std::collections::HashMap;
