@@ -170,9 +170,9 @@ async fn two_recordings_of_one_leg_and_a_beep() {
         heard.windows(800).step_by(160).any(|part| has_tone(part, 1400.0)).then_some(())
     })
     .await;
-    a.hear(40).await;
+    a.hear(75).await;
     let one = stop(&node, 54).await;
-    a.hear(40).await;
+    a.hear(75).await;
     let two = stop(&node, 55).await;
     assert!(two.duration_ms > one.duration_ms / 2);
     let alone = decode(&read(&node, track(54, 0)).await.unwrap().1, "wav").channels.remove(0);
