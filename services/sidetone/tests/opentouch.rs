@@ -91,8 +91,10 @@ impl Office {
         office
     }
 
-    /// Registers a user's telephones, and listens when all of them are known to be there.
+    /// Listens, and registers a user's telephones, until all of them are said to be there.
     async fn moves_in(&mut self, number: &str, devices: &[String]) {
+        let login = format!("icm{number}@example.com");
+        let client = Telephony::start(&self.installation, &login, &format!("secret-{number}")).await;
         for device in devices {
             let name = username(device);
             let config =
@@ -101,17 +103,14 @@ impl Office {
             phone.register().await.unwrap();
             self.phones.insert(device.clone(), Arc::new(phone));
         }
-        let login = format!("icm{number}@example.com");
-        let client = Telephony::start(&self.installation, &login, &format!("secret-{number}")).await;
-        loop {
-            let states = client.done(Method::GET, "/telephony/devices", Value::Null).await;
-            let states = states["deviceStates"].as_array().unwrap();
-            if states.iter().all(|state| state["state"] == "IN_SERVICE") {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-        // Whatever was told of the registrations is not of the flow.
+        let told_of = |device: &String| {
+            client.events().iter().any(|event| {
+                let states = event["deviceStates"].as_array().map_or(&[][..], Vec::as_slice);
+                states.iter().any(|state| state["deviceId"] == **device && state["state"] == "IN_SERVICE")
+            })
+        };
+        self.until("the telephones are there", || devices.iter().all(told_of)).await;
+        // What was told of the registrations is not of the flow.
         client.forget();
         self.clients.insert(number.to_owned(), client);
     }
