@@ -42,9 +42,12 @@ impl Keeper {
         let mut failing = false;
         loop {
             match self.read().await {
-                Ok(table) => {
+                Ok((table, unseen)) => {
                     self.table.send_replace(Arc::new(table));
                     failing = false;
+                    if unseen {
+                        continue;
+                    }
                 }
                 Err(error) if !failing => {
                     failing = true;
@@ -59,12 +62,16 @@ impl Keeper {
         }
     }
 
-    async fn read(&mut self) -> Result<Table, DirectoryError> {
-        let mut trunks = Vec::new();
+    /// The trunks as they are now, and whether there are some that calls could not take so far: those are held, which says to
+    /// everybody that this replica has them, only when calls can.
+    async fn read(&mut self) -> Result<(Table, bool), DirectoryError> {
+        let (mut trunks, mut unseen) = (Vec::new(), false);
         for record in self.directory.list_trunks(None).await? {
             let Ok(tenant) = TenantId::new(&record.tenant) else { continue };
             let key = (tenant, record.trunk.clone());
-            let held = self.hold(&key).await?;
+            let seen = self.table.borrow().get(&key).is_some();
+            unseen |= !seen;
+            let held = seen && self.hold(&key).await?;
             let password = match record.has_password {
                 true => self.directory.trunk_password(&key.0, &key.1).await?,
                 false => None,
@@ -85,7 +92,7 @@ impl Keeper {
             let sources = record.sources.iter().filter_map(|text| text.parse().ok()).collect();
             trunks.push(Trunk { key, record, password, targets, sources, held });
         }
-        Ok(Table { trunks })
+        Ok((Table { trunks }, unseen))
     }
 
     async fn hold(&self, key: &TrunkKey) -> Result<bool, DirectoryError> {
