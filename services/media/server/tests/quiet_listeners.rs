@@ -129,3 +129,19 @@ async fn noise_in_silk_is_passed_over_and_words_are_heard() {
 async fn noise_in_celt_is_passed_over_and_words_are_heard() {
     noise_is_passed_over_and_words_are_heard(96_000).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_small_room_everybody_is_listened_to() {
+    let node = node_with(|config| config.workers = 1).await;
+    let speaker = CodedPhone::call(&node, 1, Codec::Opus, 500.0, 20, perfect).await;
+    let hearer = CodedPhone::call(&node, 2, Codec::Opus, 3_000.0, 20, perfect).await;
+    hearer.hush();
+    let (listener, _speaks) = listener(&node, 10, 24_000).await;
+    for leg in [&speaker.leg, &hearer.leg, &listener] {
+        node.connect(leg, To::MixId("room".into())).await;
+    }
+    hears(&hearer, 500.0, true).await;
+    // Twice as long as it takes to fall asleep in a crowd.
+    hearer.hear(3_000).await;
+    assert_eq!(node.telemetry.media.packets_passed_over.get(), 0);
+}

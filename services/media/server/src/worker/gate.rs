@@ -1,7 +1,7 @@
 //! Who is worth hearing in a room: the noise of many who only listen must neither add up nor cost an encoder each.
 //!
-//! A leg quieter than a threshold for a while is not mixed, and hears what all the silent hear: one frame, encoded once. After a
-//! second of that it sleeps: its packets are decoded only as far as it takes to know that it is still quiet (see
+//! A leg quieter than a threshold for a while is not mixed, and hears what all the silent hear: one frame, encoded once. In a
+//! crowd it sleeps after a second of that: its packets are decoded only as far as it takes to know that it is still quiet (see
 //! [`Doze`](crate::worker::coding::Doze)), and its playout is not asked. The first loud frame wakes it.
 
 use sidetone_dsp::level::mean_square;
@@ -56,6 +56,11 @@ impl Gate {
         self.quiet = HANGOVER;
     }
 
+    /// It is worth listening to all the time, however quiet it is.
+    pub(crate) fn keep_awake(&mut self) {
+        self.quiet = self.quiet.min(ASLEEP - 1);
+    }
+
     /// Whether nothing of it was loud for so long that its sound need not be made.
     pub(crate) fn is_asleep(&self) -> bool {
         self.quiet >= ASLEEP
@@ -83,6 +88,8 @@ mod tests {
         assert_eq!(heard, 19);
         let awake = (0..100).take_while(|_| !gate.is_asleep() && !gate.passes(&noise)).count();
         assert_eq!(awake, 30, "a second in all");
+        gate.keep_awake();
+        assert!(!gate.is_asleep() && !gate.passes(&noise), "awake, and not heard");
         gate.wake();
         assert!(!gate.is_asleep() && gate.passes(&voice));
     }

@@ -310,8 +310,11 @@ impl Leg {
         playout.insert(&accepted.header, sound, now.us) != Inserted::Late
     }
 
-    /// What its room hears of it in the tick at `due_us`; false for nothing, or nothing worth hearing.
-    pub(crate) fn voice_of_tick(&mut self, due_us: u64, frame: &mut [i16]) -> bool {
+    /// What its room hears of it in the tick at `due_us`; false for nothing, or nothing worth hearing. It may sleep in a crowd only.
+    pub(crate) fn voice_of_tick(&mut self, due_us: u64, frame: &mut [i16], crowded: bool) -> bool {
+        if !crowded {
+            self.gate.keep_awake();
+        }
         if self.gate.is_asleep() {
             return false;
         }
@@ -321,7 +324,9 @@ impl Leg {
             self.gate.note_silence();
             false
         };
-        if self.gate.is_asleep() {
+        if !crowded {
+            self.gate.keep_awake();
+        } else if self.gate.is_asleep() {
             // What it says next is a new beginning.
             self.playout.clear();
         }

@@ -21,6 +21,9 @@ pub(crate) const MIX_PLAYBACKS_MAX: usize = 4;
 const SPEAKER_TICKS: u32 = 25;
 /// Who is quieter than this does not speak, in dBov.
 const SPEAKS_DBOV: f32 = -45.0;
+/// From so many members on, who has long been quiet is decoded only where its packets may hold a voice: in a smaller room that saves
+/// little, and what is no voice (a tone, music) would be noticed late.
+const CROWD: usize = 8;
 /// By how much another must be louder to be told of instead, in dB: two who talk at once do not flicker.
 const LOUDER_DB: f32 = 6.0;
 
@@ -268,6 +271,7 @@ impl Mix {
     }
 
     fn listen(&mut self, legs: &mut [Option<Box<Leg>>], due_us: u64) {
+        let crowded = self.members.len() >= CROWD;
         for member in &self.members {
             let Some(leg) = legs.get_mut(member.slot as usize).and_then(Option::as_deref_mut) else {
                 continue;
@@ -276,7 +280,7 @@ impl Mix {
             let mut voice = [0; FRAME_MAX];
             let voice = &mut voice[..self.rate.samples(20)];
             if leg.rate() == self.rate
-                && leg.voice_of_tick(due_us, voice)
+                && leg.voice_of_tick(due_us, voice, crowded)
                 && let Some(place) = member.id.and_then(|id| self.mixer.speak(id))
             {
                 place.copy_from_slice(voice);
