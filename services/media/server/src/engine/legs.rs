@@ -42,6 +42,16 @@ pub(crate) struct NewLeg {
     pub(crate) request: pb::CreateLegRequest,
 }
 
+/// What is settled of a leg before it has a port.
+struct Draft {
+    realm: usize,
+    codecs: Vec<Codec>,
+    described: MediaDescription,
+    proof: Proof,
+    keys: Keys,
+    rekeying: Rekeying,
+}
+
 /// A leg that is on its way out of its worker.
 #[derive(Debug)]
 pub(super) struct TakenOut {
@@ -78,9 +88,28 @@ impl Engine {
         }
         let (mut described, _) = describe(SocketAddr::new(advertised, 2), new.remote.as_ref(), &codecs)?;
         let mut proof = Proof::default();
-        let (keys, mut rekeying) = self.key(&new, &mut described, &mut proof)?;
+        let (keys, rekeying) = self.key(&new, &mut described, &mut proof)?;
+        let draft = Draft { realm, codecs, described, proof, keys, rekeying };
         let sockets = control.ports[realm].take(Instant::now())?;
         let port = sockets.0.local().port();
+        let placed = self.place_leg(control, new, draft, sockets).await;
+        if placed.is_err() {
+            control.ports[realm].give_back(port, Instant::now());
+        }
+        placed
+    }
+
+    /// Puts a leg onto its port and its worker. When that fails, the port is to be given back.
+    async fn place_leg(
+        &self,
+        control: &mut Control,
+        new: NewLeg,
+        draft: Draft,
+        sockets: (Datagram, Datagram),
+    ) -> Result<MediaDescription, MediaError> {
+        let Draft { realm, codecs, described, proof, keys, mut rekeying } = draft;
+        let port = sockets.0.local().port();
+        let advertised = control.ports[realm].realm().advertised();
         let answering = answering(&proof, &sockets.0)?;
         let (mut local, agreement) =
             describe(SocketAddr::new(advertised, port), new.remote.as_ref(), &codecs)?;
@@ -94,13 +123,7 @@ impl Engine {
         let mut leg = Box::new(Leg::new(state, sockets, reporter, gate, equipment(plan.as_ref())?));
         leg.rekey(&mut rekeying);
         leg.inband = Inband::new(self.inband_digits(&new.request));
-        let link = &mut control.workers[worker];
-        let slot = link.take_leg_slot()?;
-        if let Err(error) = link.push(Command::Insert { slot, leg }).await {
-            link.free_leg_slot(slot);
-            control.ports[realm].give_back(port, Instant::now());
-            return Err(error);
-        }
+        let slot = control.workers[worker].insert(leg).await?;
         self.lead(new.id, &proof, answering.as_ref());
         let entry = LegEntry {
             worker,

@@ -76,6 +76,18 @@ impl WorkerLink {
         Err(MediaError::Overloaded)
     }
 
+    /// Hands a leg to the worker; the slot that it has there.
+    pub(crate) async fn insert(&mut self, leg: Box<Leg>) -> Result<Slot, MediaError> {
+        let slot = self.take_leg_slot()?;
+        match self.push(Command::Insert { slot, leg }).await {
+            Ok(()) => Ok(slot),
+            Err(error) => {
+                self.free_leg_slot(slot);
+                Err(error)
+            }
+        }
+    }
+
     pub(crate) fn take_leg_slot(&mut self) -> Result<Slot, MediaError> {
         let slot = self.free_legs.pop().ok_or(MediaError::TooMany("legs"))?;
         self.legs += 1;

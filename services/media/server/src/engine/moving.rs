@@ -20,7 +20,6 @@ use crate::proof::Proof;
 use crate::worker::gate::Gate;
 use crate::worker::inband::Inband;
 use crate::worker::leg::Leg;
-use crate::worker::rings::Command;
 
 impl Engine {
     /// Takes a leg out as a value. It is gone here, and its far side is told nothing.
@@ -92,18 +91,13 @@ impl Engine {
         (leg.digits, leg.event_at_ms) = (digits, event_at_ms);
         leg.inband = Inband::new(self.inband_digits(&request));
         let worker = control.worker_for(&request.call_id);
-        let slot = match control.workers[worker].take_leg_slot() {
+        let slot = match control.workers[worker].insert(leg).await {
             Ok(slot) => slot,
             Err(error) => {
                 control.ports[realm].give_back(port, Instant::now());
                 return Err(error);
             }
         };
-        if let Err(error) = control.workers[worker].push(Command::Insert { slot, leg }).await {
-            control.workers[worker].free_leg_slot(slot);
-            control.ports[realm].give_back(port, Instant::now());
-            return Err(error);
-        }
         let here = |description: MediaDescription| {
             let rtp = moved(address, &description);
             MediaDescription { rtp, ..description }
