@@ -313,11 +313,25 @@ impl Config {
         if NodeId::new(&self.node_id).is_err() {
             bad("node_id", "expected 1 to 63 characters out of a-z A-Z 0-9 . _ + -");
         }
-        if self.workers > 256 {
-            bad("workers", "expected 0 to 256");
-        }
-        if !(1..=100_000).contains(&self.legs_max) {
-            bad("legs_max", "expected 1 to 100000");
+        let ranges = [
+            ("workers", self.workers as u64, 0..=256),
+            ("legs_max", self.legs_max as u64, 1..=100_000),
+            ("batch_us", self.batch_us, 0..=2_000),
+            ("opus.bitrate_bps", self.opus.bitrate_bps.into(), 6_000..=128_000),
+            ("opus.complexity", self.opus.complexity.into(), 0..=10),
+            ("opus.loss_percent", self.opus.loss_percent.into(), 0..=100),
+            ("recordings_max", self.recordings_max as u64, 1..=10_000),
+            ("streams_max", self.streams_max as u64, 1..=10_000),
+            ("listeners_max", self.listeners_max as u64, 1..=100_000),
+            ("prompt_cache_mb", self.prompt_cache_mb as u64, 1..=65_536),
+            ("fetch.size_max_kb", self.fetch.size_max_kb as u64, 1..=102_400),
+            ("fetch.timeout_s", self.fetch.timeout_s, 1..=120),
+            ("idle_timeout_s", self.idle_timeout_s, 1..=86_400),
+        ];
+        for (key, value, range) in ranges {
+            if !range.contains(&value) {
+                bad(key, &format!("expected {} to {}", range.start(), range.end()));
+            }
         }
         if self.codecs.is_empty() || self.codecs.iter().any(|name| codec_named(name).is_none()) {
             bad("codecs", "expected some of opus, g722, pcmu, pcma, gsm, l16, l16-8000");
@@ -325,32 +339,8 @@ impl Config {
         if Rate::of_hz(self.room_rate_max_hz).is_none() {
             bad("room_rate_max_hz", "expected 8000, 16000 or 48000");
         }
-        if self.batch_us > 2_000 {
-            bad("batch_us", "expected 0 to 2000");
-        }
         if !matches!(self.room_quiet_dbov, -127 | -90..=-30) {
             bad("room_quiet_dbov", "expected -90 to -30, or -127 to mix everything");
-        }
-        if !(6_000..=128_000).contains(&self.opus.bitrate_bps) {
-            bad("opus.bitrate_bps", "expected 6000 to 128000");
-        }
-        if self.opus.complexity > 10 {
-            bad("opus.complexity", "expected 0 to 10");
-        }
-        if self.opus.loss_percent > 100 {
-            bad("opus.loss_percent", "expected 0 to 100");
-        }
-        if !(1..=10_000).contains(&self.recordings_max) {
-            bad("recordings_max", "expected 1 to 10000");
-        }
-        if !(1..=10_000).contains(&self.streams_max) {
-            bad("streams_max", "expected 1 to 10000");
-        }
-        if !(1..=100_000).contains(&self.listeners_max) {
-            bad("listeners_max", "expected 1 to 100000");
-        }
-        if !(1..=65_536).contains(&self.prompt_cache_mb) {
-            bad("prompt_cache_mb", "expected 1 to 65536");
         }
         if self.storage.access_key.is_empty() != self.storage.secret_key.reveal().is_empty() {
             bad("storage.secret_key", "expected both keys or neither");
@@ -359,15 +349,6 @@ impl Config {
         if !endpoint.is_empty() && !["http://", "https://"].iter().any(|scheme| endpoint.starts_with(scheme))
         {
             bad("storage.endpoint", "expected an http or https URL");
-        }
-        if !(1..=102_400).contains(&self.fetch.size_max_kb) {
-            bad("fetch.size_max_kb", "expected 1 to 102400");
-        }
-        if !(1..=120).contains(&self.fetch.timeout_s) {
-            bad("fetch.timeout_s", "expected 1 to 120");
-        }
-        if !(1..=86_400).contains(&self.idle_timeout_s) {
-            bad("idle_timeout_s", "expected 1 to 86400");
         }
         if self.held_timeout_s < self.idle_timeout_s {
             bad("held_timeout_s", "must not be shorter than idle_timeout_s");

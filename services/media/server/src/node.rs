@@ -118,15 +118,7 @@ impl MediaNode {
             stopping: lifecycle.stopping(),
         };
         let engine = Arc::new(Engine::new(parts));
-        let mut tasks = Vec::new();
-        for (events, told) in std::mem::take(&mut threads.events) {
-            let pumping = pump(Arc::clone(&engine), events, told, threads.pumps.clone());
-            tasks.push(tokio::spawn(async move {
-                if let Err(error) = pumping.await {
-                    tracing::error!(%error, "events of a worker cannot be read");
-                }
-            }));
-        }
+        let mut tasks = threads.start_pumps(&engine);
         tasks.extend(threads.start_handshakes(&engine, identity, orders));
         let failing = Arc::clone(&engine);
         tasks.push(tokio::spawn(async move {
@@ -150,19 +142,7 @@ impl MediaNode {
             registration.run(stopping).await;
             component.set_ready(false);
             supervised.stop_workers().await;
-            let joined = tokio::task::spawn_blocking(move || {
-                for join in threads.joins {
-                    if join.join().is_err() {
-                        tracing::error!("a media thread had panicked");
-                    }
-                }
-            });
-            let _ = joined.await;
-            threads.pumps.cancel();
-            supervised.close_replies();
-            for task in tasks {
-                let _ = task.await;
-            }
+            threads.end(&supervised, tasks).await;
         });
         Ok(Self { engine, supervisor })
     }
@@ -202,6 +182,38 @@ struct Threads {
 }
 
 impl Threads {
+    /// Starts the tasks that bring what happens on the workers to the engine.
+    fn start_pumps(&mut self, engine: &Arc<Engine>) -> Vec<Task<()>> {
+        let of_workers = std::mem::take(&mut self.events).into_iter();
+        let start = |(events, told)| {
+            let pumping = pump(Arc::clone(engine), events, told, self.pumps.clone());
+            tokio::spawn(async move {
+                if let Err(error) = pumping.await {
+                    tracing::error!(%error, "events of a worker cannot be read");
+                }
+            })
+        };
+        of_workers.map(start).collect()
+    }
+
+    /// Waits for the threads, which have been told to stop, and then ends the tasks that serve them.
+    async fn end(self, engine: &Engine, tasks: Vec<Task<()>>) {
+        let joins = self.joins;
+        let joined = tokio::task::spawn_blocking(move || {
+            for join in joins {
+                if join.join().is_err() {
+                    tracing::error!("a media thread had panicked");
+                }
+            }
+        });
+        let _ = joined.await;
+        self.pumps.cancel();
+        engine.close_replies();
+        for task in tasks {
+            let _ = task.await;
+        }
+    }
+
     /// Starts the task that leads handshakes, and what brings it the workers' packets.
     fn start_handshakes(
         &mut self,
