@@ -23,6 +23,7 @@ mod defence;
 mod dialogs;
 mod ladder;
 mod owner;
+mod reload;
 mod remote;
 mod replica;
 mod server;

@@ -25,6 +25,7 @@ use crate::replica::{self, wall_clock};
 use crate::service::{SignallingService, Stats};
 use crate::stir::Stir;
 use crate::transport::{self, INBOUND_MAX, KnownPeers, os_random};
+use crate::trunks::{Keeper, Names, Reports, Table};
 
 pub use crate::transport::BoundListener;
 
@@ -132,33 +133,15 @@ impl Signalling {
             deps.lifecycle.stopping(),
         ));
         let timers = Timers { t1: std::time::Duration::from_millis(config.t1_ms), ..Timers::default() };
-        let auth = AuthConfig {
-            nonce_lifetime: std::time::Duration::from_secs(config.nonce_lifetime_s),
-            algorithms: config
-                .digest_algorithms
-                .iter()
-                .filter_map(|name| Algorithm::from_token(name))
-                .collect(),
-            ..AuthConfig::default()
-        };
         let transactions =
             Transactions::new(TransactionsConfig { timers, ..TransactionsConfig::default() }, tokens()?);
         let (drained_sender, drained) = watch::channel(false);
         let limit = config.source_requests_per_s;
         let defence = Defence::new(config.defence.clone(), limit, known, Arc::clone(&deps.telemetry));
-        let (table_sender, table) = watch::channel(Arc::default());
-        let reports = crate::trunks::Reports::default();
-        let keeper = crate::trunks::Keeper {
-            directory: deps.directory.clone(),
-            replica: replica.clone(),
-            names: crate::trunks::Names::new(&config.dns_records),
-            tokens: tokens()?,
-            reports: Arc::clone(&reports),
-            table: table_sender,
-        };
-        tokio::spawn(keeper.run(deps.lifecycle.stopping()));
+        let (table, reports) = keep_trunks(&config, &deps, &replica)?;
         let dialogs = Dialogs::new(Arc::clone(&deps.store), &replica);
         let former = dialogs.load().await.map_err(StartError::Dialogs)?;
+        let authenticator = Authenticator::new(auth_of(&config), &secret);
         let agent = Agent::new(Parts {
             config,
             replica,
@@ -167,7 +150,7 @@ impl Signalling {
             tokens: tokens()?,
             timers,
             transactions,
-            authenticator: Authenticator::new(auth, &secret),
+            authenticator,
             outputs,
             defence,
             ladder,
@@ -230,6 +213,34 @@ impl Signalling {
             tracing::error!(%error, "the signalling task failed");
         }
     }
+}
+
+fn auth_of(config: &Config) -> AuthConfig {
+    AuthConfig {
+        nonce_lifetime: std::time::Duration::from_secs(config.nonce_lifetime_s),
+        algorithms: config.digest_algorithms.iter().filter_map(|name| Algorithm::from_token(name)).collect(),
+        ..AuthConfig::default()
+    }
+}
+
+/// Starts the task that follows the trunks; what it reads, and where it is told of their state.
+fn keep_trunks(
+    config: &Config,
+    deps: &Deps,
+    replica: &ReplicaId,
+) -> Result<(watch::Receiver<Arc<Table>>, Reports), StartError> {
+    let (sender, table) = watch::channel(Arc::default());
+    let reports = Reports::default();
+    let keeper = Keeper {
+        directory: deps.directory.clone(),
+        replica: replica.clone(),
+        names: Names::new(&config.dns_records),
+        tokens: tokens()?,
+        reports: Arc::clone(&reports),
+        table: sender,
+    };
+    tokio::spawn(keeper.run(deps.lifecycle.stopping()));
+    Ok((table, reports))
 }
 
 fn tokens() -> Result<Tokens, StartError> {

@@ -1,4 +1,4 @@
-//! Keys and authorities from files, looked at again every few seconds as the certificates of TLS are.
+//! Keys and authorities from files.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -11,6 +11,7 @@ use sidetone_telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
 
 use super::StirConfig;
+use crate::reload::Files;
 
 /// A file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -68,61 +69,15 @@ impl Material {
         telemetry: &Arc<Telemetry>,
         stopping: &CancellationToken,
     ) -> Result<Arc<ArcSwap<Self>>, MaterialError> {
-        let current = Arc::new(ArcSwap::from_pointee(Self::read(config)?));
-        if config.trust.is_some() || !config.keys.is_empty() {
-            let watch = Watch {
-                seen: contents(config),
-                config: config.clone(),
-                current: Arc::clone(&current),
-                telemetry: Arc::clone(telemetry),
-            };
-            tokio::spawn(watch.run(stopping.clone()));
-        }
-        Ok(current)
+        let pairs = config.keys.iter().flat_map(|key| [&key.cert, &key.key]);
+        let telemetry = Arc::clone(telemetry);
+        let files = Files {
+            what: "the keys and authorities of callers' numbers",
+            paths: pairs.chain(&config.trust).cloned().collect(),
+            pause: Duration::from_secs(config.reload_s),
+            count: Box::new(move |result| telemetry.stir.reloads.with_label_values(&[result]).inc()),
+        };
+        let config = config.clone();
+        files.open(move || Self::read(&config), stopping)
     }
-}
-
-struct Watch {
-    config: StirConfig,
-    current: Arc<ArcSwap<Material>>,
-    telemetry: Arc<Telemetry>,
-    seen: Vec<Option<Vec<u8>>>,
-}
-
-impl Watch {
-    async fn run(mut self, stopping: CancellationToken) {
-        let pause = Duration::from_secs(self.config.reload_s);
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = stopping.cancelled() => return,
-            }
-            let config = self.config.clone();
-            let read = move || (contents(&config), Material::read(&config));
-            let Ok((now, fresh)) = tokio::task::spawn_blocking(read).await else { return };
-            if now == self.seen {
-                continue;
-            }
-            let result = match fresh {
-                Ok(fresh) => {
-                    self.current.store(Arc::new(fresh));
-                    tracing::info!("the keys and authorities of callers' numbers changed and are in use");
-                    "ok"
-                }
-                Err(error) => {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::error!(%error, cause, "the keys or authorities of callers' numbers changed and cannot be used; the old ones stay");
-                    "failed"
-                }
-            };
-            self.telemetry.stir.reloads.with_label_values(&[result]).inc();
-            self.seen = now;
-        }
-    }
-}
-
-/// By content and not by time: Kubernetes replaces a mounted secret by a symbolic link.
-fn contents(config: &StirConfig) -> Vec<Option<Vec<u8>>> {
-    let pairs = config.keys.iter().flat_map(|key| [&key.cert, &key.key]);
-    pairs.chain(&config.trust).map(|path| std::fs::read(path).ok()).collect()
 }

@@ -105,7 +105,7 @@ impl Door {
         stream: TcpStream,
     ) -> Result<tokio_rustls::server::TlsStream<TcpStream>, &'static str> {
         let identities = self.identities.as_ref().ok_or("no_certificate")?;
-        TlsAcceptor::from(identities.current()).accept(stream).await.map_err(|_| "tls_handshake")
+        TlsAcceptor::from(identities.load_full()).accept(stream).await.map_err(|_| "tls_handshake")
     }
 }
 

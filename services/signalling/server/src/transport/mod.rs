@@ -35,7 +35,7 @@ use crate::config::{Config, ListenerConfig};
 use accept::Door;
 use connections::Connections;
 use dial::Dialler;
-use tls::{Identities, TlsError};
+use tls::TlsError;
 
 pub(crate) use known_peers::KnownPeers;
 
@@ -97,7 +97,7 @@ pub(crate) fn open(config: &Config, shared: &Shared) -> Result<Outputs, OpenErro
     let connections = Connections::new(config);
     let secure = config.listeners.iter().any(|l| Transport::from(l.transport).is_secure());
     let identities = match secure {
-        true => Some(Identities::open(&config.tls, &shared.telemetry, &shared.stopping)?),
+        true => Some(tls::identities(&config.tls, &shared.telemetry, &shared.stopping)?),
         false => None,
     };
     let dialler = Dialler {

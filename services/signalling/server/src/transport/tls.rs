@@ -1,7 +1,4 @@
-//! TLS: which certificate is shown to whom, who must show one, and what changes while we run.
-//!
-//! The files are looked at every few seconds, by content and not by time: Kubernetes replaces a mounted secret by a
-//! symbolic link. A new set that cannot be used is told, counted and left; the old one stays.
+//! TLS: which certificate is shown to whom, and who must show one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +16,7 @@ use sidetone_telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ClientAuth, TlsConfig};
+use crate::reload::Files;
 
 /// Certificates or keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -42,80 +40,30 @@ pub(crate) enum TlsError {
     ClientCa(#[source] rustls::server::VerifierBuilderError),
 }
 
-/// What we show to peers that connect.
-pub(super) struct Identities {
-    current: ArcSwap<ServerConfig>,
-}
+/// What we show to peers that connect: what holds for the next handshake.
+pub(super) type Identities = ArcSwap<ServerConfig>;
 
-impl Identities {
-    /// Reads the files and goes on watching them until the process stops.
-    ///
-    /// # Errors
-    /// When they are of no use at the start.
-    pub(super) fn open(
-        config: &TlsConfig,
-        telemetry: &Arc<Telemetry>,
-        stopping: &CancellationToken,
-    ) -> Result<Arc<Self>, TlsError> {
-        let identities = Arc::new(Self { current: ArcSwap::from_pointee(server_config(config)?) });
-        let watch = Watch {
-            seen: contents(config),
-            config: config.clone(),
-            identities: Arc::clone(&identities),
-            telemetry: Arc::clone(telemetry),
-        };
-        tokio::spawn(watch.run(stopping.clone()));
-        Ok(identities)
-    }
-
-    /// What holds for the next handshake.
-    pub(super) fn current(&self) -> Arc<ServerConfig> {
-        self.current.load_full()
-    }
-}
-
-struct Watch {
-    config: TlsConfig,
-    identities: Arc<Identities>,
-    telemetry: Arc<Telemetry>,
-    seen: Vec<Option<Vec<u8>>>,
-}
-
-impl Watch {
-    async fn run(mut self, stopping: CancellationToken) {
-        let pause = Duration::from_secs(self.config.reload_s);
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = stopping.cancelled() => return,
-            }
-            let config = self.config.clone();
-            let read = move || (contents(&config), server_config(&config));
-            let Ok((now, fresh)) = tokio::task::spawn_blocking(read).await else { return };
-            if now == self.seen {
-                continue;
-            }
-            let result = match fresh {
-                Ok(fresh) => {
-                    self.identities.current.store(Arc::new(fresh));
-                    tracing::info!("the SIP certificates changed and are in use");
-                    "ok"
-                }
-                Err(error) => {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::error!(%error, cause, "the SIP certificates changed and cannot be used; the old ones stay");
-                    "failed"
-                }
-            };
-            self.telemetry.signalling.certificate_reloads.with_label_values(&[result]).inc();
-            self.seen = now;
-        }
-    }
-}
-
-fn contents(config: &TlsConfig) -> Vec<Option<Vec<u8>>> {
+/// Reads the files and goes on watching them until the process stops.
+///
+/// # Errors
+/// When they are of no use at the start.
+pub(super) fn identities(
+    config: &TlsConfig,
+    telemetry: &Arc<Telemetry>,
+    stopping: &CancellationToken,
+) -> Result<Arc<Identities>, TlsError> {
     let pairs = config.certificates.iter().flat_map(|pair| [&pair.cert, &pair.key]);
-    pairs.chain(&config.client_ca).map(|path| std::fs::read(path).ok()).collect()
+    let telemetry = Arc::clone(telemetry);
+    let files = Files {
+        what: "the SIP certificates",
+        paths: pairs.chain(&config.client_ca).cloned().collect(),
+        pause: Duration::from_secs(config.reload_s),
+        count: Box::new(move |result| {
+            telemetry.signalling.certificate_reloads.with_label_values(&[result]).inc();
+        }),
+    };
+    let config = config.clone();
+    files.open(move || server_config(&config), stopping)
 }
 
 fn server_config(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
