@@ -59,7 +59,7 @@ pub struct Record {
 }
 
 /// One record to be written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Append {
     /// The stream, named like a key.
     pub stream: String,

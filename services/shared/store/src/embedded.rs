@@ -1,10 +1,11 @@
-//! The embedded backend: one file on this machine, held by one process.
+//! The embedded backend: one file on this machine with its journal, held by one process.
 //!
 //! Two kinds of threads own the file, and no call ever blocks a thread of the async runtime:
 //!
 //! - *One writer.* Everything that has arrived while it was busy goes into the next commit, which is durable before
-//!   anybody is answered. There is no waiting for more to come: a lone write costs one sync of the file, and under load
-//!   a sync is shared by as many as arrived during the one before (at most 1024, or 8 MB).
+//!   anybody is answered. There is no waiting for more to come: a lone write costs one sync of the journal, and under
+//!   load a sync is shared by as many as arrived during the one before (at most 1024, or 8 MB). The tables follow at
+//!   once for whoever reads, and on the disk at the next checkpoint (see `journal`; decision 39).
 //! - *Two readers.* Each call sees the last durable state, so a caller always reads what it was told is written.
 //!
 //! Their queues are bounded; a caller waits while one is full.
@@ -13,6 +14,9 @@
 //! follow wait in a bounded buffer (see `watchers`) while the snapshot is read. A tail keeps only its place: it is
 //! woken after each commit and reads what is new, so it can be as slow as it likes.
 
+mod change;
+mod durable;
+mod journal;
 mod reader;
 mod tables;
 mod watchers;
@@ -40,6 +44,7 @@ use crate::contract::{
 };
 use crate::error::StoreError;
 use crate::key::{check_append, check_key, check_prefix, check_value};
+use durable::Durable;
 use writer::{Command, Writer};
 
 /// How an embedded store works. The default is right for everything but tests.
@@ -112,7 +117,7 @@ impl EmbeddedStore {
         let file = open_file(path.as_ref()).map_err(|e| StoreError::Unavailable(e.to_string()))?;
         let database =
             Builder::new().set_cache_size(options.cache_bytes).create_file(file).map_err(failure)?;
-        Self::start(database, options)
+        Self::start(database, Some(path.as_ref()), options)
     }
 
     /// A store that is gone with its process.
@@ -126,18 +131,15 @@ impl EmbeddedStore {
             .set_cache_size(options.cache_bytes)
             .create_with_backend(InMemoryBackend::new())
             .map_err(failure)?;
-        Self::start(database, options)
+        Self::start(database, None, options)
     }
 
-    fn start(database: Database, options: Options) -> Result<Arc<Self>, StoreError> {
-        let transaction = database.begin_write().map_err(failure)?;
-        tables::Tables::open(&transaction, options.clock.now())?.finish()?;
-        transaction.commit().map_err(failure)?;
-
+    fn start(database: Database, file: Option<&Path>, options: Options) -> Result<Arc<Self>, StoreError> {
         let database = Arc::new(database);
+        let tables = Durable::open(database.clone(), file, options.clock.clone())?;
         let (alive, ended) = mpsc::channel(1);
         let (writer, commands) = mpsc::channel(QUEUE_MAX);
-        let thread = Writer::new(database.clone(), options.clock.clone(), options.telemetry.clone());
+        let thread = Writer::new(tables, options.telemetry.clone());
         spawn("store-writer", alive.clone(), move || thread.run(commands))?;
         let mut readers = Vec::with_capacity(READERS);
         for _ in 0..READERS {

@@ -15,6 +15,11 @@ use sidetone_store::{Append, Expect, Sequence, Store as _};
 const VICTIM: &str = "SIDETONE_STORE_VICTIM";
 const ROUNDS: usize = 4;
 
+/// Long enough for several checkpoints in a round.
+fn record(number: u64) -> String {
+    format!("record {number} {}", "x".repeat(6000))
+}
+
 /// Does nothing unless it is started by the other test.
 #[tokio::test]
 async fn victim() {
@@ -27,7 +32,7 @@ async fn victim() {
             stream: "log".into(),
             expected_last: Sequence(last),
             idempotency_key: format!("k{last}"),
-            record: Bytes::from(format!("record {}", last + 1)),
+            record: Bytes::from(record(last + 1)),
         };
         let (appended, put) = tokio::join!(
             store.append(append),
@@ -80,7 +85,7 @@ async fn what_was_acknowledged_survives_a_kill() {
         let records = store.read("log", Sequence(1), usize::MAX).await.unwrap();
         assert_eq!(records.len() as u64, last.0);
         for (n, record) in records.iter().enumerate() {
-            assert_eq!(record.record, format!("record {}", n + 1).as_bytes());
+            assert_eq!(record.record, self::record(n as u64 + 1).as_bytes());
         }
         let count = store.get("count").await.unwrap().unwrap().value;
         let count: u64 = std::str::from_utf8(&count).unwrap().parse().unwrap();

@@ -7,7 +7,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase};
 use sidetone_model::time::Timestamp;
 
 use super::failure;
-use super::tables::{KEYS, RECORDS, STREAMS, is_expired};
+use super::tables::{EXPIRIES, KEYS, RECORDS, STREAMS, is_expired};
 use crate::contract::{Entry, Record, Revision, Sequence};
 use crate::error::StoreError;
 
@@ -64,6 +64,13 @@ pub(super) fn read(
 
 pub(super) fn bounds(database: &Arc<Database>, stream: &str) -> Result<(Sequence, Sequence), StoreError> {
     bounds_in(&database.begin_read().map_err(failure)?, stream)
+}
+
+/// Whether a sweep would find something.
+pub(super) fn has_expired(database: &Database, now: Timestamp) -> Result<bool, StoreError> {
+    let expiries = database.begin_read().map_err(failure)?.open_table(EXPIRIES).map_err(failure)?;
+    let due = ..(now.as_millis().saturating_add(1), "");
+    Ok(expiries.range(due).map_err(failure)?.next().is_some())
 }
 
 fn bounds_in(view: &ReadTransaction, stream: &str) -> Result<(Sequence, Sequence), StoreError> {

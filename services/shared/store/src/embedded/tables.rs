@@ -4,7 +4,8 @@
 //! - `expiries`: (expiry in ms, key): what the sweeper walks
 //! - `records`: (stream, sequence) -> record
 //! - `streams`: stream -> (first kept, last, idempotency key of the last)
-//! - `meta`: the format's version and the last revision that was given out
+//! - `meta`: the format's version, the last revision that was given out, the last batch of the journal that is made
+//!   here, and the name by which the journal knows its store
 //!
 //! The last record of a stream stays in `records` even when it has been trimmed, because a repeated append is
 //! compared with it; `first` in `streams` hides it.
@@ -23,7 +24,7 @@ type StreamRow = (u64, u64, &'static str);
 pub(super) const KEYS: TableDefinition<'_, &str, KeyRow> = TableDefinition::new("keys");
 pub(super) const RECORDS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("records");
 pub(super) const STREAMS: TableDefinition<'_, &str, StreamRow> = TableDefinition::new("streams");
-const EXPIRIES: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("expiries");
+pub(super) const EXPIRIES: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("expiries");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 /// Every table, open for writing.
@@ -37,13 +38,23 @@ pub(super) struct Tables<'txn> {
     now: Timestamp,
 }
 
+/// What the journal must know of the tables.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// The name of this store.
+    pub(super) store: u64,
+    /// The last batch that is made.
+    pub(super) batch: u64,
+}
+
 impl<'txn> Tables<'txn> {
-    /// Opens (and at first makes) the tables. Fails when the file was written by a newer release.
+    /// Opens (and at first makes) the tables. Fails when the file was written by a newer release. One that was written
+    /// before there was a journal becomes one with a journal: an older release would not look into that.
     pub(super) fn open(transaction: &'txn WriteTransaction, now: Timestamp) -> Result<Self, StoreError> {
         let mut meta = transaction.open_table(META).map_err(failure)?;
         let format = meta.get(FORMAT_KEY).map_err(failure)?.map(|v| v.value());
         match format {
-            None => drop(meta.insert(FORMAT_KEY, FORMAT).map_err(failure)?),
+            None | Some(FORMAT_WITHOUT_JOURNAL) => drop(meta.insert(FORMAT_KEY, FORMAT).map_err(failure)?),
             Some(FORMAT) => {}
             Some(other) => {
                 return Err(StoreError::Corrupt(format!("the file has format {other}, not {FORMAT}")));
@@ -61,10 +72,21 @@ impl<'txn> Tables<'txn> {
         })
     }
 
-    /// Keeps the counter. To be called once, last.
-    pub(super) fn finish(mut self) -> Result<(), StoreError> {
+    /// Keeps the counters. To be called once, last.
+    pub(super) fn finish(mut self, batch: u64) -> Result<(), StoreError> {
         self.meta.insert(REVISION_KEY, self.revision).map_err(failure)?;
+        self.meta.insert(BATCH_KEY, batch).map_err(failure)?;
         Ok(())
+    }
+
+    /// Where the journal has to go on. A new store gets `name`.
+    pub(super) fn place(&mut self, name: u64) -> Result<Place, StoreError> {
+        let store = self.meta.get(STORE_KEY).map_err(failure)?.map(|v| v.value());
+        if store.is_none() {
+            self.meta.insert(STORE_KEY, name).map_err(failure)?;
+        }
+        let batch = self.meta.get(BATCH_KEY).map_err(failure)?.map_or(0, |v| v.value());
+        Ok(Place { store: store.unwrap_or(name), batch })
     }
 
     /// Sets a key. The inner error is the caller's; the outer one spoils the whole transaction.
@@ -219,6 +241,9 @@ fn meets(expect: Expect, current: Option<Revision>) -> Result<(), StoreError> {
     if met { Ok(()) } else { Err(StoreError::RevisionMismatch { current }) }
 }
 
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
+const FORMAT_WITHOUT_JOURNAL: u64 = 1;
 const FORMAT_KEY: &str = "format";
 const REVISION_KEY: &str = "revision";
+const BATCH_KEY: &str = "batch";
+const STORE_KEY: &str = "store";

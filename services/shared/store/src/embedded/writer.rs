@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use redb::{Database, ReadTransaction, ReadableDatabase as _};
+use redb::ReadTransaction;
 use sidetone_model::time::Timestamp;
 use sidetone_telemetry::Telemetry;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::tables::Tables;
+use super::change::{Change, Made};
+use super::durable::Durable;
 use super::watchers::{WatchBuffer, Watchers};
-use super::{closed, failure};
-use crate::clock::Clock;
-use crate::contract::{Append, Expect, Revision, Sequence, WatchEvent};
+use crate::contract::{Append, Expect, Revision, Sequence};
 use crate::error::StoreError;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -57,26 +56,26 @@ pub(super) enum Command {
     Close,
 }
 
-/// A change that is made but not durable yet, with whoever waits for it.
-enum Done {
-    Put(Reply<Revision>, Result<Revision, StoreError>),
-    Nothing(Reply<()>, Result<(), StoreError>),
-    Append(Reply<Sequence>, Result<Sequence, StoreError>),
+/// Who waits for a change.
+enum Waiting {
+    Put(Reply<Revision>),
+    Append(Reply<Sequence>),
+    Change(Reply<()>),
+    Nobody,
 }
 
 /// The state of the writer thread.
 pub(super) struct Writer {
-    database: Arc<Database>,
-    clock: Clock,
+    tables: Durable,
     telemetry: Option<Arc<Telemetry>>,
     watchers: Watchers,
     followed: HashMap<String, watch::Sender<u64>>,
 }
 
 impl Writer {
-    pub(super) fn new(database: Arc<Database>, clock: Clock, telemetry: Option<Arc<Telemetry>>) -> Self {
+    pub(super) fn new(tables: Durable, telemetry: Option<Arc<Telemetry>>) -> Self {
         let watchers = Watchers::new(telemetry.clone());
-        Self { database, clock, telemetry, watchers, followed: HashMap::new() }
+        Self { tables, telemetry, watchers, followed: HashMap::new() }
     }
 
     /// Runs until every sender is gone or [`Command::Close`] comes.
@@ -97,32 +96,41 @@ impl Writer {
                     next = commands.try_recv().ok();
                 }
             }
+            let sweeping = batch.iter().any(|command| matches!(command, Command::Sweep));
             self.handle_batch(&mut batch);
             if closing {
-                return;
+                break;
             }
+            // A quiet store is brought into its file at the sweep, a busy one when much has come together.
+            self.checkpoint_if_due(commands.is_empty(), sweeping);
         }
+        self.checkpoint();
     }
 
     /// Makes the changes of a batch durable in one commit, then tells them, then answers. A watch that came with the
     /// batch begins after it.
     fn handle_batch(&mut self, batch: &mut Vec<Command>) {
         let mut begins = Vec::new();
-        let mut changes = Vec::new();
+        let mut changes = Vec::with_capacity(batch.len());
+        let mut waiting = Vec::with_capacity(batch.len());
         for command in batch.drain(..) {
-            match command {
-                Command::Watch { .. } | Command::Follow { .. } => begins.push(command),
-                other => changes.push(other),
+            match command.change() {
+                Ok((Change::Sweep, _)) if !self.tables.has_expired() => {}
+                Ok((change, who)) => {
+                    changes.push(change);
+                    waiting.push(who);
+                }
+                Err(begin) => begins.push(begin),
             }
         }
         if !changes.is_empty() {
-            self.handle_changes(changes);
+            self.handle_changes(&changes, waiting);
         }
-        for command in begins {
-            match command {
+        for begin in begins {
+            match begin {
                 Command::Watch { prefix, reply } => {
-                    let begun = self.database.begin_read().map_err(failure);
-                    let _ = reply.send(begun.map(|view| (self.watchers.add(prefix), view)));
+                    let view = self.tables.view();
+                    let _ = reply.send(view.map(|view| (self.watchers.add(prefix), view)));
                 }
                 Command::Follow { stream, reply } => {
                     let _ = reply.send(Ok(self.follow(stream)));
@@ -132,13 +140,10 @@ impl Writer {
         }
     }
 
-    fn handle_changes(&mut self, changes: Vec<Command>) {
+    fn handle_changes(&mut self, changes: &[Change], waiting: Vec<Waiting>) {
         let started = Instant::now();
-        let mut done = Vec::with_capacity(changes.len());
-        let mut outcome = Outcome::default();
-        let committed = self.commit(changes, &mut done, &mut outcome);
-        match &committed {
-            Ok(()) => {
+        match self.tables.commit(changes) {
+            Ok((results, outcome)) => {
                 if let Some(telemetry) = &self.telemetry {
                     telemetry.store.commit.observe(started.elapsed().as_secs_f64());
                     telemetry.store.records.inc_by(outcome.changes);
@@ -150,44 +155,44 @@ impl Writer {
                         self.followed.remove(&stream);
                     }
                 }
+                waiting.into_iter().zip(results).for_each(|(who, result)| who.answer(result));
             }
-            Err(error) => tracing::error!(%error, changes = done.len(), "a commit of the store failed"),
-        }
-        for one in done {
-            one.answer(&committed);
+            Err(error) => {
+                tracing::error!(%error, changes = changes.len(), "a commit of the store failed");
+                waiting.into_iter().for_each(|who| who.answer(Err(error.clone())));
+            }
         }
     }
 
-    fn commit(
-        &self,
-        changes: Vec<Command>,
-        done: &mut Vec<Done>,
-        outcome: &mut Outcome,
-    ) -> Result<(), StoreError> {
-        let begun = self.database.begin_write().map_err(failure);
-        let mut tables = begun.as_ref().map_err(Clone::clone).and_then(|t| Tables::open(t, self.clock.now()));
-        for change in changes {
-            if let Err(spoiled) = change.apply(tables.as_mut().ok(), done, outcome) {
-                tables = Err(spoiled);
+    fn checkpoint_if_due(&mut self, idle: bool, sweeping: bool) {
+        let bytes = self.tables.uncommitted();
+        let due = if idle { CHECKPOINT_IDLE_BYTES } else { CHECKPOINT_BYTES };
+        if bytes >= due || (sweeping && bytes > 0) {
+            self.checkpoint();
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        if self.tables.uncommitted() == 0 {
+            return;
+        }
+        let started = Instant::now();
+        match self.tables.checkpoint() {
+            Ok(()) => {
+                if let Some(telemetry) = &self.telemetry {
+                    telemetry.store.checkpoint.observe(started.elapsed().as_secs_f64());
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the store's file could not be brought up to date; the journal goes on")
             }
         }
-        tables?.finish()?;
-        begun?.commit().map_err(failure)
     }
 
     fn follow(&mut self, stream: String) -> watch::Receiver<u64> {
         self.followed.retain(|_, followed| followed.receiver_count() > 0);
         self.followed.entry(stream).or_insert_with(|| watch::channel(0).0).subscribe()
     }
-}
-
-/// What a batch changed.
-#[derive(Default)]
-struct Outcome {
-    events: Vec<WatchEvent>,
-    appended: Vec<(String, Sequence)>,
-    changes: u64,
-    swept: u64,
 }
 
 impl Command {
@@ -199,89 +204,33 @@ impl Command {
         }
     }
 
-    /// Makes the change in `tables`, or only notes who waits for it when the transaction is spoiled already. An error
-    /// spoils it.
-    fn apply(
-        self,
-        tables: Option<&mut Tables<'_>>,
-        done: &mut Vec<Done>,
-        outcome: &mut Outcome,
-    ) -> Result<(), StoreError> {
-        match self {
+    /// The change that is asked for and who waits for it; the command itself when it asks for none.
+    fn change(self) -> Result<(Change, Waiting), Self> {
+        Ok(match self {
             Self::Put { key, value, expires_at, expect, reply } => {
-                let (result, spoiled) = split(tables.map(|t| t.put(&key, &value, expires_at, expect)));
-                let result = result.map(|(revision, event)| {
-                    outcome.note(event);
-                    revision
-                });
-                done.push(Done::Put(reply, result));
-                spoiled
+                (Change::Put { key, value, expires_at, expect }, Waiting::Put(reply))
             }
-            Self::Delete { key, expect, reply } => {
-                let (result, spoiled) = split(tables.map(|t| t.delete(&key, expect)));
-                let result = result.map(|event| {
-                    if let Some(event) = event {
-                        outcome.note(event);
-                    }
-                });
-                done.push(Done::Nothing(reply, result));
-                spoiled
-            }
-            Self::Append { append, reply } => {
-                let (result, spoiled) = split(tables.map(|t| t.append(&append)));
-                if let Ok(sequence) = result {
-                    outcome.changes += 1;
-                    outcome.appended.push((append.stream, sequence));
-                }
-                done.push(Done::Append(reply, result));
-                spoiled
-            }
-            Self::Trim { stream, before, reply } => {
-                let (result, spoiled) = split(tables.map(|t| t.trim(&stream, before).map(Ok)));
-                done.push(Done::Nothing(reply, result));
-                spoiled
-            }
-            Self::Sweep => {
-                let Some(tables) = tables else { return Ok(()) };
-                let events = tables.sweep(SWEEP_KEYS_MAX)?;
-                outcome.swept += events.len() as u64;
-                outcome.events.extend(events);
-                Ok(())
-            }
-            Self::Watch { .. } | Self::Follow { .. } | Self::Close => Ok(()),
-        }
+            Self::Delete { key, expect, reply } => (Change::Delete { key, expect }, Waiting::Change(reply)),
+            Self::Append { append, reply } => (Change::Append(append), Waiting::Append(reply)),
+            Self::Trim { stream, before, reply } => (Change::Trim { stream, before }, Waiting::Change(reply)),
+            Self::Sweep => (Change::Sweep, Waiting::Nobody),
+            begin => return Err(begin),
+        })
     }
 }
 
-impl Outcome {
-    fn note(&mut self, event: WatchEvent) {
-        self.changes += 1;
-        self.events.push(event);
-    }
-}
-
-impl Done {
-    /// Answers, if the commit went well, with the change's own result; else with why it did not.
-    fn answer(self, committed: &Result<(), StoreError>) {
-        fn send<T>(reply: Reply<T>, result: Result<T, StoreError>, committed: &Result<(), StoreError>) {
-            let _ = reply.send(committed.clone().and(result));
+impl Waiting {
+    fn answer(self, result: Result<Made, StoreError>) {
+        match (self, result) {
+            (Self::Put(reply), Ok(Made::Put(revision))) => drop(reply.send(Ok(revision))),
+            (Self::Append(reply), Ok(Made::Appended(sequence))) => drop(reply.send(Ok(sequence))),
+            (Self::Change(reply), Ok(_)) => drop(reply.send(Ok(()))),
+            (Self::Put(reply), Err(error)) => drop(reply.send(Err(error))),
+            (Self::Append(reply), Err(error)) => drop(reply.send(Err(error))),
+            (Self::Change(reply), Err(error)) => drop(reply.send(Err(error))),
+            // Nobody waits, or a reply that its change cannot have.
+            _ => {}
         }
-        match self {
-            Self::Put(reply, result) => send(reply, result, committed),
-            Self::Nothing(reply, result) => send(reply, result, committed),
-            Self::Append(reply, result) => send(reply, result, committed),
-        }
-    }
-}
-
-/// Parts the caller's result from what spoils the transaction.
-fn split<T>(
-    applied: Option<Result<Result<T, StoreError>, StoreError>>,
-) -> (Result<T, StoreError>, Result<(), StoreError>) {
-    match applied {
-        None => (Err(closed()), Ok(())),
-        Some(Err(spoiled)) => (Err(spoiled.clone()), Err(spoiled)),
-        Some(Ok(result)) => (result, Ok(())),
     }
 }
 
@@ -289,5 +238,8 @@ fn split<T>(
 const BATCH_COMMANDS_MAX: usize = 1024;
 /// How many bytes of values and records go into one commit, before the last one.
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// How many keys one sweep removes.
-const SWEEP_KEYS_MAX: usize = 1000;
+/// Bytes of the journal after which the tables are made durable: about ten milliseconds of writing, for which changes
+/// wait.
+const CHECKPOINT_BYTES: u64 = 1024 * 1024;
+/// The same while nobody waits.
+const CHECKPOINT_IDLE_BYTES: u64 = 256 * 1024;

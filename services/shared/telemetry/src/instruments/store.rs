@@ -11,6 +11,8 @@ pub struct Store {
     pub requests: IntCounterVec,
     /// One durable group commit.
     pub commit: Histogram,
+    /// One time that the tables were made durable, in whose stead the journal stood until then.
+    pub checkpoint: Histogram,
     /// Changes and records made durable.
     pub records: IntCounter,
     /// Watches and tails open now.
@@ -31,6 +33,11 @@ impl Store {
                 &["operation", "result"],
             )?,
             commit: seconds(registry, "sidetone_store_commit_seconds", "One durable group commit.")?,
+            checkpoint: seconds(
+                registry,
+                "sidetone_store_checkpoint_seconds",
+                "One time that the tables were made durable; changes wait meanwhile.",
+            )?,
             records: counter(
                 registry,
                 "sidetone_store_committed_records_total",
