@@ -1,5 +1,6 @@
 //! Call detail records: projected from the log, for queries and into files.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -119,15 +120,27 @@ async fn export(store: Arc<dyn Store>, shard: ShardId, folder: &Path) -> anyhow:
     let key = format!("cdr-cursors/{shard}");
     let kept = store.get(&key).await?;
     let mut done = kept.and_then(|entry| parse_cursor(&entry.value)).unwrap_or(Cursor::START);
-    let mut records = records(Arc::clone(&store), shard, true).await?;
-    while let Some((cursor, record)) = records.next().await.transpose()? {
-        if cursor <= done && done != Cursor::START {
+    let records = records(Arc::clone(&store), shard, true).await?;
+    // What has come together is written with one move of the cursor: that is durable, and costs a sync of the store.
+    let mut together = records.ready_chunks(TOGETHER);
+    while let Some(ready) = together.next().await {
+        let from = done;
+        let mut lines = BTreeMap::<PathBuf, String>::new();
+        for ready in ready {
+            let (cursor, record) = ready?;
+            if cursor <= from && from != Cursor::START {
+                continue;
+            }
+            let lines = lines.entry(file_of(folder, record.ended_at)).or_default();
+            lines.push_str(&serde_json::to_string(&to_proto(&record))?);
+            lines.push('\n');
+            done = cursor;
+        }
+        if done == from {
             continue;
         }
-        let line = serde_json::to_string(&to_proto(&record))?;
-        let path = file_of(folder, record.ended_at);
-        tokio::task::spawn_blocking(move || append_line(&path, &line)).await??;
-        done = cursor;
+        tokio::task::spawn_blocking(move || lines.iter().try_for_each(|(path, lines)| append(path, lines)))
+            .await??;
         store.put(&key, Bytes::from(done.to_string()), None, Expect::Any).await?;
     }
     Ok(())
@@ -143,7 +156,10 @@ fn file_of(folder: &Path, at: Timestamp) -> PathBuf {
     folder.join(format!("cdrs-{}.jsonl", day.strftime("%Y-%m-%d")))
 }
 
-fn append_line(path: &Path, line: &str) -> std::io::Result<()> {
+fn append(path: &Path, lines: &str) -> std::io::Result<()> {
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
-    writeln!(file, "{line}")
+    file.write_all(lines.as_bytes())
 }
+
+/// How many records are written at once at most.
+const TOGETHER: usize = 256;
