@@ -22,6 +22,9 @@ pub enum MediaError {
     /// Both sides have no audio format in common.
     #[error("no common codec")]
     NoCommonCodec,
+    /// No network of this node has addresses of the far side's kind.
+    #[error("no network of the node speaks the far end's IP version; see media.realms")]
+    NoCommonAddresses,
     /// Neither SRTP nor ICE prove the sender, which the policy asks for.
     #[error("the leg has neither SRTP nor ICE")]
     NotSecured,
@@ -71,7 +74,9 @@ impl Classify for MediaError {
             Self::Invalid { .. } => Class::Invalid,
             Self::NotFound(_) => Class::NotFound,
             Self::Reused(_) => Class::Conflict,
-            Self::NoCommonCodec | Self::NotSecured | Self::NoOpenOffer => Class::FailedPrecondition,
+            Self::NoCommonCodec | Self::NoCommonAddresses | Self::NotSecured | Self::NoOpenOffer => {
+                Class::FailedPrecondition
+            }
             Self::UnknownVersion(_) | Self::NotWhile(_) => Class::FailedPrecondition,
             Self::NoPort | Self::TooMany(_) | Self::Overloaded | Self::TooSlow => Class::Exhausted,
             Self::Draining | Self::Stopping => Class::Unavailable,
@@ -86,6 +91,7 @@ impl Classify for MediaError {
             Self::NotFound(_) => "not_found",
             Self::Reused(_) => "id_reused",
             Self::NoCommonCodec => "no_common_codec",
+            Self::NoCommonAddresses => "no_common_addresses",
             Self::NotSecured => "not_secured",
             Self::NoOpenOffer => "no_open_offer",
             Self::UnknownVersion(_) => "unknown_version",

@@ -42,6 +42,20 @@ pub(crate) struct NewLeg {
     pub(crate) request: pb::CreateLegRequest,
 }
 
+impl NewLeg {
+    /// Where the far end wants its audio, if it says so.
+    fn described_at(&self) -> Option<IpAddr> {
+        self.remote.as_ref().map(|remote| remote.rtp.ip()).filter(|ip| !ip.is_unspecified())
+    }
+
+    fn signalling_ip(&self) -> Option<IpAddr> {
+        match self.mode {
+            Mode::Nat { signalling_ip } => signalling_ip,
+            _ => None,
+        }
+    }
+}
+
 /// What is settled of a leg before it has a port.
 struct Draft {
     realm: usize,
@@ -79,7 +93,7 @@ impl Engine {
         if control.legs.len() >= self.config.legs_max {
             return Err(MediaError::TooMany("legs"));
         }
-        let realm = control.realm(&new.request.realm)?;
+        let realm = control.realm(&new.request.realm, new.described_at(), new.signalling_ip())?;
         // What cannot be agreed must not cost a port: the port does not matter for the agreement.
         let advertised = control.ports[realm].realm().advertised();
         let mut codecs = negotiate::allowed(&self.config.codecs(), &new.encodings);
@@ -426,12 +440,27 @@ fn answering(proof: &Proof, rtp: &Datagram) -> Result<Option<Arc<Answering>>, Me
 }
 
 impl Control {
-    pub(super) fn realm(&self, name: &str) -> Result<usize, MediaError> {
-        if name.is_empty() {
-            return Ok(0);
+    /// The network of that name. Without a name the first that has addresses of the same kind as the one the far end
+    /// describes; else of the kind that its signalling has, or the first of all: who describes nothing may still have both.
+    pub(super) fn realm(
+        &self,
+        name: &str,
+        described: Option<IpAddr>,
+        signalling: Option<IpAddr>,
+    ) -> Result<usize, MediaError> {
+        if !name.is_empty() {
+            let known = self.ports.iter().position(|ports| ports.realm().name == name);
+            return known
+                .ok_or(MediaError::Invalid { field: "realm", problem: "the node has no such network" });
         }
-        let known = self.ports.iter().position(|ports| ports.realm().name == name);
-        known.ok_or(MediaError::Invalid { field: "realm", problem: "the node has no such network" })
+        let of_kind = |ip: IpAddr| {
+            let six = ip.to_canonical().is_ipv6();
+            self.ports.iter().position(|ports| ports.realm().advertised().is_ipv6() == six)
+        };
+        match described {
+            Some(described) => of_kind(described).ok_or(MediaError::NoCommonAddresses),
+            None => Ok(signalling.and_then(of_kind).unwrap_or(0)),
+        }
     }
 
     /// Writes a leg into the books.

@@ -76,7 +76,7 @@ impl Engine {
         if control.legs.len() >= self.config.legs_max {
             return Err(MediaError::TooMany("legs"));
         }
-        let realm = control.realm(&request.realm)?;
+        let realm = control.realm(&request.realm, Some(local.rtp.ip()), None)?;
         let agreement = state.agreement;
         let plan = self.plan(agreement.as_ref(), Rate::Narrow);
         let mut equipment = equipment(plan.as_ref())?;
