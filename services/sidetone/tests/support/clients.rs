@@ -55,6 +55,10 @@ pub struct Telephony {
     channel_url: String,
     events: Arc<Mutex<Vec<Value>>>,
     channel: JoinHandle<()>,
+    /// How it began to listen: each request, its body, and the answer.
+    pub opened: Vec<(String, Value, Value)>,
+    /// The first line of the channel.
+    pub started: Value,
 }
 
 impl Telephony {
@@ -73,14 +77,22 @@ impl Telephony {
             channel_url: String::new(),
             events: Arc::default(),
             channel: tokio::spawn(async {}),
+            opened: Vec::new(),
+            started: Value::Null,
         };
-        client.done(Method::POST, "/sessions", json!({ "applicationName": "test" })).await;
+        client.open("/sessions", json!({ "applicationName": "test" })).await;
         let wanted =
             json!({ "filter": { "selectors": [{ "ids": [], "names": ["telephony"] }] }, "version": "1.0" });
-        let subscription = client.done(Method::POST, "/subscriptions", wanted).await;
+        let subscription = client.open("/subscriptions", wanted).await;
         client.channel_url = subscription["publicPollingUrl"].as_str().unwrap().to_owned();
         client.listen().await;
         client
+    }
+
+    async fn open(&mut self, path: &str, body: Value) -> Value {
+        let answer = self.done(Method::POST, path, body.clone()).await;
+        self.opened.push((format!("POST /api/rest/1.0{path}"), body, answer.clone()));
+        answer
     }
 
     /// Loses the connection, and listens again from behind the last event that came.
@@ -106,14 +118,14 @@ impl Telephony {
                     }
                     let event: Value = serde_json::from_slice(&line).unwrap();
                     if event["eventName"] == "OnChannelInformation" {
-                        let _ = started.send(()).await;
+                        let _ = started.send(event).await;
                     } else {
                         events.lock().unwrap().push(event);
                     }
                 }
             }
         });
-        is_started.recv().await.expect("the channel says that it is started");
+        self.started = is_started.recv().await.expect("the channel says that it is started");
     }
 
     /// What proves who asks: the header field Cookie.
