@@ -188,6 +188,14 @@ async fn what_was_streamed_live_is_played_and_so_is_a_wav_until_it_is_stopped() 
     hears(&scene.installation, &at_ben, 700.0).await;
     scene.does("call.audio/stop", json!({ "url": mp3 })).await;
     scene.silent(&at_ben, 700.0).await;
+    // Over what is said both are heard, by ada alone.
+    let over = json!({ "url": tone, "isLoop": true, "manner": "over", "phone": "1001" });
+    scene.does("call.audio/play", over).await;
+    hears(&scene.installation, &at_ada, 1500.0).await;
+    hears(&scene.installation, &at_ada, 700.0).await;
+    assert!(!at_ben.ear().hears(1500.0), "it is for ada alone");
+    scene.does("call.audio/stop", json!({})).await;
+    scene.silent(&at_ada, 1500.0).await;
     // To one each: stopping one by its URL leaves the other.
     scene.does("call.audio/play", json!({ "url": mp3, "isLoop": true, "contactId": "user1002" })).await;
     scene.does("call.audio/play", json!({ "url": tone, "isLoop": true, "phone": "1001" })).await;

@@ -270,9 +270,9 @@ impl Shard {
                 self.pause_recording(*recording, false, now)?;
                 Ok(CommandSubject::Recording(*recording))
             }
-            CallCommandKind::Play { to, sources, repeat } => {
+            CallCommandKind::Play { to, sources, repeat, manner } => {
                 self.own_audience(tenant, *to)?;
-                Ok(CommandSubject::Playback(self.play(*to, sources, *repeat, now)?))
+                Ok(CommandSubject::Playback(self.play(*to, sources, (*repeat, *manner), now)?))
             }
             CallCommandKind::StopPlay { to, playback } => {
                 let call = self.own_audience(tenant, *to)?;

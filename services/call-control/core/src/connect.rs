@@ -5,7 +5,7 @@ use sidetone_model::command::LegCommandKind;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{LegPhase, LegView};
 use sidetone_model::ids::{LegId, TenantId};
-use sidetone_model::media::Source;
+use sidetone_model::media::{Manner, Source};
 use sidetone_model::party::Destination;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
@@ -156,7 +156,16 @@ impl Shard {
     pub(crate) fn announce(&mut self, leg: &LegView, prompt: Box<str>, repeat: u32) {
         let sources = vec![Source::Prompt(prompt)];
         let playback = music_of(leg.leg);
-        self.ask(leg, MediaRequest::Play { playback, to: Heard::Leg(leg.leg), sources, repeat });
+        self.ask(
+            leg,
+            MediaRequest::Play {
+                playback,
+                to: Heard::Leg(leg.leg),
+                sources,
+                repeat,
+                manner: Manner::Instead,
+            },
+        );
     }
 
     /// Answers a leg that called us, unless it was answered before.

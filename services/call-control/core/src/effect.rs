@@ -4,7 +4,7 @@ use sidetone_model::fact::FactRecord;
 use sidetone_model::ids::{
     CallId, ConferenceId, LegId, NodeId, PlaybackId, RecordingId, ReplicaId, StreamId, TenantId,
 };
-use sidetone_model::media::{FileFormat, Layout, MediaDescription, Source};
+use sidetone_model::media::{FileFormat, Layout, Manner, MediaDescription, Source};
 use std::net::IpAddr;
 
 /// The outcome of one input.
@@ -126,6 +126,8 @@ pub enum MediaRequest {
         sources: Vec<Source>,
         /// How often; 0 is for ever.
         repeat: u32,
+        /// Instead of what is heard besides, over it or under it.
+        manner: Manner,
     },
     /// Play a voicemail message to a leg, with a sound before it; or that sound alone.
     PlayMessage {

@@ -5,7 +5,7 @@ use sidetone_model::command::Audience;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{Capability, LegView, PlaybackView};
 use sidetone_model::ids::{CallId, LegId, PlaybackId, StreamId};
-use sidetone_model::media::{FileFormat, Source};
+use sidetone_model::media::{FileFormat, Manner, Source};
 use sidetone_model::party::Destination;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
@@ -115,7 +115,7 @@ impl Shard {
         &mut self,
         to: Audience,
         sources: &[Source],
-        repeat: u32,
+        (repeat, manner): (u32, Manner),
         now: Timestamp,
     ) -> Result<PlaybackId, CommandError> {
         let Some(first) = sources.first().filter(|_| sources.len() <= SOURCES_MAX) else {
@@ -135,7 +135,7 @@ impl Shard {
         for leg in &hearers {
             let playback = if one.is_some() { playback } else { heard_by(playback, leg.leg) };
             let (to, sources) = (Heard::Leg(leg.leg), sources.to_vec());
-            self.ask(leg, MediaRequest::Play { playback, to, sources, repeat });
+            self.ask(leg, MediaRequest::Play { playback, to, sources, repeat, manner });
         }
         Ok(playback)
     }

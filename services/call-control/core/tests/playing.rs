@@ -11,11 +11,16 @@ use sidetone_model::call::PlaybackEnd;
 use sidetone_model::command::{Audience, CallCommandKind};
 use sidetone_model::fact::{CommandSubject, FactKind};
 use sidetone_model::ids::{LegId, PlaybackId};
-use sidetone_model::media::Source;
+use sidetone_model::media::{Beside, Manner, Source};
 use sidetone_model::termination::Cause;
 
 fn play(to: Audience) -> CallCommandKind {
-    CallCommandKind::Play { to, sources: vec![Source::Prompt("welcome".into())], repeat: 0 }
+    CallCommandKind::Play {
+        to,
+        sources: vec![Source::Prompt("welcome".into())],
+        repeat: 0,
+        manner: Manner::Instead,
+    }
 }
 
 /// Plays to both of a call; the playback, and under which name each of them hears it.
@@ -119,4 +124,22 @@ fn who_leaves_a_conversation_leaves_its_sound_to_the_others_also_after_a_restart
         office.signal(caller, ended(Cause::Normal, 200));
         assert!(!office.shard.plays(own[&callee]));
     }
+}
+
+#[test]
+fn each_of_several_hears_it_in_the_manner_that_was_asked_for() {
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    let manner = Manner::Under(Beside::new(Some(-6_000), 3_000).unwrap());
+    let to = Audience::Call(office.leg(caller).call);
+    let sources = vec![Source::Prompt("music".into())];
+    office.does(CallCommandKind::Play { to, sources, repeat: 0, manner }).unwrap();
+    let asked = office.serve();
+    let told = asked.iter().filter_map(|request| match request {
+        MediaRequest::Play { to: Heard::Leg(leg), manner, .. } => Some((*leg, *manner)),
+        _ => None,
+    });
+    assert_eq!(told.collect::<BTreeMap<_, _>>(), BTreeMap::from([(caller, manner), (callee, manner)]));
+    assert_eq!(Beside::new(Some(1), 0), None);
+    assert_eq!(Beside::new(None, 18_001), None);
 }

@@ -6,6 +6,7 @@ use sidetone_model::command::{
     Audience, CallCommand, CallCommandKind, CallName, PlaceOptions, RecordingOptions,
 };
 use sidetone_model::ids::TenantId;
+use sidetone_model::media::{Beside, Manner};
 use sidetone_model::party::Destination;
 use sidetone_model::wire::{WireError, enumeration, id, message, optional_id};
 use sidetone_proto::callcontrol::v1 as pb;
@@ -264,13 +265,14 @@ fn with_media(command: Command) -> Result<CallCommandKind, WireError> {
         }
         Command::Play(it) => {
             use pb::play::Audience as To;
+            let manner = manner(&it)?;
             let to = match it.audience {
                 Some(To::CallId(call)) => Audience::Call(id("call_id", &call)?),
                 Some(To::LegId(leg)) => Audience::Leg(id("leg_id", &leg)?),
                 None => return Err(WireError::Missing { field: "Play.audience" }),
             };
             let sources = it.sources.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
-            CallCommandKind::Play { to, sources, repeat: it.repeat }
+            CallCommandKind::Play { to, sources, repeat: it.repeat, manner }
         }
         Command::StopPlay(it) => {
             use pb::stop_play::Audience as To;
@@ -302,4 +304,19 @@ fn record(it: pb::Record) -> Result<CallCommandKind, WireError> {
         name: it.name.into(),
     };
     Ok(CallCommandKind::StartRecording { call: id("call_id", &it.call_id)?, options })
+}
+
+/// How what is played is heard beside everything else. Levels are for what is played beside something alone.
+fn manner(play: &pb::Play) -> Result<Manner, WireError> {
+    let invalid = |field, reason| WireError::Invalid { field, reason };
+    let beside = Beside::new(play.duck_mdb, play.gain_mdb);
+    let levels = "expected duck_mdb of -72000 to 0, and gain_mdb of -72000 to 18000";
+    let beside = beside.ok_or(invalid("Play.duck_mdb", levels))?;
+    match pb::PlayManner::try_from(play.manner) {
+        Ok(pb::PlayManner::Over) => Ok(Manner::Over(beside)),
+        Ok(pb::PlayManner::Under) => Ok(Manner::Under(beside)),
+        Ok(_) if beside == Beside::default() => Ok(Manner::Instead),
+        Ok(_) => Err(invalid("Play.manner", "levels are for what is played over or under something else")),
+        Err(_) => Err(WireError::UnknownValue { field: "Play.manner", value: play.manner }),
+    }
 }

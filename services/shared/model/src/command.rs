@@ -3,7 +3,7 @@
 use crate::call::{DeviceOf, Diversion, Elsewhere, ExternalRef};
 use crate::conversation::ConversationCommand;
 use crate::ids::{CallId, DeviceId, LegId, PlaybackId, RecordingId, ReplicaId, StreamId, TenantId, UserId};
-use crate::media::{FileFormat, Layout, MediaDescription, Source};
+use crate::media::{FileFormat, Layout, Manner, MediaDescription, Source};
 use crate::party::{Binding, Destination, Party};
 use crate::termination::Termination;
 
@@ -406,6 +406,8 @@ pub enum CallCommandKind {
         sources: Vec<Source>,
         /// How often; 0 is for ever.
         repeat: u32,
+        /// Instead of what is heard, over it or under it.
+        manner: Manner,
     },
     /// End one playback, or all of an audience.
     StopPlay {

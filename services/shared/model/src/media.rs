@@ -246,6 +246,49 @@ pub enum Source {
     Url(Box<str>),
 }
 
+/// How what is played is heard beside everything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Manner {
+    /// Instead of everything else.
+    #[default]
+    Instead,
+    /// Added to what is heard besides, which is turned down while it sounds.
+    Over(Beside),
+    /// Added beneath what is heard besides: it is turned down while somebody speaks.
+    Under(Beside),
+}
+
+/// The levels of what is played beside something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Beside {
+    duck_mdb: Option<i32>,
+    gain_mdb: i32,
+}
+
+impl Beside {
+    /// By how much the one that gives way is turned down, -72000 to 0 thousandths of a decibel (none leaves it to the node), and
+    /// how loud it is played, -72000 to 18000; none where one of them is outside.
+    pub fn new(duck_mdb: Option<i32>, gain_mdb: i32) -> Option<Self> {
+        let ducks = duck_mdb.is_none_or(|duck| (MDB_MIN..=0).contains(&duck));
+        (ducks && (MDB_MIN..=GAIN_MDB_MAX).contains(&gain_mdb)).then_some(Self { duck_mdb, gain_mdb })
+    }
+
+    /// By how much the one that gives way is turned down, in thousandths of a decibel; none is what the node thinks best.
+    pub fn duck_mdb(self) -> Option<i32> {
+        self.duck_mdb
+    }
+
+    /// How loud it is played, in thousandths of a decibel.
+    pub fn gain_mdb(self) -> i32 {
+        self.gain_mdb
+    }
+}
+
+/// Silence, in thousandths of a decibel.
+pub const MDB_MIN: i32 = -72_000;
+/// The most by which anything is made louder, in thousandths of a decibel.
+pub const GAIN_MDB_MAX: i32 = 18_000;
+
 /// What a recording's file is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum FileFormat {

@@ -30,6 +30,7 @@ EXAMPLES
   sidetone calls hold 019a...               a leg (of `show`) holds whoever it talks with
   sidetone calls transfer 019a... 1003      a leg passes its call on
   sidetone calls add 019a... 1003           a leg asks 1003 into its conversation
+  sidetone calls play 019a... welcome --over  everybody hears a prompt over what is said
   sidetone calls --output json | jq '.[].call_id'")]
 pub(crate) struct CallsArgs {
     #[command(subcommand)]

@@ -4,8 +4,8 @@ use clap::Subcommand;
 use sidetone_proto::callcontrol::v1::execute_request::Command;
 use sidetone_proto::callcontrol::v1::{
     AddExternalRef, Deflect, Intrude, Join, LegToDevice, LegToNumber, OneLeg, OneOfSeveral, OneRecording,
-    PickUp, Play, Redirect, SendDigits, SetAudio, StartStream, StopPlay, StopStream, TwoLegs, join, play,
-    redirect, stop_play,
+    PickUp, Play, PlayManner, Redirect, SendDigits, SetAudio, StartStream, StopPlay, StopStream, TwoLegs,
+    join, play, redirect, stop_play,
 };
 use sidetone_proto::types::v1::{ExternalRef, FileFormat, Source, source};
 
@@ -221,6 +221,8 @@ pub(crate) enum Operation {
         /// How often; 0 is for ever.
         #[arg(long, default_value_t = 1)]
         repeat: u32,
+        #[command(flatten)]
+        beside: Beside,
     },
     /// End what is played into a call.
     StopPlay {
@@ -243,6 +245,33 @@ pub(crate) enum Operation {
         /// The stream.
         stream: String,
     },
+}
+
+/// What is played beside something else, and how loud the two are.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Beside {
+    /// Over what is said, which is turned down while it sounds; without it, instead of what is said.
+    #[arg(long, conflicts_with = "under")]
+    over: bool,
+    /// Under what is said: it is turned down while somebody speaks.
+    #[arg(long)]
+    under: bool,
+    /// By how many decibels the one that gives way is turned down: -72 to 0, -15 without.
+    #[arg(long, value_name = "DB", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-72..=0))]
+    duck: Option<i32>,
+    /// How many decibels louder it is played: -72 to 18.
+    #[arg(long, value_name = "DB", default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-72..=18))]
+    gain: i32,
+}
+
+impl Beside {
+    fn manner(&self) -> PlayManner {
+        match (self.over, self.under) {
+            (true, _) => PlayManner::Over,
+            (_, true) => PlayManner::Under,
+            _ => PlayManner::Unspecified,
+        }
+    }
 }
 
 /// What a stream is made of.
@@ -333,10 +362,17 @@ impl Operation {
             Self::PauseRecording { recording, .. } => {
                 Command::PauseRecording(OneRecording { recording_id: recording })
             }
-            Self::Play { call, sources, leg, repeat } => {
+            Self::Play { call, sources, leg, repeat, beside } => {
                 let audience = leg.map_or(play::Audience::CallId(call), play::Audience::LegId);
                 let sources = sources.into_iter().map(source).collect();
-                Command::Play(Play { audience: Some(audience), sources, repeat })
+                Command::Play(Play {
+                    audience: Some(audience),
+                    sources,
+                    repeat,
+                    manner: beside.manner().into(),
+                    duck_mdb: beside.duck.map(|db| db * 1000),
+                    gain_mdb: beside.gain * 1000,
+                })
             }
             Self::StopPlay { call, playback } => {
                 let audience = Some(stop_play::Audience::CallId(call));

@@ -20,7 +20,7 @@ use sidetone_model::conversation::{ConversationCommand, ConversationFact};
 use sidetone_model::fact::{CommandSubject, Fact, FactKind};
 use sidetone_model::fold::Fold;
 use sidetone_model::ids::{CallId, IdSource, LegId, NodeId, RecordingId};
-use sidetone_model::media::Source;
+use sidetone_model::media::{Beside, Manner, Source};
 use sidetone_proto::directory::v1 as pb;
 
 const APPLICATION: &str = "9df502d9-784e-4f3f-8b23-e8faf438eb8f";
@@ -317,10 +317,16 @@ async fn what_is_heard_is_changed_by_events_and_told_by_events() {
     let body = json!({"stream_url": ["https://a/1.mp3", "https://a/2.mp3"], "loop": 0});
     let played = scene.made(&events, json!({"type": "audio:play", "body": body})).await;
     let sources = vec![url("https://a/1.mp3"), url("https://a/2.mp3")];
-    assert_eq!(scene.door.taken(), [CallCommandKind::Play { to: all, sources, repeat: 0 }]);
+    assert_eq!(
+        scene.door.taken(),
+        [CallCommandKind::Play { to: all, sources, repeat: 0, manner: Manner::Instead }]
+    );
     let rings = scene.made(&events, json!({"type": "audio:ringing:start"})).await;
     let tone = vec![Source::Prompt("tone:ringback/itu".into())];
-    assert_eq!(scene.door.taken(), [CallCommandKind::Play { to: all, sources: tone, repeat: 0 }]);
+    assert_eq!(
+        scene.door.taken(),
+        [CallCommandKind::Play { to: all, sources: tone, repeat: 0, manner: Manner::Instead }]
+    );
     assert!(played["id"].as_u64() < rings["id"].as_u64(), "{played} {rings}");
 
     let play_id = &played["body"]["play_id"];
@@ -337,8 +343,31 @@ async fn what_is_heard_is_changed_by_events_and_told_by_events() {
     assert_eq!(scene.door.taken(), [set(true, false), set(true, true), set(false, true), set(false, false)]);
     let url_alone = json!({"type": "audio:play", "to": to, "body": {"stream_url": "https://a/1.mp3"}});
     scene.ask(Method::POST, &events, Some(url_alone)).await;
+    let to_member = to;
     let (to, sources) = (Audience::Leg(leg), vec![url("https://a/1.mp3")]);
-    assert_eq!(scene.door.taken(), [CallCommandKind::Play { to, sources, repeat: 1 }]);
+    assert_eq!(
+        scene.door.taken(),
+        [CallCommandKind::Play { to, sources, repeat: 1, manner: Manner::Instead }]
+    );
+    let over = |duck, gain| Manner::Over(Beside::new(duck, gain).unwrap());
+    for (more, expected) in [
+        (json!({"manner": "over"}), over(None, 0)),
+        (json!({"manner": "under", "level": 0}), Manner::Under(Beside::default())),
+        (json!({"manner": "over", "level": 0.5}), over(None, 9_000)),
+        (json!({"level": -1}), over(Some(-72_000), -18_000)),
+        (json!({"manner": "instead", "level": 0}), Manner::Instead),
+    ] {
+        let mut body = json!({"stream_url": "https://a/1.mp3"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        scene
+            .ask(Method::POST, &events, Some(json!({"type": "audio:play", "to": to_member, "body": body})))
+            .await;
+        let taken = scene.door.taken();
+        assert!(
+            matches!(&taken[..], [CallCommandKind::Play { manner, .. }] if *manner == expected),
+            "{taken:?}"
+        );
+    }
 
     let told: Vec<Value> = scene.told().iter().map(|event| event["type"].clone()).collect();
     let audio: Vec<&str> = told.iter().filter_map(|r#type| r#type.as_str()?.strip_prefix("audio:")).collect();
@@ -356,6 +385,21 @@ async fn what_cannot_be_heard_is_refused_by_its_field() {
         (json!({"type": "audio:play", "body": {"stream_url": []}}), 400, "body.stream_url"),
         (json!({"type": "audio:play", "body": {"stream_url": [7]}}), 400, "body.stream_url"),
         (json!({"type": "audio:play", "body": {"stream_url": "http://a/b", "loop": -1}}), 400, "body.loop"),
+        (
+            json!({"type": "audio:play", "body": {"stream_url": "http://a/b", "level": 1.5}}),
+            400,
+            "body.level",
+        ),
+        (
+            json!({"type": "audio:play", "body": {"stream_url": "http://a/b", "level": "1"}}),
+            400,
+            "body.level",
+        ),
+        (
+            json!({"type": "audio:play", "body": {"stream_url": "http://a/b", "manner": "beside"}}),
+            400,
+            "body.manner",
+        ),
         (json!({"type": "audio:play:stop", "body": {}}), 400, "body.play_id"),
         (json!({"type": "audio:play:stop", "body": {"play_id": "x"}}), 404, "play"),
         (json!({"type": "audio:ringing:stop"}), 404, "play"),

@@ -2,7 +2,7 @@
 
 use sidetone_model::fold::LegView;
 use sidetone_model::ids::{CallId, LegId, PlaybackId};
-use sidetone_model::media::Source;
+use sidetone_model::media::{Manner, Source};
 use sidetone_model::party::Destination;
 
 use crate::effect::{Connection, Heard, MediaRequest};
@@ -98,7 +98,13 @@ impl Shard {
         let playback = music_of(leg.leg);
         let request = if wanted {
             let sources = vec![Source::Prompt(prompt)];
-            MediaRequest::Play { playback, to: Heard::Leg(leg.leg), sources, repeat: 0 }
+            MediaRequest::Play {
+                playback,
+                to: Heard::Leg(leg.leg),
+                sources,
+                repeat: 0,
+                manner: Manner::Instead,
+            }
         } else {
             MediaRequest::StopPlay { playback }
         };

@@ -6,7 +6,7 @@ use sidetone_model::call::{DeviceOf, Elsewhere, ExternalRef};
 use sidetone_model::command::{Audience, CallCommand, CallCommandKind, CallName};
 use sidetone_model::fold::{Capability, LegView, RecordingPhase};
 use sidetone_model::ids::UserId;
-use sidetone_model::media::{FileFormat, Source};
+use sidetone_model::media::{Beside, FileFormat, Manner, Source};
 use sidetone_model::party::{Binding, Destination};
 
 use crate::World;
@@ -176,11 +176,21 @@ impl World {
                 may(Capability::SendDigits),
             ),
             (2, _) => (
-                CallCommandKind::Play { to: Audience::Leg(leg.leg), sources, repeat: 1 },
+                CallCommandKind::Play {
+                    to: Audience::Leg(leg.leg),
+                    sources,
+                    repeat: 1,
+                    manner: Manner::Over(Beside::default()),
+                },
                 may(Capability::Play),
             ),
             (3, _) => (
-                CallCommandKind::Play { to: Audience::Call(leg.call), sources, repeat: 0 },
+                CallCommandKind::Play {
+                    to: Audience::Call(leg.call),
+                    sources,
+                    repeat: 0,
+                    manner: Manner::Instead,
+                },
                 any_may(Capability::Play),
             ),
             (4, _) => (

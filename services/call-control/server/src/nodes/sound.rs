@@ -1,7 +1,7 @@
 //! What a node is asked about playing, recording and streaming.
 
 use sidetone_call_core::{Heard, MediaRequest};
-use sidetone_model::media::{FileFormat, Layout, Source};
+use sidetone_model::media::{Beside, FileFormat, Layout, Manner, Source};
 use sidetone_proto::media::v1::*;
 use sidetone_runtime::link::MediaService;
 use tonic::{Request, Status};
@@ -9,16 +9,24 @@ use tonic::{Request, Status};
 /// Asks for playbacks, recordings and streams; what is something else is no matter of this.
 pub(super) async fn ask(service: &MediaService, request: MediaRequest) -> Result<(), Status> {
     match request {
-        MediaRequest::Play { playback, to, sources, repeat } => {
+        MediaRequest::Play { playback, to, sources, repeat, manner } => {
             let target = match to {
                 Heard::Leg(leg) => play_request::Target::LegId(leg.to_string()),
                 Heard::Mix(mix) => play_request::Target::MixId(mix.to_string()),
+            };
+            let (manner, beside) = match manner {
+                Manner::Instead => (PlayManner::Unspecified, Beside::default()),
+                Manner::Over(beside) => (PlayManner::Over, beside),
+                Manner::Under(beside) => (PlayManner::Under, beside),
             };
             let request = PlayRequest {
                 playback_id: playback.to_string(),
                 target: Some(target),
                 sources: sources.into_iter().map(play_source).collect(),
                 repeat,
+                manner: manner.into(),
+                duck_mdb: beside.duck_mdb(),
+                gain_mdb: beside.gain_mdb(),
                 ..Default::default()
             };
             service.play(Request::new(request)).await?;

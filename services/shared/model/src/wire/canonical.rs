@@ -10,7 +10,7 @@ use std::fmt::Display;
 use crate::call::{DeviceOf, Elsewhere, ExternalRef};
 use crate::command::{Audience, CallCommandKind, CallName, PlaceOptions, RecordingOptions};
 use crate::conversation::ConversationCommand;
-use crate::media::{FileFormat, Layout, Source};
+use crate::media::{Beside, FileFormat, Layout, Manner, Source};
 use crate::party::Destination;
 
 /// Fields, one behind the other.
@@ -50,6 +50,17 @@ impl Fields {
             Destination::Mailbox(user) => self.field("mailbox").field(user),
             Destination::Assistant => self.field("assistant"),
             Destination::OwnMailbox => self.field("own_mailbox"),
+        }
+    }
+
+    fn manner(self, manner: Manner) -> Self {
+        let beside = |fields: Self, word: &str, beside: Beside| {
+            fields.field(word).maybe(beside.duck_mdb().as_ref()).field(beside.gain_mdb())
+        };
+        match manner {
+            Manner::Instead => self,
+            Manner::Over(levels) => beside(self, "over", levels),
+            Manner::Under(levels) => beside(self, "under", levels),
         }
     }
 
@@ -154,12 +165,12 @@ impl CallCommandKind {
             Self::StopRecording { recording }
             | Self::PauseRecording { recording }
             | Self::ResumeRecording { recording } => fields.field(recording),
-            Self::Play { to, sources, repeat } => {
+            Self::Play { to, sources, repeat, manner } => {
                 let source = |fields: Fields, source: &Source| match source {
                     Source::Prompt(name) => fields.field("prompt").field(name),
                     Source::Url(url) => fields.field("url").field(url),
                 };
-                fields.audience(*to).all(sources, source).field(repeat)
+                fields.audience(*to).all(sources, source).field(repeat).manner(*manner)
             }
             Self::StopPlay { to, playback } => fields.audience(*to).maybe(playback.as_ref()),
             Self::StartStream { call, format } => fields.field(call).field(of_format(*format)),
@@ -242,6 +253,7 @@ mod tests {
             to: Audience::Leg(leg()),
             sources: vec![Source::Url("u".into())],
             repeat: 0,
+            manner: Manner::Instead,
         };
         let kept = b"\0\0\0\x04play\0\0\0\x03leg\0\0\0\x2400000000-0000-0000-0000-000000000007\
                      \0\0\0\x011\0\0\0\x03url\0\0\0\x01u\0\0\0\x010";
@@ -252,6 +264,12 @@ mod tests {
     fn what_differs_has_other_bytes() {
         let call = CallId::from(Uuid::from_u128(7));
         let digits = |digits: &str| CallCommandKind::SendDigits { leg: leg(), digits: digits.into() };
+        let play = |manner| CallCommandKind::Play {
+            to: Audience::Call(call),
+            sources: vec![Source::Prompt("p".into())],
+            repeat: 1,
+            manner,
+        };
         let by = |by| CallCommandKind::DropParticipant { leg: leg(), by };
         let enquire = |number: &str, anonymous| CallCommandKind::Enquire {
             leg: leg(),
@@ -268,6 +286,11 @@ mod tests {
             by(Some(leg())),
             enquire("1", false),
             enquire("1", true),
+            play(Manner::Instead),
+            play(Manner::Over(Beside::default())),
+            play(Manner::Under(Beside::default())),
+            play(Manner::Over(Beside::new(None, 3).unwrap())),
+            play(Manner::Over(Beside::new(Some(-3), 0).unwrap())),
             enquire("2", false),
         ];
         for (n, one) in all.iter().enumerate() {

@@ -7,7 +7,7 @@ use sidetone_model::command::{Audience, CallCommandKind, RecordingOptions};
 use sidetone_model::fact::CommandSubject;
 use sidetone_model::fold::RecordingView;
 use sidetone_model::ids::RecordingId;
-use sidetone_model::media::{FileFormat, Source};
+use sidetone_model::media::{Beside, FileFormat, Manner, Source};
 use utoipa::ToSchema;
 
 use super::answer::{Answer, Done, Failure, Refused, Told, done, told};
@@ -38,8 +38,8 @@ pub(crate) async fn play(asked: Asked) -> Answer<Done> {
     let url = asked.text("url")?.ok_or_else(|| Failure::invalid("url", "it is missing"))?;
     check_url(&url)?;
     let repeat = u32::from(!asked.flag("isLoop")?);
-    let to = audience(&asked)?;
-    asked.execute(0, CallCommandKind::Play { to, sources: vec![Source::Url(url)], repeat }).await?;
+    let (to, manner) = (audience(&asked)?, manner(&asked)?);
+    asked.execute(0, CallCommandKind::Play { to, sources: vec![Source::Url(url)], repeat, manner }).await?;
     done()
 }
 
@@ -151,6 +151,16 @@ fn audience(asked: &Asked) -> Result<Audience, Failure> {
         }
         Ok(Audience::Leg(contact.leg_in(fold, call)?.leg))
     })
+}
+
+/// `manner`: instead of everything else as it always was, over it or under it.
+fn manner(asked: &Asked) -> Result<Manner, Failure> {
+    match asked.text("manner")?.as_deref() {
+        None | Some("instead") => Ok(Manner::Instead),
+        Some("over") => Ok(Manner::Over(Beside::default())),
+        Some("under") => Ok(Manner::Under(Beside::default())),
+        Some(_) => Err(Failure::invalid("manner", "expected instead, over or under")),
+    }
 }
 
 /// What can be told from the address; the size, and whether it may be fetched at all, is told by the media node.

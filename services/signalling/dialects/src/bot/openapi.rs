@@ -76,6 +76,10 @@ pub(crate) struct PlayRequest {
     url: String,
     /// Again and again.
     is_loop: Option<bool>,
+    /// `instead` of everything else when not given, `over` what is said, which is turned down meanwhile, or `under` it, giving way
+    /// to who speaks.
+    #[schema(example = "over")]
+    manner: Option<String>,
     /// The only one who hears it; everybody when not given.
     contact_id: Option<String>,
 }

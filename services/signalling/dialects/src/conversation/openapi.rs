@@ -78,7 +78,9 @@ pub(crate) struct EventRequest {
     from: Option<String>,
     /// The member who is to hear it, or is meant; everybody when it is not there.
     to: Option<String>,
-    /// At most 4096 bytes. Of `audio:play`: `stream_url`, one or a list, and `loop`, 0 for ever. Of `audio:play:stop`: `play_id`.
+    /// At most 4096 bytes. Of `audio:play`: `stream_url`, one or a list, `loop`, 0 for ever,
+    /// `manner`, which is `instead` of everything else, `over` what is said or `under` it, and `level`, -1 to 1. Of
+    /// `audio:play:stop`: `play_id`.
     body: Option<Value>,
 }
 

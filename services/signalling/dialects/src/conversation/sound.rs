@@ -5,7 +5,7 @@ use sidetone_model::command::{Audience, CallCommandKind};
 use sidetone_model::conversation::{MemberView, RINGBACK};
 use sidetone_model::fold::PlaybackView;
 use sidetone_model::ids::{ConversationId, LegId, MemberId, PlaybackId};
-use sidetone_model::media::Source;
+use sidetone_model::media::{Beside, GAIN_MDB_MAX, MDB_MIN, Manner, Source};
 
 use super::answer::Failure;
 use super::auth::Asked;
@@ -20,11 +20,11 @@ pub(crate) async fn carry_out(
     match r#type {
         "audio:play" => {
             let (sources, repeat) = (sources(asked)?, rounds(asked)?);
-            play(asked, conversation, sources, repeat).await
+            play(asked, conversation, sources, (repeat, manner(asked)?)).await
         }
         "audio:ringing:start" => {
             let tone = Source::Prompt(format!("{RINGBACK}/{COUNTRY}").into());
-            play(asked, conversation, vec![tone], 0).await
+            play(asked, conversation, vec![tone], (0, Manner::Instead)).await
         }
         "audio:play:stop" => {
             let body = asked.body.get("body").and_then(Value::as_object);
@@ -53,13 +53,13 @@ async fn play(
     asked: &Asked,
     conversation: ConversationId,
     sources: Vec<Source>,
-    repeat: u32,
+    (repeat, manner): (u32, Manner),
 ) -> Result<(), Failure> {
     let to = match member(asked, conversation)? {
         Some((leg, _, _)) => Audience::Leg(leg),
         None => Audience::Call(asked.on_call(conversation, |_, _, call| Ok(call.call))?),
     };
-    asked.execute("", CallCommandKind::Play { to, sources, repeat }).await
+    asked.execute("", CallCommandKind::Play { to, sources, repeat, manner }).await
 }
 
 async fn stop(
@@ -134,6 +134,36 @@ fn rounds(asked: &Asked) -> Result<u32, Failure> {
     }
 }
 
+/// `manner` and `level`. What is as loud as it is needs no mixing; a level of its own is given by laying the sound over everything
+/// else, all of which is silent meanwhile unless `over` or `under` says otherwise.
+fn manner(asked: &Asked) -> Result<Manner, Failure> {
+    let body = asked.body.get("body").and_then(Value::as_object);
+    let gain_mdb = level(body.and_then(|body| body.get("level")))?;
+    let manner = body.map(|body| text(body, "manner")).transpose()?.flatten();
+    let beside =
+        |duck_mdb| Beside::new(duck_mdb, gain_mdb).ok_or_else(|| Failure::invalid(LEVEL, "expected -1 to 1"));
+    match manner.as_deref() {
+        None | Some("instead") if gain_mdb == 0 => Ok(Manner::Instead),
+        None | Some("instead") => Ok(Manner::Over(beside(Some(MDB_MIN))?)),
+        Some("over") => Ok(Manner::Over(beside(None)?)),
+        Some("under") => Ok(Manner::Under(beside(None)?)),
+        Some(_) => Err(Failure::invalid("body.manner", "expected instead, over or under")),
+    }
+}
+
+/// A level of -1 to 1 in thousandths of a decibel: 1 is 18 dB louder, -1 as much quieter.
+fn level(level: Option<&Value>) -> Result<i32, Failure> {
+    let wrong = || Failure::invalid(LEVEL, "expected -1 to 1");
+    match level {
+        None | Some(Value::Null) => Ok(0),
+        Some(level) => {
+            let level = level.as_f64().filter(|level| (-1.0..=1.0).contains(level)).ok_or_else(wrong)?;
+            Ok((level * f64::from(GAIN_MDB_MAX)).round() as i32)
+        }
+    }
+}
+
+const LEVEL: &str = "body.level";
 const URL: &str = "body.stream_url";
 const URLS_MAX: usize = 32;
 const URL_BYTES_MAX: usize = 2048;
