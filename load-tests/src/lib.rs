@@ -8,6 +8,7 @@ pub mod delay;
 pub mod delivery;
 pub mod echo;
 pub mod generator;
+pub mod hostile;
 mod html;
 pub mod limit;
 pub mod pair;
@@ -18,6 +19,7 @@ pub mod traffic;
 
 pub use delay::Delay;
 pub use generator::Generator;
+pub use hostile::{Harm, Hostility};
 pub use limit::Limit;
 pub use report::{CallReport, Report};
 pub use scenario::{Kind, Pass, Scenario, ScenarioError};
@@ -37,5 +39,6 @@ pub async fn run(
         Kind::Room => room::run(scenario, target, credentials, progress).await,
         Kind::Echo => echo::run(scenario, target, credentials, progress).await,
         Kind::Pair => pair::run(scenario, target, credentials, progress).await,
+        Kind::Hostile => hostile::run(scenario, target, credentials, progress).await,
     })
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::delay::Delay;
 use crate::generator::Generator;
+use crate::hostile::Harm;
 use crate::scenario::Scenario;
 
 /// Everything measured in a run, and whether it passed.
@@ -29,6 +30,8 @@ pub struct Report {
     pub max_gap_ms: f64,
     /// Share of calls that heard what they should.
     pub heard: f64,
+    /// What the phones and the server had to put up with, of `hostile`.
+    pub harm: Option<Harm>,
     /// The calls, in the order in which they began.
     pub calls: Vec<CallReport>,
     /// Of a room: level in dBov at which the row's caller hears the column's. Empty otherwise.
@@ -121,12 +124,31 @@ impl Report {
             loss: share(lost, packets + lost),
             max_gap_ms: calls.iter().map(|call| call.max_gap_ms).fold(0.0, f64::max),
             heard: share(heard as u64, calls.len() as u64),
+            harm: None,
             calls,
             levels_dbov,
         };
         report.failures = report.missed();
         report.passed = report.failures.is_empty();
         report
+    }
+
+    /// The same with what there was of harm. Too little of it proves nothing.
+    pub(crate) fn with_harm(mut self, harm: Harm) -> Self {
+        let how = self.scenario.hostile;
+        let Harm { sent, damaged, hostile, registered, phones, .. } = harm;
+        for (what, count, share) in [("damaged", damaged, how.damaged), ("hostile", hostile, how.hostile)] {
+            // Half of what is expected: chance, and the last datagrams of a run.
+            if (count as f64) < sent as f64 * share / 2.0 {
+                self.failures.push(format!("only {count} of {sent} datagrams were {what}"));
+            }
+        }
+        if registered < phones {
+            self.failures.push(format!("{registered} of {phones} waiting phones stayed registered"));
+        }
+        self.passed = self.failures.is_empty();
+        self.harm = Some(harm);
+        self
     }
 
     fn missed(&self) -> Vec<String> {

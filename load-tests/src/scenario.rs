@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hostile::Hostility;
 use crate::traffic::Credential;
 
 /// Traffic with its pass lines.
@@ -25,6 +26,12 @@ pub struct Scenario {
     /// Whether callers register before they call, each credential once; those who are called always do. Default: in a room.
     #[serde(default)]
     pub register: Option<bool>,
+    /// Phones that register and wait, of `hostile`, 0 to 20000. Default 0.
+    #[serde(default)]
+    pub phones: usize,
+    /// How bad it is in `hostile`. Default one in a hundred, both ways.
+    #[serde(default)]
+    pub hostile: Hostility,
     /// Pass lines.
     #[serde(default)]
     pub pass: Pass,
@@ -40,6 +47,8 @@ pub enum Kind {
     Echo,
     /// Half of the phones register, the others call them; both sides hear the other.
     Pair,
+    /// As `echo`, while others attack and some of what phones send arrives damaged.
+    Hostile,
 }
 
 /// What counts as good.
@@ -95,7 +104,7 @@ pub enum ScenarioError {
 }
 
 impl Scenario {
-    /// Reads a file, or takes the built-in scenario of that name (`room`, `echo-200`, `two-party`).
+    /// Reads a file, or takes the built-in scenario of that name (`room`, `echo-200`, `two-party`, `hostile`).
     pub fn load(name: &str) -> Result<Self, ScenarioError> {
         if let Some((_, text)) = BUILTIN.iter().find(|(known, _)| *known == name) {
             return Self::parse(name, text);
@@ -126,6 +135,9 @@ impl Scenario {
                 "must be over 0 and at most 1000",
                 self.calls_per_second > 0.0 && self.calls_per_second <= 1000.0,
             ),
+            ("phones", "must be 0 to 20000", self.phones <= 20_000),
+            ("hostile.hostile", "must be 0 to 1", share(self.hostile.hostile)),
+            ("hostile.damaged", "must be 0 to 0.5", (0.0..=0.5).contains(&self.hostile.damaged)),
             ("pass.heard_min", "must be 0 to 1", share(self.pass.heard_min)),
             ("pass.loss_max", "must be 0 to 1", share(self.pass.loss_max)),
             ("pass.max_gap_ms", "must be over 0", self.pass.max_gap_ms > 0.0),
@@ -144,11 +156,15 @@ impl Scenario {
     }
 
     pub(crate) fn check_credentials(&self, credentials: &[Credential]) -> Result<(), ScenarioError> {
-        let needed = if self.kind == Kind::Pair { self.calls * 2 } else { 1 };
+        let needed = match self.kind {
+            Kind::Pair => self.calls * 2,
+            Kind::Hostile => self.calls + self.phones,
+            Kind::Room | Kind::Echo => 1,
+        };
         if credentials.len() >= needed {
             return Ok(());
         }
-        let problem = "needs more credentials: one, and for pairs two for each call";
+        let problem = "needs more credentials: one, for pairs two for each call, for hostile one for each call and phone";
         Err(ScenarioError::Value { key: "calls", problem })
     }
 }
@@ -157,13 +173,14 @@ fn ten() -> f64 {
     10.0
 }
 
-const BUILTIN: [(&str, &str); 3] = [
+const BUILTIN: [(&str, &str); 4] = [
     ("room", include_str!("../scenarios/room.toml")),
     ("echo-200", include_str!("../scenarios/echo-200.toml")),
     ("two-party", include_str!("../scenarios/two-party.toml")),
+    ("hostile", include_str!("../scenarios/hostile.toml")),
 ];
 
-const BUILTIN_NAMES: &str = "room, echo-200, two-party";
+const BUILTIN_NAMES: &str = "room, echo-200, two-party, hostile";
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use sidetone_testkit::phone::{Call, EndedBy, Phone, PhoneConfig, PhoneError, Transport};
 
+use crate::hostile;
 use crate::report::CallReport;
 use crate::scenario::Scenario;
 
@@ -71,6 +72,8 @@ pub(crate) struct Caller {
     phone: Option<Phone>,
     /// Begin of REGISTER to its 2xx.
     registered: Option<Duration>,
+    /// How often it tried again, because what arrived damaged had earned a refusal.
+    pub(crate) tried_again: u64,
 }
 
 async fn call_with(
@@ -84,6 +87,21 @@ async fn call_with(
     }
     let registered = register.then(|| begin.elapsed());
     (phone.call_within(number, RING_MAX).await, registered)
+}
+
+/// The same over a bad line, where a refusal may be one of what has been damaged; and how often it was tried again.
+async fn call_anyway(
+    phone: &Phone,
+    number: &str,
+    (register, bad): (bool, bool),
+) -> (Result<Call, PhoneError>, Option<Duration>, u64) {
+    let mut again = 0;
+    loop {
+        match call_with(phone, number, register).await {
+            (Err(error), _) if bad && hostile::earned(&error) && again < hostile::AGAIN_MAX => again += 1,
+            (call, registered) => return (call, registered, again),
+        }
+    }
 }
 
 /// The tone of one of `all` callers: whole Hz, so that a second of one has nothing of the others. As many as meet in a
@@ -120,13 +138,16 @@ pub(crate) async fn set_up(
             tokio::time::sleep_until(start + Duration::from_secs_f64(n as f64 / scenario.calls_per_second))
                 .await;
             let tone_hz = config.tone_hz.unwrap_or_default();
+            let bad = config.line.is_some();
             let caller = match Phone::start(config).await {
                 Ok(phone) => {
                     let register = scenario.registers() && n < distinct;
-                    let (call, registered) = call_with(&phone, &number, register).await;
-                    Caller { tone_hz, call, phone: Some(phone), registered }
+                    let (call, registered, tried_again) = call_anyway(&phone, &number, (register, bad)).await;
+                    Caller { tone_hz, call, phone: Some(phone), registered, tried_again }
                 }
-                Err(error) => Caller { tone_hz, call: Err(error), phone: None, registered: None },
+                Err(error) => {
+                    Caller { tone_hz, call: Err(error), phone: None, registered: None, tried_again: 0 }
+                }
             };
             progress.step(if caller.call.is_ok() { Step::Answered } else { Step::Failed });
             caller

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use comfy_table::Table;
-use sidetone_load_tests::{Credential, Kind, Pass, Quiet, Report, Scenario, Target};
+use sidetone_load_tests::{Credential, Hostility, Kind, Pass, Quiet, Report, Scenario, Target};
 
 use crate::cli::{Output, line};
 use crate::serve::{Role, Running, start};
@@ -58,6 +58,8 @@ async fn meet(running: &Running, callers: usize, seconds: u64) -> anyhow::Result
         seconds,
         calls_per_second: 20.0,
         register: None,
+        phones: 0,
+        hostile: Hostility::default(),
         pass: Pass::default(),
     };
     let credentials: Vec<_> = (1..=callers).map(credential).collect();

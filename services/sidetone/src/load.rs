@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use sidetone_load_tests::{Kind, Limit, Progress, Report, Scenario, Step, limit};
+use sidetone_load_tests::{Harm, Kind, Limit, Progress, Report, Scenario, Step, limit};
 
 use crate::cli::{Output, line};
 use crate::probe::CallerArgs;
@@ -49,7 +49,7 @@ struct LimitArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The password comes from SIDETONE_PROBE_PASSWORD; it is the same for all users.")]
 struct RunArgs {
-    /// A TOML file, or a built-in scenario: room, echo-200, two-party.
+    /// A TOML file, or a built-in scenario: room, echo-200, two-party, hostile.
     scenario: String,
     #[command(flatten)]
     caller: CallerArgs,
@@ -136,8 +136,9 @@ fn summary(report: &Report) -> String {
         Kind::Room => "room",
         Kind::Echo => "echo",
         Kind::Pair => "pair",
+        Kind::Hostile => "hostile",
     };
-    format!(
+    let text = format!(
         "{kind}: {verdict}\ncalls {}, heard {:.2} %\nset-up p50 {:.1} ms, p99 {:.1} ms\nloss {:.4} %, longest gap {:.0} ms\n\
          {} p50 {:.1} ms, p99 {:.1} ms ({} of {} markers found)\n\
          generator: {:.1} s of processor time, {} of {} frames late, the latest by {:.1} ms",
@@ -156,6 +157,17 @@ fn summary(report: &Report) -> String {
         report.generator.late,
         report.generator.frames,
         report.generator.latest_ms,
+    );
+    match &report.harm {
+        Some(harm) => format!("{text}\n{}", harm_suffered(harm)),
+        None => text,
+    }
+}
+
+fn harm_suffered(harm: &Harm) -> String {
+    format!(
+        "{} of {} waiting phones stayed registered\n{} datagrams of phones, {} damaged; {} hostile ones; {} requests tried again",
+        harm.registered, harm.phones, harm.sent, harm.damaged, harm.hostile, harm.tried_again
     )
 }
 

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use comfy_table::Table;
-use sidetone_load_tests::{CallReport, Credential, Kind, Pass, Quiet, Scenario, Target, Transport};
+use sidetone_load_tests::{
+    CallReport, Credential, Hostility, Kind, Pass, Quiet, Scenario, Target, Transport,
+};
 
 use crate::cli::{Output, line};
 
@@ -37,7 +39,8 @@ pub(crate) struct CallerArgs {
     /// Host part of SIP addresses. Default: the host of the target.
     #[arg(long)]
     domain: Option<String>,
-    /// Digest user names of the callers, which are their numbers too; all have the same password.
+    /// Digest user names of the callers, which are their numbers too; all have the same password. 2000..4499 is all from the
+    /// first to the last.
     #[arg(long = "user", required = true)]
     users: Vec<String>,
     /// Use one TCP connection for each caller instead of UDP.
@@ -63,8 +66,18 @@ impl CallerArgs {
 
     /// The callers.
     pub(crate) fn credentials(&self) -> Vec<Credential> {
-        let credential = |user: &String| Credential { number: user.clone(), password: self.password.clone() };
-        self.users.iter().map(credential).collect()
+        let credential = |number| Credential { number, password: self.password.clone() };
+        self.users.iter().flat_map(|user| numbers(user)).map(credential).collect()
+    }
+}
+
+/// All users that one word stands for.
+fn numbers(word: &str) -> Vec<String> {
+    let range =
+        word.split_once("..").and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+    match range {
+        Some((first, last)) => (first..=last).take(USERS_MAX).map(|n: u64| n.to_string()).collect(),
+        None => vec![word.to_owned()],
     }
 }
 
@@ -77,6 +90,8 @@ pub(crate) async fn run(args: ProbeArgs) -> anyhow::Result<()> {
         seconds: args.seconds,
         calls_per_second: 50.0,
         register: None,
+        phones: 0,
+        hostile: Hostility::default(),
         pass: Pass::default(),
     };
     let target = args.caller.target().await?;
@@ -110,4 +125,6 @@ fn row(call: &CallReport) -> Vec<String> {
     ]
 }
 
+/// Of one range.
+const USERS_MAX: usize = 100_000;
 const HEADS: [&str; 6] = ["heard", "ended_by", "setup_ms", "loss", "max_gap_ms", "error"];

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod line;
 mod marker;
 pub mod netem;
 pub mod phone;

@@ -14,6 +14,7 @@ use sidetone_dsp::g711::{self, Law};
 use sidetone_dsp::goertzel::tone_level_dbov;
 use sidetone_dsp::tone::{Tone, ToneGenerator};
 
+use crate::line::BadLine;
 use crate::marker;
 
 /// Sender, receiver and their socket. Dropping it ends both threads.
@@ -99,6 +100,8 @@ struct Outgoing {
     mark: bool,
     /// When the last marker began.
     marked: Option<Instant>,
+    /// What damages some of what is sent.
+    line: Option<Arc<BadLine>>,
 }
 
 #[derive(Debug, Default)]
@@ -153,6 +156,11 @@ impl Media {
         let mut out = self.shared.out();
         out.to = to;
         out.event_payload_type = event_payload_type;
+    }
+
+    /// Lets some of what is sent from now on arrive damaged.
+    pub fn set_line(&self, line: Option<Arc<BadLine>>) {
+        self.shared.out().line = line;
     }
 
     /// The call has ended: nothing is sent any more, and the ear keeps what it has.
@@ -318,7 +326,7 @@ impl Sender {
         while !self.shared.stop.load(Ordering::Relaxed) {
             let mut samples = [0i16; FRAME];
             self.tone.fill(&mut samples);
-            let (to, event_type, digit) = {
+            let (to, event_type, digit, line) = {
                 let mut out = self.shared.out();
                 let digit = if self.event.is_none() { out.digits.pop_front() } else { None };
                 out.sent += u64::from(out.to.is_some());
@@ -329,7 +337,7 @@ impl Sender {
                         self.marker = marker::samples();
                     }
                 }
-                (out.to, out.event_payload_type, digit)
+                (out.to, out.event_payload_type, digit, out.line.clone())
             };
             if let Some((part, rest)) = self.marker.split_at_checked(FRAME) {
                 samples.copy_from_slice(part);
@@ -356,7 +364,10 @@ impl Sender {
                     }
                 };
                 // A far end that is gone shows in what is received, not here.
-                let _ = self.socket.send_to(&packet, to);
+                let _ = match line {
+                    Some(line) => self.socket.send_to(&line.pass(&packet), to),
+                    None => self.socket.send_to(&packet, to),
+                };
             }
             self.timestamp = self.timestamp.wrapping_add(FRAME as u32);
             deadline += FRAME_TIME;

@@ -355,6 +355,7 @@ impl Ringing {
         let remote = offer.flatten();
         let header = |name: &str| self.invite.header(name).unwrap_or("").to_owned();
         let media = Media::open(self.phone.local.ip(), config.tone_hz)?;
+        media.set_line(config.line.clone());
         let target = uri_of(&header("Contact")).to_owned();
         let routes: Vec<String> = self.invite.all("Record-Route").map(str::to_owned).collect();
         let dialog = Dialog {
@@ -398,6 +399,7 @@ pub(crate) async fn invite(
     let config = &phone.config;
     let started = Instant::now();
     let media = Media::open(phone.local.ip(), config.tone_hz)?;
+    media.set_line(config.line.clone());
     let session = random() >> 16;
     let body = sdp::write(session, 1, media.local_addr(), &config.codecs, Direction::SendRecv);
     let (request, response) = offer(phone, number, (headers, body.as_bytes()), ring_max).await?;

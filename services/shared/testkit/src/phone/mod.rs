@@ -20,6 +20,7 @@ pub use call::{Call, EndedBy, Incoming};
 pub use sdp::{Direction, Remote};
 pub use wire::Transport;
 
+use crate::line::BadLine;
 use call::CallState;
 use digest::Challenge;
 use message::{Message, branch};
@@ -49,6 +50,8 @@ pub struct PhoneConfig {
     /// Whether it does as it is asked from afar: answers on NOTIFY with `Event: talk`, and at once where the INVITE has
     /// `answer-after=0`. Default false: such a NOTIFY gets 489.
     pub remote_control: bool,
+    /// What damages some of its datagrams, SIP over UDP and RTP. Default none.
+    pub line: Option<Arc<BadLine>>,
 }
 
 impl PhoneConfig {
@@ -65,6 +68,7 @@ impl PhoneConfig {
             auto_answer: false,
             ring_by_hand: false,
             remote_control: false,
+            line: None,
         }
     }
 
@@ -281,7 +285,10 @@ impl Inner {
 
     fn send(&self, bytes: &[u8], to: SocketAddr) {
         self.note("->", to, bytes);
-        self.wire.send(bytes, to);
+        match &self.config.line {
+            Some(line) if self.config.transport == Transport::Udp => self.wire.send(&line.pass(bytes), to),
+            _ => self.wire.send(bytes, to),
+        }
     }
 
     fn note(&self, direction: &str, peer: SocketAddr, bytes: &[u8]) {
