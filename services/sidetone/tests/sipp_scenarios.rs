@@ -61,6 +61,15 @@ fn a_phone_registers_and_calls_with_its_password_and_not_with_another() {
     let of_call = |password| ["-auth_uri", &uri, "-au", "1001", "-ap", password];
     runs(&installation, "call-with-digest", &of_call("secret-1001"));
     runs(&installation, "call-refused", &of_call("not-it"));
+    // As sipp does by itself: the digest's uri is the server, with its port and without a user.
+    runs(&installation, "call-with-digest", &["-au", "1001", "-ap", "secret-1001"]);
+    // As phones do: the domain where the Request-URI has an address, and parameters that it has not.
+    let uri = "9198@acme.example:5061;transport=udp";
+    runs(&installation, "call-with-digest", &["-auth_uri", uri, "-au", "1001", "-ap", "secret-1001"]);
+    for uri in ["9197@acme.example", "9198@evil.example"] {
+        let credentials = ["-auth_uri", uri, "-au", "1001", "-ap", "secret-1001"];
+        runs(&installation, "call-digest-of-another", &credentials);
+    }
     installation.wait_until("every call is over", || installation.calls().is_empty());
 }
 

@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use sidetone_model::time::Timestamp;
 use sidetone_sip_core::auth::{
-    Algorithm, AuthConfig, Authenticator, Credentials, Ha1, StoredHashes, Verdict, ha1,
+    Algorithm, AuthConfig, Authenticator, Credentials, Ha1, Purpose, StoredHashes, Verdict, ha1,
 };
-use sidetone_sip_core::message::{CredentialsText, Limits, Message, Method, parse_datagram};
+use sidetone_sip_core::message::{CredentialsText, Limits, Message, Request, parse_datagram};
 use sidetone_sip_core::tokens::Tokens;
-use sidetone_sip_core::uri::SipUri;
 
 const REALM: &str = "sip.example.com";
 const T0: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-fn text(value: &str) -> CredentialsText {
+fn request(value: &str) -> Request {
     let register = format!(
         "REGISTER sip:{REALM} SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n\
          To: <sip:a@b>\r\nCall-ID: c\r\nCSeq: 1 REGISTER\r\nAuthorization: {value}\r\nContent-Length: 0\r\n\r\n"
@@ -23,7 +22,11 @@ fn text(value: &str) -> CredentialsText {
     let Message::Request(request) = parse_datagram(register.into(), &Limits::default()).unwrap() else {
         panic!()
     };
-    request.authorization().remove(0)
+    request
+}
+
+fn text(value: &str) -> CredentialsText {
+    request(value).authorization().remove(0)
 }
 
 /// A phone of the other hand: its own digest, from the RFC's formula.
@@ -72,9 +75,9 @@ impl Rig {
 
     fn verify(&mut self, credentials: &CredentialsText, now: Timestamp) -> Verdict {
         let Some(credentials) = Credentials::parse(credentials) else { return Verdict::Malformed };
-        let uri = SipUri::parse(format!("sip:{REALM}")).unwrap();
+        let purpose = Purpose::of(&request("Basic abcd"), &[]);
         let stored = (credentials.username() == "icm1001").then_some(&self.stored);
-        self.authenticator.verify(&Method::Register, &uri, REALM, &credentials, stored, now)
+        self.authenticator.verify(&purpose, REALM, &credentials, stored, now)
     }
 }
 

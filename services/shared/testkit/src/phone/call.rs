@@ -123,15 +123,24 @@ impl Call {
         self.state.ended.borrow().clone()
     }
 
-    /// Sends BYE and waits for its answer. A call that has ended is left alone.
+    /// Sends BYE and waits for its answer. A call that has ended is left alone. Over a bad line a refusal may be one of what
+    /// has been damaged: then it says so again.
     pub async fn hang_up(&self) -> Result<(), PhoneError> {
         if self.ended().is_some() {
             return Ok(());
         }
-        let (bye, to) = self.state.request("BYE");
         self.state.end(EndedBy::Us);
-        let response = self.state.phone.transact(&bye, to, None).await?;
-        if response.status().is_some_and(|status| status < 300) { Ok(()) } else { Err(refused(&response)) }
+        let mut tries = if self.state.phone.config.line.is_some() { BYES_MAX } else { 1 };
+        loop {
+            let (bye, to) = self.state.request("BYE");
+            let response = self.state.phone.transact(&bye, to, None).await?;
+            tries -= 1;
+            match response.status() {
+                Some(..300) => return Ok(()),
+                _ if tries == 0 => return Err(refused(&response)),
+                _ => {}
+            }
+        }
     }
 
     /// Waits until somebody ended the call; `None` when nobody did in that time.
@@ -526,3 +535,5 @@ fn hop(uri: &str) -> Option<SocketAddr> {
 }
 
 const REINVITE_MAX: Duration = Duration::from_secs(32);
+/// How often a BYE is said over a bad line.
+const BYES_MAX: usize = 6;

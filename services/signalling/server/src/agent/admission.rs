@@ -10,7 +10,7 @@ use sidetone_model::party::{Flow, Party, Proof};
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::Cause;
 use sidetone_proto::directory::v1::StirVerify;
-use sidetone_sip_core::auth::{Algorithm, Credentials, Ha1, StoredHashes, Verdict};
+use sidetone_sip_core::auth::{Algorithm, Credentials, Ha1, Purpose, StoredHashes, Verdict};
 use sidetone_sip_core::identity::{self, CallerIdentity};
 use sidetone_sip_core::leg::{Caller, Leg, LegOutput};
 use sidetone_sip_core::message::{Method, Request, Response, ResponseBuilder, Status};
@@ -137,7 +137,7 @@ impl Agent {
             return self.answer_options(tx, &pending.request, now);
         }
         let register = pending.request.method() == Method::Register;
-        match self.authenticate(&pending.request, &identity) {
+        match self.authenticate(&pending.request, &pending.flow, &identity) {
             Sender::Known(credential) => {
                 self.parts.defence.proved(&pending.request, &pending.flow, now);
                 if !self.parts.defence.take_of_tenant(&identity.tenant, now) {
@@ -183,7 +183,7 @@ impl Agent {
         self.respond(tx, response, now);
     }
 
-    fn authenticate(&mut self, request: &Request, identity: &Identity) -> Sender {
+    fn authenticate(&mut self, request: &Request, flow: &Flow, identity: &Identity) -> Sender {
         let realm = identity.tenant.as_str();
         let credentials = credentials(request);
         let ours = credentials.iter().find(|credentials| credentials.realm() == realm);
@@ -196,14 +196,9 @@ impl Agent {
             };
         };
         let stored = identity.credential.as_ref().map(hashes);
-        let verdict = self.parts.authenticator.verify(
-            &request.method(),
-            &request.uri(),
-            realm,
-            credentials,
-            stored.as_ref(),
-            wall_clock(),
-        );
+        let purpose = Purpose::of(request, &self.own_hosts(flow, identity));
+        let verdict =
+            self.parts.authenticator.verify(&purpose, realm, credentials, stored.as_ref(), wall_clock());
         match (verdict, &identity.credential) {
             (Verdict::Ok, Some(credential)) => Sender::Known(credential.clone()),
             (Verdict::Malformed, _) => Sender::Malformed,
@@ -215,6 +210,14 @@ impl Agent {
                 Sender::Challenge { stale: false, verdict: "wrong", wrong_user: Some(username.into()) }
             }
         }
+    }
+
+    /// Names and addresses by which the sender of a request may know us: beside that in the Request-URI the tenant's name, which
+    /// is the realm, its domains, and the address to which the request came.
+    fn own_hosts(&self, flow: &Flow, identity: &Identity) -> Vec<String> {
+        let advertised = self.parts.outputs.advertised(flow);
+        let addresses = advertised.iter().chain([&flow.local]).map(|address| address.ip().to_string());
+        addresses.chain(identity.domains.iter().cloned()).chain([identity.tenant.to_string()]).collect()
     }
 
     fn challenge(&mut self, tx: ServerTx, request: &Request, tenant: &TenantId, stale: bool, now: Instant) {
@@ -407,10 +410,13 @@ fn question(request: &Request) -> Question {
         true => vec![request.to().uri.user()],
         false => identity::preferred_number(request).into_iter().chain([request.from().uri.user()]).collect(),
     };
-    let usernames = credentials(request);
+    let credentials = credentials(request);
+    let host = request.uri().host();
+    let named_hosts = credentials.iter().filter_map(Credentials::named_host);
     Question {
-        host: request.uri().host(),
-        usernames: usernames.iter().map(|c| (c.realm().to_owned(), c.username().to_owned())).collect(),
+        named_hosts: named_hosts.filter(|named| *named != host).collect(),
+        host,
+        usernames: credentials.iter().map(|c| (c.realm().to_owned(), c.username().to_owned())).collect(),
         dialled: (!register).then(|| request.uri().user()),
         claimed,
         arrivals: Vec::new(),

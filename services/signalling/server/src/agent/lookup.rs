@@ -28,6 +28,8 @@ pub(super) struct Question {
     pub(super) host: String,
     /// Realm and user name of each credential in the request.
     pub(super) usernames: Vec<(String, String)>,
+    /// Hosts for which credentials were computed, other than that of the Request-URI.
+    pub(super) named_hosts: Vec<String>,
     /// The number dialled; none for a REGISTER.
     pub(super) dialled: Option<String>,
     /// What it means should it come from a carrier: for each trunk whose address it has.
@@ -43,6 +45,8 @@ pub(super) struct Identity {
     pub(super) tenant: TenantId,
     /// Of the user name that was given for the tenant's realm.
     pub(super) credential: Option<Credential>,
+    /// Those of the hosts for which credentials were computed that are domains of the tenant.
+    pub(super) domains: Vec<String>,
     /// The trunk it came over, and the number dialled as the directory has it.
     pub(super) arrival: Option<Arrival>,
     /// The number dialled needs no credentials.
@@ -117,6 +121,7 @@ async fn identify(directory: &Directory, question: Question) -> Result<Option<Id
             return Ok(Some(Identity {
                 tenant,
                 credential: None,
+                domains: Vec::new(),
                 arrival: Some(arrival),
                 open: true,
                 verdict: None,
@@ -130,6 +135,12 @@ async fn identify(directory: &Directory, question: Question) -> Result<Option<Id
         credential = directory.credential(&tenant, username).await?;
         if credential.is_some() {
             break;
+        }
+    }
+    let mut domains = Vec::new();
+    for host in question.named_hosts {
+        if directory.tenant_of_domain(&host).await?.as_ref() == Some(&tenant) {
+            domains.push(host);
         }
     }
     let open = match &question.dialled {
@@ -146,7 +157,7 @@ async fn identify(directory: &Directory, question: Question) -> Result<Option<Id
             }
         }
     }
-    Ok(Some(Identity { tenant, credential, arrival: None, open, verdict: None, claimed }))
+    Ok(Some(Identity { tenant, credential, domains, arrival: None, open, verdict: None, claimed }))
 }
 
 /// Less than what a phone waits before it asks again for the second time.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::ha1::{Algorithm, Ha1};
 use crate::message::{CredentialsText, Method};
+use crate::uri::SipUri;
 
 /// Credentials as a phone sends them. `Debug` hides all of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -64,6 +65,12 @@ impl Credentials {
     /// The realm for which the password is.
     pub fn realm(&self) -> &str {
         &self.realm
+    }
+
+    /// The host in the `uri` for which they were made, in lower case, an IPv6 address without brackets; none when that names none.
+    pub fn named_host(&self) -> Option<String> {
+        let uri = SipUri::parse(self.uri.as_bytes()).ok()?;
+        Some(uri.host()).filter(|host| !host.is_empty())
     }
 
     /// With which hash they were made.

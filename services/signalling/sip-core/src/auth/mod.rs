@@ -8,20 +8,20 @@ mod client;
 mod credentials;
 mod ha1;
 mod nonce;
+mod purpose;
 
 use std::time::Duration;
 
 use aws_lc_rs::constant_time;
 use sidetone_model::time::Timestamp;
 
-use crate::message::Method;
 use crate::tokens::Tokens;
-use crate::uri::SipUri;
 use nonce::{NonceTable, Nonces};
 
 pub use client::Challenge;
 pub use credentials::Credentials;
 pub use ha1::{Algorithm, Ha1, HashError, ha1};
+pub use purpose::Purpose;
 
 /// How nonces live.
 #[derive(Debug, Clone)]
@@ -65,7 +65,7 @@ pub enum Verdict {
     Stale,
     /// The password, the user or the realm is wrong: challenge again or refuse.
     Wrong,
-    /// No credentials in the sense of RFC 7616: 400.
+    /// No credentials in the sense of RFC 7616, or made for another request: 400.
     Malformed,
 }
 
@@ -114,12 +114,11 @@ impl Authenticator {
         self.algorithms.iter().map(challenge).collect()
     }
 
-    /// Judges credentials. `stored` is what the directory holds for their user in `realm`; none when there is no
+    /// Judges credentials for a request. `stored` is what the directory holds for their user in `realm`; none when there is no
     /// such user, which takes as long and is answered alike.
     pub fn verify(
         &mut self,
-        method: &Method,
-        request_uri: &SipUri,
+        purpose: &Purpose,
         realm: &str,
         credentials: &Credentials,
         stored: Option<&StoredHashes>,
@@ -129,7 +128,7 @@ impl Authenticator {
         if credentials.realm() != realm || !offered {
             return Verdict::Wrong;
         }
-        if !same_target(&credentials.uri, request_uri) {
+        if !purpose.is_of(&credentials.uri) {
             return Verdict::Malformed;
         }
         let algorithm = credentials.algorithm();
@@ -139,7 +138,7 @@ impl Authenticator {
             Algorithm::Sha512_256 => stored.sha512_256.as_ref(),
             Algorithm::Md5 => stored.md5.as_ref(),
         });
-        let expected = credentials.expected_response(held.unwrap_or(&nobody), method);
+        let expected = credentials.expected_response(held.unwrap_or(&nobody), purpose.method());
         let equal = constant_time::verify_slices_are_equal(
             expected.as_bytes(),
             credentials.response.to_ascii_lowercase().as_bytes(),
@@ -156,11 +155,4 @@ impl Authenticator {
             Verdict::Stale
         }
     }
-}
-
-/// RFC 7616 section 3.4.6: the digest's URI is the request's. Phones differ in port and parameters of the two, so
-/// that only what names the target is compared.
-fn same_target(digest_uri: &str, request_uri: &SipUri) -> bool {
-    SipUri::parse(digest_uri.as_bytes())
-        .is_ok_and(|uri| uri.user() == request_uri.user() && uri.host() == request_uri.host())
 }
