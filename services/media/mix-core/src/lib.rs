@@ -15,6 +15,10 @@
 //! Members, gains and levels are plain values in memory that is taken when the mixer is made. Handles carry a generation:
 //! one that is kept after its member left reaches nobody else.
 //!
+//! # A room on several threads
+//! A room that is too large for one thread has a [`Mixer`] on each of several, and a [`Submix`] beside it: step 2 is then
+//! [`Mixer::sum_up`], [`Submix::exchange`] and [`Mixer::finish`].
+//!
 //! # What it does not do
 //! It knows no clock, no packet, no codec but G.711, and nothing of calls. Who decodes, and when a tick is due, is the
 //! caller's business.
@@ -24,6 +28,8 @@ mod coded;
 mod hearing;
 mod member;
 mod mixer;
+mod submix;
 
 pub use member::MemberId;
 pub use mixer::{Mixer, MixerFull};
+pub use submix::{Notes, Submix};

@@ -8,6 +8,9 @@ use crate::member::{Member, MemberId, Presence};
 /// How much of the activity remains after one tick in which a member is silent: it halves in about 140 ms.
 const ACTIVITY_DECAY: f32 = 0.9;
 
+/// Sums of several mixes stay within this: a voice can still be taken out of them.
+const SUM_MAX: i32 = i32::MAX - (1 << 16);
+
 /// Every place is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MixerFull;
@@ -133,6 +136,12 @@ impl Mixer {
 
     /// Sums the voices of this tick and makes what the silent members hear.
     pub fn mix(&mut self) {
+        self.sum_up();
+        self.finish();
+    }
+
+    /// The first half of [`Mixer::mix`]: sums the voices of this tick.
+    pub fn sum_up(&mut self) {
         self.sum.fill(0);
         self.voices = 0;
         let mut whispers = false;
@@ -159,6 +168,18 @@ impl Mixer {
         if whispers {
             self.mark_coached();
         }
+    }
+
+    /// Adds so many `voices` that are mixed elsewhere, between [`Mixer::sum_up`] and [`Mixer::finish`].
+    pub fn add(&mut self, sum: &[i32], voices: usize) {
+        for (total, sample) in self.sum.iter_mut().zip(sum) {
+            *total = total.saturating_add(*sample).clamp(-SUM_MAX, SUM_MAX);
+        }
+        self.voices += voices;
+    }
+
+    /// The second half of [`Mixer::mix`]: makes what the silent members hear.
+    pub fn finish(&mut self) {
         if self.voices > 1 {
             mix::limit(&self.sum, &mut self.common);
         } else {
@@ -174,6 +195,11 @@ impl Mixer {
                 coached.is_coached = true;
             }
         }
+    }
+
+    /// The sum of all voices of this tick.
+    pub fn sum(&self) -> &[i32] {
+        &self.sum
     }
 
     /// How many voices are in the sum of this tick.
