@@ -1,5 +1,10 @@
 //! Every order in which a writer and readers of a lane can meet, by loom: nobody takes half of one number and half of another.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "a part of the crate, taken for a model check")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "a part of the crate, taken for a model check"
+)]
 
 #[path = "../src/submix/lane.rs"]
 mod lane;

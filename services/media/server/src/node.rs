@@ -352,7 +352,16 @@ impl Registration {
 
 /// What has been handed to the metrics so far.
 #[derive(Debug, Default)]
-pub(crate) struct Counted(pub(crate) [u64; 21]);
+pub(crate) struct Counted {
+    /// By instrument, in the order in which they are counted.
+    pub(crate) totals: [u64; COUNTED],
+    /// Time that each worker had worked, in ns, and when that was looked at.
+    pub(crate) busy_ns: Vec<u64>,
+    pub(crate) at: Option<Instant>,
+}
+
+/// Instruments that workers count for.
+pub(crate) const COUNTED: usize = 25;
 
 fn boot_id() -> Result<BootId, StartError> {
     use rand::TryRng as _;

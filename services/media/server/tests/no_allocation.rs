@@ -1,5 +1,5 @@
-//! A worker neither allocates nor frees while it carries bridges (also between SRTP and RTP), conferences, prompts (also over
-//! and under what is said), recordings, and looks for digits in the sound.
+//! Workers neither allocate nor free while they carry bridges (also between SRTP and RTP), conferences on several of them, prompts
+//! (also over and under what is said), recordings, and look for digits in the sound.
 #![allow(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
@@ -68,7 +68,9 @@ static ALLOCATOR: Counting = Counting;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_ticks_of_everything_leave_the_heap_alone() {
     let node = node_with(|config| {
-        config.workers = 1;
+        // Both rooms are on both.
+        config.workers = 2;
+        config.room_members_per_worker = 2;
         config.inband_digits = sidetone_media::InbandDigits::Always;
     })
     .await;
@@ -141,6 +143,7 @@ async fn a_hundred_ticks_of_everything_leave_the_heap_alone() {
         ..Default::default()
     };
     node.media.start_recording(Request::new(recording)).await.unwrap();
+    assert_eq!(node.telemetry.media.rooms_spread.get(), 2);
     phones[0].hear(20).await;
     for phone in &coded {
         phone.hear(500).await;

@@ -65,9 +65,18 @@ impl Engine {
     /// Sets how a leg sounds, from its next packet on, wherever it is and will be connected.
     pub(crate) async fn set_audio(&self, id: LegId, audio: Audio) -> Result<(), MediaError> {
         let mut control = self.control.lock().await;
-        let entry = control.legs.get(&id).ok_or(MediaError::NotFound("leg"))?;
+        let entry = control.legs.get_mut(&id).ok_or(MediaError::NotFound("leg"))?;
         let (worker, slot) = (entry.worker, entry.slot);
-        control.workers[worker].push(Command::SetAudio { slot, audio }).await
+        entry.audio = audio;
+        let room = match &entry.route {
+            Routed::Mix(name) => Some(name.clone()),
+            _ => None,
+        };
+        control.workers[worker].push(Command::SetAudio { slot, audio }).await?;
+        match room {
+            Some(name) => self.gather_coaches(&mut control, &name).await,
+            None => Ok(()),
+        }
     }
 
     /// Sends digits to a leg, behind those that are still being sent.

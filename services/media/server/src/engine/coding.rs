@@ -14,7 +14,6 @@ use crate::error::MediaError;
 use crate::negotiate::Agreement;
 use crate::worker::coding::{Coding, Plan};
 use crate::worker::leg::Equipment;
-use crate::worker::mix::Mix;
 use crate::worker::rings::Command;
 
 impl Engine {
@@ -56,12 +55,9 @@ impl Engine {
         if rate <= mix.rate {
             return Ok(());
         }
-        let (worker, slot, members_max) = (mix.worker, mix.slot, mix.members_max);
-        let raised = Box::new(Mix::new(members_max, rate));
-        control.workers[worker].push(Command::InsertMix { slot, mix: raised }).await?;
-        let Some(mix) = control.mixes.get_mut(name) else { return Ok(()) };
-        mix.rate = rate;
-        for member in mix.members.clone() {
+        let members: Vec<LegId> = mix.members().collect();
+        self.raise_room(control, name, rate).await?;
+        for member in members {
             self.equip(control, member).await?;
         }
         Ok(())
@@ -86,9 +82,9 @@ impl Control {
 
     /// The highest rate that at least two members have: what only one has nobody else hears.
     fn rate_needed(&self, mix: &str) -> Rate {
-        let members = self.mixes.get(mix).into_iter().flat_map(|mix| &mix.members);
+        let members = self.mixes.get(mix).into_iter().flat_map(|mix| mix.members());
         let (mut first, mut second) = (Rate::Narrow, Rate::Narrow);
-        for rate in members.filter_map(|id| self.legs.get(id)).map(native_rate) {
+        for rate in members.filter_map(|id| self.legs.get(&id)).map(native_rate) {
             second = second.max(rate.min(first));
             first = first.max(rate);
         }

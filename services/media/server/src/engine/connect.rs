@@ -1,15 +1,11 @@
 //! What a leg hears and who hears it.
 
-use std::collections::BTreeSet;
-
-use sidetone_dsp::Rate;
 use sidetone_model::ids::LegId;
 
 use super::link::Reply;
-use super::{Control, Engine, MixEntry, Routed};
+use super::{Control, Engine, Routed};
 use crate::error::MediaError;
-use crate::worker::mix::Mix;
-use crate::worker::rings::{Command, Route, Slot};
+use crate::worker::rings::{Command, Route};
 
 /// What a leg is to be connected to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,9 +15,6 @@ pub(crate) enum Target {
     Mix(Box<str>),
     Echo,
 }
-
-/// Members for which a new mix has room; it grows by doubling. Most rooms are of three or four, and each place takes memory.
-const MIX_MEMBERS: usize = 4;
 
 impl Engine {
     /// Replaces what a leg is connected to.
@@ -50,6 +43,9 @@ impl Engine {
         if let Some(entry) = control.legs.get_mut(&id) {
             entry.route = route;
         }
+        if let Target::Mix(mix) = &target {
+            self.gather_coaches(&mut control, mix).await?;
+        }
         self.equip_around(&mut control, id).await?;
         self.follow_legs(&mut control, id).await;
         self.telemetry.media.mixes.set(control.mixes.len() as i64);
@@ -76,14 +72,7 @@ impl Engine {
             Routed::Mix(name) => {
                 // The worker must have let go of the leg before its mix goes away.
                 self.route(control, id, Route::Silence).await?;
-                let Some(mix) = control.mixes.get_mut(&name) else { return Ok(()) };
-                mix.members.remove(&id);
-                if mix.members.is_empty() {
-                    let (worker, slot) = (mix.worker, mix.slot);
-                    control.workers[worker].push(Command::RemoveMix { slot }).await?;
-                    control.workers[worker].free_mix_slot(slot);
-                    control.mixes.remove(&name);
-                }
+                self.leave_room(control, id, &name).await?;
             }
             Routed::Fresh | Routed::Nothing | Routed::Echo => {}
         }
@@ -102,47 +91,12 @@ impl Engine {
         Ok(())
     }
 
-    async fn join(&self, control: &mut Control, id: LegId, name: &str) -> Result<(), MediaError> {
-        let (worker, slot) = self.room_in_mix(control, id, name).await?;
-        self.move_to(control, id, worker).await?;
-        self.route(control, id, Route::Mix(slot)).await?;
-        if let Some(mix) = control.mixes.get_mut(name) {
-            mix.members.insert(id);
-        }
-        Ok(())
-    }
-
-    /// A mix with room for one more: a new one, or a larger one in place of the old.
-    async fn room_in_mix(
+    pub(super) async fn route(
         &self,
         control: &mut Control,
         id: LegId,
-        name: &str,
-    ) -> Result<(usize, Slot), MediaError> {
-        if let Some(mix) = control.mixes.get_mut(name) {
-            let (worker, slot) = (mix.worker, mix.slot);
-            if mix.members.len() >= mix.members_max {
-                let members_max = mix.members_max * 2;
-                let larger = Box::new(Mix::new(members_max, mix.rate));
-                control.workers[worker].push(Command::InsertMix { slot, mix: larger }).await?;
-                mix.members_max = members_max;
-            }
-            return Ok((worker, slot));
-        }
-        let worker = control.legs.get(&id).ok_or(MediaError::NotFound("leg"))?.worker;
-        let slot = control.workers[worker].take_mix_slot()?;
-        let mix = Box::new(Mix::new(MIX_MEMBERS, Rate::Narrow));
-        if let Err(error) = control.workers[worker].push(Command::InsertMix { slot, mix }).await {
-            control.workers[worker].free_mix_slot(slot);
-            return Err(error);
-        }
-        let entry =
-            MixEntry { worker, slot, rate: Rate::Narrow, members: BTreeSet::new(), members_max: MIX_MEMBERS };
-        control.mixes.insert(name.into(), entry);
-        Ok((worker, slot))
-    }
-
-    async fn route(&self, control: &mut Control, id: LegId, route: Route) -> Result<(), MediaError> {
+        route: Route,
+    ) -> Result<(), MediaError> {
         let entry = control.legs.get(&id).ok_or(MediaError::NotFound("leg"))?;
         let slot = entry.slot;
         control.workers[entry.worker].push(Command::Connect { slot, route }).await
@@ -150,7 +104,12 @@ impl Engine {
 
     /// Brings a leg to another worker, with its sockets and everything that it is. Packets that come meanwhile wait in the
     /// sockets.
-    async fn move_to(&self, control: &mut Control, id: LegId, worker: usize) -> Result<(), MediaError> {
+    pub(super) async fn move_to(
+        &self,
+        control: &mut Control,
+        id: LegId,
+        worker: usize,
+    ) -> Result<(), MediaError> {
         let entry = control.legs.get(&id).ok_or(MediaError::NotFound("leg"))?;
         let (from, old_slot) = (entry.worker, entry.slot);
         if from == worker {

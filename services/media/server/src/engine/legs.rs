@@ -155,6 +155,7 @@ impl Engine {
             realm,
             port,
             route: Routed::Fresh,
+            audio: Audio::default(),
             dialed: Dialed::default(),
         };
         control.keep(new.id, entry);

@@ -1,9 +1,10 @@
 //! The workers' counts as metrics.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Engine;
-use crate::node::Counted;
+use crate::node::{COUNTED, Counted};
 use crate::worker::counters::{Count, Counters};
 
 impl Engine {
@@ -14,7 +15,7 @@ impl Engine {
         let media = &self.telemetry.media;
         let dropped = |reason| media.packets_dropped.with_label_values(&[reason]);
         let digits = |carrier| self.telemetry.audio.digits.with_label_values(&[carrier]);
-        let totals = [
+        let totals: [_; COUNTED] = [
             (sum(|c| &c.received), media.packets_received.clone()),
             (sum(|c| &c.sent), media.packets_sent.clone()),
             (sum(|c| &c.ticks), media.ticks.clone()),
@@ -39,13 +40,31 @@ impl Engine {
             (sum(|c| &c.proofs_limited), dropped("handshake_limited")),
             (sum(|c| &c.proofs_full), dropped("handshake_full")),
             (sum(|c| &c.consent_ended), media.consent_ended.clone()),
+            (sum(|c| &c.sums_late), media.sums_late.clone()),
         ];
-        for ((total, counter), before) in totals.into_iter().zip(&mut counted.0) {
+        for ((total, counter), before) in totals.into_iter().zip(&mut counted.totals) {
             counter.inc_by(total - *before);
             *before = total;
         }
+        self.note_loads(workers, counted);
         for worker in workers {
             media.tick_work.observe(worker.take_longest_ns() as f64 / 1e9);
         }
+    }
+
+    /// How much of the time since the last look each worker worked.
+    fn note_loads(&self, workers: &[Arc<Counters>], counted: &mut Counted) {
+        let now = Instant::now();
+        let since_ns = counted.at.replace(now).map_or(0, |at| now.duration_since(at).as_nanos() as u64);
+        counted.busy_ns.resize(workers.len(), 0);
+        let mut most = 0;
+        for (worker, before) in workers.iter().zip(&mut counted.busy_ns) {
+            let busy_ns = worker.busy_ns.get();
+            let spent_ns = busy_ns - std::mem::replace(before, busy_ns);
+            let permille = (spent_ns * 1_000).checked_div(since_ns).unwrap_or(0).min(1_000);
+            worker.note_load(permille);
+            most = most.max(permille);
+        }
+        self.telemetry.media.busiest_worker.set(most as i64);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! All of it is one value behind one asynchronous lock, whose holder talks to the workers through their rings. A leg that
 //! is to hear a leg or a mix of another worker moves there with its sockets, so that everything which is connected is on
-//! one worker.
+//! one worker; a room that is too large for that is on several, which exchange sums.
 
 pub(crate) mod audio;
 pub(crate) mod coding;
@@ -14,18 +14,19 @@ pub(crate) mod legs;
 pub(crate) mod link;
 mod metrics;
 mod moving;
+mod placing;
 pub(crate) mod play;
 mod record;
+mod rooms;
 mod speech;
 mod stream;
 pub(crate) mod view;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use sidetone_dsp::Rate;
 use sidetone_dsp::codec::Codec;
 use sidetone_model::ids::{BootId, LegId};
 use sidetone_model::media::{Fingerprint, MediaDescription};
@@ -44,9 +45,11 @@ use crate::ports::Ports;
 use crate::prompts::Prompts;
 use crate::proof::Proof;
 use crate::recorder::RecorderHandle;
+use crate::state::Audio;
 use crate::worker::coding::Plan;
 use crate::worker::rings::{Command, Slot};
 use link::{Replies, WorkerLink};
+use rooms::MixEntry;
 
 pub(crate) use events::pump;
 
@@ -114,6 +117,7 @@ struct LegEntry {
     realm: usize,
     port: u16,
     route: Routed,
+    audio: Audio,
     dialed: audio::Dialed,
 }
 
@@ -125,15 +129,6 @@ enum Routed {
     Peer(LegId),
     Mix(Box<str>),
     Echo,
-}
-
-#[derive(Debug)]
-struct MixEntry {
-    worker: usize,
-    slot: Slot,
-    rate: Rate,
-    members: BTreeSet<LegId>,
-    members_max: usize,
 }
 
 #[derive(Debug)]

@@ -77,7 +77,7 @@ impl Engine {
             return Err(MediaError::TooMany("legs"));
         }
         let realm = control.realm(&request.realm, Some(local.rtp.ip()), None)?;
-        let agreement = state.agreement;
+        let (agreement, audio) = (state.agreement, state.audio);
         let plan = self.plan(agreement.as_ref(), Rate::Narrow);
         let mut equipment = equipment(plan.as_ref())?;
         equipment.playout = equipment.playout.with_delay_us(delay_us);
@@ -121,6 +121,7 @@ impl Engine {
             realm,
             port,
             route: Routed::Fresh,
+            audio,
             dialed: Dialed::default(),
         };
         control.keep(id, entry);

@@ -178,7 +178,8 @@ impl Engine {
             }
             Audience::Mix(name) => {
                 let mix = control.mixes.get(name).ok_or(MediaError::NotFound("mix"))?;
-                (mix.worker, Command::PlayToMix { slot: mix.slot, playing })
+                let home = mix.home();
+                (home.worker, Command::PlayToMix { slot: home.slot, playing })
             }
         };
         control.workers[worker].push(command).await

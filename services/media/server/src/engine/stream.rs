@@ -64,7 +64,7 @@ impl Engine {
         let mut legs: BTreeSet<LegId> = legs.into_iter().collect();
         if !request.mix_id.is_empty() {
             let mix = control.mixes.get(request.mix_id.as_str()).ok_or(MediaError::NotFound("mix"))?;
-            legs = mix.members.clone();
+            legs = mix.members().collect();
         }
         let id = request.stream_id.clone();
         match control.streams.get(id.as_str()) {
@@ -129,7 +129,7 @@ impl Engine {
         let number = entry.number;
         let of_mix = !entry.request.mix_id.is_empty();
         let belongs = if of_mix {
-            control.mixes.get(entry.request.mix_id.as_str()).is_some_and(|mix| mix.members.contains(&leg))
+            control.mixes.get(entry.request.mix_id.as_str()).is_some_and(|mix| mix.has(leg))
         } else {
             entry.legs.contains(&leg) && control.legs.contains_key(&leg)
         };

@@ -57,6 +57,9 @@ impl Worker {
             Command::InsertMix { slot, mix } => self.insert_mix(slot, mix),
             Command::RemoveMix { slot } => {
                 let mix = self.mixes.get_mut(slot as usize).and_then(Option::take);
+                if let Some(mix) = mix.as_deref() {
+                    mix.close();
+                }
                 let _ = self.tell(Event::MixRemoved { mix });
             }
             Command::PlayToLeg { slot, playing } => self.play_to_leg(slot, playing),

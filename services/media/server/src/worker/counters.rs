@@ -51,7 +51,12 @@ pub(crate) struct Counters {
     pub(crate) proofs_full: Count,
     /// Legs that are sent nothing any more because the far side proved nothing for long.
     pub(crate) consent_ended: Count,
+    /// Sums of other parts of a room that came too late for a tick.
+    pub(crate) sums_late: Count,
+    /// Time that the thread had a processor, in ns.
+    pub(crate) busy_ns: Count,
     longest_ns: AtomicU64,
+    load_permille: AtomicU64,
 }
 
 impl Counters {
@@ -60,6 +65,16 @@ impl Counters {
         if ns > self.longest_ns.load(Ordering::Relaxed) {
             self.longest_ns.store(ns, Ordering::Relaxed);
         }
+    }
+
+    /// Notes, on the control plane, how much of the last time the thread worked.
+    pub(crate) fn note_load(&self, permille: u64) {
+        self.load_permille.store(permille, Ordering::Relaxed);
+    }
+
+    /// How much of the last half second the thread worked; 0 until that is known.
+    pub(crate) fn load_permille(&self) -> u64 {
+        self.load_permille.load(Ordering::Relaxed)
     }
 
     /// The longest tick since the last time this was asked.

@@ -1,10 +1,10 @@
-//! A conference on its worker: who is in it, what is played to it, and who speaks. The sound itself is
+//! A conference on its worker, or the part of it that is here: who is in it and what is played to it. The sound itself is
 //! [`sidetone_mix_core`]'s business.
 
 use sidetone_dsp::codec::Codec;
 use sidetone_dsp::duck::{Duck, DuckConfig};
 use sidetone_dsp::{Gain, Rate, Resampler};
-use sidetone_mix_core::{MemberId, Mixer};
+use sidetone_mix_core::{MemberId, Mixer, Notes};
 
 use crate::state::Role;
 use crate::worker::coding::CODED_MAX;
@@ -13,27 +13,23 @@ use crate::worker::leg::{Leg, Now};
 use crate::worker::overlay::{Yields, times};
 use crate::worker::playing::Playing;
 use crate::worker::rings::Slot;
+use crate::worker::speaking::SPEAKER_TICKS;
+use crate::worker::spread::Spread;
 use crate::worker::tick::FRAME_MAX;
 
 /// Prompts that may be played to one mix at a time.
 pub(crate) const MIX_PLAYBACKS_MAX: usize = 4;
-/// Ticks between two looks at who speaks: half a second is the most often that a change is told.
-const SPEAKER_TICKS: u32 = 25;
-/// Who is quieter than this does not speak, in dBov.
-const SPEAKS_DBOV: f32 = -45.0;
 /// From so many members on, who has long been quiet is decoded only where its packets may hold a voice: in a smaller room that saves
 /// little, and what is no voice (a tone, music) would be noticed late.
 const CROWD: usize = 8;
-/// By how much another must be louder to be told of instead, in dB: two who talk at once do not flicker.
-const LOUDER_DB: f32 = 6.0;
 
 /// A mix with room for its members, made outside of the worker.
 #[derive(Debug)]
 pub(crate) struct Mix {
-    mixer: Mixer,
+    pub(super) mixer: Mixer,
     /// The rate at which it is mixed; legs at another one are not heard and hear nothing until they were changed, too.
     rate: Rate,
-    members: Vec<Member>,
+    pub(super) members: Vec<Member>,
     /// What silent members hear, in each codec.
     shared: Box<[Shared; SHARED_MAX]>,
     /// Boxed as they came, so that they leave without being moved or freed here.
@@ -47,15 +43,17 @@ pub(crate) struct Mix {
     duck: Duck,
     voices: Gain,
     /// Who was told of last as speaking.
-    speaker: Option<u128>,
-    speaker_in: u32,
+    pub(super) speaker: Option<u128>,
+    pub(super) speaker_in: u32,
+    /// The rest of the room on other workers; none when all of it is here.
+    pub(super) spread: Option<Box<Spread>>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Member {
-    slot: Slot,
+pub(super) struct Member {
+    pub(super) slot: Slot,
     /// None while every place of the mixer is still taken by those who have just left.
-    id: Option<MemberId>,
+    pub(super) id: Option<MemberId>,
 }
 
 /// The common frame in one codec: encoded once, by the encoder of one of those who hear it.
@@ -95,7 +93,13 @@ impl Mix {
             voices: Gain::UNITY,
             speaker: None,
             speaker_in: SPEAKER_TICKS,
+            spread: None,
         }
+    }
+
+    /// The same as a part of a room on several workers.
+    pub(crate) fn part(self, spread: Spread) -> Self {
+        Self { spread: Some(Box::new(spread)), ..self }
     }
 
     /// Whether there is room for nobody more.
@@ -120,6 +124,9 @@ impl Mix {
         self.playing.append(&mut before.playing);
         (self.duck, self.voices) = (before.duck.clone(), before.voices);
         self.speaker = before.speaker;
+        if self.spread.is_none() {
+            self.spread = before.spread.take();
+        }
     }
 
     /// Adds a leg, which fades in.
@@ -164,7 +171,9 @@ impl Mix {
         self.admit(legs);
         self.turn_down(legs);
         self.listen(legs, due_us);
-        self.mixer.mix();
+        self.mixer.sum_up();
+        self.join_sums(due_us, counters);
+        self.mixer.finish();
         self.lead(legs);
         for n in 0..self.members.len() {
             let Member { slot, id: Some(id) } = self.members[n] else { continue };
@@ -207,6 +216,7 @@ impl Mix {
     fn turn_down(&mut self, legs: &[Option<Box<Leg>>]) {
         let down = self.playing.iter().any(|playing| !playing.is_over() && playing.turns_speech_down());
         let (_, voices) = self.duck.next(down);
+        let voices = self.spread.as_ref().and_then(|spread| spread.voices()).unwrap_or(voices);
         if std::mem::replace(&mut self.voices, voices) == voices {
             return;
         }
@@ -271,7 +281,8 @@ impl Mix {
     }
 
     fn listen(&mut self, legs: &mut [Option<Box<Leg>>], due_us: u64) {
-        let crowded = self.members.len() >= CROWD;
+        let elsewhere = self.spread.as_ref().map_or(0, |spread| spread.members_elsewhere());
+        let crowded = self.members.len() + elsewhere >= CROWD;
         for member in &self.members {
             let Some(leg) = legs.get_mut(member.slot as usize).and_then(Option::as_deref_mut) else {
                 continue;
@@ -286,9 +297,7 @@ impl Mix {
                 place.copy_from_slice(voice);
             }
         }
-        let yields = |playing: &Playing| playing.lay.as_deref().map(|lay| lay.yields);
-        let asks = self.playing.iter().any(|playing| yields(playing) == Some(Yields::Prompt));
-        let speech = asks && self.somebody_speaks();
+        let speech = self.asks() && self.somebody_speaks();
         for ((playing, id), raise) in self.playing.iter_mut().zip(self.prompts).zip(&mut self.raise) {
             if playing.is_over() {
                 continue;
@@ -304,45 +313,42 @@ impl Mix {
         }
     }
 
+    /// Whether somebody speaks in the whole room.
     fn somebody_speaks(&self) -> bool {
-        let mut ids = self.members.iter().filter_map(|member| member.id);
-        ids.any(|id| self.mixer.activity_dbov(id) > SPEAKS_DBOV)
+        self.somebody_speaks_here() || self.spread.as_ref().is_some_and(|spread| spread.speaks_elsewhere())
     }
 
-    /// Whether the leg that speaks most is another than the one last told of: the leg and true, or the last one and false
-    /// when nobody speaks any more.
-    pub(crate) fn speaker_change(&mut self, legs: &[Option<Box<Leg>>]) -> Option<(u128, bool)> {
-        self.speaker_in -= 1;
-        if self.speaker_in > 0 {
-            return None;
-        }
-        self.speaker_in = SPEAKER_TICKS;
-        let mut loudest: Option<(u128, f32)> = None;
-        for member in &self.members {
-            let (Some(id), Some(leg)) = (member.id, leg_of(legs, member.slot)) else { continue };
-            let bonus = if self.speaker == Some(leg.state.leg) { LOUDER_DB } else { 0.0 };
-            let level = self.mixer.activity_dbov(id);
-            let public = matches!(leg.state.audio.role, Role::Speaker | Role::Listener);
-            if public && level > SPEAKS_DBOV && loudest.is_none_or(|(_, other)| level + bonus > other) {
-                loudest = Some((leg.state.leg, level + bonus));
-            }
-        }
-        let speaker = loudest.map(|(leg, _)| leg);
-        let before = std::mem::replace(&mut self.speaker, speaker);
-        match (before, speaker) {
-            (before, Some(leg)) if before != speaker => Some((leg, true)),
-            (Some(leg), None) => Some((leg, false)),
-            _ => None,
-        }
+    /// Adds what is said in the parts of the room that are on other workers.
+    fn join_sums(&mut self, due_us: u64, counters: &Counters) {
+        let Some(mut spread) = self.spread.take() else { return };
+        let notes = Notes {
+            members: self.members.len() as u32,
+            speaks: spread.is_asked() && self.somebody_speaks_here(),
+            asks: self.asks(),
+            voices: self.voices,
+            loudest: spread.loudest,
+            speaker: self.speaker,
+        };
+        let late = spread.exchange(due_us, &notes, &mut self.mixer);
+        counters.sums_late.add(late.into());
+        self.spread = Some(spread);
     }
 
-    /// The last change could not be told.
-    pub(crate) fn forget_speaker(&mut self) {
-        self.speaker = None;
+    /// Whether what is played gives way to speech.
+    fn asks(&self) -> bool {
+        let yields = |playing: &Playing| playing.lay.as_deref().map(|lay| lay.yields);
+        self.playing.iter().any(|playing| yields(playing) == Some(Yields::Prompt))
+    }
+
+    /// It is to be taken away: the room's other parts hear nothing more of it.
+    pub(crate) fn close(&self) {
+        if let Some(spread) = self.spread.as_deref() {
+            spread.close();
+        }
     }
 }
 
-fn leg_of(legs: &[Option<Box<Leg>>], slot: Slot) -> Option<&Leg> {
+pub(super) fn leg_of(legs: &[Option<Box<Leg>>], slot: Slot) -> Option<&Leg> {
     legs.get(slot as usize)?.as_deref()
 }
 

@@ -18,8 +18,10 @@ mod batching;
 mod commands;
 pub(crate) mod gate;
 mod packets;
-mod run_delay;
+mod schedule;
 mod sending;
+mod speaking;
+pub(crate) mod spread;
 pub(crate) mod srtp;
 mod tick;
 mod voice;
@@ -135,8 +137,8 @@ impl Worker {
 
     /// Works until it is told to stop, or until the control plane is gone.
     pub(crate) fn run(mut self) {
-        let mut due = Instant::now() + TICK;
-        let mut run_delay = run_delay::RunDelay::of_this_thread();
+        let mut due = self.next_on_grid();
+        let mut schedule = schedule::Schedule::of_this_thread();
         let mut batching = batching::Batching::new(self.limits.batch);
         loop {
             if let Some(rest) = batching.rest(Instant::now(), due) {
@@ -163,14 +165,24 @@ impl Worker {
             batching.note_ticks(made);
             due = self.skip_missed(due);
             // Not this program's fault where the kernel says that others had the processor meanwhile.
-            if made > 0 && run_delay.since_last() + EXCUSE_MARGIN >= behind {
-                self.counters.late_ticks_excused.add(self.counters.late_ticks.get() - late_before);
+            if made > 0 {
+                let spent = schedule.since_last();
+                self.counters.busy_ns.add(spent.ran.as_nanos() as u64);
+                if spent.waited + EXCUSE_MARGIN >= behind {
+                    self.counters.late_ticks_excused.add(self.counters.late_ticks.get() - late_before);
+                }
             }
             if std::mem::take(&mut self.told_something) {
                 // A full pipe is readable, which is all that is wanted.
                 let _ = self.told.write(&[1]);
             }
         }
+    }
+
+    /// The next tick on the grid that all workers of the node share: rooms on several of them count on it.
+    fn next_on_grid(&self) -> Instant {
+        let ticks = self.epoch.elapsed().as_nanos() / TICK.as_nanos() + 1;
+        self.epoch + TICK * ticks as u32
     }
 
     fn tick_at(&mut self, due: Instant) {

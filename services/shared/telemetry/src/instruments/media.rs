@@ -19,6 +19,12 @@ pub struct Media {
     pub legs: IntGauge,
     /// Mixes held now.
     pub mixes: IntGauge,
+    /// Rooms that are on several workers now.
+    pub rooms_spread: IntGauge,
+    /// Sums of other parts of a room that came too late for a tick, and were faded instead.
+    pub sums_late: IntCounter,
+    /// How much of the last half second the busiest worker worked, in thousandths.
+    pub busiest_worker: IntGauge,
     /// Recordings running now.
     pub recordings: IntGauge,
     /// Ticks that began more than one packet time late.
@@ -73,6 +79,21 @@ impl Media {
             )?,
             legs: gauge(registry, "sidetone_media_legs_count", "Legs held now.")?,
             mixes: gauge(registry, "sidetone_media_mixes_count", "Mixes held now.")?,
+            rooms_spread: gauge(
+                registry,
+                "sidetone_media_rooms_spread_count",
+                "Rooms that are on several workers now.",
+            )?,
+            sums_late: counter(
+                registry,
+                "sidetone_media_room_sums_late_total",
+                "Sums of other parts of a room that came too late for a tick, and were faded instead.",
+            )?,
+            busiest_worker: gauge(
+                registry,
+                "sidetone_media_busiest_worker_permille",
+                "How much of the last half second the busiest worker worked, in thousandths.",
+            )?,
             recordings: gauge(registry, "sidetone_media_recordings_count", "Recordings running now.")?,
             late_ticks: counter(
                 registry,
