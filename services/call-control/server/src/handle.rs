@@ -172,7 +172,7 @@ fn run(owner: Owner, lifecycle: &Lifecycle) -> watch::Receiver<bool> {
         tokio::select! {
             outcome = owner.run(stopping.clone()) => if let Err(error) = outcome {
                 tracing::error!(%error, "call control stops");
-                lifecycle.stop();
+                lifecycle.fail(error.to_string());
             },
             // An append under way is waited for, unless the store is away.
             () = async { stopping.cancelled().await; tokio::time::sleep(STOP_GRACE).await } => {}

@@ -4,7 +4,7 @@
 //! call is taken, running ones go on until they end or the drain time is over. SIGINT, or a second SIGTERM, stops at once.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ pub struct Lifecycle {
     draining: CancellationToken,
     stopping: CancellationToken,
     components: Arc<Mutex<BTreeMap<&'static str, bool>>>,
+    failure: Arc<OnceLock<String>>,
 }
 
 /// One part of the process, with its own readiness.
@@ -49,6 +50,17 @@ impl Lifecycle {
     pub fn stop(&self) {
         self.draining.cancel();
         self.stopping.cancel();
+    }
+
+    /// Ends everything because this process cannot go on, and a new one may. Of several reasons the first counts.
+    pub fn fail(&self, why: impl Into<String>) {
+        let _ = self.failure.set(why.into());
+        self.stop();
+    }
+
+    /// Why the process cannot go on, if it cannot: then it must not end as if all were well, or nobody starts it again.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     /// Adds a part, not ready yet.
@@ -110,6 +122,16 @@ impl Component {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_failure_is_told_and_ends_everything() {
+        let lifecycle = Lifecycle::new();
+        assert_eq!(lifecycle.failure(), None);
+        lifecycle.fail("first");
+        lifecycle.clone().fail("second");
+        assert_eq!(lifecycle.failure(), Some("first"));
+        assert!(lifecycle.stopping().is_cancelled() && lifecycle.draining().is_cancelled());
+    }
 
     #[test]
     fn ready_needs_every_part_and_no_drain() {

@@ -5,7 +5,7 @@
 //! - *One writer.* Everything that has arrived while it was busy goes into the next commit, which is durable before
 //!   anybody is answered. There is no waiting for more to come: a lone write costs one sync of the journal, and under
 //!   load a sync is shared by as many as arrived during the one before (at most 1024, or 8 MB). The tables follow at
-//!   once for whoever reads, and on the disk at the next checkpoint (see `journal`; decision 39).
+//!   once for whoever reads, and on the disk at the next checkpoint (see `journal`; decision 57).
 //! - *Two readers.* Each call sees the last durable state, so a caller always reads what it was told is written.
 //!
 //! Their queues are bounded; a caller waits while one is full.
@@ -81,6 +81,7 @@ pub struct EmbeddedStore {
     ended: tokio::sync::Mutex<mpsc::Receiver<()>>,
     /// Its end ends the sweeper.
     sweeper: Mutex<Option<std::sync::mpsc::Sender<()>>>,
+    failed: tokio::sync::watch::Receiver<Option<StoreError>>,
 }
 
 /// What calls and open tails need.
@@ -139,7 +140,8 @@ impl EmbeddedStore {
         let tables = Durable::open(database.clone(), file, options.clock.clone())?;
         let (alive, ended) = mpsc::channel(1);
         let (writer, commands) = mpsc::channel(QUEUE_MAX);
-        let thread = Writer::new(tables, options.telemetry.clone());
+        let (failure_of_writer, failed) = tokio::sync::watch::channel(None);
+        let thread = Writer::new(tables, options.telemetry.clone(), failure_of_writer);
         spawn("store-writer", alive.clone(), move || thread.run(commands))?;
         let mut readers = Vec::with_capacity(READERS);
         for _ in 0..READERS {
@@ -162,6 +164,7 @@ impl EmbeddedStore {
             shared: Arc::new(shared),
             ended: tokio::sync::Mutex::new(ended),
             sweeper: Mutex::new(Some(sweeper)),
+            failed,
         }))
     }
 
@@ -174,6 +177,14 @@ impl EmbeddedStore {
             let _ = reader.send(Job::Close).await;
         }
         let _ = self.ended.lock().await.recv().await;
+    }
+
+    /// Waits until the store cannot go on, and tells why: a disk that is full or broken. All it is asked is refused then. A
+    /// process that opens it anew goes on with all that was acknowledged. None when the store was closed instead.
+    pub async fn failed(&self) -> Option<StoreError> {
+        let mut failed = self.failed.clone();
+        let failure = failed.wait_for(Option::is_some).await.ok()?;
+        failure.clone()
     }
 
     /// Removes what has expired, now.

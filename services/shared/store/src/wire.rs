@@ -95,6 +95,9 @@ pub(crate) fn expect(expect: Option<pb::Expect>) -> Result<Expect, Status> {
     match expect.and_then(|e| e.kind) {
         Some(Kind::Any(_)) => Ok(Expect::Any),
         Some(Kind::Absent(_)) => Ok(Expect::Absent),
+        Some(Kind::Revision(0)) => {
+            Err(status(&StoreError::BadKey { reason: "`expect.revision` is at least 1" }))
+        }
         Some(Kind::Revision(revision)) => Ok(Expect::Revision(Revision(revision))),
         None => Err(status(&StoreError::BadKey { reason: "`expect` is missing" })),
     }

@@ -75,6 +75,9 @@ pub(crate) async fn run(role: Role, settings: Settings) -> anyhow::Result<()> {
     let lifecycle = running.lifecycle.clone();
     lifecycle.run_until_stopped(drain_max, running.drained()).await?;
     running.stopped().await;
+    if let Some(failure) = lifecycle.failure() {
+        anyhow::bail!("stopped, to be started again: {failure}");
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -93,6 +96,14 @@ pub(crate) async fn start(role: Role, settings: Settings) -> anyhow::Result<Runn
     let grpc =
         BoundGrpc::bind(&settings.grpc).await.with_context(|| format!("grpc.bind {}", settings.grpc.bind))?;
     let (store, embedded) = open_store(&settings, &telemetry)?;
+    if let Some(embedded) = embedded.clone() {
+        let lifecycle = lifecycle.clone();
+        tokio::spawn(async move {
+            if let Some(failure) = embedded.failed().await {
+                lifecycle.fail(format!("store: {failure}"));
+            }
+        });
+    }
     let shared = Shared {
         directory: Directory::new(Arc::clone(&store)),
         grpc_address: grpc.advertised().to_owned(),

@@ -26,6 +26,8 @@ pub(super) struct Durable {
     batch: u64,
     /// Bytes of batches since the last checkpoint.
     uncommitted: u64,
+    /// Why nothing more can be made.
+    broken: Option<StoreError>,
 }
 
 impl Durable {
@@ -36,10 +38,17 @@ impl Durable {
         clock: Clock,
     ) -> Result<Self, StoreError> {
         let place = place(&database, &clock)?;
-        let mut durable = Self { database, clock, journal: None, batch: place.batch, uncommitted: 0 };
+        let mut durable =
+            Self { database, clock, journal: None, batch: place.batch, uncommitted: 0, broken: None };
         let Some(file) = file else { return Ok(durable) };
         let opened = Journal::open(file, place.store, place.batch);
         let (journal, ahead) = opened.map_err(|error| unavailable(&error))?;
+        if let Some(first) = ahead.first().filter(|first| first.number > place.batch + 1) {
+            return Err(StoreError::Corrupt(format!(
+                "the file ends with batch {}, its journal begins with {}: they were not copied at the same time",
+                place.batch, first.number
+            )));
+        }
         for held in &ahead {
             let batch = Batch::decode(&held.batch).ok_or_else(|| {
                 StoreError::Corrupt(format!(
@@ -57,12 +66,10 @@ impl Durable {
         Ok(durable)
     }
 
-    /// Makes a batch durable, and then visible.
+    /// Makes a batch durable, and then visible. A failure of the journal refuses this batch alone; one of the tables
+    /// leaves them [broken](Self::broken).
     pub(super) fn commit(&mut self, changes: &[Change]) -> Result<Committed, StoreError> {
         let now = self.clock.now();
-        if self.uncommitted > JOURNAL_BYTES_MAX {
-            return Err(StoreError::Unavailable("the store's file cannot be written".to_owned()));
-        }
         let bytes = match &mut self.journal {
             Some(journal) => {
                 let batch = Batch::encode(now, changes);
@@ -71,24 +78,44 @@ impl Durable {
             }
             None => changes.iter().map(Change::bytes).sum(),
         };
-        let made = self.make(now, changes)?;
-        if let Some(journal) = &mut self.journal {
-            journal.keep();
+        let made = self.make(now, changes);
+        match (&made, &mut self.journal) {
+            (Ok(_), Some(journal)) => journal.keep(),
+            (Err(error), journal) => {
+                self.broken = Some(error.clone());
+                // It was refused, and must not come back at the next start; if this fails too, its fate is open.
+                let _ = journal.as_mut().map(Journal::take_back);
+            }
+            (Ok(_), None) => {}
         }
         self.uncommitted += bytes as u64 + 1;
-        Ok(made)
+        made
     }
 
-    /// Makes the tables themselves durable, after which the journal is not needed any more.
+    /// Why the tables cannot be written any more. The engine takes no change after a failure of its file, also when that
+    /// is well again; opened anew, the store is what the journal says.
+    pub(super) fn broken(&self) -> Option<&StoreError> {
+        self.broken.as_ref()
+    }
+
+    /// Makes the tables themselves durable, after which the journal is not needed any more. A failure leaves them
+    /// [broken](Self::broken).
     pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {
-        let mut transaction = self.database.begin_write().map_err(failure)?;
-        transaction.set_durability(Durability::Immediate).map_err(failure)?;
-        transaction.commit().map_err(failure)?;
+        if let Err(error) = self.make_durable() {
+            self.broken = Some(error.clone());
+            return Err(error);
+        }
         if let Some(journal) = &mut self.journal {
             journal.begin_again();
         }
         self.uncommitted = 0;
         Ok(())
+    }
+
+    fn make_durable(&self) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin_write().map_err(failure)?;
+        transaction.set_durability(Durability::Immediate).map_err(failure)?;
+        transaction.commit().map_err(failure)
     }
 
     /// Bytes of batches since the last checkpoint.
@@ -140,11 +167,11 @@ fn unavailable(error: &std::io::Error) -> StoreError {
     StoreError::Unavailable(format!("the store's journal: {error}"))
 }
 
-/// How much may wait for a checkpoint that cannot be made, in bytes; then changes are refused.
-const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
-
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use bytes::Bytes;
 
     use super::super::journal;
@@ -214,5 +241,76 @@ mod tests {
         assert_eq!(reader::bounds(&open(&file).unwrap().database, "s").unwrap().1, Sequence(1));
         set_format(3);
         assert!(matches!(open(&file), Err(StoreError::Corrupt(_))), "written by a newer release");
+    }
+
+    /// A file whose disk can be full.
+    #[derive(Debug)]
+    struct Disk {
+        file: redb::backends::FileBackend,
+        full: Arc<AtomicBool>,
+    }
+
+    impl redb::StorageBackend for Disk {
+        fn len(&self) -> std::io::Result<u64> {
+            self.file.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+            self.file.read(offset, out)
+        }
+        fn set_len(&self, len: u64) -> std::io::Result<()> {
+            self.file.set_len(len)
+        }
+        fn sync_data(&self) -> std::io::Result<()> {
+            if self.full.load(Ordering::Relaxed) {
+                return Err(std::io::ErrorKind::StorageFull.into());
+            }
+            self.file.sync_data()
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+            self.file.write(offset, data)
+        }
+        fn close(&self) -> std::io::Result<()> {
+            self.file.close()
+        }
+    }
+
+    #[test]
+    fn after_a_full_disk_a_new_start_has_all_that_was_acknowledged() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("store");
+        let full = Arc::new(AtomicBool::new(false));
+        let opened =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&file).unwrap();
+        let disk = Disk { file: redb::backends::FileBackend::new(opened).unwrap(), full: Arc::clone(&full) };
+        let database = redb::Builder::new().create_with_backend(disk).unwrap();
+        let mut durable = Durable::open(Arc::new(database), Some(&file), Clock::system()).unwrap();
+        durable.commit(&changes(0)).unwrap();
+        full.store(true, Ordering::Relaxed);
+        durable.commit(&changes(1)).unwrap();
+        assert!(durable.broken().is_none(), "the journal goes on");
+        assert!(matches!(durable.checkpoint(), Err(StoreError::Unavailable(_))));
+        assert!(durable.broken().is_some());
+        full.store(false, Ordering::Relaxed);
+        assert!(durable.commit(&changes(2)).is_err(), "the engine must be opened anew");
+        drop(durable);
+
+        let durable = open(&file).unwrap();
+        assert_eq!(reader::bounds(&durable.database, "s").unwrap(), (Sequence(1), Sequence(2)));
+    }
+
+    #[test]
+    fn a_journal_that_begins_after_the_end_of_its_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("store");
+        let mut durable = open(&file).unwrap();
+        let old = std::fs::read(&file).unwrap();
+        durable.commit(&changes(0)).unwrap();
+        durable.checkpoint().unwrap();
+        durable.commit(&changes(1)).unwrap();
+        let (found, journal) = (folder.path().join("copied"), std::fs::read(journal::path(&file)).unwrap());
+        std::fs::write(&found, old).unwrap();
+        std::fs::write(journal::path(&found), journal).unwrap();
+        let refused = open(&found).map(drop).unwrap_err();
+        assert!(refused.to_string().contains("not copied at the same time"), "{refused}");
     }
 }

@@ -39,10 +39,13 @@ pub(super) struct Held {
 
 impl Journal {
     /// Opens or makes the journal of the store in the file `of`, whose tables hold everything up to the batch `held`
-    /// for good. Returns also what the journal holds beyond that, in order.
+    /// for good. Returns also what the journal holds beyond that, in order. That it begins with a later one than the next
+    /// cannot be as long as both files stay together.
     pub(super) fn open(of: &Path, store: u64, held: u64) -> io::Result<(Self, Vec<Held>)> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path(of))?;
+        let folder = of.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()?;
         let length = file.metadata()?.len();
         let mut journal = Self { file, store, last: held, end: 0, pending: 0 };
         let mut ahead = Vec::new();
@@ -54,7 +57,7 @@ impl Journal {
             }
             previous = Some(record.number);
             at += HEADER + record.batch.len() as u64;
-            if record.number == journal.last + 1 {
+            if record.number > journal.last {
                 (journal.last, journal.end) = (record.number, at);
                 ahead.push(record);
             }
@@ -82,6 +85,13 @@ impl Journal {
     pub(super) fn keep(&mut self) {
         self.last += 1;
         self.end += std::mem::take(&mut self.pending);
+    }
+
+    /// The batch that was written last could not be made: it is wiped out.
+    pub(super) fn take_back(&mut self) -> io::Result<()> {
+        self.pending = 0;
+        self.file.write_all_at(&[0; HEADER as usize], self.end)?;
+        self.file.sync_data()
     }
 
     /// Everything is in the tables for good.
@@ -177,6 +187,19 @@ mod tests {
         }
         write(&mut journal, 201..=203);
         assert_eq!(Journal::open(&of, 7, 200).unwrap().1, held(201..=203));
+    }
+
+    #[test]
+    fn a_batch_that_was_taken_back_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = folder.path().join("store");
+        let (mut journal, _) = Journal::open(&of, 7, 0).unwrap();
+        write(&mut journal, [1]);
+        journal.write(b"this cannot be made").unwrap();
+        journal.take_back().unwrap();
+        assert_eq!(Journal::open(&of, 7, 0).unwrap().1, held([1]));
+        write(&mut journal, [2]);
+        assert_eq!(Journal::open(&of, 7, 0).unwrap().1, held([1, 2]));
     }
 
     #[test]

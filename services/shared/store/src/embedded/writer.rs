@@ -70,15 +70,21 @@ pub(super) struct Writer {
     telemetry: Option<Arc<Telemetry>>,
     watchers: Watchers,
     followed: HashMap<String, watch::Sender<u64>>,
+    failed: watch::Sender<Option<StoreError>>,
 }
 
 impl Writer {
-    pub(super) fn new(tables: Durable, telemetry: Option<Arc<Telemetry>>) -> Self {
+    /// `failed` is told why the store cannot go on, if it ever cannot.
+    pub(super) fn new(
+        tables: Durable,
+        telemetry: Option<Arc<Telemetry>>,
+        failed: watch::Sender<Option<StoreError>>,
+    ) -> Self {
         let watchers = Watchers::new(telemetry.clone());
-        Self { tables, telemetry, watchers, followed: HashMap::new() }
+        Self { tables, telemetry, watchers, followed: HashMap::new(), failed }
     }
 
-    /// Runs until every sender is gone or [`Command::Close`] comes.
+    /// Runs until every sender is gone, [`Command::Close`] comes, or the tables are broken.
     pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let mut batch = Vec::with_capacity(BATCH_COMMANDS_MAX);
         while let Some(first) = commands.blocking_recv() {
@@ -103,6 +109,11 @@ impl Writer {
             }
             // A quiet store is brought into its file at the sweep, a busy one when much has come together.
             self.checkpoint_if_due(commands.is_empty(), sweeping);
+            if let Some(error) = self.tables.broken() {
+                tracing::error!(%error, "the store ends; what was acknowledged is in its journal");
+                let _ = self.failed.send(Some(error.clone()));
+                return;
+            }
         }
         self.checkpoint();
     }
@@ -184,7 +195,7 @@ impl Writer {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "the store's file could not be brought up to date; the journal goes on")
+                tracing::error!(%error, "the store's file could not be brought up to date")
             }
         }
     }
