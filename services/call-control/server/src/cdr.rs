@@ -1,7 +1,7 @@
 //! Call detail records: projected from the log, for queries and into files.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,10 +156,53 @@ fn file_of(folder: &Path, at: Timestamp) -> PathBuf {
     folder.join(format!("cdrs-{}.jsonl", day.strftime("%Y-%m-%d")))
 }
 
+/// Adds whole lines, for good. A half one that a full disk or a crash has left at the end is cut off: it is among the
+/// lines that are written again now.
 fn append(path: &Path, lines: &str) -> std::io::Result<()> {
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
-    file.write_all(lines.as_bytes())
+    let mut file = std::fs::OpenOptions::new().create(true).read(true).append(true).open(path)?;
+    let whole = length_of_whole_lines(&mut file)?;
+    file.set_len(whole)?;
+    file.write_all(lines.as_bytes())?;
+    file.sync_data()
+}
+
+/// How long a file is up to the end of its last whole line.
+fn length_of_whole_lines(file: &mut std::fs::File) -> std::io::Result<u64> {
+    let mut end = file.metadata()?.len();
+    let mut block = [0; 512];
+    while end > 0 {
+        let from = end.saturating_sub(block.len() as u64);
+        let block = &mut block[..(end - from) as usize];
+        file.seek(SeekFrom::Start(from))?;
+        file.read_exact(block)?;
+        if let Some(at) = block.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(from + at as u64 + 1);
+        }
+        end = from;
+    }
+    Ok(0)
 }
 
 /// How many records are written at once at most.
 const TOGETHER: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_line_is_not_glued_to_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cdrs.jsonl");
+        append(&path, "{\"a\":1}\n{\"b\":2}\n").unwrap();
+        let long = "x".repeat(2000);
+        for half in ["{\"c\":", long.as_str()] {
+            let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+            file.write_all(half.as_bytes()).unwrap();
+            append(&path, "").unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"b\":2}\n");
+        }
+        append(&path, "{\"c\":3}\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n");
+    }
+}
