@@ -43,12 +43,13 @@ pub(crate) struct NewLeg {
 }
 
 impl NewLeg {
-    /// Where the far end wants its audio, if it says so.
+    /// Where the far end wants its audio, if it says so. With ICE that is but one of the addresses it has.
     fn described_at(&self) -> Option<IpAddr> {
-        self.remote.as_ref().map(|remote| remote.rtp.ip()).filter(|ip| !ip.is_unspecified())
+        let remote = self.remote.as_ref().filter(|remote| remote.ice.is_none())?;
+        Some(remote.rtp.ip()).filter(|ip| !ip.is_unspecified())
     }
 
-    fn signalling_ip(&self) -> Option<IpAddr> {
+    fn seen_from(&self) -> Option<IpAddr> {
         match self.mode {
             Mode::Nat { signalling_ip } => signalling_ip,
             _ => None,
@@ -93,7 +94,7 @@ impl Engine {
         if control.legs.len() >= self.config.legs_max {
             return Err(MediaError::TooMany("legs"));
         }
-        let realm = control.realm(&new.request.realm, new.described_at(), new.signalling_ip())?;
+        let realm = control.realm(&new.request.realm, new.described_at(), new.seen_from())?;
         // What cannot be agreed must not cost a port: the port does not matter for the agreement.
         let advertised = control.ports[realm].realm().advertised();
         let mut codecs = negotiate::allowed(&self.config.codecs(), &new.encodings);
@@ -442,7 +443,8 @@ fn answering(proof: &Proof, rtp: &Datagram) -> Result<Option<Arc<Answering>>, Me
 
 impl Control {
     /// The network of that name. Without a name the first that has addresses of the same kind as the one the far end
-    /// describes; else of the kind that its signalling has, or the first of all: who describes nothing may still have both.
+    /// describes; else of the kind that its signalling has, which is how a phone behind a NAT64 is reached. For a far end
+    /// that describes nothing it is the first of all when there is no other.
     pub(super) fn realm(
         &self,
         name: &str,
@@ -459,7 +461,9 @@ impl Control {
             self.ports.iter().position(|ports| ports.realm().advertised().is_ipv6() == six)
         };
         match described {
-            Some(described) => of_kind(described).ok_or(MediaError::NoCommonAddresses),
+            Some(described) => of_kind(described)
+                .or_else(|| signalling.and_then(of_kind))
+                .ok_or(MediaError::NoCommonAddresses),
             None => Ok(signalling.and_then(of_kind).unwrap_or(0)),
         }
     }
