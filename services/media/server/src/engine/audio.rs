@@ -73,10 +73,10 @@ impl Engine {
             _ => None,
         };
         control.workers[worker].push(Command::SetAudio { slot, audio }).await?;
-        match room {
-            Some(name) => self.gather_coaches(&mut control, &name).await,
-            None => Ok(()),
+        if let Some(name) = room {
+            self.gather_coaches(&mut control, &name).await;
         }
+        Ok(())
     }
 
     /// Sends digits to a leg, behind those that are still being sent.

@@ -44,7 +44,7 @@ impl Engine {
             entry.route = route;
         }
         if let Target::Mix(mix) = &target {
-            self.gather_coaches(&mut control, mix).await?;
+            self.gather_coaches(&mut control, mix).await;
         }
         self.equip_around(&mut control, id).await?;
         self.follow_legs(&mut control, id).await;

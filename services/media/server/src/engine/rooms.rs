@@ -24,6 +24,8 @@ pub(super) struct MixEntry {
     parts: Vec<Part>,
     /// The ends of its exchange of sums that no worker has yet, by worker; empty while it is on one worker.
     ends: Vec<Option<Submix>>,
+    /// Not every part has got its end of the present exchange, because a worker did not take it in time.
+    is_torn: bool,
 }
 
 /// What one worker has of a room.
@@ -83,6 +85,10 @@ impl MixEntry {
 impl Engine {
     /// Lets a leg, which is connected to nothing, join a room.
     pub(super) async fn join(&self, control: &mut Control, id: LegId, name: &str) -> Result<(), MediaError> {
+        let torn = control.mixes.get(name).filter(|mix| mix.is_torn).map(|mix| mix.rate);
+        if let Some(rate) = torn {
+            self.raise_room(control, name, rate).await?;
+        }
         let worker = control.worker_in_room(id, name, self.config.room_members_per_worker)?;
         self.join_on(control, id, name, worker).await
     }
@@ -109,7 +115,7 @@ impl Engine {
             let mix = Box::new(Mix::new(PART_MEMBERS, Rate::Narrow));
             let slot = control.new_mix(worker, mix).await?;
             let part = Part::new(worker, slot);
-            let entry = MixEntry { rate: Rate::Narrow, parts: vec![part], ends: Vec::new() };
+            let entry = MixEntry { rate: Rate::Narrow, parts: vec![part], ends: Vec::new(), is_torn: false };
             control.mixes.insert(name.into(), entry);
             return Ok(slot);
         };
@@ -162,12 +168,16 @@ impl Engine {
             return Ok(());
         }
         let Some(mix) = control.mixes.remove(name) else { return Ok(()) };
-        for part in mix.parts {
-            control.workers[part.worker].push(Command::RemoveMix { slot: part.slot }).await?;
-            control.workers[part.worker].free_mix_slot(part.slot);
+        let mut outcome = Ok(());
+        for Part { worker, slot, .. } in mix.parts {
+            match control.workers[worker].push(Command::RemoveMix { slot }).await {
+                Ok(()) => control.workers[worker].free_mix_slot(slot),
+                // It may still be there, so nothing else may come in its place.
+                failed @ Err(_) => outcome = outcome.and(failed),
+            }
         }
         self.count_rooms(control);
-        Ok(())
+        outcome
     }
 
     /// Raises a room to a rate.
@@ -186,17 +196,35 @@ impl Engine {
         control.renew_parts(name).await
     }
 
-    /// Brings coaches to the worker of whom they are heard by: what is said to one alone does not go between workers.
-    pub(super) async fn gather_coaches(&self, control: &mut Control, name: &str) -> Result<(), MediaError> {
+    /// Brings coaches to the worker of whom they are heard by: what is said to one alone does not go between workers. One
+    /// that cannot be brought there is connected to nothing, which is not the affair of whoever came now.
+    pub(super) async fn gather_coaches(&self, control: &mut Control, name: &str) {
         for _ in 0..COACH_MOVES_MAX {
-            let Some((coach, worker)) = control.stray_coach(name) else { return Ok(()) };
-            self.route(control, coach, Route::Silence).await?;
-            if let Some(mix) = control.mixes.get_mut(name) {
-                mix.parts.iter_mut().for_each(|part| _ = part.members.remove(&coach));
+            let Some((coach, worker)) = control.stray_coach(name) else { return };
+            let Err(error) = self.bring_coach(control, coach, name, worker).await else { continue };
+            tracing::warn!(leg = %coach, %error, "a coach was taken out of its room; connect it again");
+            if let Some(entry) = control.legs.get_mut(&coach) {
+                entry.route = Routed::Nothing;
             }
-            self.join_on(control, coach, name, worker).await?;
+            let left = self.leave_room(control, coach, name).await;
+            if let Err(error) = left {
+                tracing::warn!(%error, "a room could not be ended on every worker");
+            }
         }
-        Ok(())
+    }
+
+    async fn bring_coach(
+        &self,
+        control: &mut Control,
+        coach: LegId,
+        name: &str,
+        worker: usize,
+    ) -> Result<(), MediaError> {
+        self.route(control, coach, Route::Silence).await?;
+        if let Some(mix) = control.mixes.get_mut(name) {
+            mix.parts.iter_mut().for_each(|part| _ = part.members.remove(&coach));
+        }
+        self.join_on(control, coach, name, worker).await
     }
 
     fn count_rooms(&self, control: &Control) {
@@ -234,13 +262,21 @@ impl Control {
     /// Brings each part of a room a mix of its present rate and exchange, with all who are in it.
     async fn renew_parts(&mut self, name: &str) -> Result<(), MediaError> {
         let count = self.mixes.get(name).map_or(0, |mix| mix.parts.len());
+        self.note_torn(name, count > 1);
         for n in 0..count {
             let Some(mix) = self.mixes.get_mut(name) else { return Ok(()) };
             let Part { worker, slot, members_max, .. } = mix.parts[n];
             let renewed = mix.mix_for(worker, members_max);
             self.workers[worker].push(Command::InsertMix { slot, mix: renewed }).await?;
         }
+        self.note_torn(name, false);
         Ok(())
+    }
+
+    fn note_torn(&mut self, name: &str, is_torn: bool) {
+        if let Some(mix) = self.mixes.get_mut(name) {
+            mix.is_torn = is_torn;
+        }
     }
 
     /// A coach of a room who is on another worker than whom it is heard by, and that worker.
