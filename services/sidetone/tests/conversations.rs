@@ -15,6 +15,7 @@ use support::clients::{APPLICATION, Conversations, LOOPBACK, SECRET, application
 use support::phones::{eventually, hears, registered, unregistered};
 use support::process::Installation;
 use support::receiver::Receiver;
+use support::sound::{decoded, has_tone};
 
 struct Scene {
     installation: Installation,
@@ -208,6 +209,45 @@ async fn a_caller_who_gives_up_knocks_no_more() {
         scene.application.ask(Method::POST, &members, invitation(&user, "1003", KNOCK)).await;
     assert!(status.is_client_error(), "{status} {refused}");
     assert!(scene.installation.calls().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asked_for_a_recording_is_told_where_it_is_and_it_plays() {
+    let scene = Scene::new().await;
+    let (ada, ben) = (scene.phone("1001", 440.0).await, scene.phone("1002", 700.0).await);
+    let (conversation, user) = scene.application.begin().await;
+    for (number, phone) in [("1001", &ada), ("1002", &ben)] {
+        scene.invite(&conversation, &user, number).await;
+        scene.taken(phone).await;
+    }
+    let (at_ada, at_ben) = (scene.taken(&ada).await, scene.taken(&ben).await);
+    hears(&scene.installation, &at_ada, 700.0).await;
+    hears(&scene.installation, &at_ben, 440.0).await;
+    let path = format!("/conversations/{conversation}/record");
+    for method in ["POST", "GET"] {
+        let so_far = scene.told.at_own_url().len();
+        let start = json!({ "action": "start", "event_url": scene.told.own_url(), "event_method": method });
+        scene.application.done(Method::PUT, &path, start).await;
+        // Long enough for the sound to be found in the last second of the file.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        scene.application.done(Method::PUT, &path, json!({ "action": "stop" })).await;
+        scene.until("it is told", || scene.told.at_own_url().len() > so_far).await;
+        let told = scene.told.at_own_url().pop().unwrap();
+        assert_eq!(told.body["conversation_uuid"], conversation);
+        assert!(told.header("authorization").starts_with("Bearer "));
+        let url = told.body["recording_url"].as_str().unwrap().to_owned();
+        let fetched = reqwest::Client::new().get(&url).bearer_auth(Conversations::token(SECRET)).send().await;
+        let fetched = fetched.unwrap();
+        assert_eq!(fetched.status(), StatusCode::OK, "{url}");
+        let bytes = fetched.bytes().await.unwrap().to_vec();
+        let size = told.body["size"].to_string();
+        assert_eq!(size.trim_matches('"'), bytes.len().to_string());
+        let heard = decoded(bytes, "wav");
+        assert!(has_tone(&heard, 440.0) && has_tone(&heard, 700.0), "{} samples", heard.0.len());
+        assert_eq!(reqwest::get(&url).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    }
+    let records = |r#type: &str| scene.told.column("type").iter().filter(|it| **it == r#type).count();
+    scene.until("the webhook tells of both", || records("audio:record:done") == 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -71,6 +71,7 @@ impl Shard {
                 layout: Default::default(),
                 name: "".into(),
                 legs: Vec::new(),
+                callback: None,
             };
             self.fact(&leg.tenant, now, started);
         }

@@ -99,6 +99,7 @@ impl Shard {
             layout,
             name: options.name.clone(),
             legs: options.legs.clone(),
+            callback: options.callback.clone(),
         };
         self.fact(&tenant, now, started);
         let wanted = |leg: &&LegView| options.legs.is_empty() || options.legs.contains(&leg.leg);

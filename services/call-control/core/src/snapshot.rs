@@ -112,6 +112,7 @@ impl Shard {
                 layout: view.layout,
                 name: view.name.clone(),
                 legs: view.legs.clone(),
+                callback: view.callback.clone(),
             });
             match &view.phase {
                 RecordingPhase::Running => {}

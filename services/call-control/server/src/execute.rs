@@ -302,6 +302,8 @@ fn record(it: pb::Record) -> Result<CallCommandKind, WireError> {
         layout: enumeration("Record.layout", it.layout)?,
         legs: it.leg_ids.iter().map(|leg| id("leg_ids", leg)).collect::<Result<_, _>>()?,
         name: it.name.into(),
+        // Who asks by gRPC follows the events.
+        callback: None,
     };
     Ok(CallCommandKind::StartRecording { call: id("call_id", &it.call_id)?, options })
 }

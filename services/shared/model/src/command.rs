@@ -1,6 +1,7 @@
 //! What is asked: of signalling for one leg, and of call control by applications.
 
 use crate::call::{DeviceOf, Diversion, Elsewhere, ExternalRef};
+use crate::callback::Callback;
 use crate::conversation::ConversationCommand;
 use crate::ids::{CallId, DeviceId, LegId, PlaybackId, RecordingId, ReplicaId, StreamId, TenantId, UserId};
 use crate::media::{FileFormat, Layout, Manner, MediaDescription, Source};
@@ -156,6 +157,8 @@ pub struct RecordingOptions {
     pub legs: Vec<LegId>,
     /// The name that the client wants for it; empty for none.
     pub name: Box<str>,
+    /// Who wants to be told when it can be fetched.
+    pub callback: Option<Box<Callback>>,
 }
 
 /// Who hears a playback.

@@ -4,6 +4,7 @@
 //! seen, so that two writers can never both succeed.
 
 use crate::call::{DivertCause, ExternalRef, HeldBy, LegCause, LegQuality, MoveCause, PlaybackEnd};
+use crate::callback::Callback;
 use crate::command::LegCommand;
 use crate::conversation::ConversationFact;
 use crate::ids::{
@@ -336,6 +337,8 @@ pub enum FactKind {
         name: Box<str>,
         /// Whom it records; empty for everybody in the call.
         legs: Vec<LegId>,
+        /// Who wants to be told when it can be fetched.
+        callback: Option<Box<Callback>>,
     },
     /// A recording leaves out what is said from now on.
     RecordingPaused {

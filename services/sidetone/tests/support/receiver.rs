@@ -1,11 +1,12 @@
 //! An application's own HTTP server: keeps the webhooks that come, and serves sounds.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
 use serde_json::Value;
@@ -31,6 +32,7 @@ type Sound = (String, &'static str, Vec<u8>);
 #[derive(Default)]
 struct Kept {
     webhooks: Mutex<Vec<Webhook>>,
+    callbacks: Mutex<Vec<Webhook>>,
     sounds: Mutex<Vec<Sound>>,
 }
 
@@ -47,6 +49,7 @@ impl Receiver {
         let kept = Arc::<Kept>::default();
         let router = Router::new()
             .route("/events", post(take))
+            .route("/own", post(take_own).get(take_query))
             .route("/sounds/{name}", get(sound))
             .with_state(Arc::clone(&kept));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -58,6 +61,16 @@ impl Receiver {
     /// Where webhooks are to go.
     pub fn events_url(&self) -> String {
         format!("http://{}/events", self.address)
+    }
+
+    /// An address of its own for one thing.
+    pub fn own_url(&self) -> String {
+        format!("http://{}/own", self.address)
+    }
+
+    /// What came there.
+    pub fn at_own_url(&self) -> Vec<Webhook> {
+        self.kept.callbacks.lock().unwrap().clone()
     }
 
     /// Serves a sound.
@@ -97,6 +110,22 @@ impl Drop for Receiver {
 async fn take(State(kept): State<Arc<Kept>>, headers: HeaderMap, raw: Bytes) -> StatusCode {
     let Ok(body) = serde_json::from_slice(&raw) else { return StatusCode::BAD_REQUEST };
     kept.webhooks.lock().unwrap().push(Webhook { headers, raw, body });
+    StatusCode::NO_CONTENT
+}
+
+async fn take_own(State(kept): State<Arc<Kept>>, headers: HeaderMap, raw: Bytes) -> StatusCode {
+    let Ok(body) = serde_json::from_slice(&raw) else { return StatusCode::BAD_REQUEST };
+    kept.callbacks.lock().unwrap().push(Webhook { headers, raw, body });
+    StatusCode::NO_CONTENT
+}
+
+async fn take_query(
+    State(kept): State<Arc<Kept>>,
+    Query(fields): Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
+) -> StatusCode {
+    let body = serde_json::to_value(fields).unwrap_or_default();
+    kept.callbacks.lock().unwrap().push(Webhook { headers, raw: Bytes::new(), body });
     StatusCode::NO_CONTENT
 }
 

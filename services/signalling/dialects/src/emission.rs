@@ -1,6 +1,7 @@
 //! What a dialect wants told to somebody.
 
-use sidetone_model::ids::{CallId, UserId};
+use sidetone_model::callback::Callback;
+use sidetone_model::ids::{CallId, RecordingId, UserId};
 
 /// One event in a dialect's form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum Recipient {
     User(UserId),
     /// An application or a team, by the webhook in its directory record.
     Application(Box<str>),
+    /// An application at an address that it gave for this one thing.
+    Callback(Callback),
 }
 
 /// Within what an order is kept.
@@ -31,4 +34,6 @@ pub enum OrderKey {
     User(UserId),
     /// A conversation, by its id.
     Conversation(Box<str>),
+    /// A recording.
+    Recording(RecordingId),
 }

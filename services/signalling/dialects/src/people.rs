@@ -53,6 +53,10 @@ pub trait People: Send + Sync {
         let _ = tenant;
         Vec::new()
     }
+    /// The URL by which clients reach the door, without a path.
+    fn base_url(&self) -> Box<str> {
+        "".into()
+    }
     /// Whether anybody listens to what this user is told. What nobody listens to need not be worked out.
     fn is_listened_to(&self, tenant: &TenantId, user: &UserId) -> bool {
         let _ = (tenant, user);

@@ -116,6 +116,7 @@ impl Scene {
                     layout: Layout::Mono,
                     name: "".into(),
                     legs: Vec::new(),
+                    callback: None,
                 });
             }
             "call.stream/stop" => {

@@ -12,15 +12,16 @@ use http::{Method, Request, StatusCode};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use kit::{Crowd, Door, NOW, SECRET, ask, call_created, leg_created, party, tenant};
 use serde_json::{Value, json};
-use sidetone_dialects::Dialect as _;
 use sidetone_dialects::conversation::Conversation;
+use sidetone_dialects::{Dialect as _, OrderKey, Recipient};
 use sidetone_model::call::{ExternalRef, PlaybackEnd};
+use sidetone_model::callback::CallbackMethod;
 use sidetone_model::command::{Audience, CallCommand, CallCommandKind};
 use sidetone_model::conversation::{ConversationCommand, ConversationFact};
 use sidetone_model::fact::{CommandSubject, Fact, FactKind};
 use sidetone_model::fold::Fold;
 use sidetone_model::ids::{CallId, IdSource, LegId, NodeId, RecordingId};
-use sidetone_model::media::{Beside, Manner, Source};
+use sidetone_model::media::{Beside, FileFormat, Layout, Manner, Source};
 use sidetone_proto::directory::v1 as pb;
 
 const APPLICATION: &str = "9df502d9-784e-4f3f-8b23-e8faf438eb8f";
@@ -430,12 +431,83 @@ async fn a_complete_recording_is_found_under_files() {
         layout: Default::default(),
         name: "".into(),
         legs: Vec::new(),
+        callback: None,
     });
     assert_eq!(scene.ask(Method::GET, &path, None).await.0, StatusCode::NOT_FOUND, "it is not complete");
     let file = "f.wav".into();
     scene.happens(FactKind::RecordingFinished { recording, file, duration_ms: 1, size_bytes: 2 });
     assert_eq!(scene.ask(Method::GET, &path, None).await.0, StatusCode::FOUND);
     assert_eq!(scene.ask(Method::GET, "/v1/files/x", None).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn who_asked_for_a_recording_is_told_when_it_can_be_fetched() {
+    let scene = scene().await;
+    let (path, _, call) = with_member(&scene).await;
+    let record = format!("{path}/record");
+    let long = format!("https://a/{}", "b".repeat(2048));
+    for (field, value) in [
+        ("event_url", json!("ftp://a/b")),
+        ("event_url", json!("/b")),
+        ("event_url", json!("https://user@a/b")),
+        ("event_url", json!(["https://a/b", "https://a/c"])),
+        ("event_url", json!(7)),
+        ("event_url", json!(long)),
+        ("event_method", json!("PUT")),
+        ("split", json!("legs")),
+        ("format", json!("flac")),
+    ] {
+        let mut body = json!({"action": "start"});
+        body[field] = value;
+        let (status, refused) = scene.ask(Method::PUT, &record, Some(body)).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{refused}");
+        assert!(refused["description"].as_str().unwrap().starts_with(field), "{refused}");
+    }
+    assert_eq!(scene.door.taken(), []);
+    let body = json!({
+        "action": "start", "format": "mp3", "split": "conversation",
+        "event_url": ["https://app.example/recorded"], "event_method": "GET",
+    });
+    assert_eq!(scene.ask(Method::PUT, &record, Some(body)).await.0, StatusCode::NO_CONTENT);
+    let taken = scene.door.taken();
+    let [CallCommandKind::StartRecording { options, .. }] = &taken[..] else { panic!("{taken:?}") };
+    assert_eq!((options.format, options.layout), (FileFormat::Mp3, Layout::Stereo));
+    let callback = options.callback.clone().unwrap();
+    assert_eq!((&*callback.application, callback.method), (APPLICATION, CallbackMethod::Get));
+
+    let recording: RecordingId = scene.door.id();
+    let recorded = |callback| FactKind::RecordingStarted {
+        recording,
+        call,
+        node: NodeId::new("m1").unwrap(),
+        stereo: true,
+        format: FileFormat::Mp3,
+        layout: Layout::Stereo,
+        name: "".into(),
+        legs: Vec::new(),
+        callback,
+    };
+    let mut fold = scene.door.fold.lock().unwrap().clone();
+    fold.apply(&Fact { tenant: tenant(), at: NOW, kind: recorded(Some(callback.clone())) });
+    let file = "f.mp3".into();
+    let kind = FactKind::RecordingFinished { recording, file, duration_ms: 1500, size_bytes: 6000 };
+    let finished = Fact { tenant: tenant(), at: NOW, kind };
+    let projection = Conversation.project(&fold, &finished, &scene.door.people);
+    fold.apply(&finished);
+    let told = projection(&fold);
+    assert_eq!(told[0].body["type"], "audio:record:done");
+    let own = &told[1];
+    assert_eq!(
+        (&own.recipient, &own.order),
+        (&Recipient::Callback(*callback), &OrderKey::Recording(recording))
+    );
+    assert_eq!(own.body["recording_url"], format!("/v1/files/{recording}"));
+    assert_eq!(
+        (&own.body["size"], &own.body["recording_uuid"]),
+        (&json!(6000), &json!(recording.to_string()))
+    );
+    assert_eq!(own.body["conversation_uuid"], path.trim_start_matches("/beta/conversations/"));
+    assert_eq!(told.len(), 2);
 }
 
 #[tokio::test]

@@ -26,6 +26,8 @@ struct Pages {
 /// The book.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
+    /// The URL by which clients reach the door.
+    base_url: Box<str>,
     pages: ArcSwap<Pages>,
 }
 
@@ -35,6 +37,10 @@ const RETRY: Duration = Duration::from_secs(1);
 const DIRECTORY: &str = "directory/";
 
 impl Book {
+    pub(crate) fn new(base_url: &str) -> Self {
+        Self { base_url: base_url.into(), pages: ArcSwap::default() }
+    }
+
     /// Reads the directory once.
     pub(crate) async fn read(&self, directory: &Directory) -> Result<(), DirectoryError> {
         let mut pages = Pages::default();
@@ -137,6 +143,10 @@ impl People for Book {
 
     fn domain(&self, tenant: &TenantId) -> Option<Box<str>> {
         self.pages.load().domains.get(tenant).cloned()
+    }
+
+    fn base_url(&self) -> Box<str> {
+        self.base_url.clone()
     }
 
     fn applications(&self, tenant: &TenantId) -> Vec<Application> {

@@ -78,6 +78,10 @@ impl People for Listeners<'_> {
         self.people.applications(tenant)
     }
 
+    fn base_url(&self) -> Box<str> {
+        self.people.base_url()
+    }
+
     fn is_listened_to(&self, tenant: &TenantId, user: &UserId) -> bool {
         self.ring.is_read(tenant, user)
     }
@@ -187,28 +191,27 @@ impl Follower {
     ) {
         let tenant = fact.tenant.clone();
         self.telemetry.http.emitted.with_label_values(&[dialect]).inc();
-        match emission.recipient {
+        let (application, to) = match emission.recipient {
             Recipient::User(user) => {
                 let (body, since) = (emission.body, Instant::now());
                 self.shard.ring.push(Kept { dialect, tenant, user, body, since });
+                return;
             }
-            Recipient::Application(application) => {
-                let (order, body) = (emission.order, emission.body);
-                let at = fact.at;
-                let index_now = *index;
-                *index += 1;
-                posted.push(Posted {
-                    entry,
-                    place,
-                    index: index_now,
-                    tenant,
-                    application,
-                    dialect,
-                    order,
-                    at,
-                    body,
-                });
-            }
-        }
+            Recipient::Application(application) => (application, None),
+            Recipient::Callback(to) => (to.application.clone(), Some(to)),
+        };
+        posted.push(Posted {
+            entry,
+            place,
+            index: *index,
+            tenant,
+            application,
+            dialect,
+            order: emission.order,
+            at: fact.at,
+            body: emission.body,
+            to,
+        });
+        *index += 1;
     }
 }

@@ -1,6 +1,7 @@
 //! What is owed to applications, handed to whoever delivers it.
 
 use sidetone_dialects::OrderKey;
+use sidetone_model::callback::Callback;
 use sidetone_model::ids::{ShardId, TenantId};
 use sidetone_model::time::Timestamp;
 
@@ -25,6 +26,8 @@ pub struct Posted {
     pub at: Timestamp,
     /// The event.
     pub body: serde_json::Value,
+    /// Where to, instead of by the webhook in the application's directory record.
+    pub to: Option<Callback>,
 }
 
 /// What is owed could not be handed over.

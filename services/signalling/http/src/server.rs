@@ -70,8 +70,9 @@ impl HttpDoor {
         let base = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
         let secret = secret(&*deps.store).await.context("the secret of URLs cannot be had from the store")?;
         let url_life = Duration::from_secs(config.media_url_s);
-        let tickets = Arc::new(Tickets::new(&secret, base.trim_end_matches('/').to_owned(), url_life));
-        let book = Arc::new(Book::default());
+        let base = base.trim_end_matches('/');
+        let tickets = Arc::new(Tickets::new(&secret, base.to_owned(), url_life));
+        let book = Arc::new(Book::new(base));
         book.read(&deps.directory).await.context("the directory cannot be read")?;
         let stopping = deps.lifecycle.stopping();
         let fresh = Arc::clone(&book).keep_fresh(deps.store, deps.directory.clone(), stopping.clone());

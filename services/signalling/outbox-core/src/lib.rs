@@ -27,5 +27,5 @@ mod policy;
 mod spill;
 
 pub use outbox::{Attempt, Full, Order, Outbox, Owed, Why};
-pub use parcel::{DeadLetter, DeadReason, LaneKey, Outcome, Parcel, ParcelId, ParcelIdError};
+pub use parcel::{Address, DeadLetter, DeadReason, LaneKey, Outcome, Parcel, ParcelId, ParcelIdError};
 pub use policy::{Backoff, Limits};

@@ -66,6 +66,17 @@ pub struct Parcel {
     pub order: Box<str>,
     /// The body, as it goes out.
     pub body: Bytes,
+    /// Where to, instead of where the receiver is told of everything.
+    pub to: Option<Address>,
+}
+
+/// An address of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// http or https.
+    pub url: Box<str>,
+    /// The fields of the body as a query, and no body.
+    pub get: bool,
 }
 
 impl fmt::Debug for Parcel {

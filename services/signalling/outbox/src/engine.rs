@@ -103,10 +103,11 @@ impl Outbox {
     }
 
     /// Whether a receiver has an address at all; without one it is owed nothing.
-    pub async fn wants(&self, lane: &LaneKey) -> anyhow::Result<bool> {
+    pub async fn wants(&self, lane: &LaneKey, has_address: bool) -> anyhow::Result<bool> {
         let application = self.inner.deps.directory.application(&lane.receiver).await?;
         Ok(application.is_some_and(|application| {
-            application.tenant == lane.tenant.as_str() && !application.event_url.is_empty()
+            let is_its = application.tenant == lane.tenant.as_str();
+            is_its && (has_address || !application.event_url.is_empty())
         }))
     }
 

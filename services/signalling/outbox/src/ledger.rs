@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message;
 use sidetone_model::ids::{ShardId, TenantId};
 use sidetone_model::time::Timestamp;
-use sidetone_outbox_core::{DeadLetter, DeadReason, LaneKey, Parcel, ParcelId};
+use sidetone_outbox_core::{Address, DeadLetter, DeadReason, LaneKey, Parcel, ParcelId};
 
 pub(crate) const LANES: &str = "outbox/lanes/";
 const DEAD: &str = "outbox/dead/";
@@ -52,6 +52,11 @@ struct StoredParcel {
     order: String,
     #[prost(bytes = "bytes", tag = "6")]
     body: Bytes,
+    /// Empty for where the receiver is told of everything.
+    #[prost(string, tag = "7")]
+    to_url: String,
+    #[prost(bool, tag = "8")]
+    to_get: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -84,6 +89,8 @@ fn to_stored(parcel: &Parcel) -> StoredParcel {
         at_unix_ms: parcel.at.as_millis(),
         order: parcel.order.to_string(),
         body: parcel.body.clone(),
+        to_url: parcel.to.as_ref().map(|to| to.url.to_string()).unwrap_or_default(),
+        to_get: parcel.to.as_ref().is_some_and(|to| to.get),
     }
 }
 
@@ -93,6 +100,7 @@ fn of_stored(stored: StoredParcel) -> Parcel {
         at: Timestamp::from_millis(stored.at_unix_ms),
         order: stored.order.into(),
         body: stored.body,
+        to: (!stored.to_url.is_empty()).then(|| Address { url: stored.to_url.into(), get: stored.to_get }),
     }
 }
 
@@ -141,8 +149,11 @@ mod tests {
             at: Timestamp::from_millis(5),
             order: "call".into(),
             body: Bytes::from_static(b"{}"),
+            to: None,
         };
-        assert_eq!(decode_record(encode_record(std::slice::from_ref(&parcel))), Some(vec![parcel.clone()]));
+        let to = Some(Address { url: "https://app.example/done".into(), get: true });
+        let parcels = vec![parcel.clone(), Parcel { to, ..parcel.clone() }];
+        assert_eq!(decode_record(encode_record(&parcels)), Some(parcels));
         let reason = DeadReason::Age;
         let dead =
             DeadLetter { lane: lane.clone(), parcel, reason, attempts: 3, at: Timestamp::from_millis(8) };

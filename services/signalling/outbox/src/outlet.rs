@@ -2,8 +2,9 @@
 
 use sidetone_dialects::OrderKey;
 use sidetone_http::{Outlet, OutletError, Posted};
+use sidetone_model::callback::{Callback, CallbackMethod};
 use sidetone_model::ids::ShardId;
-use sidetone_outbox_core::{LaneKey, Parcel, ParcelId};
+use sidetone_outbox_core::{Address, LaneKey, Parcel, ParcelId};
 
 use crate::Outbox;
 
@@ -16,23 +17,29 @@ impl Outlet for Outbox {
     async fn post(&self, shard: ShardId, entry: u64, posted: Vec<Posted>) -> Result<(), OutletError> {
         for message in posted {
             let lane = LaneKey { tenant: message.tenant, receiver: message.application };
-            if !self.wants(&lane).await? {
+            if !self.wants(&lane, message.to.is_some()).await? {
                 continue;
             }
             let id = ParcelId { entry: message.entry, place: message.place, index: message.index };
             let body = serde_json::to_vec(&message.body)?.into();
             let order = order(message.dialect, &message.order);
-            self.accept(shard, lane, Parcel { id, at: message.at, order, body }).await;
+            self.accept(shard, lane, Parcel { id, at: message.at, order, body, to: message.to.map(address) })
+                .await;
         }
         self.followed(shard, entry);
         Ok(())
     }
 }
 
+fn address(to: Callback) -> Address {
+    Address { url: to.url, get: to.method == CallbackMethod::Get }
+}
+
 fn order(dialect: &str, key: &OrderKey) -> Box<str> {
     match key {
         OrderKey::Call(call) => format!("{dialect}/call/{call}"),
         OrderKey::User(user) => format!("{dialect}/user/{user}"),
+        OrderKey::Recording(recording) => format!("{dialect}/recording/{recording}"),
         OrderKey::Conversation(conversation) => format!("{dialect}/conversation/{conversation}"),
     }
     .into()

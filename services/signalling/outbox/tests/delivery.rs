@@ -11,7 +11,7 @@ use sidetone_directory::{Directory, Password};
 use sidetone_model::ids::{ShardId, TenantId};
 use sidetone_model::time::Timestamp;
 use sidetone_outbox::{Config, Deps, Outbox};
-use sidetone_outbox_core::{LaneKey, Parcel, ParcelId};
+use sidetone_outbox_core::{Address, LaneKey, Parcel, ParcelId};
 use sidetone_proto::directory::v1 as directory;
 use sidetone_proto::outbox::v1 as pb;
 use sidetone_proto::outbox::v1::outbox_server::Outbox as _;
@@ -80,10 +80,14 @@ impl Bench {
     }
 
     async fn owe(&self, receiver: &str, entry: u64, order: &str, body: &str) {
+        self.owe_to(receiver, entry, (order, body), None).await;
+    }
+
+    async fn owe_to(&self, receiver: &str, entry: u64, (order, body): (&str, &str), to: Option<Address>) {
         let id = ParcelId { entry, place: 0, index: 0 };
         let body = bytes::Bytes::copy_from_slice(body.as_bytes());
         let at = Timestamp::from_millis(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64);
-        let parcel = Parcel { id, at, order: order.into(), body };
+        let parcel = Parcel { id, at, order: order.into(), body, to };
         self.outbox.accept(SHARD, lane(receiver), parcel).await;
         self.outbox.followed(SHARD, entry);
     }
@@ -219,7 +223,9 @@ async fn our_own_network_and_redirects_are_not_reached() {
     bench.application("nowhere", |_| {}).await;
     bench.owe("inside", 1, "call", "1").await;
     bench.owe("named", 2, "call", "2").await;
-    assert!(!bench.outbox.wants(&lane("nowhere")).await.unwrap());
+    assert!(!bench.outbox.wants(&lane("nowhere"), false).await.unwrap());
+    assert!(bench.outbox.wants(&lane("nowhere"), true).await.unwrap(), "what has an address of its own");
+    assert!(!bench.outbox.wants(&lane("nobody"), true).await.unwrap());
     eventually("both are dead", async || bench.dead().await.len() == 2).await;
     assert!(bench.dead().await.iter().all(|dead| dead.reason == "forbidden"), "{:?}", bench.dead().await);
     assert!(bodies(&server).await.is_empty());
@@ -245,6 +251,40 @@ async fn the_fallback_is_asked_when_the_receiver_fails_and_a_knock_has_its_own_a
     assert_eq!(bodies(&answers).await, ["{\"type\":\"app:knocking\"}"]);
     assert_eq!(bodies(&events).await, ["{\"type\":\"member:joined\"}"]);
     assert_eq!(bodies(&fallback).await, ["{\"type\":\"member:joined\"}"]);
+}
+
+#[tokio::test]
+async fn what_has_an_address_of_its_own_goes_there_alone_as_a_body_or_a_query_and_nowhere_forbidden() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = bench(&folder.path().join("store"), config()).await;
+    let (events, own) = (MockServer::start().await, MockServer::start().await);
+    Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&events).await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(500)).up_to_n_times(1).mount(&own).await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&own).await;
+    bench.application("app", |app| (app.event_url, app.fallback_url) = (events.uri(), events.uri())).await;
+    let to = |url: String, get| Some(Address { url: url.into(), get });
+    let body = r#"{"size":7,"url":"http://a/b?c=d&e"}"#;
+    bench.owe_to("app", 1, ("one", body), to(format!("{}/done", own.uri()), false)).await;
+    eventually("posted at the second attempt", async || bodies(&own).await.len() == 2).await;
+    bench.owe_to("app", 2, ("two", body), to(format!("{}/done?mine=1", own.uri()), true)).await;
+    bench.owe_to("app", 3, ("three", body), to("http://10.0.0.1/inside".into(), false)).await;
+    eventually("asked for, too", async || bodies(&own).await.len() == 3).await;
+    eventually("one is dead", async || bench.dead().await.len() == 1).await;
+    let requests = own.received_requests().await.unwrap();
+    assert_eq!(requests[1].body, body.as_bytes());
+    assert_eq!(requests[2].method.as_str(), "GET");
+    let query: Vec<_> = requests[2].url.query_pairs().collect();
+    let expected = [("mine", "1"), ("size", "7"), ("url", "http://a/b?c=d&e")];
+    assert_eq!(query.iter().map(|(name, value)| (&**name, &**value)).collect::<Vec<_>>(), expected);
+    assert_eq!(requests[2].headers["idempotency-key"], "app-2.0.0");
+    let token = requests[2].headers["authorization"].to_str().unwrap().strip_prefix("Bearer ").unwrap();
+    let key = DecodingKey::from_secret(SECRET.as_bytes());
+    let claims = decode::<serde_json::Value>(token, &key, &Validation::new(Algorithm::HS256)).unwrap().claims;
+    let nothing: String = digest(&SHA256, b"").as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(claims["payload_hash"], nothing);
+    let dead = bench.dead().await;
+    assert_eq!((dead[0].id.as_str(), dead[0].reason.as_str()), ("3.0.0", "forbidden"));
+    assert!(bodies(&events).await.is_empty(), "neither the webhook nor the fallback is told");
 }
 
 #[tokio::test]

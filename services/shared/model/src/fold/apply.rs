@@ -348,7 +348,17 @@ impl Fold {
 
     fn apply_to_recording(&mut self, fact: &Fact) {
         match &fact.kind {
-            FactKind::RecordingStarted { recording, call, node, stereo, format, layout, name, legs } => {
+            FactKind::RecordingStarted {
+                recording,
+                call,
+                node,
+                stereo,
+                format,
+                layout,
+                name,
+                legs,
+                callback,
+            } => {
                 let view = RecordingView {
                     recording: *recording,
                     call: *call,
@@ -359,6 +369,7 @@ impl Fold {
                     layout: *layout,
                     name: name.clone(),
                     legs: legs.clone(),
+                    callback: callback.clone(),
                     phase: RecordingPhase::Running,
                 };
                 self.recordings.insert(*recording, view);

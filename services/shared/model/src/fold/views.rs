@@ -1,6 +1,7 @@
 //! What a fold holds.
 
 use crate::call::{ExternalRef, HeldBy, LegCause};
+use crate::callback::Callback;
 use crate::ids::{
     BootId, CallId, ConferenceId, LegId, NodeId, PlaybackId, RecordingId, ReplicaId, RoomId, StreamId,
     TenantId,
@@ -197,6 +198,8 @@ pub struct RecordingView {
     pub name: Box<str>,
     /// Whom it records; empty for everybody.
     pub legs: Vec<LegId>,
+    /// Who wants to be told when it can be fetched.
+    pub callback: Option<Box<Callback>>,
     /// How far it is.
     pub phase: RecordingPhase,
 }

@@ -8,6 +8,7 @@
 use std::fmt::Display;
 
 use crate::call::{DeviceOf, Elsewhere, ExternalRef};
+use crate::callback::{Callback, CallbackMethod};
 use crate::command::{Audience, CallCommandKind, CallName, PlaceOptions, RecordingOptions};
 use crate::conversation::ConversationCommand;
 use crate::media::{Beside, FileFormat, Layout, Manner, Source};
@@ -158,9 +159,17 @@ impl CallCommandKind {
             Self::SetAudio { leg, muted, deafened } => fields.field(leg).field(muted).field(deafened),
             Self::SendDigits { leg, digits } => fields.field(leg).field(digits),
             Self::StartRecording { call, options } => {
-                let RecordingOptions { format, layout, legs, name } = options;
+                let RecordingOptions { format, layout, legs, name, callback } = options;
                 let how = fields.field(call).field(of_format(*format)).field(of_layout(*layout));
-                how.all(legs, |fields, leg| fields.field(leg)).field(name)
+                let how = how.all(legs, |fields, leg| fields.field(leg)).field(name);
+                match callback.as_deref() {
+                    // As before there were any.
+                    None => how,
+                    Some(Callback { application, url, method }) => {
+                        let get = *method == CallbackMethod::Get;
+                        how.field("callback").field(application).field(url).field(get)
+                    }
+                }
             }
             Self::StopRecording { recording }
             | Self::PauseRecording { recording }

@@ -221,6 +221,8 @@ macro_rules! facts {
     (@in boxed $value:expr, $field:expr) => { Box::new(message($field, $value)?) };
     (@out optional_message $value:ident) => { $value.as_ref().map(Into::into) };
     (@in optional_message $value:expr, $field:expr) => { $value.map(TryInto::try_into).transpose()? };
+    (@out optional_boxed $value:ident) => { $value.as_deref().map(Into::into) };
+    (@in optional_boxed $value:expr, $field:expr) => { $value.map(TryInto::try_into).transpose()?.map(Box::new) };
     (@out optional_time $value:ident) => { $value.map(Timestamp::as_millis) };
     (@in optional_time $value:expr, $field:expr) => { $value.map(Timestamp::from_millis) };
     (@out digit $value:ident) => { $value.to_string() };
@@ -296,6 +298,7 @@ facts! {
         layout: layout as one_of,
         name: name as text,
         legs: leg_ids as ids,
+        callback: callback as optional_boxed,
     }
     RecordingPaused { recording: recording_id as id }
     RecordingResumed { recording: recording_id as id }

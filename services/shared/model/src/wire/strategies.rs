@@ -6,6 +6,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use crate::call::*;
+use crate::callback::{Callback, CallbackMethod};
 use crate::command::*;
 use crate::conversation::{ConversationEvent, EventKind, LegStatus, MemberState, MemberView};
 use crate::fact::*;
@@ -290,16 +291,9 @@ pub(crate) fn facts() -> Vec<BoxedStrategy<FactKind>> {
         (uuid(), leg()).prop_map(|(conference, leg)| ParticipantJoined { conference, leg }).boxed(),
         (uuid(), leg()).prop_map(|(conference, leg)| ParticipantLeft { conference, leg }).boxed(),
         uuid().prop_map(|conference| ConferenceEnded { conference }).boxed(),
-        (uuid(), uuid(), name(), any::<bool>(), file_format(), layout(), text(), legs())
-            .prop_map(|(recording, call, node, stereo, format, layout, name, legs)| RecordingStarted {
-                recording,
-                call,
-                node,
-                stereo,
-                format,
-                layout,
-                name,
-                legs,
+        (uuid(), uuid(), name(), any::<bool>(), file_format(), layout(), text(), (legs(), callback()))
+            .prop_map(|(recording, call, node, stereo, format, layout, name, (legs, callback))| {
+                RecordingStarted { recording, call, node, stereo, format, layout, name, legs, callback }
             })
             .boxed(),
         (uuid(), text(), any::<u64>(), any::<u64>())
@@ -324,6 +318,12 @@ pub(crate) fn facts() -> Vec<BoxedStrategy<FactKind>> {
 
 fn headers() -> impl Strategy<Value = Vec<(Box<str>, Box<str>)>> {
     prop::collection::vec((text(), text()), 0..3)
+}
+
+fn callback() -> impl Strategy<Value = Option<Box<Callback>>> {
+    let method = any::<bool>().prop_map(|get| if get { CallbackMethod::Get } else { CallbackMethod::Post });
+    let callback = (text(), text(), method);
+    of(callback.prop_map(|(application, url, method)| Box::new(Callback { application, url, method })))
 }
 
 fn legs() -> impl Strategy<Value = Vec<LegId>> {

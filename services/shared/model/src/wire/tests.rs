@@ -104,7 +104,7 @@ fn the_log_of_release_0_1_still_decodes() {
 }
 
 /// What releases after 0.1 added, as it is in a log that knows nothing of it.
-const ADDED: [&str; 10] = [
+const ADDED: [&str; 11] = [
     "anonymous: false,",
     "open: false,",
     "headers: [],",
@@ -115,6 +115,7 @@ const ADDED: [&str; 10] = [
     "name: \"\",",
     "legs: [],",
     "proof: None,",
+    "callback: None,",
 ];
 
 /// Wrote the files of the test above. A new release gets a new folder; old folders stay as they are.

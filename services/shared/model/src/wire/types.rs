@@ -7,6 +7,7 @@ use sidetone_proto::types::v1 as pb;
 
 use super::{WireError, id, kind, message, optional_id, optional_text};
 use crate::call::{DiversionReason, DivertCause, ExternalRef, HeldBy, LegCause, MoveCause, PlaybackEnd};
+use crate::callback::{Callback, CallbackMethod, URL_BYTES_MAX};
 use crate::media::{
     Crypto, Direction, Dtls, Encoding, FileFormat, Fingerprint, Format, Holder, Ice, Layout,
     MediaDescription, Setup, Source,
@@ -324,6 +325,27 @@ impl TryFrom<pb::Source> for Source {
             Kind::Prompt(name) => Self::Prompt(name.into()),
             Kind::Url(url) => Self::Url(url.into()),
         })
+    }
+}
+
+impl From<&Callback> for pb::Callback {
+    fn from(value: &Callback) -> Self {
+        Self {
+            application: value.application.as_ref().into(),
+            url: value.url.as_ref().into(),
+            get: value.method == CallbackMethod::Get,
+        }
+    }
+}
+
+impl TryFrom<pb::Callback> for Callback {
+    type Error = WireError;
+    fn try_from(value: pb::Callback) -> Result<Self, WireError> {
+        if value.url.len() > URL_BYTES_MAX {
+            return Err(invalid("Callback.url", "expected at most 2048 bytes"));
+        }
+        let method = if value.get { CallbackMethod::Get } else { CallbackMethod::Post };
+        Ok(Self { application: value.application.into(), url: value.url.into(), method })
     }
 }
 

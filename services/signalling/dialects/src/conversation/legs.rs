@@ -5,6 +5,7 @@ use axum::extract::Path;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use serde_json::{Value, json};
+use sidetone_model::callback::{Callback, CallbackMethod, URL_BYTES_MAX};
 use sidetone_model::command::{CallCommandKind, RecordingOptions};
 use sidetone_model::conversation::LegStatus;
 use sidetone_model::fold::RecordingPhase;
@@ -100,8 +101,11 @@ pub(crate) async fn record(Path(conversation): Path<String>, asked: Asked) -> Re
         Some("ogg") => FileFormat::OggOpus,
         Some(_) => return Err(Failure::invalid("format", "expected wav, mp3 or ogg")),
     };
-    let split = text(&asked.body, "split")?.is_some_and(|split| &*split == "conversation");
-    let layout = if split { Layout::Stereo } else { Layout::Mono };
+    let layout = match text(&asked.body, "split")?.as_deref() {
+        None => Layout::Mono,
+        Some("conversation") => Layout::Stereo,
+        Some(_) => return Err(Failure::invalid("split", "expected conversation")),
+    };
     let (call, running) = asked.on_call(conversation, |fold, _, call| {
         let recordings = call.recordings.iter().filter_map(|recording| fold.recording(*recording));
         let running: Option<RecordingId> =
@@ -110,7 +114,8 @@ pub(crate) async fn record(Path(conversation): Path<String>, asked: Asked) -> Re
     })?;
     let command = match text(&asked.body, "action")?.as_deref() {
         Some("start") => {
-            let options = RecordingOptions { format, layout, ..RecordingOptions::default() };
+            let callback = callback(&asked)?.map(Box::new);
+            let options = RecordingOptions { format, layout, callback, ..RecordingOptions::default() };
             CallCommandKind::StartRecording { call, options }
         }
         Some("stop") => {
@@ -122,4 +127,34 @@ pub(crate) async fn record(Path(conversation): Path<String>, asked: Asked) -> Re
     };
     asked.execute("", command).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// `event_url` and `event_method`: who is to be told when the recording can be fetched.
+fn callback(asked: &Asked) -> Result<Option<Callback>, Failure> {
+    let method = match text(&asked.body, "event_method")?.as_deref() {
+        None | Some("POST") => CallbackMethod::Post,
+        Some("GET") => CallbackMethod::Get,
+        Some(_) => return Err(Failure::invalid("event_method", "expected GET or POST")),
+    };
+    // The Voice API has a list of one.
+    let url = match asked.body.get("event_url") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(url)) => url,
+        Some(Value::Array(urls)) => match &urls[..] {
+            [Value::String(url)] => url,
+            _ => return Err(Failure::invalid("event_url", "expected one")),
+        },
+        Some(_) => return Err(Failure::invalid("event_url", "expected a text")),
+    };
+    let parsed = url.parse::<http::Uri>().ok().filter(|uri| {
+        let named = uri.authority().is_some_and(|whose| !whose.as_str().contains('@'));
+        named && matches!(uri.scheme_str(), Some("http" | "https"))
+    });
+    if parsed.is_none() || url.len() > URL_BYTES_MAX {
+        return Err(Failure::invalid(
+            "event_url",
+            "expected http or https, without a user, at most 2048 bytes",
+        ));
+    }
+    Ok(Some(Callback { application: asked.application.clone(), url: url.as_str().into(), method }))
 }

@@ -94,6 +94,10 @@ pub(crate) struct RecordRequest {
     format: Option<String>,
     /// `conversation` for two channels.
     split: Option<String>,
+    /// Told when the recording can be fetched, beside the event `audio:record:done`; or a list of one.
+    event_url: Option<String>,
+    /// `POST` (default) of JSON, or `GET` with the same fields as a query.
+    event_method: Option<String>,
 }
 
 #[derive(OpenApi)]

@@ -35,6 +35,7 @@ pub(crate) fn project<'a>(before: &Fold, fact: &'a Fact, people: &'a dyn People)
         }
         told.extend(deleted);
         told.extend(knocks(after, fact, people, knocked));
+        told.extend(recorded(after, fact, people));
         told
     })
 }
@@ -275,6 +276,28 @@ fn status_before(view: &ConversationView, event: &ConversationEvent, member: &Me
 
 fn direction(knocked: bool) -> &'static str {
     if knocked { "inbound" } else { "outbound" }
+}
+
+/// A recording can be fetched, told to the address that its application gave for that (Voice API, webhook reference).
+fn recorded(after: &Fold, fact: &Fact, people: &dyn People) -> Option<Emission> {
+    let FactKind::RecordingFinished { recording, duration_ms, size_bytes, .. } = &fact.kind else {
+        return None;
+    };
+    let view = after.recording(*recording)?;
+    let callback = view.callback.as_deref()?;
+    // It was complete when the last of it was written.
+    let began = Timestamp::from_millis(fact.at.as_millis().saturating_sub(*duration_ms));
+    let body = json!({
+        "recording_url": format!("{}/v1/files/{recording}", people.base_url()),
+        "recording_uuid": recording.to_string(),
+        "conversation_uuid": after.conversation_of(view.call).map(con),
+        "start_time": time(began),
+        "end_time": time(fact.at),
+        "size": size_bytes,
+        "timestamp": time(fact.at),
+    });
+    let recipient = Recipient::Callback(callback.clone());
+    Some(Emission { recipient, order: OrderKey::Recording(*recording), body })
 }
 
 /// A caller waits, or waits no more without having been let in.

@@ -97,7 +97,7 @@ impl World {
         let parcels = (0..).zip(parcels).map(|(index, (lane, order, body))| {
             let id = ParcelId { entry, place: 0, index };
             let body = Bytes::copy_from_slice(body.as_bytes());
-            ((*lane).clone(), Parcel { id, at, order: (*order).into(), body })
+            ((*lane).clone(), Parcel { id, at, order: (*order).into(), body, to: None })
         });
         let parcels = parcels.collect();
         self.log.push((at, parcels));

@@ -4,6 +4,7 @@ mod sign;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, StatusCode, Url};
 use sidetone_directory::{Directory, Password};
@@ -42,8 +43,11 @@ impl Webhooks {
         let Ok(secret) = self.directory.application_secret(receiver).await else {
             return Outcome::Unreachable;
         };
-        let outcome = self.post(url_of(&application, attempt), &application, &secret, attempt, now).await;
-        if outcome == Outcome::Delivered || application.fallback_url.is_empty() {
+        let to = attempt.parcel.to.as_ref();
+        let url = to.map_or_else(|| url_of(&application, attempt), |to| &*to.url);
+        let outcome = self.post(url, &application, &secret, attempt, now).await;
+        // Who gave an address for one thing wants it there and nowhere else.
+        if outcome == Outcome::Delivered || application.fallback_url.is_empty() || to.is_some() {
             return outcome;
         }
         // The fallback is tried at once; if it fails too, the first answer counts.
@@ -66,13 +70,16 @@ impl Webhooks {
         if !self.may(&url) {
             return Outcome::Refused(DeadReason::Forbidden);
         }
-        let request = self
-            .http
-            .post(url)
-            .header(CONTENT_TYPE, "application/json")
+        let is_get = attempt.parcel.to.as_ref().is_some_and(|to| to.get);
+        let body = if is_get { Bytes::new() } else { attempt.parcel.body.clone() };
+        let request = match is_get {
+            true => self.http.get(with_query(url, &attempt.parcel.body)),
+            false => self.http.post(url).header(CONTENT_TYPE, "application/json"),
+        };
+        let request = request
             .header("idempotency-key", format!("{}-{}", attempt.lane.receiver, attempt.parcel.id))
-            .headers(sign::headers(application, secret.as_ref(), attempt, now))
-            .body(attempt.parcel.body.clone());
+            .headers(sign::headers(application, secret.as_ref(), (attempt, &body), now))
+            .body(body);
         match tokio::time::timeout(self.attempt_max, request.send()).await {
             Err(_) => Outcome::Unreachable,
             Ok(Err(error)) if is_refused(&error) => Outcome::Refused(DeadReason::Forbidden),
@@ -92,6 +99,18 @@ impl Webhooks {
         let plain = url.scheme() == "https" || self.allow_http || allowed;
         plain && literal.is_none_or(|ip| self.egress.check(ip).is_ok())
     }
+}
+
+/// The fields of a body behind a URL, beside what it has there.
+fn with_query(mut url: Url, body: &[u8]) -> Url {
+    let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).unwrap_or_default();
+    let mut query = url.query_pairs_mut();
+    for (name, value) in &fields {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        query.append_pair(name, &text);
+    }
+    drop(query);
+    url
 }
 
 /// Calls that come in may have an address of their own.

@@ -23,11 +23,11 @@ struct Claims<'a> {
     payload_hash: String,
 }
 
-/// None without a secret.
+/// None without a secret. `body` is what goes out.
 pub(super) fn headers(
     application: &Application,
     secret: Option<&Password>,
-    attempt: &Attempt,
+    (attempt, body): (&Attempt, &[u8]),
     now: Timestamp,
 ) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -42,13 +42,13 @@ pub(super) fn headers(
     match application.kind() {
         ApplicationKind::Bot => {
             let timestamp = now_s.to_string();
-            let signature = signature_of(&application.bot, secret.reveal(), &timestamp, &attempt.parcel.body);
+            let signature = signature_of(&application.bot, secret.reveal(), &timestamp, body);
             put(HeaderName::from_static("x-bot-id"), application.bot.clone());
             put(HeaderName::from_static("x-timestamp"), timestamp);
             put(HeaderName::from_static("x-signature"), signature);
         }
         ApplicationKind::Conversation | ApplicationKind::Unspecified => {
-            let hash = digest(&SHA256, &attempt.parcel.body);
+            let hash = digest(&SHA256, body);
             let claims = Claims {
                 iss: "sidetone",
                 iat: now_s,
