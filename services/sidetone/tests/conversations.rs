@@ -251,6 +251,35 @@ async fn who_asked_for_a_recording_is_told_where_it_is_and_it_plays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_speaks_among_three_is_told_and_is_not_in_the_log() {
+    let scene = Scene::new().await;
+    let (conversation, user) = scene.application.begin().await;
+    let mut phones = Vec::new();
+    // Two listen, and one is heard.
+    for (number, tone_hz) in [("1001", None), ("1002", None), ("1003", Some(440.0))] {
+        let password = format!("secret-{number}");
+        let config = PhoneConfig::new(scene.installation.sip, "127.0.0.1", number, &password);
+        let config = PhoneConfig { auto_answer: true, ..config };
+        let config = tone_hz.into_iter().fold(config, PhoneConfig::with_tone);
+        let phone = Phone::start(config).await.unwrap();
+        phone.register().await.unwrap();
+        let member = scene.invite(&conversation, &user, number).await;
+        phones.push((scene.taken(&phone).await, phone, member));
+    }
+    let (_, _, cid) = &phones[2];
+    let on = scene.event("audio:speaking:on").await;
+    assert_eq!((&on["from"], &on["conversation_id"]), (&cid["id"], &json!(conversation)));
+    let path = format!("/conversations/{conversation}/members/{}", cid["id"].as_str().unwrap());
+    let mute = json!({ "media": { "audio_settings": { "muted": true } } });
+    scene.application.done(Method::PUT, &path, mute).await;
+    let off = scene.event("audio:speaking:off").await;
+    assert_eq!((&off["from"], &off["id"]), (&cid["id"], &Value::Null));
+    let (log, _) = scene.log(&conversation, "page_size=100").await;
+    assert!(types(&log).iter().all(|r#type| !r#type.starts_with("audio:speaking")), "{:?}", types(&log));
+    assert_eq!(ids(&log), (1..=log.len() as u64).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_event_log_is_read_by_number_type_order_and_page() {
     let scene = Scene::new().await;
     let (conversation, _) = scene.application.begin().await;

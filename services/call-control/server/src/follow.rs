@@ -11,8 +11,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use sidetone_model::fact::Fact;
 use sidetone_model::ids::ShardId;
 use sidetone_model::wire::{WireError, decode_batch};
-use sidetone_runtime::link::{FactFeed, Followed, LinkError};
+use sidetone_runtime::link::{FactFeed, Followed, LinkError, Speaker};
 use sidetone_store::{Record, Sequence, Store, StoreError};
+use tokio::sync::broadcast;
 
 use crate::CallControl;
 use crate::owner::log::{Snapshot, snapshot, stream};
@@ -56,6 +57,10 @@ impl FactFeed for CallControl {
         let stopping = self.shared().lifecycle.stopping();
         let followed = follow(store, shard, after).await?;
         Ok(followed.map_err(LinkError::from).take_until(stopping.cancelled_owned()).boxed())
+    }
+
+    fn speakers(&self) -> broadcast::Receiver<Speaker> {
+        self.router().nodes.speakers()
     }
 }
 

@@ -26,6 +26,8 @@ use std::sync::Arc;
 
 use sidetone_model::fact::Fact;
 use sidetone_model::fold::Fold;
+use sidetone_model::ids::LegId;
+use sidetone_model::time::Timestamp;
 
 pub use doorway::{CommandRefusal, Doorway, MediaRef, SubscribeError, Subscription, look};
 pub use emission::{Emission, OrderKey, Recipient};
@@ -41,6 +43,12 @@ pub trait Dialect: Send + Sync + 'static {
 
     /// Called with the fold as it was before `fact`; what it returns is called with the fold as it is after it. Pure.
     fn project<'a>(&'a self, before: &Fold, fact: &'a Fact, people: &'a dyn People) -> Projected<'a>;
+
+    /// What is told when a leg begins or ceases to speak: a sample, told once or not at all. Pure.
+    fn speaking(&self, fold: &Fold, leg: LegId, speaks: bool, at: Timestamp) -> Option<Emission> {
+        let _ = (fold, leg, speaks, at);
+        None
+    }
 
     /// The routes, with their authentication. Their paths are those of the real product, so that a client only changes
     /// its base URL.

@@ -511,6 +511,29 @@ async fn who_asked_for_a_recording_is_told_when_it_can_be_fetched() {
 }
 
 #[tokio::test]
+async fn who_speaks_is_told_of_members_and_without_a_number() {
+    let scene = scene().await;
+    let (path, member, _) = with_member(&scene).await;
+    let leg = scene.leg_of(&member);
+    let fold = scene.door.fold.lock().unwrap().clone();
+    for (speaks, r#type) in [(true, "audio:speaking:on"), (false, "audio:speaking:off")] {
+        let told = Conversation.speaking(&fold, leg, speaks, NOW).unwrap();
+        assert_eq!(told.recipient, Recipient::Application(APPLICATION.into()));
+        let conversation = path.trim_start_matches("/beta/conversations/");
+        assert_eq!(
+            (&told.body["type"], &told.body["conversation_id"]),
+            (&json!(r#type), &json!(conversation))
+        );
+        assert_eq!(
+            (&told.body["from"], &told.body["body"]["user"]["member_id"]),
+            (&member["id"], &member["id"])
+        );
+        assert!(told.body["id"].is_null(), "it is in no log");
+    }
+    assert_eq!(Conversation.speaking(&fold, scene.door.id(), true, NOW), None, "somebody else's leg");
+}
+
+#[tokio::test]
 async fn bad_input_is_named_and_changes_nothing() {
     let scene = scene().await;
     let conversation = scene.made("/beta/conversations", json!({})).await;

@@ -27,6 +27,9 @@ pub struct Config {
     pub session_idle_s: u64,
     /// How many seconds a URL of a recording or a stream is good, 60 to 2592000. Default 86400.
     pub media_url_s: u64,
+    /// Whether applications of conversations are told who speaks, where three or more talk: up to four webhooks a second for each
+    /// such conversation. Default true.
+    pub speaking: bool,
 }
 
 impl Default for Config {
@@ -40,6 +43,7 @@ impl Default for Config {
             events_kept: 10_000,
             session_idle_s: 3600,
             media_url_s: 86_400,
+            speaking: true,
         }
     }
 }
@@ -97,6 +101,7 @@ mod tests {
             public_url: None,
             session_idle_s: 1,
             media_url_s: 1,
+            speaking: true,
         };
         bad.check(&mut errors);
         let keys: Vec<_> = errors.iter().map(|error| error.key.as_str()).collect();

@@ -17,10 +17,11 @@ mod media;
 mod outlet;
 mod ring;
 mod server;
+mod speaking;
 mod speech;
 
 pub use config::Config;
 pub use media::{MediaBody, MediaSource, MediaUnavailable};
-pub use outlet::{Outlet, OutletError, Posted};
+pub use outlet::{Mention, Outlet, OutletError, Posted};
 pub use server::{Deps, HttpDoor};
 pub use speech::Spoken;

@@ -30,6 +30,19 @@ pub struct Posted {
     pub to: Option<Callback>,
 }
 
+/// Something to be told once, soon, or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mention {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The application.
+    pub application: Box<str>,
+    /// When it was so.
+    pub at: Timestamp,
+    /// The event.
+    pub body: serde_json::Value,
+}
+
 /// What is owed could not be handed over.
 pub type OutletError = anyhow::Error;
 
@@ -42,4 +55,7 @@ pub trait Outlet: Send + Sync + 'static {
 
     /// Takes the messages of one entry. May wait when too much is owed already.
     async fn post(&self, shard: ShardId, entry: u64, posted: Vec<Posted>) -> Result<(), OutletError>;
+
+    /// Tells something of which nothing is kept: without waiting, and it may be lost.
+    fn mention(&self, mention: Mention);
 }

@@ -25,6 +25,7 @@ use crate::follower::{Follower, Shard};
 use crate::media::{self, MediaSource, Tickets};
 use crate::outlet::Outlet;
 use crate::ring::Ring;
+use crate::speaking::Speaking;
 
 /// What the door needs of its process.
 pub struct Deps {
@@ -95,6 +96,16 @@ impl HttpDoor {
                 telemetry: Arc::clone(&deps.telemetry),
             };
             tokio::spawn(follower.run(stopping.clone()));
+        }
+        if let Some(outlet) = deps.outlet.clone().filter(|_| config.speaking) {
+            let speaking = Speaking {
+                shards: shards.clone(),
+                dialects: Arc::clone(&dialects),
+                outlet,
+                telemetry: Arc::clone(&deps.telemetry),
+                last: Default::default(),
+            };
+            tokio::spawn(speaking.run(deps.feed.speakers(), stopping.clone()));
         }
         let door: Arc<dyn Doorway> = Arc::new(Door {
             shards,

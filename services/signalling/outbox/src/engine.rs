@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sidetone_directory::Directory;
 use sidetone_model::ids::{ShardId, TenantId};
+use sidetone_model::time::Timestamp;
 use sidetone_outbox_core::{
     Attempt, DeadLetter, LaneKey, Order, Outbox as Core, Outcome, Owed, Parcel, ParcelId,
 };
@@ -20,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::ledger;
+use crate::mention::Mentions;
 use crate::webhook::Webhooks;
 
 /// What the outbox needs.
@@ -42,9 +44,10 @@ pub struct Outbox {
 
 pub(crate) struct Inner {
     config: Config,
-    deps: Deps,
-    clock: Clock,
-    webhooks: Webhooks,
+    pub(crate) deps: Deps,
+    pub(crate) clock: Clock,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) mentions: Mentions,
     state: Mutex<State>,
     /// Something may be due.
     changed: Notify,
@@ -78,6 +81,7 @@ impl Outbox {
             deps,
             clock: Clock::system(),
             webhooks,
+            mentions: Mentions::default(),
             state: Mutex::new(state),
             changed: Notify::new(),
             room: Notify::new(),
@@ -135,6 +139,14 @@ impl Outbox {
     /// Every parcel of the shard's log up to this entry has been handed in.
     pub fn followed(&self, shard: ShardId, entry: u64) {
         self.inner.state().core.handle_followed(shard, entry);
+    }
+
+    /// Tells a receiver something once, soon, or not at all: nothing of it is kept.
+    pub fn mention(&self, lane: LaneKey, at: Timestamp, body: bytes::Bytes) {
+        if self.inner.mention(&lane, at, body) {
+            let inner = Arc::clone(&self.inner);
+            self.inner.spawn(async move { inner.tell_mentions(lane).await });
+        }
     }
 
     pub(crate) fn owed(&self, tenant: &TenantId) -> Vec<Owed> {
@@ -235,7 +247,7 @@ impl Inner {
         next.map_or(IDLE_MAX, |(at, _)| at.since(now).clamp(Duration::from_millis(1), IDLE_MAX))
     }
 
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stopping = self.deps.lifecycle.stopping();
         self.tasks.spawn(async move {
             tokio::select! {

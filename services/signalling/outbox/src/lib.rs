@@ -15,6 +15,7 @@
 mod config;
 mod engine;
 mod ledger;
+mod mention;
 mod outlet;
 mod service;
 mod webhook;

@@ -1,7 +1,7 @@
 //! The outbox as the door sees it.
 
 use sidetone_dialects::OrderKey;
-use sidetone_http::{Outlet, OutletError, Posted};
+use sidetone_http::{Mention, Outlet, OutletError, Posted};
 use sidetone_model::callback::{Callback, CallbackMethod};
 use sidetone_model::ids::ShardId;
 use sidetone_outbox_core::{Address, LaneKey, Parcel, ParcelId};
@@ -28,6 +28,11 @@ impl Outlet for Outbox {
         }
         self.followed(shard, entry);
         Ok(())
+    }
+
+    fn mention(&self, mention: Mention) {
+        let lane = LaneKey { tenant: mention.tenant, receiver: mention.application };
+        Outbox::mention(self, lane, mention.at, mention.body.to_string().into());
     }
 }
 

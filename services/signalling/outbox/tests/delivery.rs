@@ -288,6 +288,29 @@ async fn what_has_an_address_of_its_own_goes_there_alone_as_a_body_or_a_query_an
 }
 
 #[tokio::test]
+async fn what_is_only_mentioned_is_told_once_in_order_and_what_fails_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = bench(&folder.path().join("store"), config()).await;
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(500)).up_to_n_times(1).mount(&server).await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&server).await;
+    bench.application("app", |app| app.event_url = server.uri()).await;
+    let now = Timestamp::from_millis(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64);
+    // Old, as far as anybody cares for who spoke.
+    bench.outbox.mention(lane("app"), Timestamp::from_millis(now.as_millis() - 60_000), "0".into());
+    for n in 1..=3 {
+        bench.outbox.mention(lane("app"), now, n.to_string().into());
+    }
+    eventually("each is told once", async || bodies(&server).await.len() == 3).await;
+    assert_eq!(bodies(&server).await, ["1", "2", "3"], "the first is refused and not told again");
+    let requests = server.received_requests().await.unwrap();
+    let keys: Vec<_> = requests.iter().map(|it| it.headers["idempotency-key"].to_str().unwrap()).collect();
+    assert!(keys.iter().all(|key| key.starts_with("app-0.")), "no key of the log's: {keys:?}");
+    assert!(keys[0] != keys[1] && keys[1] != keys[2], "{keys:?}");
+    assert!(bench.owed().await.is_empty() && bench.dead().await.is_empty(), "nothing of it is kept");
+}
+
+#[tokio::test]
 async fn a_backlog_survives_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");

@@ -83,6 +83,11 @@ async fn watch(nodes: &Nodes, life: &NodeLife, service: &Arc<MediaService>) -> b
                 life.reachable.store(true, Ordering::Relaxed);
                 Vec::new()
             }
+            // No fact of a call: it goes past the owner.
+            Kind::SpeakerChanged(event) => {
+                nodes.told_speaker(event);
+                Vec::new()
+            }
             other => Vec::from_iter(input(life, other)),
         };
         for input in inputs {
@@ -133,7 +138,6 @@ fn input(life: &NodeLife, kind: Kind) -> Option<Input> {
         }),
         Kind::StreamEnded(event) => Some(Input::StreamEnded { stream: event.stream_id.parse().ok()? }),
         Kind::RecordingFinished(recording) => finished(life, recording),
-        // Who speaks is no fact of a call.
         Kind::SpeakerChanged(_) | Kind::Attached(_) | Kind::RecordingStored(_) => None,
     }
 }

@@ -12,11 +12,11 @@ use sidetone_call_core::{MediaRequest, NodeCandidate};
 use sidetone_model::ids::{BootId, LegId, NodeId};
 use sidetone_model::wire;
 use sidetone_proto::callcontrol::v1::MediaNode;
-use sidetone_proto::media::v1::{GetNodeRequest, NodeRegistration};
-use sidetone_runtime::link::{MediaConnector, MediaService};
+use sidetone_proto::media::v1::{GetNodeRequest, NodeRegistration, SpeakerChanged};
+use sidetone_runtime::link::{MediaConnector, MediaService, Speaker};
 use sidetone_store::{Store, WatchEvent};
 use sidetone_telemetry::Telemetry;
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::ask::{LANES, Lane};
@@ -30,6 +30,9 @@ const PREFIX: &str = "media-nodes/";
 const SWEEP: Duration = Duration::from_millis(250);
 /// Within which a node that may be gone must answer.
 const ANSWER_MAX: Duration = Duration::from_millis(400);
+
+/// Changes of speakers that wait for a listener.
+const SPEAKERS_MAX: usize = 1024;
 
 /// One life of one node.
 pub(super) struct NodeLife {
@@ -56,6 +59,8 @@ pub(crate) struct Nodes {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) refresh: Duration,
     lives: Mutex<HashMap<NodeId, Arc<NodeLife>>>,
+    /// Who speaks, for whoever listens now.
+    speakers: broadcast::Sender<Speaker>,
 }
 
 impl Nodes {
@@ -65,7 +70,19 @@ impl Nodes {
         telemetry: Arc<Telemetry>,
         refresh: Duration,
     ) -> Arc<Self> {
-        Arc::new(Self { connector, inputs, telemetry, refresh, lives: Mutex::default() })
+        let (speakers, _) = broadcast::channel(SPEAKERS_MAX);
+        Arc::new(Self { connector, inputs, telemetry, refresh, lives: Mutex::default(), speakers })
+    }
+
+    /// Who speaks, from now on.
+    pub(crate) fn speakers(&self) -> broadcast::Receiver<Speaker> {
+        self.speakers.subscribe()
+    }
+
+    pub(super) fn told_speaker(&self, event: SpeakerChanged) {
+        let leg = event.leg_id.parse().ok();
+        // Nobody may be listening.
+        let _ = self.speakers.send(Speaker { mix: event.mix_id.into(), leg, at: clock::now() });
     }
 
     /// Follows the registrations until `stopping`.

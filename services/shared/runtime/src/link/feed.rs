@@ -4,7 +4,9 @@ use futures_util::stream::BoxStream;
 use sidetone_model::classify::{Class, Classify};
 use sidetone_model::command::CallCommand;
 use sidetone_model::fact::{CommandSubject, Fact};
-use sidetone_model::ids::ShardId;
+use sidetone_model::ids::{LegId, ShardId};
+use sidetone_model::time::Timestamp;
+use tokio::sync::broadcast;
 
 use super::LinkError;
 
@@ -35,6 +37,20 @@ pub trait FactFeed: Send + Sync + 'static {
         shard: ShardId,
         after: Option<u64>,
     ) -> Result<BoxStream<'static, Result<Followed, LinkError>>, LinkError>;
+
+    /// Who speaks, from now on, in every shard. A reader that falls behind loses the oldest.
+    fn speakers(&self) -> broadcast::Receiver<Speaker>;
+}
+
+/// Who speaks where several talk: a sample. Media tells it at most twice a second of a mix; it is kept nowhere and may be lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Speaker {
+    /// The mix.
+    pub mix: Box<str>,
+    /// The leg that speaks; none when nobody does any more.
+    pub leg: Option<LegId>,
+    /// When it was heard of.
+    pub at: Timestamp,
 }
 
 /// Who carries out commands on calls.

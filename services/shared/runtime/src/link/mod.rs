@@ -15,7 +15,7 @@ use sidetone_model::signal::{OwnerMessage, ReplicaMessage};
 use sidetone_proto::media::v1::NodeRegistration;
 use tokio::sync::mpsc;
 
-pub use feed::{CommandPort, CommandRefused, FactFeed, Followed};
+pub use feed::{CommandPort, CommandRefused, FactFeed, Followed, Speaker};
 pub use media::{GrpcMediaConnector, MediaService, RemoteMedia};
 pub use push::{PushService, RemotePush};
 

@@ -19,6 +19,8 @@ pub struct Http {
     pub channels: IntGauge,
     /// Channels that were cut because they fell too far behind.
     pub channels_lost: IntCounter,
+    /// Changes of who speaks that were not looked at in time.
+    pub speakers_lost: IntCounter,
     /// From an event to the channel that takes it: a channel's backlog, in time.
     pub channel_delay: Histogram,
 }
@@ -49,6 +51,11 @@ impl Http {
                 registry,
                 "sidetone_http_channels_lost_total",
                 "Event channels cut because they fell further behind than events are kept.",
+            )?,
+            speakers_lost: counter(
+                registry,
+                "sidetone_http_speakers_lost_total",
+                "Changes of who speaks that came faster than they could be told.",
             )?,
             channel_delay: seconds(
                 registry,

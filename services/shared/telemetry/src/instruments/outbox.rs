@@ -17,6 +17,8 @@ pub struct Outbox {
     pub dead: IntCounterVec,
     /// Times that a full receiver made the facts wait for the store.
     pub waits: IntCounter,
+    /// What is told once or not at all, by result.
+    pub mentions: IntCounterVec,
     /// From the fact to the receiver.
     pub delay: Histogram,
 }
@@ -46,6 +48,12 @@ impl Outbox {
                 registry,
                 "sidetone_outbox_waits_total",
                 "Times that facts waited because a receiver's backlog waited for the store.",
+            )?,
+            mentions: counters(
+                registry,
+                "sidetone_outbox_mentions_total",
+                "Samples (who speaks) told once or not at all, by result: delivered, failed, dropped.",
+                &["result"],
             )?,
             delay: seconds(registry, "sidetone_outbox_delay_seconds", "From the fact to the receiver.")?,
         })

@@ -17,6 +17,7 @@ mod openapi;
 mod project;
 mod request;
 mod sound;
+mod speaking;
 mod users;
 
 use std::sync::Arc;
@@ -25,8 +26,10 @@ use axum::Router;
 use axum::routing::{delete, get, post, put};
 use sidetone_model::fact::Fact;
 use sidetone_model::fold::Fold;
+use sidetone_model::ids::LegId;
+use sidetone_model::time::Timestamp;
 
-use crate::{Dialect, Doorway, People, Projected};
+use crate::{Dialect, Doorway, Emission, People, Projected};
 
 /// The dialect's name.
 pub const NAME: &str = "conversation";
@@ -48,6 +51,10 @@ impl Dialect for Conversation {
 
     fn project<'a>(&'a self, before: &Fold, fact: &'a Fact, people: &'a dyn People) -> Projected<'a> {
         project::project(before, fact, people)
+    }
+
+    fn speaking(&self, fold: &Fold, leg: LegId, speaks: bool, at: Timestamp) -> Option<Emission> {
+        speaking::speaking(fold, leg, speaks, at)
     }
 
     fn routes(&self, door: Arc<dyn Doorway>) -> Router {
