@@ -79,6 +79,8 @@ pub(crate) struct Passing {
     pub(crate) auto_answer: bool,
     /// Who is called when neither it nor those that ring beside it take the call.
     pub(crate) later: Vec<Later>,
+    /// Over which flows its phone can be reached when this one is dead.
+    pub(crate) other_flows: Vec<Binding>,
     /// The phone is not to show who calls.
     pub(crate) anonymous: bool,
     /// The direction of our media that the phone was offered last by ourselves.

@@ -39,6 +39,7 @@ impl Shard {
             Some(ours) => Termination { sip_status: termination.sip_status.or(ours.sip_status), ..ours },
             None => termination,
         };
+        self.change_flow(&leg, &termination, now);
         let hunt = self.hunt_of(leg.leg);
         self.leave(&leg, now);
         self.end_playbacks_to(&leg, now);

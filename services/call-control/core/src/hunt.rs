@@ -21,6 +21,7 @@ impl Routing {
         let of_number = |later: &Later| later.number.is_empty();
         for next in self.later.extract_if(.., |later| of_number(later)) {
             self.bindings.extend(next.routing.bindings);
+            self.other_flows.extend(next.routing.other_flows);
         }
     }
 }
@@ -32,8 +33,10 @@ impl Shard {
             return;
         }
         for leg in legs {
-            self.control(*leg).passing.later = later.to_vec();
-            self.hunting.insert((now + self.limits.hunt_timeout, *leg));
+            if self.live(*leg).is_some() {
+                self.control(*leg).passing.later = later.to_vec();
+                self.hunting.insert((now + self.limits.hunt_timeout, *leg));
+            }
         }
     }
 

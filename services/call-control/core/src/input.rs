@@ -23,6 +23,17 @@ pub struct Routing {
     pub calls_max: u32,
     /// Who is called when none of `bindings` takes the call, one after the other.
     pub later: Vec<Later>,
+    /// Further flows of the instances in `bindings`, those of one in the order in which they are tried.
+    pub other_flows: Vec<OtherFlow>,
+}
+
+/// Another flow of an instance (RFC 5626): rings when the one before it turns out to be dead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherFlow {
+    /// The flow that rings first.
+    pub instead_of: Binding,
+    /// The one in its place.
+    pub binding: Binding,
 }
 
 /// Who is called next.
@@ -105,6 +116,8 @@ pub struct Limits {
     pub ring_timeout: Duration,
     /// How long a phone may ring while others could be called in its place.
     pub hunt_timeout: Duration,
+    /// How long a phone may say nothing while another of its flows could be used.
+    pub flow_silence: Duration,
     /// How long something unknown, or something missing, is waited for before it is ended.
     pub grace: Duration,
     /// How long the outcome of a command is remembered.
@@ -139,6 +152,7 @@ impl Default for Limits {
         Self {
             ring_timeout: Duration::from_secs(60),
             hunt_timeout: Duration::from_secs(20),
+            flow_silence: Duration::from_secs(4),
             grace: Duration::from_secs(10),
             idempotency: Duration::from_secs(24 * 3600),
             ended_kept: Duration::from_secs(3600),

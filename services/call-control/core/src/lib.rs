@@ -37,6 +37,7 @@ mod device;
 mod effect;
 mod ending;
 mod error;
+mod flows;
 mod hunt;
 mod input;
 mod introduction;
@@ -59,7 +60,9 @@ mod voicemail;
 
 pub use effect::{Connection, Effect, Heard, MediaRequest, Step};
 pub use error::CommandError;
-pub use input::{HeldMedia, Later, Limits, MediaFailure, MediaReply, NodeCandidate, RoomSettings, Routing};
+pub use input::{
+    HeldMedia, Later, Limits, MediaFailure, MediaReply, NodeCandidate, OtherFlow, RoomSettings, Routing,
+};
 pub use recording::FinishedRecording;
 pub use shard::Shard;
 pub use timeout::Reason;

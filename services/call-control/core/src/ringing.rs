@@ -70,6 +70,7 @@ impl Shard {
         passing.signalling_ip = Some(binding.flow.remote.ip());
         passing.auto_answer = ring.auto_answer;
         passing.then = ring.then.clone();
+        self.watch_flow(leg, binding, nodes, now);
         if let Some(view) = self.live(leg) {
             self.ask_for_port(&view, nodes, now);
         }

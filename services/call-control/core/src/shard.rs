@@ -25,6 +25,8 @@ pub struct Shard {
     pub(crate) alerting: BTreeSet<(Timestamp, LegId)>,
     /// Until when phones ring before others are called. Those that no longer ring stay until then.
     pub(crate) hunting: BTreeSet<(Timestamp, LegId)>,
+    /// Until when phones may be silent that have other flows. Those that said something stay until then.
+    pub(crate) silent_flows: BTreeSet<(Timestamp, LegId)>,
     /// Legs that leave a message, by the time since when. After a restart it begins anew.
     pub(crate) messages: BTreeSet<(Timestamp, LegId)>,
     /// What users hear who listen to their voicemail.
@@ -53,6 +55,7 @@ impl Shard {
             missing: BTreeMap::new(),
             alerting: BTreeSet::new(),
             hunting: BTreeSet::new(),
+            silent_flows: BTreeSet::new(),
             messages: BTreeSet::new(),
             listening: BTreeMap::new(),
             hearing: BTreeMap::new(),

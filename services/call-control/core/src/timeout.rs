@@ -12,6 +12,8 @@ use crate::shard::Shard;
 pub enum Reason {
     /// A phone has rung for too long.
     Ringing,
+    /// A flow has been silent for too long.
+    Flow,
     /// Somebody has left a message for too long.
     Message,
     /// Something missing has not shown up, or something unknown is still there.
@@ -24,6 +26,7 @@ impl Shard {
         let ringing = self.alerting.iter().filter(|(_, leg)| !self.is_ending(*leg));
         let ringing = ringing.map(|(since, _)| (*since + self.limits.ring_timeout, Reason::Ringing)).next();
         let hunting = self.hunt_timeout().map(|at| (at, Reason::Ringing));
+        let flow = self.flow_timeout().map(|at| (at, Reason::Flow));
         let missing = self.missing.values().copied();
         let grace = missing
             .chain(self.unknown.values().copied())
@@ -32,13 +35,14 @@ impl Shard {
             .map(|since| (since + self.limits.grace, Reason::Grace));
         let message =
             self.messages.first().map(|(since, _)| (*since + self.limits.message_max, Reason::Message));
-        ringing.into_iter().chain(hunting).chain(message).chain(grace).min_by_key(|(at, _)| *at)
+        ringing.into_iter().chain(hunting).chain(flow).chain(message).chain(grace).min_by_key(|(at, _)| *at)
     }
 
     /// Does what is due. Called too early it does nothing.
     pub fn handle_timeout(&mut self, now: Timestamp) -> Step {
         // First: who is missing is not told to end.
         self.end_missing(now);
+        self.leave_silent_flows(now);
         let long_ago = |since: &Timestamp| *since + self.limits.ring_timeout <= now;
         let overdue = self.alerting.iter().take_while(|(since, _)| long_ago(since));
         let overdue: Vec<LegView> = overdue

@@ -37,6 +37,9 @@ pub struct Config {
     /// How long a called phone rings while others could be called in its place (contacts with a lower q-value, further
     /// addresses of a 302), in seconds, 5 to 300. Default 20.
     pub hunt_timeout_s: u64,
+    /// How long a phone that has registered over several flows (RFC 5626) may say nothing over one of them before it is called
+    /// over the next, in seconds, 1 to 60. Default 4.
+    pub flow_silence_s: u64,
     /// Header fields of an INVITE that the phones which it rings get, too: names, or the beginning of names before a `*`, out of
     /// X-, P-, Subject and Referred-By, for example `X-Account` or `X-*`. Default none; who calls is told without them.
     pub copy_headers: Vec<String>,
@@ -70,6 +73,7 @@ impl Default for Config {
             redirects: true,
             foreign_as_numbers: false,
             hunt_timeout_s: 20,
+            flow_silence_s: 4,
             copy_headers: Vec::new(),
             voicemail_greeting: "welcome".to_owned(),
             message_max_s: 180,
@@ -96,6 +100,7 @@ impl Config {
         range("shards", self.shards.into(), 1, 1024);
         range("ring_timeout_s", self.ring_timeout_s, 5, 300);
         range("hunt_timeout_s", self.hunt_timeout_s, 5, 300);
+        range("flow_silence_s", self.flow_silence_s, 1, 60);
         range("grace_s", self.grace_s, 1, 300);
         range("refresh_s", self.refresh_s, 1, 3600);
         range("snapshot_records", self.snapshot_records, 100, u64::MAX);
@@ -125,6 +130,7 @@ impl Config {
             redirects: self.redirects,
             foreign_as_numbers: self.foreign_as_numbers,
             hunt_timeout: Duration::from_secs(self.hunt_timeout_s),
+            flow_silence: Duration::from_secs(self.flow_silence_s),
             copy_headers: self.copy_headers.iter().map(|name| name.as_str().into()).collect(),
             voicemail_greeting: self.voicemail_greeting.clone().into(),
             message_max: Duration::from_secs(self.message_max_s),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sidetone_call_core::{Later, RoomSettings, Routing};
+use sidetone_call_core::{Later, OtherFlow, RoomSettings, Routing};
 use sidetone_directory::{Directory, DirectoryError, Registration};
 use sidetone_model::ids::{DeviceId, ReplicaId, TenantId};
 use sidetone_model::party::{Binding, Destination};
@@ -69,11 +69,12 @@ impl Router {
         match &destination {
             Some(Destination::User(user)) => {
                 let mut groups = by_preference(self.directory.bindings(tenant, user).await?).into_iter();
-                routing.bindings = groups.next().unwrap_or_default();
-                let user = destination.clone();
-                let later = groups.map(|bindings| Later {
-                    number: "".into(),
-                    routing: Routing { destination: user.clone(), bindings, ..Routing::default() },
+                let first = groups.next().unwrap_or_default();
+                (routing.bindings, routing.other_flows) = (first.bindings, first.other_flows);
+                let later = groups.map(|Group { bindings, other_flows, .. }| {
+                    let destination = destination.clone();
+                    let routing = Routing { destination, bindings, other_flows, ..Routing::default() };
+                    Later { number: "".into(), routing }
                 });
                 routing.later = later.collect();
             }
@@ -95,26 +96,38 @@ impl Router {
     }
 }
 
-/// Those of one q-value ring together, the highest first (RFC 3261, section 16.6). Of several flows of one instance one rings:
-/// the one that was refreshed last (RFC 5626, section 5.3).
-fn by_preference(mut registrations: Vec<Registration>) -> Vec<Vec<Binding>> {
+/// Contacts that ring together.
+#[derive(Debug, Default)]
+struct Group {
+    q_thousandths: u16,
+    bindings: Vec<Binding>,
+    other_flows: Vec<OtherFlow>,
+}
+
+/// Those of one q-value ring together, the highest first (RFC 3261, section 16.6). Of several flows of one instance one rings: the
+/// one that was refreshed last (RFC 5626, section 5.3); the others are there in case it is dead.
+fn by_preference(mut registrations: Vec<Registration>) -> Vec<Group> {
     registrations.sort_by_key(|it| (std::cmp::Reverse(it.q_thousandths), std::cmp::Reverse(it.expires_at)));
-    let mut flows: Vec<(DeviceId, Box<str>)> = Vec::new();
-    let mut groups: Vec<(u16, Vec<Binding>)> = Vec::new();
-    for registration in registrations {
-        let instance = (registration.binding.device.clone(), registration.instance.clone());
-        if registration.reg_id > 0 {
-            if flows.contains(&instance) {
-                continue;
-            }
-            flows.push(instance);
+    // An instance, the group in which it rings, and over which flow.
+    let mut flows: Vec<(DeviceId, Box<str>, usize, Binding)> = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
+    for Registration { binding, instance, reg_id, q_thousandths, .. } in registrations {
+        let known = flows.iter().find(|(device, it, ..)| *device == binding.device && *it == instance);
+        if let (Some((_, _, group, first)), true) = (known, reg_id > 0) {
+            let other = OtherFlow { instead_of: first.clone(), binding };
+            groups[*group].other_flows.push(other);
+            continue;
         }
-        match groups.last_mut().filter(|(q, _)| *q == registration.q_thousandths) {
-            Some((_, group)) => group.push(registration.binding),
-            None => groups.push((registration.q_thousandths, vec![registration.binding])),
+        if groups.last().is_none_or(|last| last.q_thousandths != q_thousandths) {
+            groups.push(Group { q_thousandths, ..Group::default() });
         }
+        let at = groups.len() - 1;
+        if reg_id > 0 {
+            flows.push((binding.device.clone(), instance, at, binding.clone()));
+        }
+        groups[at].bindings.push(binding);
     }
-    groups.into_iter().map(|(_, group)| group).collect()
+    groups
 }
 
 #[cfg(test)]
@@ -153,11 +166,17 @@ mod tests {
             registration("desk", 1000, Some(("<urn:uuid:1>", 1)), 10),
             registration("desk", 1000, Some(("<urn:uuid:1>", 2)), 20),
             registration("desk", 1000, Some(("<urn:uuid:2>", 1)), 5),
+            registration("desk", 500, Some(("<urn:uuid:1>", 3)), 30),
             registration("soft", 1000, None, 7),
         ]);
         let uris: Vec<Vec<&str>> =
-            groups.iter().map(|group| group.iter().map(|binding| &*binding.contact_uri).collect()).collect();
+            groups.iter().map(|group| group.bindings.iter().map(|it| &*it.contact_uri).collect()).collect();
         let first = vec!["sip:desk.2@192.0.2.1", "sip:soft.0@192.0.2.1", "sip:desk.1@192.0.2.1"];
         assert_eq!(uris, [first, vec!["sip:mobile.0@192.0.2.1"]]);
+        let ways = groups[0].other_flows.iter();
+        let ways: Vec<_> = ways.map(|it| (&*it.instead_of.contact_uri, &*it.binding.contact_uri)).collect();
+        let desk = "sip:desk.2@192.0.2.1";
+        assert_eq!(ways, [(desk, "sip:desk.1@192.0.2.1"), (desk, "sip:desk.3@192.0.2.1")]);
+        assert!(groups[1].other_flows.is_empty());
     }
 }

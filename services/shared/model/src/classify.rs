@@ -198,6 +198,8 @@ impl Cause {
             488 | 606 | 415 => Self::NoCommonCodec,
             503 => Self::NoCapacity,
             500..=599 => Self::TransportFailure,
+            // Flow failed (RFC 5626, section 11.5).
+            430 => Self::TransportFailure,
             // Unwanted (RFC 8197) and rejected by analytics (RFC 8688).
             603 | 607 | 608 => Self::Rejected,
             _ => Self::ProtocolError,
@@ -210,6 +212,20 @@ impl Cause {
     }
 }
 
+impl Termination {
+    /// Whether a leg to a phone that was not answered ended because of its flow, so that the phone may be asked over another
+    /// (RFC 5626, section 5.3: 430, 408, or a failure of our own). A phone that `rang` and did not answer in time has answered for
+    /// itself.
+    pub fn is_of_flow(&self, rang: bool) -> bool {
+        match (self.cause, self.sip_status) {
+            (_, Some(430)) => true,
+            (Cause::TransportFailure | Cause::SignallingLost, None) => true,
+            (Cause::Timeout, None) | (_, Some(408)) => !rang,
+            _ => false,
+        }
+    }
+}
+
 impl<E: Classify + std::fmt::Display> From<&E> for Termination {
     fn from(error: &E) -> Self {
         Self::new(error.class().cause()).with_text(error.to_string())
@@ -219,6 +235,19 @@ impl<E: Classify + std::fmt::Display> From<&E> for Termination {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flow_fails_by_430_and_by_itself_and_what_a_phone_says_is_final() {
+        let told = |status| Termination::new(Cause::from_sip_status(status)).with_sip_status(status);
+        assert!(told(430).is_of_flow(true) && told(408).is_of_flow(false) && !told(408).is_of_flow(true));
+        for status in [302, 400, 404, 480, 486, 487, 500, 503, 504, 600, 603] {
+            assert!(!told(status).is_of_flow(false), "{status}");
+        }
+        assert!(Termination::new(Cause::TransportFailure).is_of_flow(true));
+        assert!(Termination::new(Cause::Timeout).is_of_flow(false));
+        assert!(!Termination::new(Cause::Timeout).is_of_flow(true));
+        assert!(!Termination::new(Cause::Cancelled).is_of_flow(false));
+    }
 
     #[test]
     fn every_cause_has_a_failure_status_and_only_waits_are_offered_a_retry() {

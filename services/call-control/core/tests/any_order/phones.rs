@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use rand::{RngExt as _, seq::IndexedRandom as _};
-use sidetone_call_core::{NodeCandidate, RoomSettings, Routing};
+use sidetone_call_core::{NodeCandidate, OtherFlow, RoomSettings, Routing};
 use sidetone_model::command::LegCommandKind;
 use sidetone_model::ids::{LegId, RoomId, UserId};
 use sidetone_model::media::{Direction, MediaDescription};
@@ -60,9 +60,14 @@ impl World {
         if self.rng.random() {
             nodes.reverse();
         }
+        let bindings: Vec<Binding> = (0..devices).map(binding).collect();
+        // Some phones have a second flow.
+        let second = |first: &Binding| OtherFlow { instead_of: first.clone(), binding: first.clone() };
+        let other_flows = bindings.iter().filter(|_| self.rng.random_range(0..3) == 0).map(second).collect();
         Routing {
             destination,
-            bindings: (0..devices).map(binding).collect(),
+            bindings,
+            other_flows,
             room: RoomSettings { participants_max: 3, record: self.rng.random() },
             nodes: if self.rng.random_range(0..20) == 0 { Vec::new() } else { nodes },
             calls_max: [0, 0, 12][self.rng.random_range(0..3)],
@@ -163,6 +168,9 @@ impl World {
                 LegSignalKind::Ended(Termination::new(Cause::Diverted).with_sip_status(302))
             }
             (false, false, _) if self.calm && self.rng.random_range(0..8) != 0 => return,
+            (false, false, _) if self.rng.random_range(0..3) == 0 => {
+                LegSignalKind::Ended(Termination::new(Cause::TransportFailure).with_sip_status(430))
+            }
             (false, false, _) => LegSignalKind::Ended(Termination::new(Cause::Busy).with_sip_status(486)),
             (true, false, 0) => LegSignalKind::Ended(Termination::new(Cause::Cancelled)),
             (true, false, _) => return,
