@@ -50,6 +50,9 @@ pub struct PhoneConfig {
     /// Whether it does as it is asked from afar: answers on NOTIFY with `Event: talk`, and at once where the INVITE has
     /// `answer-after=0`. Default false: such a NOTIFY gets 489.
     pub remote_control: bool,
+    /// Which of its flows this is when it registers: the instance, a URN, and the number (`reg-id`, RFC 5626). Two phones of one
+    /// instance are one phone with two flows. Default none.
+    pub flow: Option<(String, u32)>,
     /// What damages some of its datagrams, SIP over UDP and RTP. Default none.
     pub line: Option<Arc<BadLine>>,
 }
@@ -68,6 +71,7 @@ impl PhoneConfig {
             auto_answer: false,
             ring_by_hand: false,
             remote_control: false,
+            flow: None,
             line: None,
         }
     }
@@ -186,8 +190,11 @@ impl Phone {
                 .with("To", format!("<{own}>"))
                 .with("Call-ID", &register.0)
                 .with("CSeq", format!("{} REGISTER", register.1))
-                .with("Contact", format!("<{}>", inner.contact()))
+                .with("Contact", inner.registered_contact())
                 .with("Expires", expires.to_string());
+            if inner.config.flow.is_some() {
+                message = message.with("Supported", "path, outbound");
+            }
             if let Some(challenge) = &challenge {
                 message = inner.authorized(message, challenge, "REGISTER", &uri);
             }
@@ -264,6 +271,12 @@ impl Inner {
     fn contact(&self) -> String {
         let transport = if self.config.transport == Transport::Tcp { ";transport=tcp" } else { "" };
         format!("sip:{}@{}{transport}", self.config.number, self.local)
+    }
+
+    fn registered_contact(&self) -> String {
+        let flow = self.config.flow.as_ref();
+        let flow = flow.map(|(urn, reg_id)| format!(";+sip.instance=\"<{urn}>\";reg-id={reg_id}"));
+        format!("<{}>{}", self.contact(), flow.unwrap_or_default())
     }
 
     /// A request with what every request has.
