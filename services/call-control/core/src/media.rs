@@ -133,7 +133,8 @@ impl Shard {
         let Introduction { caller: from, anonymous, diversions, headers } = self.introduction(leg);
         let to = leg.party.number.clone();
         let auto_answer = self.legs.get(&leg.leg).is_some_and(|control| control.passing.auto_answer);
-        let invite = Invite { from, to, binding, media, auto_answer, anonymous, diversions, headers };
+        let call = Some(leg.call);
+        let invite = Invite { from, to, binding, media, auto_answer, anonymous, diversions, headers, call };
         self.command(leg, LegCommandKind::Invite(Box::new(invite)));
     }
 

@@ -8,7 +8,7 @@ use sidetone_model::call::{HeldBy, LegCause};
 use sidetone_model::command::LegCommandKind;
 use sidetone_model::fact::{FactKind, SignalCursor};
 use sidetone_model::fold::{LegPhase, LegView};
-use sidetone_model::ids::{LegId, ReplicaId};
+use sidetone_model::ids::{CallId, LegId, ReplicaId};
 use sidetone_model::media::MediaDescription;
 use sidetone_model::signal::{LegSignal, LegSignalKind, Offered};
 use sidetone_model::termination::{Cause, Termination};
@@ -237,7 +237,9 @@ impl Shard {
         routing: &Routing,
         now: Timestamp,
     ) {
-        let call = self.ids.make(now);
+        // Signalling has it before anybody is asked: what was said on the wire until now bears it (decision 49).
+        let named = CallId::from(signal.leg.as_uuid());
+        let call = if self.fold.call(named).is_none() { named } else { self.ids.make(now) };
         let created = FactKind::CallCreated {
             call,
             from: offered.from.clone(),

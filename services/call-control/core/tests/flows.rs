@@ -141,3 +141,18 @@ fn those_behind_it_wait_until_all_its_flows_have_failed() {
         assert_eq!((live(&office).len(), device(&office).as_str()), (1, expected));
     }
 }
+
+/// So that signalling knows it before anybody has told: what it sends to HOMER of both legs bears it.
+#[test]
+fn a_call_that_comes_in_has_the_id_of_its_first_leg_and_every_further_leg_is_told() {
+    let mut office = Office::new();
+    let routing = bob(&office);
+    let alice = office.dial("alice", "desk", routing);
+    let call = office.leg(alice).call;
+    assert_eq!(call.as_uuid(), alice.as_uuid());
+    let told = office.commands.iter().find_map(|command| match &command.kind {
+        LegCommandKind::Invite(invite) => Some(invite.call),
+        _ => None,
+    });
+    assert_eq!(told, Some(Some(call)));
+}

@@ -105,6 +105,8 @@ pub struct Invite {
     /// Header fields to be handed on: of the names that [`crate::signal::Offered::headers`] has. Signalling leaves out what
     /// the far end is not trusted with.
     pub headers: Vec<(Box<str>, Box<str>)>,
+    /// Of which call the leg is one, for the eyes of those who follow calls; none from a call control that did not tell.
+    pub call: Option<CallId>,
 }
 
 /// Something an application asks of call control.

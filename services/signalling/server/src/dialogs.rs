@@ -25,6 +25,9 @@ pub(crate) struct StoredDialog {
     pub(crate) user: String,
     #[prost(string, tag = "5")]
     pub(crate) device: String,
+    /// Of which call the leg is one, when that is known.
+    #[prost(string, tag = "6")]
+    pub(crate) call: String,
 }
 
 impl std::fmt::Debug for StoredDialog {

@@ -40,6 +40,7 @@ async fn outgoing(rig: &Rig, owner: &OwnerEnd, seed: u8) -> LegId {
         auto_answer: false,
         anonymous: false,
         diversions: Vec::new(),
+        call: None,
         headers: Vec::new(),
     };
     owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;

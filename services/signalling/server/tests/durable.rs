@@ -97,6 +97,7 @@ async fn we_hang_up_after_the_restart_also_over_a_new_connection() {
             auto_answer: false,
             anonymous: false,
             diversions: Vec::new(),
+            call: None,
             headers: Vec::new(),
         };
         owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;

@@ -53,6 +53,7 @@ async fn calls_go_back_by_the_path_of_the_registration() {
         auto_answer: false,
         anonymous: false,
         diversions: Vec::new(),
+        call: None,
         headers: Vec::new(),
     };
     owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;

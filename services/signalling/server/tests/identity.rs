@@ -47,8 +47,17 @@ async fn calls_out(owner: &OwnerEnd, binding: Binding, anonymous: bool, headers:
     let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let from = Party { number: "1001".into(), display_name: "Ada".into(), ..Party::default() };
     let (to, diversions) = ("0401234".into(), Vec::new());
-    let invite =
-        Invite { from, to, binding, media: media(), auto_answer: false, anonymous, diversions, headers };
+    let invite = Invite {
+        from,
+        to,
+        binding,
+        media: media(),
+        auto_answer: false,
+        anonymous,
+        diversions,
+        headers,
+        call: None,
+    };
     owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
 }
 

@@ -9,9 +9,11 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use harness::phone::Phone;
 use harness::{OwnerEnd, Rig, media, within};
-use sidetone_model::command::LegCommandKind;
-use sidetone_model::ids::LegId;
+use sidetone_model::command::{Invite, LegCommandKind};
+use sidetone_model::ids::{CallId, IdSource, LegId};
+use sidetone_model::party::Party;
 use sidetone_model::signal::LegSignalKind;
+use sidetone_model::time::Timestamp;
 use sidetone_proto::signalling::v1::signalling_server::Signalling as _;
 use sidetone_proto::signalling::v1::{LadderMessage, ReadLadderRequest};
 use sidetone_signalling::{Config, HepConfig, LadderConfig};
@@ -171,6 +173,52 @@ async fn homer_gets_every_message_with_where_it_came_from() {
     }
     assert!(seen[0].starts_with("REGISTER") && seen[1].starts_with("SIP/2.0 401"), "{seen:?}");
     assert!(seen[2].starts_with("REGISTER") && seen[3].starts_with("SIP/2.0 200"), "{seen:?}");
+}
+
+/// Ada's call comes in, and call control calls Ben for her. What was said before there was a leg belongs to the call, too.
+#[tokio::test]
+async fn homer_is_told_which_messages_are_of_one_call() {
+    let homer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = Some(homer.local_addr().unwrap().to_string());
+    let hep = HepConfig { address, ..HepConfig::default() };
+    let rig = Rig::with(Config { hep, ..Config::default() }).await;
+    let mut owner = rig.attach().await;
+    let mut ben = Phone::udp(&rig, "1002", "pw-ben").await;
+    ben.register(600).await;
+    let mut ada = Phone::udp(&rig, "1001", "pw-ada").await;
+    ada.invite("9198", "ada-calls").await;
+    let offered = owner.signal().await;
+    let call = CallId::from(offered.leg.as_uuid());
+    let invite = Invite {
+        from: Party { number: "1001".into(), ..Party::default() },
+        to: "1002".into(),
+        binding: rig.bindings("alpha", "ben").await.remove(0).binding,
+        media: media(),
+        auto_answer: false,
+        anonymous: false,
+        diversions: Vec::new(),
+        headers: Vec::new(),
+        call: Some(call),
+    };
+    let leg: LegId = IdSource::seeded([5; 32]).make(Timestamp::from_millis(7));
+    owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
+    let _rings = ben.request().await;
+    // INVITE, challenge, ACK and INVITE of Ada, and the INVITE to Ben.
+    let (mut adas, mut bens) = (0, 0);
+    let mut buffer = vec![0; 65_536];
+    while adas < 4 || bens < 1 {
+        let length = within(homer.recv(&mut buffer)).await.unwrap();
+        let chunks = chunks(&buffer[..length]);
+        let text = String::from_utf8(chunks[&15].clone()).unwrap();
+        if text.contains(" REGISTER\r\n") {
+            assert!(!chunks.contains_key(&17), "no call: {text}");
+            continue;
+        }
+        let correlation = chunks.get(&17).map(|id| String::from_utf8(id.clone()).unwrap());
+        assert_eq!(correlation, Some(call.to_string()), "{text}");
+        let of_ada = text.contains("Call-ID: ada-calls");
+        (adas, bens) = (adas + usize::from(of_ada), bens + usize::from(!of_ada));
+    }
 }
 
 /// A HOMER server that is away costs calls nothing.

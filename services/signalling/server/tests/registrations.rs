@@ -89,6 +89,7 @@ async fn a_registered_phone_rings_after_the_replica_was_killed_and_came_back() {
         auto_answer: false,
         anonymous: false,
         diversions: Vec::new(),
+        call: None,
         headers: Vec::new(),
     };
     owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;

@@ -117,6 +117,7 @@ impl World {
             auto_answer: false,
             anonymous: false,
             diversions: Vec::new(),
+            call: None,
             headers: Vec::new(),
         };
         self.owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
@@ -409,6 +410,7 @@ async fn phones_are_told_the_verdict() {
             auto_answer: false,
             anonymous: false,
             diversions: Vec::new(),
+            call: None,
             headers: Vec::new(),
         };
         owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;

@@ -45,6 +45,7 @@ async fn a_phone_registers_calls_and_is_called_over_every_transport_and_family()
                 auto_answer: false,
                 anonymous: false,
                 diversions: Vec::new(),
+                call: None,
                 headers: Vec::new(),
             };
             owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
@@ -179,6 +180,7 @@ async fn a_large_request_goes_by_tcp_and_by_udp_to_who_takes_none() {
             auto_answer: false,
             anonymous: false,
             diversions: Vec::new(),
+            call: None,
             headers: Vec::new(),
         };
         owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;

@@ -55,6 +55,7 @@ fn call(anonymous: bool, diversions: Vec<Diversion>, headers: &[(&str, &str)]) -
         binding,
         media: media(4000),
         auto_answer: false,
+        call: None,
         anonymous,
         diversions,
         headers,

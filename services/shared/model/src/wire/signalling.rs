@@ -247,6 +247,7 @@ impl From<&Invite> for pb::Invite {
             anonymous: value.anonymous,
             diversions: value.diversions.iter().map(Into::into).collect(),
             headers: headers_out(&value.headers),
+            call_id: value.call.map(|call| call.to_string()).unwrap_or_default(),
         }
     }
 }
@@ -277,6 +278,8 @@ impl TryFrom<pb::Invite> for Invite {
             anonymous: value.anonymous,
             diversions: value.diversions.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             headers: headers_in(value.headers),
+            // It is told for the eyes of people, and nothing hangs on it.
+            call: value.call_id.parse().ok(),
         })
     }
 }

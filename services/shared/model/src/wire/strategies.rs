@@ -161,12 +161,14 @@ fn binding() -> impl Strategy<Value = Binding> {
 
 pub(crate) fn command() -> impl Strategy<Value = LegCommand> {
     let diversions = prop::collection::vec(diversion(), 0..3);
-    let invite = (party(), text(), binding(), media(), any::<[bool; 2]>(), diversions, headers()).prop_map(
-        |(from, to, binding, media, [auto_answer, anonymous], diversions, headers)| {
-            let invite = Invite { from, to, binding, media, auto_answer, anonymous, diversions, headers };
+    let call = of(uuid::<CallId>());
+    let parts = (party(), text(), binding(), media(), any::<[bool; 2]>(), diversions, headers(), call);
+    let invite =
+        parts.prop_map(|(from, to, binding, media, [auto_answer, anonymous], diversions, headers, call)| {
+            let invite =
+                Invite { from, to, binding, media, auto_answer, anonymous, diversions, headers, call };
             LegCommandKind::Invite(Box::new(invite))
-        },
-    );
+        });
     let kind = prop_oneof![
         invite,
         of(media()).prop_map(|media| LegCommandKind::Ring { media }),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use sidetone_directory::{Algorithm as Kept, Credential};
 use sidetone_model::classify::{Classify as _, IdentityFault};
-use sidetone_model::ids::{LegId, TenantId};
+use sidetone_model::ids::{CallId, LegId, TenantId};
 use sidetone_model::party::{Flow, Party, Proof};
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::Cause;
@@ -295,6 +295,10 @@ impl Agent {
         match Leg::incoming(setup, tx, request, caller, &mut self.parts.tokens, now) {
             Ok(leg) => {
                 let id = self.open_incoming(tx, leg, identity, merge, now);
+                // It goes on with the call of the leg whose place it takes.
+                if let Some(call) = replaces.and_then(|replaced| self.parts.ladder.call_of(replaced)) {
+                    self.parts.ladder.belongs(id, call);
+                }
                 if let Some((user, device)) = owner {
                     self.durable.note_owner(id, &user, &device);
                 }
@@ -345,7 +349,8 @@ impl Agent {
         let id: LegId = self.parts.ids.make(wall_clock());
         let tenant = identity.tenant.clone();
         self.parts.transactions.assign(tx, id);
-        tracing::debug!(leg = %id, %tenant, "a call comes in");
+        let call = CallId::from(id.as_uuid());
+        tracing::debug!(leg = %id, %call, %tenant, "a call comes in");
         // The first output is Offered.
         let first = leg.poll_output();
         let caller = merge.as_ref().map(|(_, tag, _)| (&**tag, leg.flow().remote));

@@ -158,9 +158,12 @@ impl Agent {
         match kind {
             LegCommandKind::Invite(invite) if n == 1 => match self.invite(id, &invite, &tenant, now) {
                 Ok(mut leg) => {
+                    if let Some(call) = invite.call {
+                        self.parts.ladder.belongs(id, call);
+                    }
                     leg.set_owner_away(!self.upstream.is_attached());
                     self.durable.note_owner(id, &invite.binding.user, &invite.binding.device);
-                    tracing::debug!(leg = %id, %tenant, "calling a device");
+                    tracing::debug!(leg = %id, call = ?invite.call, %tenant, "calling a device");
                     self.legs.insert(id, tenant, Some(leg), None);
                     self.count_command("done");
                 }

@@ -45,7 +45,7 @@ impl Agent {
     pub(super) fn restore(&mut self, found: Vec<(LegId, StoredDialog)>, now: Instant) {
         let count = found.len();
         for (id, dialog) in found {
-            let StoredDialog { tenant, leg, last_signal_n, user, device } = dialog;
+            let StoredDialog { tenant, leg, last_signal_n, user, device, call } = dialog;
             let restored =
                 leg.and_then(|leg| Leg::restore(leg, super::requests::PRODUCT, self.parts.timers, now));
             let (Some(leg), Ok(tenant)) = (restored, TenantId::new(&tenant)) else {
@@ -53,6 +53,9 @@ impl Agent {
                 self.forget_dialog(id);
                 continue;
             };
+            if let Ok(call) = call.parse() {
+                self.parts.ladder.belongs(id, call);
+            }
             self.parts.ladder.begin(id, &tenant, &leg.dialog_key(), None);
             self.legs.insert(id, tenant, Some(leg), None);
             self.legs.resume(id, last_signal_n);
@@ -105,6 +108,7 @@ impl Agent {
             last_signal_n: entry.outbox.last_n(),
             user: owner.map(|(user, _)| user.to_string()).unwrap_or_default(),
             device: owner.map(|(_, device)| device.to_string()).unwrap_or_default(),
+            call: self.parts.ladder.call_of(id).map(|call| call.to_string()).unwrap_or_default(),
         })
     }
 

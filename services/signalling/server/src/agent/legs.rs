@@ -316,7 +316,8 @@ impl Agent {
     fn note_end(&self, id: LegId, termination: &Termination) {
         let cause = termination.cause.label();
         self.parts.telemetry.signalling.legs_ended.with_label_values(&[cause]).inc();
-        tracing::debug!(leg = %id, cause, status = termination.sip_status, "leg ended");
+        let call = self.parts.ladder.call_of(id);
+        tracing::debug!(leg = %id, ?call, cause, status = termination.sip_status, "leg ended");
     }
 
     /// A leg that cannot be: it says so and is gone.

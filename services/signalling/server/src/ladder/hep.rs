@@ -1,16 +1,19 @@
 //! Messages to a HOMER server as HEPv3 ("The Hep/EEP Protocol", revision 3): a datagram for each, of chunks.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use sidetone_model::ids::CallId;
 use sidetone_model::party::Transport;
 use sidetone_telemetry::Telemetry;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Record, Redactor, redact};
+use super::correlation::Correlations;
+use super::{Record, Redactor, head, held, redact};
 use crate::config::HepConfig;
 
 /// The way to the task that sends.
@@ -31,12 +34,13 @@ impl Capture {
 /// Starts the task that sends.
 pub(super) fn start(
     config: HepConfig,
-    redactor: Option<Arc<Redactor>>,
+    (redactor, correlations): (Option<Arc<Redactor>>, Arc<Mutex<Correlations>>),
     telemetry: &Arc<Telemetry>,
     stopping: CancellationToken,
 ) -> Capture {
     let (queue, records) = mpsc::channel(QUEUE_MAX);
-    let sender = Sender { config, redactor, telemetry: Arc::clone(telemetry), target: None, asked: None };
+    let telemetry = Arc::clone(telemetry);
+    let sender = Sender { config, redactor, correlations, telemetry, target: None, asked: None };
     tokio::spawn(async move {
         tokio::select! {
             () = sender.run(records) => {}
@@ -50,6 +54,7 @@ struct Sender {
     config: HepConfig,
     /// None when numbers may be shown.
     redactor: Option<Arc<Redactor>>,
+    correlations: Arc<Mutex<Correlations>>,
     telemetry: Arc<Telemetry>,
     target: Option<(SocketAddr, UdpSocket)>,
     asked: Option<Instant>,
@@ -57,20 +62,51 @@ struct Sender {
 
 impl Sender {
     async fn run(mut self, mut records: mpsc::Receiver<Record>) {
-        while let Some(record) = records.recv().await {
-            self.find().await;
-            let payload = match &self.redactor {
-                Some(redactor) => redactor.redact(&record.bytes, false),
-                None => redact::without_secrets(&record.bytes),
-            };
-            let datagram = encode(&record, &payload, self.config.capture_id, self.config.password.as_deref());
-            let sent = match &self.target {
-                Some((address, socket)) => socket.send_to(&datagram, address).await.is_ok(),
-                None => false,
-            };
-            if !sent {
-                self.telemetry.signalling.ladder_lost.with_label_values(&["hep"]).inc();
+        // Messages of calls that are not known yet, since when.
+        let mut waiting: VecDeque<(Instant, Record)> = VecDeque::new();
+        loop {
+            let due = waiting.front().map(|(since, _)| *since + WAIT_FOR_LEG);
+            let wait = tokio::time::sleep_until(due.unwrap_or_else(Instant::now).into());
+            tokio::select! {
+                record = records.recv() => {
+                    let Some(record) = record else { break };
+                    waiting.push_back((Instant::now(), record));
+                }
+                () = wait, if due.is_some() => {}
             }
+            while let Some((since, record)) = waiting.front() {
+                let call = self.call_of(record);
+                let in_vain = waiting.len() > WAITING_MAX
+                    || since.elapsed() >= WAIT_FOR_LEG
+                    || !head::is_of_calls(&record.bytes);
+                if call.is_none() && !in_vain {
+                    break;
+                }
+                if let Some((_, record)) = waiting.pop_front() {
+                    self.send(&record, call).await;
+                }
+            }
+        }
+    }
+
+    fn call_of(&self, record: &Record) -> Option<CallId> {
+        held(&self.correlations).of(head::read(&record.bytes).call_id)
+    }
+
+    async fn send(&mut self, record: &Record, call: Option<CallId>) {
+        self.find().await;
+        let payload = match &self.redactor {
+            Some(redactor) => redactor.redact(&record.bytes, false),
+            None => redact::without_secrets(&record.bytes),
+        };
+        let config = &self.config;
+        let datagram = encode(record, &payload, call, config.capture_id, config.password.as_deref());
+        let sent = match &self.target {
+            Some((address, socket)) => socket.send_to(&datagram, address).await.is_ok(),
+            None => false,
+        };
+        if !sent {
+            self.telemetry.signalling.ladder_lost.with_label_values(&["hep"]).inc();
         }
     }
 
@@ -92,8 +128,14 @@ impl Sender {
 }
 
 /// One message as a HEPv3 datagram.
-pub(super) fn encode(record: &Record, payload: &[u8], capture_id: u32, password: Option<&str>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(payload.len() + 160);
+fn encode(
+    record: &Record,
+    payload: &[u8],
+    call: Option<CallId>,
+    capture_id: u32,
+    password: Option<&str>,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload.len() + 200);
     out.extend_from_slice(b"HEP3\0\0");
     let (from, to) = match record.received {
         true => (record.flow.remote, record.flow.local),
@@ -112,6 +154,10 @@ pub(super) fn encode(record: &Record, payload: &[u8], capture_id: u32, password:
     chunk(&mut out, 12, &capture_id.to_be_bytes());
     if let Some(password) = password {
         chunk(&mut out, 14, password.as_bytes());
+    }
+    // The "internal correlation id".
+    if let Some(call) = call {
+        chunk(&mut out, 17, call.to_string().as_bytes());
     }
     // A message that would make the datagram too long is cut: its head is what matters.
     let room = DATAGRAM_MAX.saturating_sub(out.len() + CHUNK_HEAD);
@@ -139,6 +185,9 @@ fn chunk(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
 const CHUNK_HEAD: usize = 6;
 const DATAGRAM_MAX: usize = 65_000;
 const QUEUE_MAX: usize = 4096;
+/// How long what came before there was a leg waits for it: the phone answers its challenge, and the directory is asked.
+const WAIT_FOR_LEG: Duration = Duration::from_secs(1);
+const WAITING_MAX: usize = 1024;
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 const LOOK_SOON: Duration = Duration::from_secs(1);
 // Values of the chunks "IP protocol family" (AF_INET, AF_INET6 as HEP numbers them), "IP protocol ID" and "protocol type".

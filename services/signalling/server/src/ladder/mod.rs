@@ -10,6 +10,7 @@
 //! few pointers; what a message says is looked at only when somebody asks. What finds no room falls out, the oldest first,
 //! and is counted. Nothing of this is in the event log. Keys and digest answers are never shown to anybody.
 
+mod correlation;
 mod door;
 mod files;
 mod head;
@@ -21,16 +22,17 @@ mod ring;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use sidetone_model::ids::{LegId, TenantId};
+use sidetone_model::ids::{CallId, LegId, TenantId};
 use sidetone_model::party::{Flow, Transport};
 use sidetone_sip_core::message::DialogKey;
 use sidetone_telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{HepConfig, LadderConfig};
+use correlation::Correlations;
 use hep::Capture;
 use ring::{Marker, Ring};
 
@@ -54,6 +56,7 @@ pub(crate) struct Record {
 pub(crate) struct Ladder {
     ring: Option<Arc<Mutex<Ring>>>,
     capture: Option<Capture>,
+    correlations: Arc<Mutex<Correlations>>,
     redactor: Arc<Redactor>,
     directory: Option<PathBuf>,
     telemetry: Arc<Telemetry>,
@@ -83,12 +86,13 @@ impl Ladder {
             let writer = files::Writer::open(directory, config.files_mb * MEGABYTE, telemetry)?;
             tokio::spawn(writer.run(Arc::clone(ring), stopping.clone()));
         }
+        let correlations = Arc::<Mutex<Correlations>>::default();
         let capture = hep.address.as_ref().map(|_| {
             let redactor = (!hep.show_numbers).then(|| Arc::clone(&redactor));
-            hep::start(hep.clone(), redactor, telemetry, stopping.clone())
+            hep::start(hep.clone(), (redactor, Arc::clone(&correlations)), telemetry, stopping.clone())
         });
         let directory = config.directory.clone();
-        Ok(Self { ring, capture, redactor, directory, telemetry: Arc::clone(telemetry) })
+        Ok(Self { ring, capture, correlations, redactor, directory, telemetry: Arc::clone(telemetry) })
     }
 
     /// Whether messages are of any use here.
@@ -125,6 +129,16 @@ impl Ladder {
         }
     }
 
+    /// A leg is one of a call. To be said before [`Ladder::begin`] of a leg that did not begin its call.
+    pub(crate) fn belongs(&self, leg: LegId, call: CallId) {
+        held(&self.correlations).belongs(leg, call);
+    }
+
+    /// To which call a leg that lives belongs, as far as that is known.
+    pub(crate) fn call_of(&self, leg: LegId) -> Option<CallId> {
+        held(&self.correlations).call_of(leg)
+    }
+
     /// A leg has a dialog now. `caller` is the tag and the source of the INVITE that opened it, for one that came in.
     pub(crate) fn begin(
         &self,
@@ -133,6 +147,7 @@ impl Ladder {
         dialog: &DialogKey,
         caller: Option<(&str, SocketAddr)>,
     ) {
+        held(&self.correlations).begin(leg, dialog.call_id().as_bytes());
         let Some(ring) = &self.ring else { return };
         lock(ring).begin(Marker {
             leg,
@@ -145,6 +160,7 @@ impl Ladder {
 
     /// A leg is over. What is kept of it stays until it falls out.
     pub(crate) fn ended(&self, leg: LegId) {
+        held(&self.correlations).ended(leg, Instant::now());
         if let Some(ring) = &self.ring {
             lock(ring).ended(leg);
         }
@@ -164,6 +180,10 @@ impl Ladder {
 
 fn lock(ring: &Mutex<Ring>) -> std::sync::MutexGuard<'_, Ring> {
     ring.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn held(correlations: &Mutex<Correlations>) -> std::sync::MutexGuard<'_, Correlations> {
+    correlations.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn now_us() -> u64 {

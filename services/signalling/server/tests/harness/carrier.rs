@@ -115,6 +115,7 @@ pub(crate) async fn call_out(owner: &OwnerEnd, seed: u8, number: &str) -> LegId 
         auto_answer: false,
         anonymous: false,
         diversions: Vec::new(),
+        call: None,
         headers: Vec::new(),
     };
     owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;

@@ -263,6 +263,7 @@ impl Pair {
             auto_answer: self.auto_answer,
             anonymous: false,
             diversions: Vec::new(),
+            call: None,
             headers: Vec::new(),
         };
         let setup = self.a.setup();
