@@ -182,6 +182,10 @@ pub struct TlsConfig {
     pub client_auth: ClientAuth,
     /// The authorities of peers' certificates, PEM.
     pub client_ca: Option<PathBuf>,
+    /// Which of the peers' certificates have been revoked: lists of those authorities (RFC 5280, section 5), PEM. With it a
+    /// certificate is good only when a list of its authority is there and does not name it; a list that is out of date still
+    /// counts. Connections that stand are left alone. Default: revocation is not looked at.
+    pub client_crl: Option<PathBuf>,
     /// The authorities of carriers' certificates, PEM. Default: the system's.
     pub trust: Option<PathBuf>,
     /// How often the files are looked at, in seconds, 1 to 86400. Default 10.
@@ -217,6 +221,7 @@ impl Default for TlsConfig {
             certificates: Vec::new(),
             client_auth: ClientAuth::None,
             client_ca: None,
+            client_crl: None,
             trust: None,
             reload_s: 10,
         }
@@ -414,13 +419,21 @@ impl Config {
                 }
             }
         }
-        for (name, path) in [("client_ca", &self.tls.client_ca), ("trust", &self.tls.trust)] {
+        let files = [
+            ("client_ca", &self.tls.client_ca),
+            ("client_crl", &self.tls.client_crl),
+            ("trust", &self.tls.trust),
+        ];
+        for (name, path) in files {
             if path.as_ref().is_some_and(|path| !path.is_file()) {
                 wrong(&format!("tls.{name}"), "is not a file");
             }
         }
         if self.tls.client_auth != ClientAuth::None && self.tls.client_ca.is_none() {
             wrong("tls.client_ca", "must be set when client_auth is not none");
+        }
+        if self.tls.client_auth == ClientAuth::None && self.tls.client_crl.is_some() {
+            wrong("tls.client_crl", "is of no use while client_auth is none");
         }
         if !(1..=86_400).contains(&self.tls.reload_s) {
             wrong("tls.reload_s", "must be 1 to 86400");

@@ -113,6 +113,34 @@ async fn a_peer_without_a_certificate_is_sent_away_when_one_is_required() {
     rig.until("counted", || closed.with_label_values(&["tls_handshake"]).get() == 1).await;
 }
 
+/// Whether a phone with its certificate gets an answer.
+async fn gets_in(phones: &tls::Phones, rig: &Rig) -> bool {
+    let Ok(mut stream) = phones.connect(rig).await else { return false };
+    let register = "REGISTER sip:alpha.test SIP/2.0\r\nVia: SIP/2.0/TLS 192.0.2.1;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+                    From: <sip:1001@alpha.test>;tag=1\r\nTo: <sip:1001@alpha.test>\r\nCall-ID: c\r\nCSeq: 1 REGISTER\r\n\
+                    Contact: <sip:1001@192.0.2.1;transport=tls>\r\nContent-Length: 0\r\n\r\n";
+    let mut answer = [0; 7];
+    stream.write_all(register.as_bytes()).await.is_ok()
+        && within(stream.read_exact(&mut answer)).await.is_ok()
+        && &answer == b"SIP/2.0"
+}
+
+#[tokio::test]
+async fn a_phone_whose_certificate_is_revoked_is_sent_away_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let phones = tls::Phones::new(folder.path());
+    let config = Config { tls: phones.required(), ..Config::default() };
+    let rig = Rig::at("127.0.0.1:0", &[TransportKind::Tls], config).await;
+    phones.revoke(&[tls::SERIAL + 1]);
+    assert!(gets_in(&phones, &rig).await);
+    phones.revoke(&[tls::SERIAL]);
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    while gets_in(&phones, &rig).await {
+        assert!(tokio::time::Instant::now() < deadline, "it still gets in");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_websocket_needs_its_subprotocol_and_a_page_that_may() {
     let origins = vec!["https://phone.alpha.test".to_owned()];

@@ -7,8 +7,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rustls::client::verify_server_name;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -30,7 +30,7 @@ pub(crate) enum TlsError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A file holds nothing of what is looked for.
-    #[error("{0} holds no certificate")]
+    #[error("{0} holds nothing of what it should")]
     Empty(PathBuf),
     /// Certificate and key do not go together, or are of a kind that is not known.
     #[error("the certificate or key is of no use")]
@@ -56,7 +56,7 @@ pub(super) fn identities(
     let telemetry = Arc::clone(telemetry);
     let files = Files {
         what: "the SIP certificates",
-        paths: pairs.chain(&config.client_ca).cloned().collect(),
+        paths: pairs.chain(&config.client_ca).chain(&config.client_crl).cloned().collect(),
         pause: Duration::from_secs(config.reload_s),
         count: Box::new(move |result| {
             telemetry.signalling.certificate_reloads.with_label_values(&[result]).inc();
@@ -81,6 +81,11 @@ fn server_config(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
     let builder = match (&config.client_ca, config.client_auth) {
         (Some(path), ClientAuth::Optional | ClientAuth::Required) => {
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(path)?), provider);
+            let verifier = match &config.client_crl {
+                // Those of authorities between are for the roots to revoke, whose lists hardly anybody has at hand.
+                Some(path) => verifier.with_crls(revoked(path)?).only_check_end_entity_revocation(),
+                None => verifier,
+            };
             let verifier = match config.client_auth {
                 ClientAuth::Required => verifier,
                 _ => verifier.allow_unauthenticated(),
@@ -127,9 +132,17 @@ fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let all: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|error| file_error(path, error));
+    all_in(path)
+}
+
+fn revoked(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    all_in(path)
+}
+
+/// All of one kind that is in a file; at least one.
+fn all_in<T: PemObject>(path: &Path) -> Result<Vec<T>, TlsError> {
+    let all: Result<Vec<_>, _> =
+        T::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| file_error(path, error));
     match all? {
         none if none.is_empty() => Err(TlsError::Empty(path.to_owned())),
         some => Ok(some),
