@@ -28,6 +28,11 @@ impl Engine {
                 .map(|worker| worker.counters.late_ticks_excused.get())
                 .sum(),
             late_ticks: control.workers.iter().map(|worker| worker.counters.late_ticks.get()).sum(),
+            worker_load_permille: control
+                .workers
+                .iter()
+                .map(|worker| worker.counters.load_permille() as u32)
+                .collect(),
         }
     }
 
