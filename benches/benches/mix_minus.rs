@@ -2,8 +2,9 @@
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use sidetone_mix_core::{MemberId, Mixer};
+use sidetone_mix_core::{MemberId, Mixer, Notes, Submix};
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 const FRAME: usize = 160;
 
@@ -51,5 +52,51 @@ fn tick(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, tick);
+/// A member of a large room that one thread mixes, and what it costs each of several threads, sums of the others included.
+fn spread(c: &mut Criterion) {
+    const MEMBERS: usize = 800;
+    let voice: Vec<i16> = (0..FRAME).map(|n| (n * 31 % 600) as i16 - 300).collect();
+    let mut group = c.benchmark_group(format!("mix_minus/{MEMBERS} in one room"));
+    for threads in [1usize, 2, 8] {
+        let mut ends = Submix::family(threads, FRAME);
+        let mut parts: Vec<(Mixer, Vec<MemberId>)> = (0..threads)
+            .map(|_| {
+                let mut mixer = Mixer::new(FRAME, MEMBERS / threads);
+                let ids = (0..MEMBERS / threads).filter_map(|_| mixer.join().ok()).collect();
+                (mixer, ids)
+            })
+            .collect();
+        let mut tick = 0;
+        let mut one_tick = |n: usize, tick: u64| {
+            let (mixer, ids) = &mut parts[n];
+            for id in ids.iter() {
+                if let Some(slot) = mixer.speak(*id) {
+                    slot.copy_from_slice(black_box(&voice));
+                }
+            }
+            mixer.sum_up();
+            black_box(ends[n].exchange(tick, &Notes::default(), mixer));
+            mixer.finish();
+            for id in ids.iter() {
+                black_box(mixer.heard(*id));
+            }
+        };
+        group.bench_function(format!("the busiest of {threads} threads"), |b| {
+            b.iter_custom(|rounds| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..rounds {
+                    (1..threads).for_each(|n| one_tick(n, tick));
+                    let began = Instant::now();
+                    one_tick(0, tick);
+                    spent += began.elapsed();
+                    tick += 1;
+                }
+                spent
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, tick, spread);
 criterion_main!(benches);
