@@ -160,7 +160,14 @@ struct Attack {
 struct Shared {
     stop: AtomicBool,
     sent: AtomicU64,
-    media: std::sync::Mutex<Vec<SocketAddr>>,
+    calls: std::sync::Mutex<Known>,
+}
+
+/// What an attacker may have learned of the calls. Their tags are not among it: those nobody has but both ends.
+#[derive(Default)]
+struct Known {
+    media: Vec<SocketAddr>,
+    call_ids: Vec<String>,
 }
 
 impl Attack {
@@ -168,7 +175,7 @@ impl Attack {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             sent: AtomicU64::new(0),
-            media: std::sync::Mutex::default(),
+            calls: std::sync::Mutex::default(),
         });
         let (attack, domain, number) = (Arc::clone(&shared), target.domain.clone(), number.to_owned());
         let server = target.server;
@@ -191,11 +198,13 @@ impl Attack {
         Self { shared }
     }
 
-    /// From now on the ports of calls are attacked, too.
+    /// From now on the calls are attacked, too: their ports, and by their Call-ID.
     fn know(&self, callers: &[Caller]) {
-        let ports = callers.iter().filter_map(|caller| Some(caller.call.as_ref().ok()?.remote()?.audio));
-        let mut media = self.shared.media.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        media.extend(ports);
+        let mut known = self.shared.calls.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for call in callers.iter().filter_map(|caller| caller.call.as_ref().ok()) {
+            known.media.extend(call.remote().map(|remote| remote.audio));
+            known.call_ids.push(call.call_id());
+        }
     }
 
     fn sent(&self) -> u64 {
@@ -212,30 +221,38 @@ impl Drop for Attack {
 impl Shared {
     /// The next datagram, and where it goes.
     fn next(&self, server: SocketAddr, domain: &str, number: &str, dice: &mut Dice) -> (Vec<u8>, SocketAddr) {
-        let media = self.media.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match dice.below(2) {
-            0 if !media.is_empty() => {
+        let Known { media, call_ids } =
+            &*self.calls.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match dice.below(4) {
+            0 | 1 if !media.is_empty() => {
                 let to = media[dice.below(media.len() as u64) as usize];
                 (hostile_media(dice), to)
             }
-            _ => (hostile_sip(domain, number, dice), server),
+            2 if !call_ids.is_empty() => {
+                let call_id = &call_ids[dice.below(call_ids.len() as u64) as usize];
+                (hostile_sip(domain, number, Some(call_id), dice), server)
+            }
+            _ => (hostile_sip(domain, number, None, dice), server),
         }
     }
 }
 
-/// Requests and responses that are whole, damaged, or noise.
-fn hostile_sip(domain: &str, number: &str, dice: &mut Dice) -> Vec<u8> {
+/// Requests and responses that are whole, damaged, or noise; some of a call that there is.
+fn hostile_sip(domain: &str, number: &str, call_id: Option<&str>, dice: &mut Dice) -> Vec<u8> {
     let n = dice.below(1 << 32);
+    let own = format!("h{n}");
+    let call_id = call_id.unwrap_or(&own);
     let method = ["INVITE", "BYE", "CANCEL", "ACK", "REGISTER", "OPTIONS", "SUBSCRIBE"][n as usize % 7];
     let text = format!(
         "{method} sip:{number}@{domain} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.66:5060;branch=z9hG4bK{n}\r\n\
-         From: <sip:{number}@{domain}>;tag=t{n}\r\nTo: <sip:{number}@{domain}>;tag={n}\r\nCall-ID: h{n}\r\n\
+         From: <sip:{number}@{domain}>;tag=t{n}\r\nTo: <sip:{number}@{domain}>;tag={n}\r\nCall-ID: {call_id}\r\n\
          CSeq: {} {method}\r\nContact: <sip:x@192.0.2.66>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
         n % 9
     );
-    match dice.below(3) {
+    match dice.below(4) {
         0 => damage(text.as_bytes(), &mut |bound| dice.below(bound.max(1))),
         1 => noise(dice),
+        2 => text.into_bytes(),
         _ => {
             let line = format!("{method} sip:{number}@{domain} SIP/2.0");
             text.replacen(&line, "SIP/2.0 200 OK", 1).into_bytes()
