@@ -31,8 +31,8 @@ fn users() -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_fails_among_hostile_and_damaged_datagrams() {
     let seed =
-        std::env::var("SIDETONE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(20_261_121_u64);
-    eprintln!("SIDETONE_SEED={seed}");
+        std::env::var("HOSTILE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(20_261_121_u64);
+    eprintln!("HOSTILE_SEED={seed}");
     let server =
         Installation::one_process_with("", &users(), "[signalling.defence]\nexempt = [\"127.0.0.1\"]\n");
     let text = format!(
