@@ -82,6 +82,7 @@ impl Office {
                     MediaReply::Created { local: media(), boot: self.node.boot }
                 }
                 MediaRequest::UpdateLeg { .. } => MediaReply::Updated { local: media() },
+                MediaRequest::OfferLeg { .. } => MediaReply::Offered { local: media() },
                 _ => MediaReply::Done,
             };
             let next = self.shard.handle_media(node, request.clone(), Ok(reply), self.now);

@@ -92,6 +92,15 @@ async fn who_is_held_is_told_where_that_is_wanted() {
         .await;
     hears(&installation, &at_ada, 700.0).await;
     hears(&installation, &at_ben, 440.0).await;
+    // The other way round it is the phone that called that is offered something.
+    let holder = leg(&installation, "1002").unwrap();
+    installation.command(&["calls", "hold", &holder]).unwrap();
+    eventually(&installation, "the caller shows that it is held", || described(Direction::SendOnly)(&at_ada))
+        .await;
+    installation.command(&["calls", "retrieve", &holder]).unwrap();
+    eventually(&installation, "the caller shows that it talks", || described(Direction::SendRecv)(&at_ada))
+        .await;
+    hears(&installation, &at_ada, 700.0).await;
     at_ben.hang_up().await.unwrap();
     assert!(matches!(at_ada.wait_ended(Duration::from_secs(5)).await, Some(EndedBy::FarEnd { .. })));
 }

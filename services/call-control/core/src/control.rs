@@ -11,6 +11,7 @@ use sidetone_model::termination::Termination;
 
 use crate::effect::Connection;
 use crate::input::{Later, NodeCandidate, Routing};
+use crate::matching::Matching;
 
 /// The durable half is folded from records; the other half is found out again after a restart.
 #[derive(Debug, Default)]
@@ -93,6 +94,8 @@ pub(crate) struct Passing {
     pub(crate) listened: bool,
     /// The caller has been told that it rings.
     pub(crate) rung: bool,
+    /// What it speaks, and could speak.
+    pub(crate) matching: Matching,
     /// It was there when the log was folded, and its node has not told yet what it holds of it.
     pub(crate) resumed: bool,
 }

@@ -4,7 +4,7 @@ use sidetone_model::fact::FactRecord;
 use sidetone_model::ids::{
     CallId, ConferenceId, LegId, NodeId, PlaybackId, RecordingId, ReplicaId, StreamId, TenantId,
 };
-use sidetone_model::media::{FileFormat, Layout, Manner, MediaDescription, Source};
+use sidetone_model::media::{FileFormat, Format, Layout, Manner, MediaDescription, Source};
 use std::net::IpAddr;
 
 /// The outcome of one input.
@@ -66,6 +66,18 @@ pub enum Connection {
     Echo,
 }
 
+/// What of ours a description of the far side answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Answers {
+    /// Nothing: it is an offer.
+    #[default]
+    Nothing,
+    /// Our first offer.
+    Offer,
+    /// An offer of ours in a session that stands.
+    Standing,
+}
+
 /// Who hears a playback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
@@ -101,8 +113,15 @@ pub enum MediaRequest {
         leg: LegId,
         /// The description.
         remote: MediaDescription,
-        /// It answers our offer.
-        is_answer: bool,
+        /// What of ours it answers.
+        answers: Answers,
+    },
+    /// Make an offer of ours in a session that stands.
+    OfferLeg {
+        /// The leg.
+        leg: LegId,
+        /// The codec that it names first.
+        prefer: Format,
     },
     /// Change what a leg hears.
     ConnectLeg {
@@ -219,6 +238,7 @@ impl MediaRequest {
         match self {
             Self::CreateLeg { leg, .. }
             | Self::UpdateLeg { leg, .. }
+            | Self::OfferLeg { leg, .. }
             | Self::ConnectLeg { leg, .. }
             | Self::ReleaseLeg { leg }
             | Self::SetAudio { leg, .. }

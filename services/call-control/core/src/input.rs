@@ -78,6 +78,11 @@ pub enum MediaReply {
         /// Our description.
         local: MediaDescription,
     },
+    /// Our offer in a session that stands.
+    Offered {
+        /// It.
+        local: MediaDescription,
+    },
     /// A leg is gone, and how it sounded; none where nothing came from it, or it was not there.
     Released {
         /// How.
@@ -109,6 +114,18 @@ pub struct HeldMedia {
     pub peer: Option<LegId>,
 }
 
+/// How far two phones that could speak one codec are brought to do so, so that what they say is passed on as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum MatchCodecs {
+    /// Each speaks what it chose; what differs is transcoded.
+    Off,
+    /// A caller that is not answered yet is answered with the codec of whom it reaches.
+    Answer,
+    /// And a phone that was answered earlier is offered it anew (re-INVITE).
+    #[default]
+    Reoffer,
+}
+
 /// Bounds of a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -128,6 +145,8 @@ pub struct Limits {
     pub hold_prompt: Option<Box<str>>,
     /// Phones of people who are held are told so, by a re-INVITE with `sendonly`.
     pub hold_told: bool,
+    /// How far phones are brought to speak the codec of whom they talk with.
+    pub match_codecs: MatchCodecs,
     /// Phones that are called may name others in their place (3xx).
     pub redirects: bool,
     /// Addresses in somebody else's domain that phones name, in a 3xx or a REFER, are dialled as numbers; else refused.
@@ -158,6 +177,7 @@ impl Default for Limits {
             ended_kept: Duration::from_secs(3600),
             hold_prompt: None,
             hold_told: false,
+            match_codecs: MatchCodecs::Reoffer,
             redirects: true,
             foreign_as_numbers: false,
             copy_headers: Vec::new(),

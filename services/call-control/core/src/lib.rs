@@ -42,6 +42,7 @@ mod hunt;
 mod input;
 mod introduction;
 mod mailbox;
+mod matching;
 mod media;
 mod operation;
 mod place;
@@ -58,10 +59,11 @@ mod timeout;
 mod topology;
 mod voicemail;
 
-pub use effect::{Connection, Effect, Heard, MediaRequest, Step};
+pub use effect::{Answers, Connection, Effect, Heard, MediaRequest, Step};
 pub use error::CommandError;
 pub use input::{
-    HeldMedia, Later, Limits, MediaFailure, MediaReply, NodeCandidate, OtherFlow, RoomSettings, Routing,
+    HeldMedia, Later, Limits, MatchCodecs, MediaFailure, MediaReply, NodeCandidate, OtherFlow, RoomSettings,
+    Routing,
 };
 pub use recording::FinishedRecording;
 pub use shard::Shard;

@@ -12,7 +12,7 @@ use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
-use crate::effect::{MediaRequest, Step};
+use crate::effect::{Answers, MediaRequest, Step};
 use crate::input::{MediaFailure, MediaReply, Routing};
 use crate::introduction::Introduction;
 use crate::shard::Shard;
@@ -42,8 +42,11 @@ impl Shard {
             (MediaRequest::ReleaseLeg { leg }, Ok(MediaReply::Released { quality: Some(quality) }), None) => {
                 self.on_measured(leg, quality, now);
             }
-            (MediaRequest::UpdateLeg { is_answer, .. }, answer, Some(leg)) => {
-                self.on_updated(&leg, is_answer, answer, now);
+            (MediaRequest::UpdateLeg { remote, answers, .. }, answer, Some(leg)) => {
+                self.on_updated(&leg, (&remote, answers), answer, now);
+            }
+            (MediaRequest::OfferLeg { .. }, Ok(MediaReply::Offered { local }), Some(leg)) => {
+                self.on_offer_made(&leg, local);
             }
             (MediaRequest::ConnectLeg { .. }, Err(failure), Some(leg)) => {
                 self.end(&leg, failed(&failure));
@@ -113,6 +116,7 @@ impl Shard {
             self.consume_pending(leg.leg);
         }
         let passing = &mut self.control(leg.leg).passing;
+        passing.matching.we_describe(&local, leg.incoming);
         passing.local = Some(local.clone());
         let device = passing.call_device.take();
         // Where a phone that we call goes is decided when it has answered.
@@ -169,7 +173,7 @@ impl Shard {
     fn on_updated(
         &mut self,
         leg: &LegView,
-        is_answer: bool,
+        (remote, answers): (&MediaDescription, Answers),
         answer: Result<MediaReply, MediaFailure>,
         now: Timestamp,
     ) {
@@ -177,21 +181,36 @@ impl Shard {
             Ok(MediaReply::Updated { local }) => Some(local.clone()),
             _ => None,
         };
-        if local.is_some() {
-            self.control(leg.leg).passing.local = local.clone();
+        if let Some(local) = &local {
+            let passing = &mut self.control(leg.leg).passing;
+            passing.matching.settled(remote, answers, local);
+            passing.local = Some(local.clone());
+        }
+        if answers == Answers::Nothing && self.caller_matched(leg, now) {
+            return;
         }
         let waits = self.legs.get(&leg.leg).and_then(|control| control.passing.pending.as_ref());
         // The answer to an offer of ours may still be under way when the phone offers something itself.
         let wanted = waits.is_some_and(|signal| match &signal.kind {
-            LegSignalKind::Reoffered { .. } => !is_answer,
-            LegSignalKind::Answered { .. }
-            | LegSignalKind::Confirmed { .. }
-            | LegSignalKind::Reanswered { .. } => is_answer,
+            LegSignalKind::Reoffered { .. } => answers == Answers::Nothing,
+            LegSignalKind::Answered { .. } | LegSignalKind::Confirmed { .. } => answers == Answers::Offer,
+            LegSignalKind::Reanswered { .. } => answers == Answers::Standing,
             _ => false,
         });
-        if !wanted {
+        if !wanted || (answer.is_ok() && self.match_caller(leg, remote)) {
             return;
         }
+        self.on_settled(leg, local, answer, now);
+    }
+
+    /// Media has taken in what the phone said, and what waited for it goes on.
+    pub(crate) fn on_settled(
+        &mut self,
+        leg: &LegView,
+        local: Option<MediaDescription>,
+        answer: Result<MediaReply, MediaFailure>,
+        now: Timestamp,
+    ) {
         let Some(signal) = self.consume_pending(leg.leg) else { return };
         match (signal.kind, answer) {
             (LegSignalKind::Reoffered { media: Some(remote) }, _) => {

@@ -28,7 +28,7 @@ impl Shard {
     }
 
     /// What the phone was offered last. A phone that only listens was told to, by the log.
-    fn offered_direction(&self, leg: &LegView) -> Direction {
+    pub(crate) fn offered_direction(&self, leg: &LegView) -> Direction {
         let offered = self.legs.get(&leg.leg).and_then(|control| control.passing.offered);
         offered.unwrap_or(match leg.direction {
             Direction::RecvOnly | Direction::Inactive => Direction::SendOnly,

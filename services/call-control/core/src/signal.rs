@@ -14,7 +14,7 @@ use sidetone_model::signal::{LegSignal, LegSignalKind, Offered};
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
-use crate::effect::{Effect, MediaRequest, Step};
+use crate::effect::{Answers, Effect, MediaRequest, Step};
 use crate::input::Routing;
 use crate::shard::Shard;
 
@@ -134,22 +134,23 @@ impl Shard {
         match &signal.kind {
             LegSignalKind::Answered { media: Some(remote) } if !self.is_ending(leg.leg) => {
                 let request =
-                    MediaRequest::UpdateLeg { leg: leg.leg, remote: remote.clone(), is_answer: true };
+                    MediaRequest::UpdateLeg { leg: leg.leg, remote: remote.clone(), answers: Answers::Offer };
                 return self.wait_for_media(leg, signal, request);
             }
             LegSignalKind::Confirmed { media: Some(remote) } => {
                 let request =
-                    MediaRequest::UpdateLeg { leg: leg.leg, remote: remote.clone(), is_answer: true };
+                    MediaRequest::UpdateLeg { leg: leg.leg, remote: remote.clone(), answers: Answers::Offer };
                 return self.wait_for_media(leg, signal, request);
             }
             LegSignalKind::Reanswered { media: remote } => {
                 let request =
-                    MediaRequest::UpdateLeg { leg: leg.leg, remote: remote.clone(), is_answer: true };
+                    MediaRequest::UpdateLeg { leg: leg.leg, remote: remote.clone(), answers: Answers::Standing };
                 return self.wait_for_media(leg, signal, request);
             }
             LegSignalKind::Reoffered { media: Some(remote) } => {
-                let request =
-                    MediaRequest::UpdateLeg { leg: leg.leg, remote: remote.clone(), is_answer: false };
+                self.control(leg.leg).passing.matching.describes_itself(Some(remote));
+                let remote = self.like_peer(leg, remote);
+                let request = MediaRequest::UpdateLeg { leg: leg.leg, remote, answers: Answers::Nothing };
                 return self.wait_for_media(leg, signal, request);
             }
             _ => {}
@@ -212,6 +213,7 @@ impl Shard {
             (_, true) => {}
         }
         let passing = &mut self.control(signal.leg).passing;
+        passing.matching.describes_itself(offered.media.as_ref());
         passing.offer = offered.media;
         passing.signalling_ip = Some(offered.source.ip());
         passing.pending = Some(signal.clone());

@@ -4,7 +4,7 @@
 mod kit;
 
 use kit::{Office, connects, ended, media};
-use sidetone_call_core::{Connection, MediaRequest};
+use sidetone_call_core::{Answers, Connection, MediaRequest};
 use sidetone_model::fold::LegPhase;
 use sidetone_model::media::Direction;
 use sidetone_model::signal::LegSignalKind;
@@ -143,7 +143,7 @@ fn a_caller_without_an_offer_is_made_one() {
     assert_eq!(office.kinds(caller), ["answer"]);
     office.signal(caller, LegSignalKind::Confirmed { media: Some(media()) });
     let served = office.serve();
-    assert!(matches!(served[0], MediaRequest::UpdateLeg { is_answer: true, .. }), "{served:?}");
+    assert!(matches!(served[0], MediaRequest::UpdateLeg { answers: Answers::Offer, .. }), "{served:?}");
 }
 
 #[test]

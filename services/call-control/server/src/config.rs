@@ -28,6 +28,9 @@ pub struct Config {
     /// Phones of people who are held show it: they get a re-INVITE with `sendonly`, and one with `sendrecv` afterwards.
     /// Default false: nothing can go wrong with a phone that is not asked.
     pub hold_told: bool,
+    /// How far two phones that could speak one codec are brought to do so, which saves transcoding: `off`; `answer`, a caller is
+    /// answered with the codec of whom it reaches; `reoffer` (default), and a phone that was answered earlier gets a re-INVITE.
+    pub match_codecs: MatchCodecs,
     /// Phones that are called may name others in their place (302 and its kin): the call goes on to the first that is a
     /// number of the tenant, five times at most. Default true.
     pub redirects: bool,
@@ -59,6 +62,28 @@ pub struct Config {
     pub cdr_dir: Option<PathBuf>,
 }
 
+/// How far codecs are matched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MatchCodecs {
+    /// Each phone speaks what it chose.
+    Off,
+    /// Callers that are not answered yet are answered alike.
+    Answer,
+    /// Phones that were answered earlier are offered it, too.
+    Reoffer,
+}
+
+impl From<MatchCodecs> for sidetone_call_core::MatchCodecs {
+    fn from(how: MatchCodecs) -> Self {
+        match how {
+            MatchCodecs::Off => Self::Off,
+            MatchCodecs::Answer => Self::Answer,
+            MatchCodecs::Reoffer => Self::Reoffer,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -70,6 +95,7 @@ impl Default for Config {
             retention_days: 30,
             hold_prompt: String::new(),
             hold_told: false,
+            match_codecs: MatchCodecs::Reoffer,
             redirects: true,
             foreign_as_numbers: false,
             hunt_timeout_s: 20,
@@ -127,6 +153,7 @@ impl Config {
             grace: Duration::from_secs(self.grace_s),
             hold_prompt: (!self.hold_prompt.is_empty()).then(|| self.hold_prompt.clone().into()),
             hold_told: self.hold_told,
+            match_codecs: self.match_codecs.into(),
             redirects: self.redirects,
             foreign_as_numbers: self.foreign_as_numbers,
             hunt_timeout: Duration::from_secs(self.hunt_timeout_s),

@@ -223,7 +223,7 @@ pub(crate) fn offer(local: SocketAddr, codecs: &[Codec]) -> Result<MediaDescript
 }
 
 /// How we offer a payload. Payload types that are not for ever are ours to choose.
-fn our_format(payload: Payload) -> Format {
+pub(crate) fn our_format(payload: Payload) -> Format {
     match payload {
         Payload::Audio(codec) => {
             let dynamic = match codec {

@@ -105,13 +105,14 @@ impl Proof {
         Ok(true)
     }
 
-    /// Takes the answer to our offer: true when keys come by DTLS.
+    /// Takes the answer to our offer, the first or one in a session that stands: true when keys come by DTLS.
     ///
     /// # Errors
     /// [`MediaError::NotSecured`] when it was offered and not taken: then there was no other way.
     pub(crate) fn conclude(&mut self, remote: &MediaDescription) -> Result<bool, MediaError> {
         if !self.offered {
-            return Ok(false);
+            // A change of what stands, and is proved, asks for no other proof.
+            return Ok(self.dtls.is_some());
         }
         if remote.rtp.port() == 0 {
             *self = Self::default();

@@ -7,7 +7,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use sidetone_dsp::Gain;
 use sidetone_model::ids::{LegId, RecordingId, TenantId};
-use sidetone_model::media::{Encoding, MediaDescription};
+use sidetone_model::media::{Encoding, Format, MediaDescription};
+use sidetone_model::wire;
 use sidetone_proto::media::v1 as pb;
 use sidetone_proto::media::v1::media_server::Media;
 use sidetone_runtime::{Caller, status};
@@ -132,6 +133,18 @@ impl Media for MediaServer {
         let remote = description(request.remote.clone())?;
         let local = self.run(|engine| async move { engine.update_leg(id, remote, request).await }).await?;
         Ok(Response::new(pb::UpdateLegResponse { local: Some((&local).into()) }))
+    }
+
+    async fn offer_leg(
+        &self,
+        request: Request<pb::OfferLegRequest>,
+    ) -> Result<Response<pb::OfferLegResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let request = request.into_inner();
+        let id = leg_id("leg_id", &request.leg_id)?;
+        let prefer = wire::message::<_, Format>("prefer", request.prefer).map_err(|error| status(&error))?;
+        let local = self.run(|engine| async move { engine.offer_leg(id, &prefer).await }).await?;
+        Ok(Response::new(pb::OfferLegResponse { local: Some((&local).into()) }))
     }
 
     async fn connect_leg(

@@ -71,7 +71,8 @@ async fn a_browser_that_is_called_is_heard() {
     let request = pb::CreateLegRequest { browser: true, ..create(9, None) };
     node.media.create_leg(Request::new(request)).await.unwrap();
     let plain = description("127.0.0.1:4000".parse().unwrap(), &[(0, "PCMU")], 20);
-    let request = pb::UpdateLegRequest { leg_id: uuid(9), remote: Some(plain), is_answer: true };
+    let request =
+        pb::UpdateLegRequest { leg_id: uuid(9), remote: Some(plain), is_answer: true, ..Default::default() };
     assert!(node.media.update_leg(Request::new(request)).await.is_err());
 }
 

@@ -114,7 +114,12 @@ async fn the_configuration_decides() {
                 node.media.create_leg(Request::new(request)).await.unwrap().into_inner().local.unwrap();
             assert_eq!(offer.crypto.len(), keys_of_offers[usize::from(private_path)], "{srtp:?}");
             assert_eq!(offer.secured, srtp == Srtp::Required);
-            let request = pb::UpdateLegRequest { leg_id: uuid(n), remote: Some(plain()), is_answer: true };
+            let request = pb::UpdateLegRequest {
+                leg_id: uuid(n),
+                remote: Some(plain()),
+                is_answer: true,
+                ..Default::default()
+            };
             let concluded = node.media.update_leg(Request::new(request)).await;
             assert_eq!(concluded.is_ok(), srtp != Srtp::Required, "{srtp:?}");
         }

@@ -80,8 +80,12 @@ impl Caller {
         self.mouth.abort();
         let mut offer = description(self.socket.local_addr().unwrap(), &[], 20);
         offer.formats = vec![format(CODECS[codec])];
-        let request =
-            pb::UpdateLegRequest { leg_id: self.leg.clone(), remote: Some(offer), is_answer: false };
+        let request = pb::UpdateLegRequest {
+            leg_id: self.leg.clone(),
+            remote: Some(offer),
+            is_answer: false,
+            ..Default::default()
+        };
         node.media.update_leg(Request::new(request)).await.unwrap();
         self.mouth = speak(&self.socket, self.node, &self.sequence, codec, sounds);
     }

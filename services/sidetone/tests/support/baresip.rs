@@ -192,7 +192,7 @@ fn config(folder: &Path, sip_port: u16, control: u16, rtp: u16) -> String {
          audio_source aufile,{folder}/voice.wav\naudio_player aubridge,null\naudio_alert aubridge,alert\n\
          ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\naudio_txmode thread\n\
          rtp_ports {rtp}-{}\nsnd_path {folder}/heard\nctrl_tcp_listen 127.0.0.1:{control}\n\
-         module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule srtp.so\nmodule aufile.so\nmodule aubridge.so\n\
+         module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule opus.so\nmodule srtp.so\nmodule aufile.so\nmodule aubridge.so\n\
          module sndfile.so\nmodule_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n",
         rtp + 18
     )

@@ -28,6 +28,7 @@ impl Shard {
         for leg in &legs {
             self.make_music(leg);
             self.tell_held(leg);
+            self.offer_codec_of_peer(leg);
         }
     }
 

@@ -320,6 +320,7 @@ impl Office {
                     MediaReply::Created { local: media(), boot: self.boot_of(&node) }
                 }
                 MediaRequest::UpdateLeg { .. } => MediaReply::Updated { local: media() },
+                MediaRequest::OfferLeg { .. } => MediaReply::Offered { local: media() },
                 _ => MediaReply::Done,
             };
             served.push(request.clone());

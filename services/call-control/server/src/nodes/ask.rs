@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sidetone_call_core::{Connection, MediaFailure, MediaReply, MediaRequest};
+use sidetone_call_core::{Answers, Connection, MediaFailure, MediaReply, MediaRequest};
 use sidetone_model::call::LegQuality;
 use sidetone_model::classify::Class;
 use sidetone_model::ids::BootId;
@@ -157,11 +157,20 @@ async fn ask(service: &MediaService, request: &MediaRequest) -> Result<MediaRepl
                 wire::id::<BootId>("CreateLegResponse.boot_id", &answer.boot_id).map_err(unreadable)?;
             Ok(MediaReply::Created { local: described(answer.local)?, boot })
         }
-        MediaRequest::UpdateLeg { leg, remote, is_answer } => {
-            let request =
-                UpdateLegRequest { leg_id: leg.to_string(), remote: Some((&remote).into()), is_answer };
+        MediaRequest::UpdateLeg { leg, remote, answers } => {
+            let request = UpdateLegRequest {
+                leg_id: leg.to_string(),
+                remote: Some((&remote).into()),
+                is_answer: answers != Answers::Nothing,
+                is_reanswer: answers == Answers::Standing,
+            };
             let answer = service.update_leg(Request::new(request)).await?.into_inner();
             Ok(MediaReply::Updated { local: described(answer.local)? })
+        }
+        MediaRequest::OfferLeg { leg, prefer } => {
+            let request = OfferLegRequest { leg_id: leg.to_string(), prefer: Some((&prefer).into()) };
+            let answer = service.offer_leg(Request::new(request)).await?.into_inner();
+            Ok(MediaReply::Offered { local: described(answer.local)? })
         }
         MediaRequest::ConnectLeg { leg, to } => {
             let to = Some(match to {

@@ -174,6 +174,14 @@ impl Media for Node {
         Ok(Response::new(UpdateLegResponse { local: Some((&media()).into()) }))
     }
 
+    async fn offer_leg(
+        &self,
+        request: Request<OfferLegRequest>,
+    ) -> Result<Response<OfferLegResponse>, Status> {
+        self.ask(format!("offer {}", request.get_ref().leg_id))?;
+        Ok(Response::new(OfferLegResponse { local: Some((&media()).into()) }))
+    }
+
     async fn connect_leg(
         &self,
         request: Request<ConnectLegRequest>,

@@ -262,9 +262,11 @@ impl Engine {
             may_shake: entry.answering.is_some(),
         };
         let (local, agreement, rekeying) = if request.is_answer {
-            let offer = entry.offer.as_ref().ok_or(MediaError::NoOpenOffer)?;
+            let standing = request.is_reanswer.then_some(&entry.local);
+            let offer = entry.offer.as_ref().or(standing).ok_or(MediaError::NoOpenOffer)?;
             let agreement = negotiate::conclude(offer, &remote)?;
             let mut local = entry.local.clone();
+            local.formats.clone_from(&offer.formats);
             local.direction = agreement.direction;
             local.rtcp_mux &= remote.rtcp_mux;
             let rekeying = secrets.conclude(&remote)?;

@@ -14,6 +14,7 @@ pub(crate) mod legs;
 pub(crate) mod link;
 mod metrics;
 mod moving;
+mod offering;
 mod placing;
 pub(crate) mod play;
 mod record;

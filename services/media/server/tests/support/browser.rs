@@ -119,7 +119,12 @@ impl BrowserPhone {
         let certificate = dimpl::certificate::generate_self_signed_certificate().unwrap();
         let way = Way { ice: true, setup };
         let answer = Self::describe(&socket, &certificate, way);
-        let request = pb::UpdateLegRequest { leg_id: uuid(n), remote: Some(answer), is_answer: true };
+        let request = pb::UpdateLegRequest {
+            leg_id: uuid(n),
+            remote: Some(answer),
+            is_answer: true,
+            ..Default::default()
+        };
         node.media.update_leg(Request::new(request)).await.unwrap();
         Self::new(uuid(n), socket, local, certificate, (way, setup == types::Setup::Active), hz)
     }

@@ -97,8 +97,12 @@ impl CodedPhone {
         self.hush();
         let mut offer = super::description(self.socket.local_addr().unwrap(), &[], 20);
         offer.formats = vec![format(codec)];
-        let request =
-            pb::UpdateLegRequest { leg_id: self.leg.clone(), remote: Some(offer), is_answer: false };
+        let request = pb::UpdateLegRequest {
+            leg_id: self.leg.clone(),
+            remote: Some(offer),
+            is_answer: false,
+            ..Default::default()
+        };
         node.media.update_leg(Request::new(request)).await.unwrap();
         (self.codec, self.payload_type) = (codec, payload_type(codec));
         self.stop = Arc::default();

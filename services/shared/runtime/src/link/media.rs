@@ -91,6 +91,7 @@ forward! {
     one {
         create_leg(CreateLegRequest) -> CreateLegResponse;
         update_leg(UpdateLegRequest) -> UpdateLegResponse;
+        offer_leg(OfferLegRequest) -> OfferLegResponse;
         connect_leg(ConnectLegRequest) -> ConnectLegResponse;
         release_leg(ReleaseLegRequest) -> ReleaseLegResponse;
         export_leg(ExportLegRequest) -> ExportLegResponse;

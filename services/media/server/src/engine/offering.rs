@@ -1,0 +1,87 @@
+//! Offers of ours in a session that stands (RFC 3264, section 8.3.2): the far side is asked to speak another codec.
+
+use sidetone_model::ids::LegId;
+use sidetone_model::media::{Format, MediaDescription};
+
+use super::Engine;
+use crate::error::MediaError;
+use crate::negotiate::{self, Payload, PayloadTypes, clock_per_ms};
+
+impl Engine {
+    /// Our offer with `prefer` first, and behind it what stands: whoever does not want the change keeps what it has.
+    pub(crate) async fn offer_leg(
+        &self,
+        id: LegId,
+        prefer: &Format,
+    ) -> Result<MediaDescription, MediaError> {
+        let mut control = self.control.lock().await;
+        let entry = control.legs.get_mut(&id).ok_or(MediaError::NotFound("leg"))?;
+        let wanted = PayloadTypes::of_formats(std::slice::from_ref(prefer)).audio();
+        let (payload_type, codec) =
+            wanted.filter(|(_, codec)| entry.codecs.contains(codec)).ok_or(MediaError::NoCommonCodec)?;
+        let first = negotiate::format_of(payload_type, Payload::Audio(codec));
+        let formats = reordered(&entry.local.formats, first, clock_per_ms(codec));
+        let offer = MediaDescription { formats, ..entry.local.clone() };
+        entry.offer = Some(offer.clone());
+        Ok(offer)
+    }
+}
+
+/// What stands behind `first`. A payload type means what it meant before; where its number has a meaning already, the standing
+/// one's place is taken only by the same codec. Telephone events of its clock come with it.
+fn reordered(standing: &[Format], first: Format, clock: u8) -> Vec<Format> {
+    let same = standing.iter().find(|format| format.same_media(&first)).cloned();
+    let free = |number: u8| standing.iter().all(|format| format.payload_type != number);
+    let first = match same {
+        Some(same) => same,
+        None if free(first.payload_type) => first,
+        None => Format { payload_type: next_free(standing).unwrap_or(first.payload_type), ..first },
+    };
+    let events = negotiate::our_format(Payload::Event(clock));
+    let new_events = standing.iter().all(|format| !format.same_media(&events)) && free(events.payload_type);
+    let others: Vec<Format> = standing.iter().filter(|format| !format.same_media(&first)).cloned().collect();
+    let mut formats: Vec<Format> = std::iter::once(first).chain(others).collect();
+    if new_events && formats.iter().all(|format| format.payload_type != events.payload_type) {
+        formats.push(events);
+    }
+    formats
+}
+
+/// A dynamic payload type without a meaning (RFC 3551, section 6).
+fn next_free(standing: &[Format]) -> Option<u8> {
+    (96..=127).find(|number| standing.iter().all(|format| format.payload_type != *number))
+}
+
+#[cfg(test)]
+mod tests {
+    use sidetone_model::media::Encoding;
+
+    use super::*;
+
+    fn format(number: u8, encoding: Encoding, clock_hz: u32) -> Format {
+        Format::new(number, encoding, clock_hz)
+    }
+
+    #[test]
+    fn what_stands_stays_behind_what_is_wanted_under_its_numbers() {
+        let standing =
+            [format(111, Encoding::Opus, 48_000), format(97, Encoding::TelephoneEvent, 48_000)];
+        let offered = reordered(&standing, format(8, Encoding::Pcma, 8_000), 8);
+        let numbers: Vec<u8> = offered.iter().map(|format| format.payload_type).collect();
+        assert_eq!(numbers, [8, 111, 97, 101], "{offered:?}");
+        assert_eq!(offered[3].clock_rate_hz, 8_000);
+        let again = reordered(&offered, format(9, Encoding::G722, 8_000), 8);
+        let numbers: Vec<u8> = again.iter().map(|format| format.payload_type).collect();
+        assert_eq!(numbers, [9, 8, 111, 97, 101]);
+    }
+
+    #[test]
+    fn a_number_keeps_its_meaning() {
+        let standing = [format(96, Encoding::L16, 16_000), format(101, Encoding::TelephoneEvent, 8_000)];
+        let offered = reordered(&standing, format(96, Encoding::Gsm, 8_000), 8);
+        assert_eq!((offered[0].payload_type, &offered[0].encoding), (97, &Encoding::Gsm));
+        assert_eq!(offered.len(), 3);
+        let same = reordered(&standing, format(99, Encoding::L16, 16_000), 16);
+        assert_eq!(same[0].payload_type, 96);
+    }
+}
