@@ -177,3 +177,32 @@ async fn whoever_does_not_answer_is_left_a_message() {
         samples.len()
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_goes_on_shows_how_its_legs_sound() {
+    let installation = Installation::one_process();
+    let (_ada, _ben, at_ada, _at_ben) = talking(&installation).await;
+    let call = installation.calls().remove(0);
+    let sounds = |shown: &serde_json::Value| {
+        let legs = shown["legs"].as_array().unwrap().clone();
+        let sounds = legs.iter().filter_map(|leg| leg["sound"].as_object().cloned());
+        // Without loss A-law is at its best, whatever the machine does to the timing; a score is there for each.
+        sounds.filter(|sound| sound["mean_opinion_hundredths"].as_u64().unwrap_or(0) >= 100).count()
+    };
+    eventually(&installation, "a score of both", || {
+        sounds(&installation.json(&["calls", "show", &call])) == 2
+    })
+    .await;
+    let shown = installation.json(&["calls", "show", &call]);
+    for leg in shown["legs"].as_array().unwrap() {
+        assert_eq!(
+            (&leg["sound"]["encoding_received"], &leg["sound"]["encoding_sent"]),
+            (&"PCMA".into(), &"PCMA".into())
+        );
+    }
+    let text = installation.command(&["calls", "show", &call]).unwrap();
+    assert_eq!(text.matches("in PCMA, PCMA out, lost ").count(), 2, "{text}");
+    let listed = installation.command(&["calls"]).unwrap();
+    assert!(listed.contains("MOS"), "{listed}");
+    at_ada.hang_up().await.unwrap();
+}

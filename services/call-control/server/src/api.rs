@@ -263,6 +263,9 @@ impl CallControlApi for CallControl {
             .await?;
         let more = calls.len() > limit;
         calls.truncate(limit);
+        if request.with_sound {
+            self.tell_sound(&mut calls).await;
+        }
         Ok(Response::new(pb::ListCallsResponse { calls, more }))
     }
 
@@ -277,7 +280,9 @@ impl CallControlApi for CallControl {
                 fold.call(call).filter(|view| view.tenant == of).map(|view| call_to_proto(view, fold))
             })
             .await?;
-        found.map(Response::new).ok_or_else(|| status(&Refusal::NoSuchCall))
+        let mut found = found.ok_or_else(|| status(&Refusal::NoSuchCall))?;
+        self.tell_sound(std::slice::from_mut(&mut found)).await;
+        Ok(Response::new(found))
     }
 
     async fn list_conferences(
@@ -449,6 +454,7 @@ fn leg_to_proto(leg: &LegView) -> pb::Leg {
         muted: leg.muted,
         deafened: leg.deafened,
         peer_leg_id: leg.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+        sound: None,
     }
 }
 

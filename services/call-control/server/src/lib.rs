@@ -25,6 +25,7 @@ mod owner;
 mod playable;
 mod port;
 mod routing;
+mod sounding;
 mod streams;
 mod voicemail;
 

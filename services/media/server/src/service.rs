@@ -396,7 +396,8 @@ impl Media for MediaServer {
         request: Request<pb::ListLegsRequest>,
     ) -> Result<Response<pb::ListLegsResponse>, Status> {
         Caller::of(&request).must_be_operator()?;
-        let legs = self.run(|engine| async move { engine.list_legs().await }).await?;
+        let call_ids = request.into_inner().call_ids;
+        let legs = self.run(|engine| async move { engine.list_legs(&call_ids).await }).await?;
         Ok(Response::new(pb::ListLegsResponse { legs }))
     }
 

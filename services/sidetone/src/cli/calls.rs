@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use sidetone_proto::callcontrol::v1::{
-    AnswerLegRequest, Call, ExecuteRequest, GetCallRequest, HangUpRequest, LegState, ListCallsRequest,
+    AnswerLegRequest, Call, ExecuteRequest, GetCallRequest, HangUpRequest, LegSound, LegState, ListCallsRequest,
     Record, StopRecordingRequest, execute_request::Command, hang_up_request::Subject,
 };
 use sidetone_proto::types::v1::{FileFormat, Layout, Proof};
@@ -174,18 +174,47 @@ pub(crate) async fn run(args: CallsArgs) -> anyhow::Result<()> {
 }
 
 async fn list(client: &ClientArgs, limit: u32) -> anyhow::Result<()> {
-    let request = ListCallsRequest { tenant: client.tenant.clone(), limit, after_call_id: String::new() };
+    let tenant = client.tenant.clone();
+    let request = ListCallsRequest { tenant, limit, after_call_id: String::new(), with_sound: true };
     let page = client.calls()?.list_calls(request).await.map_err(|s| explain(&s))?.into_inner();
-    rows(client.output, &["call_id", "from", "dialled", "legs", "created", "answered"], &page.calls, |call| {
+    rows(client.output, &["call_id", "from", "dialled", "legs", "mos", "created", "answered"], &page.calls, |call| {
         vec![
             call.call_id.clone(),
             call.from.as_ref().map(|party| party.number.clone()).unwrap_or_default(),
             call.dialled.clone(),
             call.legs.iter().filter(|leg| leg.state() != LegState::Ended).count().to_string(),
+            worst(call),
             time(call.created_unix_ms),
             time(call.answered_unix_ms),
         ]
     })
+}
+
+/// The mean opinion score of the leg that sounds worst.
+fn worst(call: &Call) -> String {
+    let sounds = call.legs.iter().filter_map(|leg| leg.sound.as_ref());
+    sounds.map(|sound| sound.mean_opinion_hundredths).min().map(score).unwrap_or_default()
+}
+
+fn score(hundredths: u32) -> String {
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+/// How a leg sounds, in a few words.
+fn sounding(sound: &LegSound) -> String {
+    let mut text = format!(
+        "\n    sounds {} in {}, {} out, lost {} of {}, jitter {} ms",
+        score(sound.mean_opinion_hundredths),
+        sound.encoding_received,
+        sound.encoding_sent,
+        sound.packets_lost,
+        sound.packets_received + sound.packets_lost,
+        sound.jitter_us / 1000,
+    );
+    if sound.far_mean_opinion_hundredths > 0 {
+        text += &format!(", hears {}", score(sound.far_mean_opinion_hundredths));
+    }
+    text
 }
 
 async fn show(client: &ClientArgs, call_id: String) -> anyhow::Result<()> {
@@ -212,6 +241,7 @@ fn describe(call: &Call) -> String {
             text += if is { " " } else { "" };
             text += if is { word } else { "" };
         }
+        text += &leg.sound.as_ref().map(sounding).unwrap_or_default();
     }
     for recording in &call.recordings {
         let state = recording.state().as_str_name().trim_start_matches("RECORDING_STATE_").to_lowercase();

@@ -101,7 +101,7 @@ async fn watch(nodes: &Nodes, life: &NodeLife, service: &Arc<MediaService>) -> b
 
 /// Tells the owner everything that a node holds.
 async fn list(nodes: &Nodes, life: &NodeLife, service: &Arc<MediaService>) -> Result<(), Status> {
-    let legs = service.list_legs(Request::new(pb::ListLegsRequest {})).await?.into_inner().legs;
+    let legs = service.list_legs(Request::new(pb::ListLegsRequest::default())).await?.into_inner().legs;
     let held: Vec<HeldMedia> = legs.into_iter().filter_map(held).collect();
     life.holds(held.iter().map(|held| held.leg));
     let input = Input::NodeLegs { node: life.node.clone(), boot: life.boot, held: Arc::new(held) };

@@ -1,6 +1,5 @@
 //! Legs: made, changed, refreshed and freed.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -375,27 +374,6 @@ impl Engine {
             }
         }
         Ok(unknown)
-    }
-
-    /// The states of all legs.
-    pub(crate) async fn leg_states(&self) -> Result<HashMap<u128, LegState>, MediaError> {
-        let mut pending = Vec::new();
-        {
-            let mut control = self.control.lock().await;
-            for link in &mut control.workers {
-                let (token, listed) = self.replies.open();
-                let page = Box::new(crate::worker::rings::Page { legs: Vec::with_capacity(link.legs) });
-                link.push(Command::List { token, page }).await?;
-                pending.push(listed);
-            }
-        }
-        let mut states = HashMap::new();
-        for listed in pending {
-            if let Ok(Reply::States(page)) = listed.await {
-                states.extend(page.into_iter().map(|state| (state.leg, state)));
-            }
-        }
-        Ok(states)
     }
 }
 

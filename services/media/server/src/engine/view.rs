@@ -1,15 +1,19 @@
 //! What the node holds, for those who ask.
 
+use std::collections::HashMap;
+
 use sidetone_model::media::Encoding;
 use sidetone_proto::media::v1 as pb;
 use sidetone_rtp_core::srtp::Suite;
 use sidetone_rtp_core::{VoipMetrics, xr};
 
-use super::{Engine, Routed};
+use super::link::Reply;
+use super::{Engine, LegEntry, Routed};
 use crate::error::MediaError;
 use crate::negotiate::{Payload, clock_per_ms, encoding_of};
 use crate::quality::conditions;
 use crate::state::LegState;
+use crate::worker::rings::{Command, Page};
 
 impl Engine {
     /// The node itself.
@@ -36,12 +40,13 @@ impl Engine {
         }
     }
 
-    /// Every leg.
-    pub(crate) async fn list_legs(&self) -> Result<Vec<pb::HeldLeg>, MediaError> {
-        let states = self.leg_states().await?;
+    /// Every leg; with `call_ids` only those of these calls, without looking at the others.
+    pub(crate) async fn list_legs(&self, call_ids: &[String]) -> Result<Vec<pb::HeldLeg>, MediaError> {
+        let states = self.leg_states(call_ids).await?;
         let now_ms = self.now_ms();
         let control = self.control.lock().await;
-        let held = control.legs.iter().map(|(id, entry)| {
+        let wanted = control.legs.iter().filter(|(_, entry)| is_of(call_ids, entry));
+        let held = wanted.map(|(id, entry)| {
             let state = states.get(&id.as_u128());
             let (mix_id, peer_leg_id) = match &entry.route {
                 Routed::Mix(mix) => (mix.to_string(), String::new()),
@@ -62,10 +67,41 @@ impl Engine {
         Ok(held.collect())
     }
 
+    /// The states of legs, asked of the workers that have some.
+    async fn leg_states(&self, call_ids: &[String]) -> Result<HashMap<u128, LegState>, MediaError> {
+        let mut pending = Vec::new();
+        {
+            let mut control = self.control.lock().await;
+            let mut slots = vec![Vec::new(); control.workers.len()];
+            for entry in control.legs.values().filter(|entry| is_of(call_ids, entry)) {
+                slots[entry.worker].push(entry.slot);
+            }
+            for (link, slots) in control.workers.iter_mut().zip(slots).filter(|(_, slots)| !slots.is_empty()) {
+                let (token, listed) = self.replies.open();
+                let legs = Vec::with_capacity(slots.len());
+                let only = (!call_ids.is_empty()).then(|| slots.into());
+                link.push(Command::List { token, page: Box::new(Page { legs, only }) }).await?;
+                pending.push(listed);
+            }
+        }
+        let mut states = HashMap::new();
+        for listed in pending {
+            if let Ok(Reply::States(page)) = listed.await {
+                states.extend(page.into_iter().map(|state| (state.leg, state)));
+            }
+        }
+        Ok(states)
+    }
+
     /// How many legs are held.
     pub(crate) async fn legs(&self) -> usize {
         self.control.lock().await.legs.len()
     }
+}
+
+/// Whether a leg is of one of these calls; of any where none is named.
+fn is_of(call_ids: &[String], entry: &LegEntry) -> bool {
+    call_ids.is_empty() || call_ids.contains(&entry.request.call_id)
 }
 
 /// A leg's numbers.

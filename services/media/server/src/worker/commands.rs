@@ -235,7 +235,14 @@ impl Worker {
 
     fn list(&mut self, token: u64, mut page: Box<Page>) {
         let room = page.legs.capacity();
-        page.legs.extend(self.legs.iter().flatten().take(room).map(|leg| leg.state.clone()));
+        let Page { legs, only } = &mut *page;
+        match only {
+            Some(slots) => {
+                let wanted = slots.iter().filter_map(|slot| self.legs.get(*slot as usize)?.as_deref());
+                legs.extend(wanted.take(room).map(|leg| leg.state.clone()));
+            }
+            None => legs.extend(self.legs.iter().flatten().take(room).map(|leg| leg.state.clone())),
+        }
         let _ = self.tell(Event::Listed { token, page });
     }
 }

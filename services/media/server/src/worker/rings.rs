@@ -150,6 +150,8 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) legs: Vec<LegState>,
+    /// Whose states are wanted; none for all.
+    pub(crate) only: Option<Box<[Slot]>>,
 }
 
 /// From a worker to the control plane.

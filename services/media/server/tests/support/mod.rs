@@ -341,7 +341,7 @@ impl TestNode {
 
     pub async fn leg(&self, leg: &str) -> Option<pb::HeldLeg> {
         let legs =
-            self.media.list_legs(Request::new(pb::ListLegsRequest {})).await.unwrap().into_inner().legs;
+            self.media.list_legs(Request::new(pb::ListLegsRequest::default())).await.unwrap().into_inner().legs;
         legs.into_iter().find(|held| held.leg_id == leg)
     }
 }
