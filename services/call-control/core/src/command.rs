@@ -67,7 +67,10 @@ impl Shard {
             | CallCommandKind::Redirect { .. }
             | CallCommandKind::Deflect { .. }
             | CallCommandKind::Overflow { .. }
-            | CallCommandKind::PickUp { .. } => self.with_ringing(tenant, &command.kind, (from, to), now),
+            | CallCommandKind::PickUp { .. }
+            | CallCommandKind::PickUpInGroup { .. } => {
+                self.with_ringing(tenant, &command.kind, (from, to), now)
+            }
             CallCommandKind::Hold { .. }
             | CallCommandKind::Retrieve { .. }
             | CallCommandKind::Enquire { .. }
@@ -139,6 +142,11 @@ impl Shard {
             }
             CallCommandKind::PickUp { leg, by } => {
                 let leg = self.pick_up(tenant, *leg, (by.device.as_ref(), from), now)?;
+                Ok(CommandSubject::Leg(leg))
+            }
+            CallCommandKind::PickUpInGroup { by, .. } => {
+                let leg = self.rings_for(tenant, &by.user, to.destination.as_ref())?;
+                let leg = self.pick_up(tenant, leg, (by.device.as_ref(), from), now)?;
                 Ok(CommandSubject::Leg(leg))
             }
             _ => Err(CommandError::CapabilityMissing),

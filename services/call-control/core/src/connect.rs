@@ -11,6 +11,7 @@ use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
 use crate::effect::{Connection, Heard, MediaRequest};
+use crate::error::CommandError;
 use crate::input::Routing;
 use crate::ringing::Ring;
 use crate::shard::Shard;
@@ -50,6 +51,18 @@ impl Shard {
                 let max = routing.room.participants_max as usize;
                 let full = max > 0 && here >= max;
                 full.then(|| Termination::new(Cause::NoCapacity).with_text("the room is full"))
+            }
+            Some(group @ Destination::PickUpGroup { .. }) => {
+                // What rings was looked for before: then this is no call of its own.
+                let rings =
+                    leg.party.user.as_ref().map(|user| self.rings_for(&leg.tenant, user, Some(group)));
+                let member = !matches!(rings, None | Some(Err(CommandError::NotInGroup)));
+                let (cause, text) = if member {
+                    (Cause::NotFound, "it rings at no other member of the group")
+                } else {
+                    (Cause::Forbidden, "only a member may take a call of the group")
+                };
+                Some(Termination::new(cause).with_text(text))
             }
             Some(_) => None,
         }
@@ -113,6 +126,10 @@ impl Shard {
             Some(Destination::OwnMailbox) => {
                 let own = leg.party.user.clone().map(Destination::Mailbox);
                 self.route(leg, Routing { destination: own, ..routing }, now);
+            }
+            Some(Destination::PickUpGroup { .. }) => {
+                let text = "calls of a group are taken from a phone of a member, or by the operation";
+                self.end(leg, Termination::new(Cause::Forbidden).with_text(text));
             }
             Some(Destination::Assistant) => {
                 let text = "nothing is set up to take the call";

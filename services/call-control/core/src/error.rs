@@ -38,6 +38,15 @@ pub enum CommandError {
     /// Another live call has this key.
     #[error("external: another live call has this key")]
     ExternalRefTaken,
+    /// The number is not that of a group.
+    #[error("number: it is not that of a pick-up group")]
+    NoSuchGroup,
+    /// Only members take calls of a group.
+    #[error("user: only a member may take a call of the group")]
+    NotInGroup,
+    /// It rings at nobody else of the group.
+    #[error("it rings at no other member of the group")]
+    NothingRings,
     /// Not 1 to 64 digits.
     #[error("digits: expected 1 to 64 out of 0-9 * # A-D")]
     BadDigits,
@@ -104,10 +113,13 @@ impl Classify for CommandError {
             | Self::NoSuchMember
             | Self::NoSuchPerson
             | Self::NoSuchEvent
+            | Self::NoSuchGroup
             | Self::ToLeadsNowhere => Class::NotFound,
+            Self::NotInGroup => Class::Forbidden,
             Self::CapabilityMissing
             | Self::TargetUnregistered
             | Self::OnTwoNodes
+            | Self::NothingRings
             | Self::NotWaiting
             | Self::NotAnswered
             | Self::AlreadyRecording
@@ -133,6 +145,9 @@ impl Classify for CommandError {
             Self::ExternalRefTaken => "external_ref_taken",
             Self::BadDigits => "bad_digits",
             Self::BadPlaylist => "bad_playlist",
+            Self::NoSuchGroup => "no_such_group",
+            Self::NotInGroup => "not_in_group",
+            Self::NothingRings => "nothing_rings",
             Self::NotWaiting => "not_waiting",
             Self::NotAnswered => "not_answered",
             Self::AlreadyRecording => "already_recording",

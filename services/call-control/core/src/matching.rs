@@ -61,16 +61,22 @@ impl Shard {
     pub(crate) fn match_caller(&mut self, callee: &LegView, remote: &MediaDescription) -> bool {
         let pending = self.legs.get(&callee.leg).and_then(|control| control.passing.pending.as_ref());
         let answered = pending.is_some_and(|signal| matches!(signal.kind, LegSignalKind::Answered { .. }));
-        let asked = self.limits.match_codecs >= MatchCodecs::Answer && answered && !self.is_ending(callee.leg);
-        let Some(codec) = remote.first_audio().filter(|_| asked && !callee.is_answered()) else { return false };
+        let asked =
+            self.limits.match_codecs >= MatchCodecs::Answer && answered && !self.is_ending(callee.leg);
+        let Some(codec) = remote.first_audio().filter(|_| asked && !callee.is_answered()) else {
+            return false;
+        };
         let callers = self.callers_waiting(callee.call);
         let [caller] = callers.as_slice() else { return false };
-        let Some(control) = self.legs.get(&caller.leg).filter(|_| caller.node.is_some()) else { return false };
+        let Some(control) = self.legs.get(&caller.leg).filter(|_| caller.node.is_some()) else {
+            return false;
+        };
         let (passing, matching) = (&control.passing, &control.passing.matching);
         let differs = matching.spoken.as_ref().is_some_and(|spoken| !spoken.same_media(codec));
         // What it offers meanwhile is answered by itself.
         let free = matching.callee.is_none() && passing.pending.is_none();
-        let Some(offer) = matching.offer.as_ref().filter(|_| differs && free && matching.has(codec).is_some())
+        let Some(offer) =
+            matching.offer.as_ref().filter(|_| differs && free && matching.has(codec).is_some())
         else {
             return false;
         };

@@ -143,8 +143,11 @@ impl Shard {
                 return self.wait_for_media(leg, signal, request);
             }
             LegSignalKind::Reanswered { media: remote } => {
-                let request =
-                    MediaRequest::UpdateLeg { leg: leg.leg, remote: remote.clone(), answers: Answers::Standing };
+                let request = MediaRequest::UpdateLeg {
+                    leg: leg.leg,
+                    remote: remote.clone(),
+                    answers: Answers::Standing,
+                };
                 return self.wait_for_media(leg, signal, request);
             }
             LegSignalKind::Reoffered { media: Some(remote) } => {
@@ -206,7 +209,8 @@ impl Shard {
         now: Timestamp,
     ) {
         let known = self.fold.leg(signal.leg).is_some();
-        let replaced = offered.replaces.and_then(|old| self.replaceable(&signal.tenant, old));
+        let place = self.place_of(signal, &offered, &routing);
+        let replaced = place.and_then(|old| self.replaceable(&signal.tenant, old));
         match (&replaced, known) {
             (Some(old), false) => self.join_in_place(replica, signal, &offered, old, now),
             (None, false) => self.begin_call(replica, signal, &offered, &routing, now),
@@ -221,7 +225,7 @@ impl Shard {
             self.consume_pending(signal.leg);
             return;
         }
-        match (replaced, offered.replaces) {
+        match (replaced, place) {
             (Some(old), _) => self.admit_in_place(signal.leg, &old, now),
             (None, Some(_)) => self.too_late_to_replace(signal.leg),
             (None, None) => self.admit(signal.leg, routing, now),

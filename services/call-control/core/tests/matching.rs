@@ -153,8 +153,7 @@ fn passed_on(how: MatchCodecs) -> (Office, LegId, Vec<MediaRequest>) {
     answers_in(&mut office, callee, &[MU]);
     serves(&mut office);
     let to = office.registered("carol", &["desk"]);
-    let transfer =
-        CallCommandKind::TransferBlind { leg: callee, to_number: "300".into(), anonymous: false };
+    let transfer = CallCommandKind::TransferBlind { leg: callee, to_number: "300".into(), anonymous: false };
     office.does_to(transfer, Default::default(), to).unwrap();
     serves(&mut office);
     let carol = office.legs_of("carol")[0];

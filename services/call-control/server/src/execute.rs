@@ -66,6 +66,7 @@ fn command(command: Command) -> Result<CallCommandKind, WireError> {
         | Command::SwitchDevice(_)
         | Command::AddDevice(_)
         | Command::PickUp(_)
+        | Command::PickUpInGroup(_)
         | Command::Intrude(_)
         | Command::AddExternalRef(_) => among_several(command)?,
         Command::MarkMessageHeard(it) => CallCommandKind::MarkMessageHeard {
@@ -155,6 +156,10 @@ fn among_several(command: Command) -> Result<CallCommandKind, WireError> {
         }
         Command::PickUp(it) => {
             CallCommandKind::PickUp { leg: id("leg_id", &it.leg_id)?, by: device(&it.user, &it.device)? }
+        }
+        Command::PickUpInGroup(it) => {
+            let by = device(&it.user, &it.device)?;
+            CallCommandKind::PickUpInGroup { number: it.number.into(), by }
         }
         Command::Intrude(it) => {
             CallCommandKind::Intrude { call: id("call_id", &it.call_id)?, by: device(&it.user, &it.device)? }

@@ -72,7 +72,9 @@ impl CallControl {
         let tenant = &command.tenant;
         let from = match &command.kind {
             CallCommandKind::Place { from_number, .. } => self.number(tenant, from_number).await?,
-            CallCommandKind::PickUp { by, .. } | CallCommandKind::Intrude { by, .. } => {
+            CallCommandKind::PickUp { by, .. }
+            | CallCommandKind::PickUpInGroup { by, .. }
+            | CallCommandKind::Intrude { by, .. } => {
                 self.destination(tenant, Destination::User(by.user.clone())).await?
             }
             CallCommandKind::Enquire { leg, .. }
@@ -90,6 +92,7 @@ impl CallControl {
             | CallCommandKind::TransferBlind { to_number, .. }
             | CallCommandKind::AddParticipant { to_number, .. }
             | CallCommandKind::Join { to_number, .. } => self.number(tenant, to_number).await?,
+            CallCommandKind::PickUpInGroup { number, .. } => self.number(tenant, number).await?,
             CallCommandKind::Conversation(command) => match &**command {
                 ConversationCommand::Invite { to, .. } => self.number(tenant, to).await?,
                 _ => Routing::default(),

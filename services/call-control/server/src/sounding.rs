@@ -27,7 +27,8 @@ impl CallControl {
             }
         }
         let asked = of_nodes.into_iter().map(|(node, call_ids)| self.sound_of(node, call_ids));
-        let mut sounds: BTreeMap<String, pb::LegSound> = join_all(asked).await.into_iter().flatten().collect();
+        let mut sounds: BTreeMap<String, pb::LegSound> =
+            join_all(asked).await.into_iter().flatten().collect();
         for leg in calls.iter_mut().flat_map(|call| &mut call.legs) {
             leg.sound = sounds.remove(&leg.leg_id);
         }

@@ -44,8 +44,12 @@ async fn our_offer_is_answered_and_a_hold_keeps_port_and_stream() {
     for encoding in ["opus", "G722", "PCMA", "PCMU", "GSM", "telephone-event"] {
         assert!(offered.iter().any(|name| name.eq_ignore_ascii_case(encoding)), "{encoding}: {offered:?}");
     }
-    let update =
-        |remote, is_answer| pb::UpdateLegRequest { leg_id: uuid(1), remote: Some(remote), is_answer, is_reanswer: false };
+    let update = |remote, is_answer| pb::UpdateLegRequest {
+        leg_id: uuid(1),
+        remote: Some(remote),
+        is_answer,
+        is_reanswer: false,
+    };
     let answer = update(description(here(), &[(8, "PCMA"), (97, "telephone-event")], 20), true);
     for _ in 0..2 {
         node.media.update_leg(Request::new(answer.clone())).await.unwrap();

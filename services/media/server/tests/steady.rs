@@ -281,7 +281,8 @@ async fn nothing_is_left_behind() {
     while !load.callers.is_empty() {
         load.leave().await;
     }
-    let legs = load.node.media.list_legs(Request::new(pb::ListLegsRequest::default())).await.unwrap().into_inner();
+    let legs =
+        load.node.media.list_legs(Request::new(pb::ListLegsRequest::default())).await.unwrap().into_inner();
     assert_eq!(legs.legs, []);
     let back = async || (descriptors() <= before).then_some(());
     until("descriptors that are closed", back).await;

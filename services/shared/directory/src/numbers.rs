@@ -35,6 +35,11 @@ impl Directory {
             Destination::User(user) | Destination::Voicemail(user) | Destination::Mailbox(user) => {
                 self.needs_user(&tenant, &user).await?;
             }
+            Destination::PickUpGroup { members } => {
+                for member in &members {
+                    self.needs_user(&tenant, member).await?;
+                }
+            }
             Destination::Room(room) => {
                 self.room(&tenant, &room).await?.ok_or(DirectoryError::NotFound { what: "room" })?;
             }

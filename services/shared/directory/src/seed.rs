@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 use sidetone_model::ids::{DeviceId, RoomId, TenantId, UserId};
-use sidetone_model::party::Destination;
+use sidetone_model::party::{Destination, GROUP_MEMBERS_MAX};
 use sidetone_proto::directory::v1 as pb;
 use sidetone_runtime::config::ConfigError;
 
@@ -106,7 +106,8 @@ pub struct SeedRoom {
     pub record: bool,
 }
 
-/// One number, with exactly one of `user`, `room`, `echo`, `announcement`, `wait`, `voicemail`, `mailbox` and `own_mailbox`.
+/// One number, with exactly one of `user`, `room`, `echo`, `announcement`, `wait`, `voicemail`, `mailbox`, `own_mailbox` and
+/// `pick_up_group`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SeedNumber {
@@ -130,6 +131,8 @@ pub struct SeedNumber {
     pub mailbox: Option<String>,
     /// Whoever calls listens to the own voicemail.
     pub own_mailbox: bool,
+    /// These users take each other's calls by dialling it, 2 to 64.
+    pub pick_up_group: Option<Vec<String>>,
     /// May be called without credentials. Default false.
     pub open: bool,
 }
@@ -238,10 +241,17 @@ impl SeedNumber {
         if self.own_mailbox {
             all.push(Destination::OwnMailbox);
         }
+        if let Some(members) = &self.pick_up_group {
+            if !(2..=GROUP_MEMBERS_MAX).contains(&members.len()) {
+                return Err("expected 2 to 64 users in pick_up_group");
+            }
+            let members = members.iter().map(UserId::new).collect::<Result<_, _>>().map_err(|_| id)?;
+            all.push(Destination::PickUpGroup { members });
+        }
         match all.pop() {
             Some(destination) if all.is_empty() => Ok(destination),
             _ => Err(
-                "expected exactly one of user, room, echo, announcement, wait, voicemail, mailbox and own_mailbox",
+                "expected exactly one of user, room, echo, announcement, wait, voicemail, mailbox, own_mailbox and pick_up_group",
             ),
         }
     }

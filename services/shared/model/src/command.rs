@@ -337,6 +337,13 @@ pub enum CallCommandKind {
         /// Who takes it.
         by: DeviceOf,
     },
+    /// Take the call that has rung longest at another member of a group.
+    PickUpInGroup {
+        /// The number of the group.
+        number: Box<str>,
+        /// Who takes it.
+        by: DeviceOf,
+    },
     /// Break into a conversation.
     Intrude {
         /// The call.
@@ -485,6 +492,7 @@ impl CallCommandKind {
             Self::SwitchDevice { .. } => "switch_device",
             Self::AddDevice { .. } => "add_device",
             Self::PickUp { .. } => "pick_up",
+            Self::PickUpInGroup { .. } => "pick_up_in_group",
             Self::Intrude { .. } => "intrude",
             Self::Join { .. } => "join",
             Self::SetAudio { .. } => "set_audio",

@@ -110,7 +110,15 @@ pub enum Destination {
     Assistant,
     /// Whoever calls listens to the own voicemail.
     OwnMailbox,
+    /// Whoever calls takes the call that has rung longest at another of these users, of whom the caller must be one.
+    PickUpGroup {
+        /// 2 to 64.
+        members: Vec<UserId>,
+    },
 }
+
+/// Members of a group at most: a look through them is made at every call of its number.
+pub const GROUP_MEMBERS_MAX: usize = 64;
 
 /// One registered contact, as call control needs it to reach the device (RFC 3261, section 10; RFC 5626).
 #[derive(Debug, Clone, PartialEq, Eq)]

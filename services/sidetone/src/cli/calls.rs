@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use sidetone_proto::callcontrol::v1::{
-    AnswerLegRequest, Call, ExecuteRequest, GetCallRequest, HangUpRequest, LegSound, LegState, ListCallsRequest,
-    Record, StopRecordingRequest, execute_request::Command, hang_up_request::Subject,
+    AnswerLegRequest, Call, ExecuteRequest, GetCallRequest, HangUpRequest, LegSound, LegState,
+    ListCallsRequest, Record, StopRecordingRequest, execute_request::Command, hang_up_request::Subject,
 };
 use sidetone_proto::types::v1::{FileFormat, Layout, Proof};
 
@@ -177,17 +177,22 @@ async fn list(client: &ClientArgs, limit: u32) -> anyhow::Result<()> {
     let tenant = client.tenant.clone();
     let request = ListCallsRequest { tenant, limit, after_call_id: String::new(), with_sound: true };
     let page = client.calls()?.list_calls(request).await.map_err(|s| explain(&s))?.into_inner();
-    rows(client.output, &["call_id", "from", "dialled", "legs", "mos", "created", "answered"], &page.calls, |call| {
-        vec![
-            call.call_id.clone(),
-            call.from.as_ref().map(|party| party.number.clone()).unwrap_or_default(),
-            call.dialled.clone(),
-            call.legs.iter().filter(|leg| leg.state() != LegState::Ended).count().to_string(),
-            worst(call),
-            time(call.created_unix_ms),
-            time(call.answered_unix_ms),
-        ]
-    })
+    rows(
+        client.output,
+        &["call_id", "from", "dialled", "legs", "mos", "created", "answered"],
+        &page.calls,
+        |call| {
+            vec![
+                call.call_id.clone(),
+                call.from.as_ref().map(|party| party.number.clone()).unwrap_or_default(),
+                call.dialled.clone(),
+                call.legs.iter().filter(|leg| leg.state() != LegState::Ended).count().to_string(),
+                worst(call),
+                time(call.created_unix_ms),
+                time(call.answered_unix_ms),
+            ]
+        },
+    )
 }
 
 /// The mean opinion score of the leg that sounds worst.

@@ -179,11 +179,14 @@ struct LeadsTo {
     /// Whoever calls listens to the own voicemail.
     #[arg(long)]
     own_mailbox: bool,
+    /// These users take each other's ringing calls by dialling it.
+    #[arg(long, value_name = "USER,USER", value_delimiter = ',')]
+    pick_up_group: Option<Vec<String>>,
 }
 
 impl LeadsTo {
     fn destination(self) -> Destination {
-        use destination::{Announcement, Echo, Kind, OwnMailbox, Wait};
+        use destination::{Announcement, Echo, Kind, OwnMailbox, PickUpGroup, Wait};
         let kind = match self {
             Self { user: Some(user), .. } => Kind::User(user),
             Self { room: Some(room), .. } => Kind::Room(room),
@@ -191,6 +194,7 @@ impl LeadsTo {
             Self { voicemail: Some(user), .. } => Kind::Voicemail(user),
             Self { mailbox: Some(user), .. } => Kind::Mailbox(user),
             Self { own_mailbox: true, .. } => Kind::OwnMailbox(OwnMailbox {}),
+            Self { pick_up_group: Some(members), .. } => Kind::PickUpGroup(PickUpGroup { members }),
             Self { echo: true, .. } => Kind::Echo(Echo {}),
             Self { .. } => Kind::Wait(Wait {}),
         };
@@ -296,6 +300,7 @@ fn leads_to(destination: Option<&Destination>) -> String {
         Some(Kind::Mailbox(user)) => format!("mailbox of {user}"),
         Some(Kind::Assistant(_)) => "assistant".to_owned(),
         Some(Kind::OwnMailbox(_)) => "own mailbox".to_owned(),
+        Some(Kind::PickUpGroup(group)) => format!("pick-up group {}", group.members.join(",")),
         None => "nowhere".to_owned(),
     }
 }

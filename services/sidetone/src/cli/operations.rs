@@ -4,8 +4,8 @@ use clap::Subcommand;
 use sidetone_proto::callcontrol::v1::execute_request::Command;
 use sidetone_proto::callcontrol::v1::{
     AddExternalRef, Deflect, Intrude, Join, LegToDevice, LegToNumber, OneLeg, OneOfSeveral, OneRecording,
-    PickUp, Play, PlayManner, Redirect, SendDigits, SetAudio, StartStream, StopPlay, StopStream, TwoLegs,
-    join, play, redirect, stop_play,
+    PickUp, PickUpInGroup, Play, PlayManner, Redirect, SendDigits, SetAudio, StartStream, StopPlay,
+    StopStream, TwoLegs, join, play, redirect, stop_play,
 };
 use sidetone_proto::types::v1::{ExternalRef, FileFormat, Source, source};
 
@@ -143,6 +143,16 @@ pub(crate) enum Operation {
     PickUp {
         /// The leg that rings.
         leg: String,
+        /// Who takes it.
+        user: String,
+        /// With which device; all without.
+        #[arg(long, default_value = "")]
+        device: String,
+    },
+    /// Take the call that has rung longest at another member of a group.
+    PickUpInGroup {
+        /// The number of the group.
+        number: String,
         /// Who takes it.
         user: String,
         /// With which device; all without.
@@ -343,6 +353,9 @@ impl Operation {
             }
             Self::Device { leg, device, .. } => Command::SwitchDevice(LegToDevice { leg_id: leg, device }),
             Self::PickUp { leg, user, device } => Command::PickUp(PickUp { leg_id: leg, user, device }),
+            Self::PickUpInGroup { number, user, device } => {
+                Command::PickUpInGroup(PickUpInGroup { number, user, device })
+            }
             Self::Intrude { call, user, device } => Command::Intrude(Intrude { call_id: call, user, device }),
             Self::Join { key, to, from, dialect } => {
                 let call = Some(join::Call::External(ExternalRef { dialect, key }));

@@ -7,6 +7,7 @@ mod audio;
 mod devices;
 mod divert;
 mod enquiry;
+mod group;
 mod hold;
 mod join;
 mod participants;

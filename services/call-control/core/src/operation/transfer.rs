@@ -123,9 +123,13 @@ impl Shard {
     /// Whether a number is one to which calls can be sent on.
     pub(crate) fn check_target(&self, to: &Routing) -> Result<(), CommandError> {
         match &to.destination {
-            None | Some(Destination::Wait | Destination::Mailbox(_) | Destination::Assistant) => {
-                Err(CommandError::ToLeadsNowhere)
-            }
+            None
+            | Some(
+                Destination::Wait
+                | Destination::Mailbox(_)
+                | Destination::Assistant
+                | Destination::PickUpGroup { .. },
+            ) => Err(CommandError::ToLeadsNowhere),
             Some(Destination::User(_)) if to.bindings.is_empty() => Err(CommandError::TargetUnregistered),
             Some(_) => Ok(()),
         }

@@ -30,7 +30,7 @@ impl World {
                 MediaReply::Created { local: media(), boot }
             }
             MediaRequest::UpdateLeg { .. } => MediaReply::Updated { local: media() },
-                MediaRequest::OfferLeg { .. } => MediaReply::Offered { local: media() },
+            MediaRequest::OfferLeg { .. } => MediaReply::Offered { local: media() },
             MediaRequest::ReleaseLeg { leg } => {
                 self.held.remove(&(node.clone(), *leg));
                 self.unbridge(&node, *leg);

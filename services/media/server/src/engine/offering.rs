@@ -9,11 +9,7 @@ use crate::negotiate::{self, Payload, PayloadTypes, clock_per_ms};
 
 impl Engine {
     /// Our offer with `prefer` first, and behind it what stands: whoever does not want the change keeps what it has.
-    pub(crate) async fn offer_leg(
-        &self,
-        id: LegId,
-        prefer: &Format,
-    ) -> Result<MediaDescription, MediaError> {
+    pub(crate) async fn offer_leg(&self, id: LegId, prefer: &Format) -> Result<MediaDescription, MediaError> {
         let mut control = self.control.lock().await;
         let entry = control.legs.get_mut(&id).ok_or(MediaError::NotFound("leg"))?;
         let wanted = PayloadTypes::of_formats(std::slice::from_ref(prefer)).audio();
@@ -64,8 +60,7 @@ mod tests {
 
     #[test]
     fn what_stands_stays_behind_what_is_wanted_under_its_numbers() {
-        let standing =
-            [format(111, Encoding::Opus, 48_000), format(97, Encoding::TelephoneEvent, 48_000)];
+        let standing = [format(111, Encoding::Opus, 48_000), format(97, Encoding::TelephoneEvent, 48_000)];
         let offered = reordered(&standing, format(8, Encoding::Pcma, 8_000), 8);
         let numbers: Vec<u8> = offered.iter().map(|format| format.payload_type).collect();
         assert_eq!(numbers, [8, 111, 97, 101], "{offered:?}");

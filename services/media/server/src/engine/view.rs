@@ -76,7 +76,8 @@ impl Engine {
             for entry in control.legs.values().filter(|entry| is_of(call_ids, entry)) {
                 slots[entry.worker].push(entry.slot);
             }
-            for (link, slots) in control.workers.iter_mut().zip(slots).filter(|(_, slots)| !slots.is_empty()) {
+            for (link, slots) in control.workers.iter_mut().zip(slots).filter(|(_, slots)| !slots.is_empty())
+            {
                 let (token, listed) = self.replies.open();
                 let legs = Vec::with_capacity(slots.len());
                 let only = (!call_ids.is_empty()).then(|| slots.into());

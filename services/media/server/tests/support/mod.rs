@@ -340,8 +340,13 @@ impl TestNode {
     }
 
     pub async fn leg(&self, leg: &str) -> Option<pb::HeldLeg> {
-        let legs =
-            self.media.list_legs(Request::new(pb::ListLegsRequest::default())).await.unwrap().into_inner().legs;
+        let legs = self
+            .media
+            .list_legs(Request::new(pb::ListLegsRequest::default()))
+            .await
+            .unwrap()
+            .into_inner()
+            .legs;
         legs.into_iter().find(|held| held.leg_id == leg)
     }
 }

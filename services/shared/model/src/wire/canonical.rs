@@ -51,6 +51,9 @@ impl Fields {
             Destination::Mailbox(user) => self.field("mailbox").field(user),
             Destination::Assistant => self.field("assistant"),
             Destination::OwnMailbox => self.field("own_mailbox"),
+            Destination::PickUpGroup { members } => {
+                self.field("pick_up_group").all(members, |fields, member| fields.field(member))
+            }
         }
     }
 
@@ -106,6 +109,7 @@ impl CallCommandKind {
                 fields.field(leg).maybe(by.as_ref())
             }
             Self::PickUp { leg, by } => fields.field(leg).device(by),
+            Self::PickUpInGroup { number, by } => fields.field(number).device(by),
             Self::Intrude { call, by } => fields.field(call).device(by),
             Self::MarkMessageHeard { user, message } | Self::DeleteMessage { user, message } => {
                 fields.field(user).field(message)

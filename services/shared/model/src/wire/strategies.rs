@@ -130,6 +130,7 @@ pub(crate) fn destination() -> impl Strategy<Value = Destination> {
         name().prop_map(Destination::Voicemail),
         name().prop_map(Destination::Mailbox),
         Just(Destination::OwnMailbox),
+        prop::collection::vec(name(), 2..5).prop_map(|members| Destination::PickUpGroup { members }),
         Just(Destination::Assistant),
     ]
 }

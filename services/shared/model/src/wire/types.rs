@@ -12,7 +12,7 @@ use crate::media::{
     Crypto, Direction, Dtls, Encoding, FileFormat, Fingerprint, Format, Holder, Ice, Layout,
     MediaDescription, Setup, Source,
 };
-use crate::party::{Binding, Destination, Flow, Party, Proof, Transport};
+use crate::party::{Binding, Destination, Flow, GROUP_MEMBERS_MAX, Party, Proof, Transport};
 use crate::termination::{Cause, Termination};
 
 /// An enumeration in both directions; what is not listed (the unspecified value, and those of newer releases) is
@@ -270,7 +270,7 @@ impl TryFrom<pb::Party> for Party {
 
 impl From<&Destination> for pb::Destination {
     fn from(value: &Destination) -> Self {
-        use pb::destination::{Announcement, Assistant, Echo, Kind, OwnMailbox, Wait};
+        use pb::destination::{Announcement, Assistant, Echo, Kind, OwnMailbox, PickUpGroup, Wait};
         let kind = match value {
             Destination::User(user) => Kind::User(user.to_string()),
             Destination::Room(room) => Kind::Room(room.to_string()),
@@ -283,6 +283,9 @@ impl From<&Destination> for pb::Destination {
             Destination::Mailbox(user) => Kind::Mailbox(user.to_string()),
             Destination::Assistant => Kind::Assistant(Assistant {}),
             Destination::OwnMailbox => Kind::OwnMailbox(OwnMailbox {}),
+            Destination::PickUpGroup { members } => {
+                Kind::PickUpGroup(PickUpGroup { members: members.iter().map(ToString::to_string).collect() })
+            }
         };
         Self { kind: Some(kind) }
     }
@@ -302,6 +305,14 @@ impl TryFrom<pb::Destination> for Destination {
             Kind::Mailbox(user) => Self::Mailbox(id("Destination.mailbox", &user)?),
             Kind::Assistant(_) => Self::Assistant,
             Kind::OwnMailbox(_) => Self::OwnMailbox,
+            Kind::PickUpGroup(it) => {
+                let field = "Destination.pick_up_group";
+                if !(2..=GROUP_MEMBERS_MAX).contains(&it.members.len()) {
+                    return Err(WireError::Invalid { field, reason: "expected 2 to 64 members" });
+                }
+                let members = it.members.iter().map(|member| id(field, member)).collect::<Result<_, _>>()?;
+                Self::PickUpGroup { members }
+            }
         })
     }
 }
