@@ -56,6 +56,8 @@ pub struct Config {
     pub mailbox_prompt: String,
     /// What is heard after the last one. Default tone:congestion.
     pub mailbox_end_prompt: String,
+    /// Registered phones are told how many messages wait for their users (NOTIFY, RFC 3842). Default true.
+    pub message_waiting: bool,
     /// How long call control is not ready because it has found no media node, in seconds, 0 to 60. Default 10.
     pub media_wait_s: u64,
     /// Folder for CDRs as JSON lines, one file a day; none (default) writes no files.
@@ -106,6 +108,7 @@ impl Default for Config {
             messages_max: 100,
             mailbox_prompt: "beep".to_owned(),
             mailbox_end_prompt: "tone:congestion".to_owned(),
+            message_waiting: true,
             media_wait_s: 10,
             cdr_dir: None,
         }

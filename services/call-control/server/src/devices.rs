@@ -9,6 +9,7 @@ use sidetone_model::ids::{DeviceId, TenantId, UserId};
 use sidetone_model::time::Timestamp;
 
 use crate::owner::Input;
+use crate::waiting::Mailboxes;
 use crate::{CallControl, clock};
 
 /// How often registrations are looked through for those that ran out without being told.
@@ -19,13 +20,13 @@ const RETRY: Duration = Duration::from_secs(1);
 type Device = (TenantId, UserId, DeviceId);
 
 /// Follows the registrations for as long as the process runs.
-pub(crate) fn start(control: &CallControl, directory: Directory) {
+pub(crate) fn start(control: &CallControl, directory: Directory, mailboxes: Mailboxes) {
     let control = control.clone();
     tokio::spawn(async move {
         let stopping = control.shared().lifecycle.stopping();
         loop {
             tokio::select! {
-                outcome = follow(&control, &directory) => {
+                outcome = follow(&control, &directory, &mailboxes) => {
                     if let Err(error) = outcome {
                         tracing::warn!(%error, "registrations cannot be watched; trying again");
                     }
@@ -37,7 +38,11 @@ pub(crate) fn start(control: &CallControl, directory: Directory) {
     });
 }
 
-async fn follow(control: &CallControl, directory: &Directory) -> Result<(), DirectoryError> {
+async fn follow(
+    control: &CallControl,
+    directory: &Directory,
+    mailboxes: &Mailboxes,
+) -> Result<(), DirectoryError> {
     let mut events = directory.watch_registrations().await?;
     let mut sweep = tokio::time::interval(SWEEP);
     // Until when each device that is in reach may be believed to be.
@@ -48,6 +53,7 @@ async fn follow(control: &CallControl, directory: &Directory) -> Result<(), Dire
                 None => return Ok(()),
                 Some(Err(error)) => return Err(error),
                 Some(Ok(RegistrationEvent::Put { tenant, registration })) => {
+                    mailboxes.registered(&tenant, &registration.binding.user);
                     let device = (tenant, registration.binding.user, registration.binding.device);
                     look(control, directory, &mut here, device).await?;
                 }

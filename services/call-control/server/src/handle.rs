@@ -77,6 +77,7 @@ impl CallControl {
         let refresh = Duration::from_secs(config.refresh_s);
         let nodes = Nodes::new(deps.media, inputs.clone(), Arc::clone(&deps.telemetry), refresh);
         let replica_infos = Arc::default();
+        let (mailboxes, mailbox_changes) = crate::waiting::Mailboxes::new();
         let owner = Owner::new(OwnerParts {
             boot,
             shards,
@@ -85,6 +86,7 @@ impl CallControl {
             telemetry: Arc::clone(&deps.telemetry),
             snapshot_records: config.snapshot_records,
             replica_infos: Arc::clone(&replica_infos),
+            mailboxes: mailboxes.clone(),
         });
         let finished = run(owner, &deps.lifecycle);
         tokio::spawn(Arc::clone(&nodes).follow(Arc::clone(&deps.store), deps.lifecycle.stopping()));
@@ -105,7 +107,10 @@ impl CallControl {
         let new = Self { shared: Arc::new(shared) };
         cdr::start(&new, config.cdr_dir.as_deref())?;
         crate::facts::start_trimming(&new, config.retention_days);
-        crate::devices::start(&new, new.shared.router.directory.clone());
+        crate::devices::start(&new, new.shared.router.directory.clone(), mailboxes);
+        if config.message_waiting {
+            crate::waiting::start(&new, mailbox_changes);
+        }
         // Without a media node the first call would be refused. But nodes may wait for us, too: not for ever.
         let (control, wait) = (new.clone(), Duration::from_secs(config.media_wait_s));
         tokio::spawn(async move {

@@ -28,6 +28,7 @@ mod routing;
 mod sounding;
 mod streams;
 mod voicemail;
+mod waiting;
 
 pub use config::Config;
 pub use content::{Content, NoContent};

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use crate::command::LegCommand;
 use crate::ids::{BootId, LegId, ReplicaId, TenantId};
 use crate::media::MediaDescription;
-use crate::party::Party;
+use crate::party::{Binding, Party};
 use crate::termination::Termination;
 use crate::time::Timestamp;
 
@@ -198,4 +198,19 @@ pub enum OwnerMessage {
         /// The leg.
         leg: LegId,
     },
+    /// A phone is to show how many voicemail messages wait for its user.
+    MessagesWaiting(Box<MessagesWaiting>),
+}
+
+/// How many voicemail messages wait for the user of a registered phone (RFC 3842).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessagesWaiting {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Where the phone is registered.
+    pub binding: Binding,
+    /// Messages that were not heard yet.
+    pub new: u32,
+    /// Messages that were.
+    pub old: u32,
 }

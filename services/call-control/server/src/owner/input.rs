@@ -11,7 +11,7 @@ use sidetone_model::fact::CommandSubject;
 use sidetone_model::ids::{
     BootId, DeviceId, LegId, NodeId, PlaybackId, ReplicaId, StreamId, TenantId, UserId,
 };
-use sidetone_model::signal::{Hello, LegSignal, OwnerMessage};
+use sidetone_model::signal::{Hello, LegSignal, MessagesWaiting, OwnerMessage};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -71,6 +71,8 @@ pub(crate) enum Input {
     StreamEnded { stream: StreamId },
     /// A recording is over.
     RecordingFinished { node: NodeId, finished: FinishedRecording },
+    /// A phone is to show how many messages wait.
+    Waiting { replica: ReplicaId, waiting: Box<MessagesWaiting> },
     /// Somebody wants to look.
     Look(Look),
 }

@@ -62,6 +62,14 @@ impl Replicas {
         }
     }
 
+    /// Sends what may be left out: only where the replica keeps up. Whether it was sent.
+    pub(crate) fn offer(&self, replica: &ReplicaId, message: OwnerMessage) -> bool {
+        let stream = self.attached.get(replica).map(|attached| &attached.stream.to_replica);
+        stream.is_some_and(|stream| {
+            stream.capacity() * 2 > stream.max_capacity() && stream.try_send(message).is_ok()
+        })
+    }
+
     pub(crate) fn infos(&self) -> Vec<ReplicaInfo> {
         self.attached.values().map(|attached| attached.info.clone()).collect()
     }

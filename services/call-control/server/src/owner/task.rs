@@ -18,6 +18,7 @@ use super::log::{Log, LogError};
 use super::replicas::{ReplicaInfo, Replicas};
 use crate::clock;
 use crate::nodes::Nodes;
+use crate::waiting::Mailboxes;
 
 /// Inputs taken into one round at most, so that nobody waits long for an append.
 const ROUND_MAX: usize = 256;
@@ -33,6 +34,7 @@ pub(crate) struct OwnerParts {
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) snapshot_records: u64,
     pub(crate) replica_infos: Arc<Mutex<Vec<ReplicaInfo>>>,
+    pub(crate) mailboxes: Mailboxes,
 }
 
 /// What follows from a step once it is durable.
@@ -110,6 +112,9 @@ impl Owner {
                 let shard = &mut self.parts.shards[index].0;
                 let step = shard.handle_device_state(&tenant, (&user, &device), in_service, now);
                 self.keep(index, step);
+            }
+            Input::Waiting { replica, waiting } => {
+                self.replicas.offer(&replica, OwnerMessage::MessagesWaiting(waiting));
             }
             Input::Look(look) => {
                 let shards: Vec<&Shard> = self.parts.shards.iter().map(|(shard, _)| shard).collect();
@@ -330,6 +335,12 @@ impl Owner {
             let (family, termination) = match &fact.kind {
                 FactKind::CallEnded { termination, .. } => (&metrics.calls_ended, termination),
                 FactKind::LegEnded { termination, .. } => (&metrics.legs_ended, termination),
+                FactKind::MessageLeft { user, .. }
+                | FactKind::MessageHeard { user, .. }
+                | FactKind::MessageDeleted { user, .. } => {
+                    self.parts.mailboxes.changed(&fact.tenant, user);
+                    continue;
+                }
                 _ => continue,
             };
             let cause = termination.cause;

@@ -673,6 +673,7 @@ impl Replica {
                 }
                 OwnerMessage::Ack { leg, n } => drop(self.acked.insert(leg, n)),
                 OwnerMessage::Release { leg } => self.released.push(leg),
+                OwnerMessage::MessagesWaiting(_) => {}
                 OwnerMessage::Welcome { .. } => panic!("welcome twice"),
             }
         }

@@ -11,7 +11,8 @@ use crate::call::Diversion;
 use crate::command::{Invite, LegCommand, LegCommandKind, ReferralState};
 use crate::media::MediaDescription;
 use crate::signal::{
-    HeldLeg, Hello, LegSignal, LegSignalKind, Offered, OwnerMessage, Referred, ReplicaMessage, Target,
+    HeldLeg, Hello, LegSignal, LegSignalKind, MessagesWaiting, Offered, OwnerMessage, Referred,
+    ReplicaMessage, Target,
 };
 use crate::time::Timestamp;
 
@@ -362,6 +363,12 @@ impl From<&OwnerMessage> for pb::OwnerMessage {
             OwnerMessage::Ack { leg, n } => Kind::Ack(pb::Ack { leg_id: leg.to_string(), n: *n }),
             OwnerMessage::Command(command) => Kind::Command(command.into()),
             OwnerMessage::Release { leg } => Kind::Release(pb::Release { leg_id: leg.to_string() }),
+            OwnerMessage::MessagesWaiting(it) => Kind::MessagesWaiting(pb::MessagesWaiting {
+                tenant: it.tenant.to_string(),
+                binding: Some((&it.binding).into()),
+                new_messages: it.new,
+                old_messages: it.old,
+            }),
         };
         Self { kind: Some(kind) }
     }
@@ -376,6 +383,12 @@ impl TryFrom<pb::OwnerMessage> for OwnerMessage {
             Kind::Ack(it) => Self::Ack { leg: id("Ack.leg_id", &it.leg_id)?, n: it.n },
             Kind::Command(it) => Self::Command(it.try_into()?),
             Kind::Release(it) => Self::Release { leg: id("Release.leg_id", &it.leg_id)? },
+            Kind::MessagesWaiting(it) => Self::MessagesWaiting(Box::new(MessagesWaiting {
+                tenant: id("MessagesWaiting.tenant", &it.tenant)?,
+                binding: message("MessagesWaiting.binding", it.binding)?,
+                new: it.new_messages,
+                old: it.old_messages,
+            })),
         })
     }
 }

@@ -251,6 +251,9 @@ pub(crate) fn owner_message() -> impl Strategy<Value = OwnerMessage> {
         (uuid(), any::<u64>()).prop_map(|(leg, n)| OwnerMessage::Ack { leg, n }),
         command().prop_map(OwnerMessage::Command),
         uuid().prop_map(|leg| OwnerMessage::Release { leg }),
+        (name(), binding(), any::<u32>(), any::<u32>()).prop_map(|(tenant, binding, new, old)| {
+            OwnerMessage::MessagesWaiting(Box::new(MessagesWaiting { tenant, binding, new, old }))
+        }),
     ]
 }
 

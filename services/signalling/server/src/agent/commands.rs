@@ -84,6 +84,7 @@ impl Agent {
                 self.legs.forget_if_done(leg);
             }
             OwnerMessage::Command(command) => self.handle_command(command, now),
+            OwnerMessage::MessagesWaiting(waiting) => self.tell_waiting(&waiting, now),
             OwnerMessage::Release { leg } => {
                 tracing::debug!(%leg, "released by call control");
                 self.legs.close_outbox(leg);
@@ -231,7 +232,7 @@ impl Agent {
         })
     }
 
-    fn count_command(&self, result: &str) {
+    pub(super) fn count_command(&self, result: &str) {
         self.parts.telemetry.signalling.commands.with_label_values(&[result]).inc();
     }
 }

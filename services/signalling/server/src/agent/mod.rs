@@ -16,6 +16,7 @@ mod registration;
 mod requests;
 mod trunking;
 mod upstream;
+mod waiting;
 
 use std::collections::HashMap;
 use std::sync::Arc;
