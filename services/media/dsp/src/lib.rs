@@ -1,5 +1,5 @@
-//! Signal kernels for telephony: codecs, mixing, resampling, levels, tones and their detection, voice activity and loss
-//! concealment.
+//! Signal kernels for telephony: codecs, mixing, resampling, levels, tones and their detection, voice activity, loss
+//! concealment and comfort noise.
 //!
 //! # Contract
 //! - Samples are 16-bit linear PCM, one channel. Unless a function takes a rate, it does not care for the sample rate.
@@ -14,6 +14,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod codec;
+pub mod comfort;
 mod cpu;
 pub mod dtmf;
 pub mod duck;

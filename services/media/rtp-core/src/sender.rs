@@ -114,6 +114,25 @@ impl SenderState {
         Header { marker, ..header }
     }
 
+    /// The header of a packet of comfort noise (RFC 3389): it stands for the silence that follows, takes no time by itself, and
+    /// never begins a talk spurt (RFC 3551, section 4.1).
+    pub fn noise(&mut self, payload_type: u8, now_ms: u64) -> Header {
+        self.leave_out(0, now_ms);
+        let header = self.header(payload_type, self.sequence, self.timestamp);
+        self.sequence = self.sequence.next();
+        self.starts = true;
+        Header { marker: false, ..header }
+    }
+
+    /// Sends nothing for `units` of silence, which the far side shall not take for a loss: the next sound begins a talk spurt.
+    pub fn leave_out(&mut self, units: u32, now_ms: u64) {
+        self.mapping = None;
+        self.resume(now_ms);
+        self.timestamp = self.timestamp.plus(units);
+        self.at_ms = now_ms;
+        self.starts = true;
+    }
+
     /// Counts a packet that was sent, with its payload's bytes.
     pub fn note_sent(&mut self, octets: usize) {
         self.packets += 1;
@@ -177,5 +196,19 @@ mod tests {
         assert_eq!(told(out.next(0, 160, 100)), (2, 1640, true));
         let after = told(out.forward(&source(9, 4, 4), 0, 160, 1100));
         assert_eq!(after, (3, 1800 + 980 * 8, true), "a pause shows in the time alone");
+    }
+
+    #[test]
+    fn silence_takes_time_and_no_numbers_and_the_next_word_begins_a_spurt() {
+        let mut out = SenderState::new(Ssrc(1), SequenceNumber(65_535), RtpTimestamp(u32::MAX - 159));
+        let told = |h: Header| (h.sequence.0, h.timestamp.0, h.marker);
+        out.next(0, 160, 20);
+        assert_eq!(told(out.noise(13, 40)), (0, 0, false));
+        for tick in 0..50 {
+            out.leave_out(160, 40 + tick * 20);
+        }
+        assert_eq!(told(out.noise(13, 1_040)), (1, 8_000, false));
+        assert_eq!(told(out.next(0, 160, 1_040)), (2, 8_000, true));
+        assert_eq!(told(out.next(0, 160, 1_060)), (3, 8_160, false));
     }
 }

@@ -48,6 +48,8 @@ pub struct PlayoutCounters {
     pub shortened: u64,
     /// Pitch periods repeated.
     pub lengthened: u64,
+    /// Packets that told of a pause.
+    pub pauses: u64,
 }
 
 /// What became of a packet.

@@ -6,19 +6,33 @@
 //! packets come unevenly. The slack begins low, grows at once by what a late packet missed, and is given up again when
 //! nothing has needed it for a while. Corrections that are not forced by a gap take out or repeat one pitch period, without
 //! a seam (`stretch`); that is also how a sender whose clock runs at another pace is followed.
+//!
+//! A sender that pauses on purpose says so ([`Playout::insert_pause`]): what is missing then is noise (`pause`) and no loss, the
+//! delay stays as it is, and corrections cost nothing.
 
 mod config;
+mod pause;
 mod ring;
 mod slack;
 mod stream;
 mod stretch;
 
+use sidetone_dsp::comfort::Noise;
 use sidetone_dsp::plc::Plc;
 
 use crate::packet::Header;
 pub use config::{Inserted, PlayoutConfig, PlayoutCounters, Pulled};
+use pause::{Gap, Pause};
 use ring::Ring;
 use stream::Stream;
+
+/// What was taken out for a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Taken {
+    Nothing,
+    Noise,
+    Sound,
+}
 
 /// One received stream waiting for its turn. All memory is taken when it is made.
 #[derive(Debug)]
@@ -27,6 +41,7 @@ pub struct Playout {
     ring: Ring,
     stream: Option<Stream>,
     plc: Plc,
+    pause: Pause,
     counters: PlayoutCounters,
     /// With how much delay the next stream begins, in microseconds; 0 is the least.
     delay_us: u32,
@@ -40,6 +55,7 @@ impl Playout {
             ring: Ring::new(room as usize),
             stream: None,
             plc: Plc::new(config.rate),
+            pause: Pause::new(&config),
             counters: PlayoutCounters::default(),
             delay_us: 0,
             config,
@@ -61,13 +77,7 @@ impl Playout {
             return Inserted::BadSize;
         }
         let now = self.config.samples(now_us);
-        let mut stream = match self.stream {
-            Some(stream) if stream.ssrc == header.ssrc => stream,
-            before => {
-                self.counters.ssrc_changes += u64::from(before.is_some());
-                self.begin(header, now)
-            }
-        };
+        let mut stream = self.stream_of(header, now);
         let ahead = i32::from(header.sequence.distance(stream.newest_sequence));
         let step = header.timestamp.distance(stream.newest_timestamp);
         if self.is_jump(ahead, step, header) {
@@ -91,6 +101,38 @@ impl Playout {
         result
     }
 
+    /// Takes word that the far side sends nothing on purpose from the packet's timestamp on, until it has something to say again,
+    /// and that it wants to be heard as `noise` meanwhile. The packet has a number and no sound.
+    pub fn insert_pause(&mut self, header: &Header, noise: &Noise, now_us: u64) -> Inserted {
+        let now = self.config.samples(now_us);
+        let mut stream = self.stream_of(header, now);
+        let ahead = i32::from(header.sequence.distance(stream.newest_sequence));
+        if ahead.unsigned_abs() > SEQUENCE_JUMP {
+            // Sound shows whether it is a restart.
+            self.stream = Some(stream);
+            self.counters.strays += 1;
+            return Inserted::Stray;
+        }
+        if stream.has_seen(header.sequence) {
+            self.stream = Some(stream);
+            self.counters.duplicates += 1;
+            return Inserted::Duplicate;
+        }
+        let units = stream.units_of(header);
+        let place = self.config.place(units);
+        if stream.slack_of(place, now, &self.config) >= 0 {
+            stream.note_slack(place, now, &self.config);
+        }
+        stream.note_seen(header, units);
+        stream.dry = 0;
+        // Some senders stamp it with the packet before.
+        let place = if ahead >= 0 { place.max(stream.sound_end) } else { place };
+        self.pause.tell(place, stream.sound_end, noise);
+        self.counters.pauses += 1;
+        self.stream = Some(stream);
+        Inserted::Accepted
+    }
+
     /// Takes the next frame out: `due_us` is the time of the tick it belongs to, and goes on by 20 ms from call to call
     /// (by more where ticks were missed, whose sound is then left out). `frame` is [`PlayoutConfig::frame`] samples long.
     pub fn pull(&mut self, due_us: u64, frame: &mut [i16]) -> Pulled {
@@ -101,14 +143,15 @@ impl Playout {
         let from = self.config.samples(due_us) - stream.offset;
         // What is not played any more, because ticks were missed, makes room all the same.
         self.ring.forget(stream.taken, from);
-        if self.take(&mut stream, from, frame) {
+        let taken = self.take(&mut stream, from, frame);
+        if taken == Taken::Sound {
             stream.dry = 0;
             stream.sounding = true;
             self.counters.played += 1;
         } else {
             stream.dry = stream.dry.saturating_add(frame.len() as i64);
         }
-        let is_silent = !stream.sounding || stream.is_idle(&self.config);
+        let is_silent = taken != Taken::Noise && (!stream.sounding || self.is_idle(&stream));
         self.stream = Some(stream);
         if is_silent { Pulled::Silence } else { Pulled::Sound }
     }
@@ -137,12 +180,29 @@ impl Playout {
         if self.stream.take().is_some() {
             self.ring.clear();
             self.plc.reset();
+            self.pause.clear();
         }
+    }
+
+    /// The stream to which a packet belongs, which may begin with it.
+    fn stream_of(&mut self, header: &Header, now: i64) -> Stream {
+        match self.stream {
+            Some(stream) if stream.ssrc == header.ssrc => stream,
+            before => {
+                self.counters.ssrc_changes += u64::from(before.is_some());
+                self.begin(header, now)
+            }
+        }
+    }
+
+    fn is_idle(&self, stream: &Stream) -> bool {
+        stream.is_idle(self.pause.is_told(), &self.config)
     }
 
     /// Begins with a packet that came at `now`: it has the least delay, or the one that was asked for.
     fn begin(&mut self, header: &Header, now: i64) -> Stream {
         self.ring.clear();
+        self.pause.clear();
         let mut stream = Stream::begin(header, now, &self.config);
         let delay = self.config.samples(std::mem::take(&mut self.delay_us).into());
         stream.begin_later(delay - self.config.frame() as i64 - self.config.slack(), now, &self.config);
@@ -151,7 +211,8 @@ impl Playout {
 
     fn is_jump(&self, ahead: i32, step: i32, header: &Header) -> bool {
         // A leap of the timestamp with the very next sequence number and a marker is a talk spurt after silence.
-        let is_spurt = header.marker && ahead == 1 && step > 0;
+        // So is one after a pause that was told of, of whose first packets some may be lost.
+        let is_spurt = (header.marker && ahead == 1 || self.pause.is_told() && ahead > 0) && step > 0;
         ahead.unsigned_abs() > SEQUENCE_JUMP
             || step.unsigned_abs() > self.config.clock_hz * JUMP_S && !is_spurt
     }
@@ -160,7 +221,7 @@ impl Playout {
     fn put(&mut self, stream: &mut Stream, header: &Header, samples: &[i16], now: i64) -> Inserted {
         let mut units = stream.units_of(header);
         let mut place = self.config.place(units);
-        if stream.is_idle(&self.config) && place >= stream.taken {
+        if self.is_idle(stream) && place >= stream.taken {
             // A talk spurt after silence has the least delay again.
             self.ring.clear();
             self.plc.reset();
@@ -191,41 +252,71 @@ impl Playout {
             return Inserted::Late;
         }
         self.ring.write(place + skipped, &samples[skipped as usize..]);
+        stream.sound_end = stream.sound_end.max(place + length);
         self.counters.accepted += 1;
         if late { Inserted::Late } else { Inserted::Accepted }
     }
 
-    /// Fills a frame from `from` on; whether there was any sound to take.
-    fn take(&mut self, stream: &mut Stream, from: i64, frame: &mut [i16]) -> bool {
+    /// Fills a frame from `from` on.
+    fn take(&mut self, stream: &mut Stream, from: i64, frame: &mut [i16]) -> Taken {
         if from < stream.taken {
             // Ticks that are made up for come before what has just begun.
             self.plc.conceal(frame);
-            return false;
+            return Taken::Nothing;
         }
         stream.since_correction = stream.since_correction.saturating_add(1);
         let corrected = stream.correction != 0
             && (self.try_shorten(stream, from, frame) || self.try_lengthen(stream, from, frame));
         if corrected {
             self.plc.good_frame(frame);
-            return true;
+            self.pause.played(stream.taken);
+            return Taken::Sound;
         }
-        let (mut at, mut sound) = (0, false);
+        let (mut at, mut taken) = (0, Taken::Nothing);
         while at < frame.len() {
-            let (filled, length) = self.ring.run(from + at as i64, frame.len() - at);
-            let part = &mut frame[at..at + length];
-            if filled {
-                self.ring.read(from + at as i64, part);
-                self.plc.good_frame(part);
-            } else {
-                self.plc.conceal(part);
-                self.counters.concealed += if stream.sounding { length as u64 } else { 0 };
-            }
-            sound |= filled;
+            let (length, part) = self.take_part(stream, from + at as i64, &mut frame[at..]);
+            taken = taken.max(part);
             at += length;
         }
-        stream.taken = from + frame.len() as i64;
+        stream.taken = from + frame.len() as i64 + self.correct_in_pause(stream, from, frame.len());
         self.ring.forget(from, stream.taken);
-        sound
+        taken
+    }
+
+    /// Fills the beginning of a frame as far as it is of one kind; how much that was.
+    fn take_part(&mut self, stream: &Stream, place: i64, frame: &mut [i16]) -> (usize, Taken) {
+        let (filled, length) = self.ring.run(place, frame.len());
+        if filled {
+            let part = &mut frame[..length];
+            self.ring.read(place, part);
+            self.plc.good_frame(part);
+            self.pause.played(place + length as i64);
+            return (length, Taken::Sound);
+        }
+        match self.pause.gap(place, length) {
+            Gap::Pause(length) => {
+                let part = &mut frame[..length];
+                self.pause.fill(part);
+                self.plc.good_frame(part);
+                (length, Taken::Noise)
+            }
+            Gap::Lost(length) => {
+                self.plc.conceal(&mut frame[..length]);
+                self.counters.concealed += if stream.sounding { length as u64 } else { 0 };
+                (length, Taken::Nothing)
+            }
+        }
+    }
+
+    /// In noise the delay may change at will; by how many places what is played next leaps.
+    fn correct_in_pause(&self, stream: &mut Stream, from: i64, length: usize) -> i64 {
+        let by = stream.correction;
+        let needed = length + by.max(0) as usize;
+        if by == 0 || !self.pause.holds(from) || self.ring.run(from, needed) != (false, needed) {
+            return 0;
+        }
+        stream.move_by(-by, &self.config);
+        by
     }
 
     /// Takes a pitch period out, if there is too much delay and enough sound to do it with.

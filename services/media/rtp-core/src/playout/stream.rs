@@ -17,6 +17,8 @@ pub(super) struct Stream {
     pub(super) offset: i64,
     /// Everything before this place was taken.
     pub(super) taken: i64,
+    /// The place after the last sample that was put in.
+    pub(super) sound_end: i64,
     /// There was sound since the beginning or the last pause, and so many samples without since.
     pub(super) sounding: bool,
     pub(super) dry: i64,
@@ -42,6 +44,7 @@ impl Stream {
             newest_units: 0,
             offset: 0,
             taken: 0,
+            sound_end: 0,
             sounding: false,
             dry: 0,
             slack: SlackWindow::new(now, config),
@@ -156,13 +159,17 @@ impl Stream {
         }
     }
 
-    pub(super) fn is_idle(&self, config: &PlayoutConfig) -> bool {
-        self.dry >= config.samples(IDLE_US)
+    /// Whether there was nothing for so long that what comes next is a new beginning. Where the far side has said that it
+    /// `pauses`, what is known of its network and its clock holds for longer.
+    pub(super) fn is_idle(&self, pauses: bool, config: &PlayoutConfig) -> bool {
+        self.dry >= config.samples(if pauses { IDLE_PAUSED_US } else { IDLE_US })
     }
 }
 
 /// With nothing to play for so long the sender has stopped.
 const IDLE_US: u64 = 120_000;
+/// The same since it last said that it pauses.
+const IDLE_PAUSED_US: u64 = 10_000_000;
 /// By how much the second packet of a jump may follow its first, in ms.
 const JUMP_STEP_MS: u32 = 120;
 /// What a late packet gets beyond what it missed.
