@@ -92,10 +92,10 @@ impl Noise {
         noise
     }
 
-    /// The same no louder than that.
+    /// The same spectrum at another level.
     #[must_use]
-    pub fn at_most(self, level_dbov: f32) -> Self {
-        Self { level_dbov: self.level_dbov.min(level_dbov), ..self }
+    pub fn at_level(self, level_dbov: f32) -> Self {
+        Self { level_dbov, ..self }
     }
 
     /// The amplitude of what excites the filter: the filter adds the rest.

@@ -43,6 +43,9 @@ pub struct Config {
     /// How many members of one room are mixed on one worker before it takes another in, 0 to 65536; 0 decides by what the worker has
     /// to do: from 60 percent of its time on others are taken in. Who is on another worker is heard 20 ms later. Default: 0.
     pub room_members_per_worker: usize,
+    /// Whether silence is not sent to phones that agree to that, and not expected from them: comfort noise (RFC 3389) with PCMU, PCMA
+    /// and L16, DTX with Opus. Default: true.
+    pub silence_suppression: bool,
     /// Whether RTCP tells the far side how it is heard (RFC 3611, VoIP metrics). Default: true.
     pub rtcp_xr: bool,
     /// Under load (5,000 packets a second of one worker) packets may wait so long for others, so that one wake-up serves many, in
@@ -260,6 +263,7 @@ impl Default for Config {
             room_rate_max_hz: 16_000,
             room_quiet_dbov: -54,
             room_members_per_worker: 0,
+            silence_suppression: true,
             rtcp_xr: true,
             batch_us: 400,
             inband_digits: InbandDigits::default(),

@@ -15,8 +15,8 @@ pub enum Payload {
     Audio(Codec),
     /// Telephone events (RFC 4733), with an RTP clock of so many ticks a ms: 8, or 48 beside Opus.
     Event(u8),
-    /// Comfort noise (RFC 3389) at 8 kHz.
-    Noise,
+    /// Comfort noise (RFC 3389), with an RTP clock of so many ticks a ms: 8, or 16 beside L16 at 16 kHz.
+    Noise(u8),
 }
 
 /// The payload types of one direction. As few as there are, a table is faster than a map and moves as a value.
@@ -47,6 +47,8 @@ pub struct OpusWish {
     pub fec: bool,
     /// The highest bit rate it wants, in bit/s; none when it does not care.
     pub bitrate_max_bps: Option<u32>,
+    /// It wants silence not to be sent.
+    pub dtx: bool,
 }
 
 impl OpusWish {
@@ -62,6 +64,7 @@ impl OpusWish {
         Self {
             fec: value("useinbandfec").is_some_and(|(_, value)| value == "1"),
             bitrate_max_bps: value("maxaveragebitrate").and_then(|(_, value)| value.parse().ok()),
+            dtx: value("usedtx").is_some_and(|(_, value)| value == "1"),
         }
     }
 
@@ -92,7 +95,7 @@ impl PayloadTypes {
     pub fn codecs(&self) -> impl Iterator<Item = (u8, Codec)> {
         self.0.iter().flatten().filter_map(|(pt, payload)| match payload {
             Payload::Audio(codec) => Some((*pt, *codec)),
-            Payload::Event(_) | Payload::Noise => None,
+            Payload::Event(_) | Payload::Noise(_) => None,
         })
     }
 
@@ -102,7 +105,7 @@ impl PayloadTypes {
         let events = || {
             self.0.iter().flatten().filter_map(|(pt, payload)| match payload {
                 Payload::Event(per_ms) => Some((*pt, *per_ms)),
-                Payload::Audio(_) | Payload::Noise => None,
+                Payload::Audio(_) | Payload::Noise(_) => None,
             })
         };
         let clock = self.audio().map_or(8, |(_, codec)| clock_per_ms(codec));
@@ -125,6 +128,12 @@ impl PayloadTypes {
         types
     }
 
+    fn forget_noise(&mut self) {
+        for entry in &mut self.0 {
+            *entry = entry.filter(|(_, payload)| !matches!(payload, Payload::Noise(_)));
+        }
+    }
+
     fn push(&mut self, payload_type: u8, payload: Payload) {
         if self.of(payload).is_none()
             && let Some(free) = self.0.iter_mut().find(|entry| entry.is_none())
@@ -134,8 +143,8 @@ impl PayloadTypes {
     }
 }
 
-/// Audio formats, two telephone events and comfort noise.
-const TYPES_MAX: usize = 8;
+/// Audio formats, telephone events at three clocks and comfort noise at two.
+const TYPES_MAX: usize = 12;
 /// How many formats of a description are looked at.
 const FORMATS_MAX: usize = 32;
 
@@ -201,12 +210,15 @@ fn payload_of(format: &Format) -> Option<Payload> {
         Encoding::Pcma if narrow => Some(Payload::Audio(Codec::G711(Law::A))),
         Encoding::G722 if narrow => Some(Payload::Audio(Codec::G722)),
         Encoding::Gsm if narrow => Some(Payload::Audio(Codec::Gsm)),
-        Encoding::ComfortNoise if narrow => Some(Payload::Noise),
+        Encoding::ComfortNoise if matches!(format.clock_rate_hz, 8_000 | 16_000) && format.channels == 1 => {
+            Some(Payload::Noise((format.clock_rate_hz / 1_000) as u8))
+        }
         _ => None,
     }
 }
 
-/// Our offer from `local`: `codecs`, best first, and telephone events at each clock that these have.
+/// Our offer from `local`: `codecs`, best first, telephone events at each clock that these have, and comfort noise for those
+/// that cannot tell of silence by themselves.
 pub(crate) fn offer(local: SocketAddr, codecs: &[Codec]) -> Result<MediaDescription, MediaError> {
     if codecs.is_empty() {
         return Err(MediaError::NoCommonCodec);
@@ -219,8 +231,36 @@ pub(crate) fn offer(local: SocketAddr, codecs: &[Codec]) -> Result<MediaDescript
             formats.push(our_format(Payload::Event(clock)));
         }
     }
+    for clock in [8, 16] {
+        if codecs.iter().any(|codec| pauses_by_noise(*codec) && clock_per_ms(*codec) == clock) {
+            formats.push(our_format(Payload::Noise(clock)));
+        }
+    }
     Ok(describe(local, formats, Direction::SendRecv, 20))
 }
+
+/// Whether silence in a codec is told of by comfort noise. Opus and GSM have their own ways, and of G.722 it is told
+/// in too many.
+pub(crate) const fn pauses_by_noise(codec: Codec) -> bool {
+    matches!(codec, Codec::G711(_) | Codec::L16(_))
+}
+
+/// Lets both sides send silence as sound: nothing is said of comfort noise, nor asked of Opus.
+pub(crate) fn without_pauses(description: &mut MediaDescription, agreement: Option<&mut Agreement>) {
+    description.formats.retain(|format| format.encoding != Encoding::ComfortNoise);
+    for format in description.formats.iter_mut().filter(|format| format.encoding == Encoding::Opus) {
+        format.parameters = Some(OPUS_PARAMETERS_WITHOUT_DTX.into());
+    }
+    if let Some(agreement) = agreement {
+        agreement.receive.forget_noise();
+        agreement.send.forget_noise();
+        agreement.opus.dtx = false;
+    }
+}
+
+/// What we ask of those who send us Opus (RFC 7587, section 6.1).
+const OPUS_PARAMETERS: &str = "useinbandfec=1;usedtx=1";
+const OPUS_PARAMETERS_WITHOUT_DTX: &str = "useinbandfec=1";
 
 /// How we offer a payload. Payload types that are not for ever are ours to choose.
 pub(crate) fn our_format(payload: Payload) -> Format {
@@ -235,7 +275,7 @@ pub(crate) fn our_format(payload: Payload) -> Format {
             let mut format = Format::new(number, encoding_of(codec), codec.clock_hz());
             if codec == Codec::Opus {
                 format.channels = 2;
-                format.parameters = Some("useinbandfec=1".into());
+                format.parameters = Some(OPUS_PARAMETERS.into());
             }
             format
         }
@@ -249,7 +289,8 @@ pub(crate) fn our_format(payload: Payload) -> Format {
             format.parameters = Some("0-15".into());
             format
         }
-        Payload::Noise => Format::new(13, Encoding::ComfortNoise, 8_000),
+        Payload::Noise(16) => Format::new(98, Encoding::ComfortNoise, 16_000),
+        Payload::Noise(_) => Format::new(13, Encoding::ComfortNoise, 8_000),
     }
 }
 
@@ -276,7 +317,7 @@ pub(crate) fn answer(
                 audio = Some(codec);
                 offered.push(format.payload_type, Payload::Audio(codec));
             }
-            Some(payload @ (Payload::Event(_) | Payload::Noise)) => {
+            Some(payload @ (Payload::Event(_) | Payload::Noise(_))) => {
                 offered.push(format.payload_type, payload)
             }
             _ => {}
@@ -284,7 +325,7 @@ pub(crate) fn answer(
     }
     let codec = audio.ok_or(MediaError::NoCommonCodec)?;
     let event = offered.event().map(|(_, per_ms)| Payload::Event(per_ms));
-    let noise = (codec.clock_hz() == 8_000).then_some(Payload::Noise);
+    let noise = matches!(clock_per_ms(codec), 8 | 16).then_some(Payload::Noise(clock_per_ms(codec)));
     let mut types = PayloadTypes::default();
     let mut formats = Vec::with_capacity(3);
     for payload in [Some(Payload::Audio(codec)), event, noise].into_iter().flatten() {

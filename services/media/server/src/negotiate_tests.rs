@@ -100,6 +100,8 @@ fn codecs_are_offered_in_their_order_with_events_at_each_clock() {
         "101 telephone-event/8000",
         "100 telephone-event/16000",
         "110 telephone-event/48000",
+        "13 CN/8000",
+        "98 CN/16000",
     ];
     assert_eq!(names, expected);
     assert_eq!(ours.formats[0].channels, 2);
@@ -128,7 +130,7 @@ fn an_opus_phone_is_answered_in_its_numbers_with_events_of_its_clock_and_what_it
     assert_eq!((opus.bitrate_bps, opus.fec), (16_000, true));
     let (_, narrow) = answer(local(), &offer, &[Codec::G722]).unwrap();
     assert_eq!((narrow.send.event(), narrow.ptime_ms), (Some((101, 8)), 30));
-    assert_eq!(narrow.receive.get(13), Some(Payload::Noise));
+    assert_eq!(narrow.receive.get(13), Some(Payload::Noise(8)));
 }
 
 #[test]

@@ -361,7 +361,7 @@ pub(crate) struct Counted {
 }
 
 /// Instruments that workers count for.
-pub(crate) const COUNTED: usize = 25;
+pub(crate) const COUNTED: usize = 27;
 
 fn boot_id() -> Result<BootId, StartError> {
     use rand::TryRng as _;

@@ -100,7 +100,8 @@ impl Engine {
         if new.remote.is_none() && new.encodings.is_empty() {
             control.prefer_codecs_of_call(&new.request.call_id, &mut codecs);
         }
-        let (mut described, _) = describe(SocketAddr::new(advertised, 2), new.remote.as_ref(), &codecs)?;
+        let (mut described, _) =
+            self.describe(SocketAddr::new(advertised, 2), new.remote.as_ref(), &codecs)?;
         let mut proof = Proof::default();
         let (keys, rekeying) = self.key(&new, &mut described, &mut proof)?;
         let draft = Draft { realm, codecs, described, proof, keys, rekeying };
@@ -126,7 +127,7 @@ impl Engine {
         let advertised = control.ports[realm].realm().advertised();
         let answering = answering(&proof, &sockets.0)?;
         let (mut local, agreement) =
-            describe(SocketAddr::new(advertised, port), new.remote.as_ref(), &codecs)?;
+            self.describe(SocketAddr::new(advertised, port), new.remote.as_ref(), &codecs)?;
         (local.secured, local.crypto) = (described.secured, described.crypto);
         (local.dtls, local.ice, local.rtcp_mux) = (described.dtls, described.ice, described.rtcp_mux);
         let worker = control.worker_for(&new.request.call_id);
@@ -160,6 +161,26 @@ impl Engine {
         };
         control.keep(new.id, entry);
         Ok(local)
+    }
+
+    /// Our offer or answer from an address.
+    fn describe(
+        &self,
+        local: SocketAddr,
+        remote: Option<&MediaDescription>,
+        codecs: &[Codec],
+    ) -> Result<(MediaDescription, Option<Agreement>), MediaError> {
+        let (mut description, mut agreement) = match remote {
+            None => (negotiate::offer(local, codecs)?, None),
+            Some(remote) => {
+                let (answer, agreement) = negotiate::answer(local, remote, codecs)?;
+                (answer, Some(agreement))
+            }
+        };
+        if !self.config.silence_suppression {
+            negotiate::without_pauses(&mut description, agreement.as_mut());
+        }
+        Ok((description, agreement))
     }
 
     /// Whether digits are looked for in what a new leg says.
@@ -263,15 +284,21 @@ impl Engine {
         let (local, agreement, rekeying) = if request.is_answer {
             let standing = request.is_reanswer.then_some(&entry.local);
             let offer = entry.offer.as_ref().or(standing).ok_or(MediaError::NoOpenOffer)?;
-            let agreement = negotiate::conclude(offer, &remote)?;
+            let mut agreement = negotiate::conclude(offer, &remote)?;
             let mut local = entry.local.clone();
             local.formats.clone_from(&offer.formats);
+            if !self.config.silence_suppression {
+                negotiate::without_pauses(&mut local, Some(&mut agreement));
+            }
             local.direction = agreement.direction;
             local.rtcp_mux &= remote.rtcp_mux;
             let rekeying = secrets.conclude(&remote)?;
             (local, agreement, rekeying)
         } else {
-            let (mut local, agreement) = negotiate::answer(address, &remote, &entry.codecs)?;
+            let (mut local, mut agreement) = negotiate::answer(address, &remote, &entry.codecs)?;
+            if !self.config.silence_suppression {
+                negotiate::without_pauses(&mut local, Some(&mut agreement));
+            }
             let rekeying = if remote.rtp.port() == 0 {
                 None
             } else {
@@ -486,20 +513,6 @@ impl Control {
     pub(super) fn worker_for(&self, call_id: &str) -> usize {
         let emptiest = || (0..self.workers.len()).min_by_key(|n| self.workers[*n].legs);
         self.of_call(call_id).next().map(|leg| leg.worker).or_else(emptiest).unwrap_or(0)
-    }
-}
-
-/// Our offer or answer from an address.
-fn describe(
-    local: SocketAddr,
-    remote: Option<&MediaDescription>,
-    codecs: &[Codec],
-) -> Result<(MediaDescription, Option<Agreement>), MediaError> {
-    match remote {
-        None => negotiate::offer(local, codecs).map(|offer| (offer, None)),
-        Some(remote) => {
-            negotiate::answer(local, remote, codecs).map(|(answer, agreement)| (answer, Some(agreement)))
-        }
     }
 }
 

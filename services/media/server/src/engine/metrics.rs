@@ -41,6 +41,8 @@ impl Engine {
             (sum(|c| &c.proofs_full), dropped("handshake_full")),
             (sum(|c| &c.consent_ended), media.consent_ended.clone()),
             (sum(|c| &c.sums_late), media.sums_late.clone()),
+            (sum(|c| &c.pauses), media.pauses_heard.clone()),
+            (sum(|c| &c.suppressed), media.frames_suppressed.clone()),
         ];
         for ((total, counter), before) in totals.into_iter().zip(&mut counted.totals) {
             counter.inc_by(total - *before);

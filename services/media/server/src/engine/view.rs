@@ -142,7 +142,7 @@ fn encoding(payload: Payload) -> String {
     match payload {
         Payload::Audio(codec) => encoding_of(codec).name().into(),
         Payload::Event(_) => Encoding::TelephoneEvent.name().into(),
-        Payload::Noise => Encoding::ComfortNoise.name().into(),
+        Payload::Noise(_) => Encoding::ComfortNoise.name().into(),
     }
 }
 

@@ -59,6 +59,7 @@ fn agreement(agreement: &Agreement) -> pb::LegAgreement {
         opus_fec: agreement.opus.fec,
         opus_bitrate_max_bps: agreement.opus.bitrate_max_bps,
         refused: agreement.refused,
+        opus_dtx: agreement.opus.dtx,
     }
 }
 

@@ -146,7 +146,11 @@ fn agreement(value: &pb::LegAgreement) -> Result<Agreement, MediaError> {
             ms @ 10..=60 => ms as u8,
             _ => return Err(invalid("leg.agreement.ptime_ms", "expected 10 to 60")),
         },
-        opus: OpusWish { fec: value.opus_fec, bitrate_max_bps: value.opus_bitrate_max_bps },
+        opus: OpusWish {
+            fec: value.opus_fec,
+            bitrate_max_bps: value.opus_bitrate_max_bps,
+            dtx: value.opus_dtx,
+        },
         refused: value.refused,
     })
 }

@@ -45,6 +45,10 @@ pub(crate) struct Counters {
     pub(crate) digits_in_band: Count,
     /// Came as an event after they were found in the sound.
     pub(crate) digits_twice: Count,
+    /// Packets that told of a pause of the far side.
+    pub(crate) pauses: Count,
+    /// Packets that were not sent, because they would have been silent.
+    pub(crate) suppressed: Count,
     /// Packets of handshakes and checks that came faster than one leg may have them.
     pub(crate) proofs_limited: Count,
     /// Of these and others that found no room.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use sidetone_dsp::codec::Codec;
+use sidetone_dsp::comfort::Noise;
 use sidetone_dsp::{Rate, Resampler, g711};
 use sidetone_net::Datagram;
 use sidetone_rtp_core::event::{Digit, EventReceiver};
@@ -24,6 +25,7 @@ use crate::worker::proofs::Allowance;
 use crate::worker::rings::{Described, Route};
 use crate::worker::sending::{Outbox, PassedEvent};
 use crate::worker::srtp::Srtp;
+use crate::worker::suppression::Suppression;
 use crate::worker::voice::Voice;
 
 /// A time on the node's monotonic clock.
@@ -65,6 +67,8 @@ pub(crate) struct Leg {
     /// When something last came that its peer hears with the ticks, in ms; none while packets are passed on as they come.
     pub(super) bridged_linear_ms: Option<u64>,
     pub(super) outbox: Outbox,
+    /// What it is sent in place of silence.
+    pub(super) suppression: Suppression,
     /// How many packets of handshakes and checks it may have yet.
     pub(super) allowance: Allowance,
     /// The event of another leg that is being passed on.
@@ -121,6 +125,7 @@ impl Leg {
             backdrop: Backdrop::default(),
             idle_told: false,
             outbox: Outbox::default(),
+            suppression: Suppression::default(),
             allowance: Allowance::default(),
             event: None,
             bridged_linear_ms: None,
@@ -165,7 +170,10 @@ impl Leg {
         // Reduced to 32 bits only after the product, so that it wraps as timestamps do.
         let arrival = now.us.wrapping_mul(self.incoming_clock(carries).into()) / 1000;
         self.state.incoming.stats.on_packet(&header, arrival as u32);
-        self.state.incoming.payload_type = header.payload_type;
+        // Noise is no codec that somebody speaks.
+        if !matches!(carries, Payload::Noise(_)) {
+            self.state.incoming.payload_type = header.payload_type;
+        }
         self.state.heard_ms = Some(now.ms);
         counters.received.add(1);
         let receives = self.state.agreement.is_some_and(|a| a.direction.receives());
@@ -177,7 +185,7 @@ impl Leg {
         let of_stream = || self.state.agreement.and_then(|agreement| agreement.receive.audio());
         match carries {
             Payload::Audio(codec) => clock_per_ms(codec),
-            Payload::Event(_) | Payload::Noise => of_stream().map_or(8, |(_, codec)| clock_per_ms(codec)),
+            Payload::Event(_) | Payload::Noise(_) => of_stream().map_or(8, |(_, codec)| clock_per_ms(codec)),
         }
     }
 
@@ -268,6 +276,26 @@ impl Leg {
         playout.insert(&accepted.header, sound, now.us) != Inserted::Late
     }
 
+    /// Takes word that the far side pauses (RFC 3389). Of somebody who has long been quiet it is nothing new.
+    pub(crate) fn hear_pause(&mut self, header: &Header, per_ms: u8, payload: &[u8], now: Now) {
+        let Some(noise) = Noise::parse(payload).filter(|_| !self.gate.is_asleep()) else { return };
+        let searches = self.searches();
+        let (playout, inband) = (&mut self.playout, &mut self.inband);
+        let Some(coding) = self.coding.as_deref_mut() else {
+            playout.insert_pause(header, &noise, now.us);
+            return;
+        };
+        let clock = coding.clock_per_ms();
+        let (rate, lower) = (coding.rate, &mut coding.lower);
+        let mut keep = |heard: Heard<'_>| {
+            put(playout, clock, &heard);
+            search(searches, inband, (rate, &mut *lower), &heard, now.ms);
+        };
+        if coding.ear.take_soundless(header, &mut keep) {
+            playout.insert_pause(&on_clock(header, per_ms, clock), &noise, now.us);
+        }
+    }
+
     /// As [`Self::listen`], of somebody who has long been quiet: most of it is not even decoded, and only what is loud kept.
     fn listen_asleep(
         &mut self,
@@ -287,7 +315,7 @@ impl Leg {
             let (clock, mut in_time, mut woke) = (coding.clock_per_ms(), true, false);
             let (rate, lower) = (coding.rate, &mut coding.lower);
             let mut keep = |heard: Heard<'_>| {
-                woke |= gate.is_loud(heard.sound);
+                woke |= heard.pause.is_none() && gate.is_loud(heard.sound);
                 if woke {
                     in_time &= put(playout, clock, &heard);
                     search(searches, inband, (rate, &mut *lower), &heard, now.ms);
@@ -423,7 +451,7 @@ fn search(
     heard: &Heard<'_>,
     now_ms: u64,
 ) {
-    if !searches || matches!(heard.codec, Codec::G711(_)) {
+    if !searches || heard.sound.is_empty() || matches!(heard.codec, Codec::G711(_)) {
         return;
     }
     let per_ms = negotiate::clock_per_ms(heard.codec);
@@ -435,11 +463,18 @@ fn search(
 /// Puts what was decoded at its place; false when it is late for some of it. Where the far side changes between codecs of
 /// several clocks, timestamps are brought to that of the playout.
 fn put(playout: &mut Playout, clock_per_ms: u8, heard: &Heard<'_>) -> bool {
-    let own = negotiate::clock_per_ms(heard.codec);
-    let mut header = *heard.header;
-    if own != clock_per_ms {
-        let scaled = u64::from(header.timestamp.0) * u64::from(clock_per_ms) / u64::from(own);
-        header.timestamp = RtpTimestamp(scaled as u32);
+    let header = on_clock(heard.header, negotiate::clock_per_ms(heard.codec), clock_per_ms);
+    match &heard.pause {
+        Some(noise) => playout.insert_pause(&header, noise, heard.at_us) != Inserted::Late,
+        None => playout.insert(&header, heard.sound, heard.at_us) != Inserted::Late,
     }
-    playout.insert(&header, heard.sound, heard.at_us) != Inserted::Late
+}
+
+/// A header with its timestamp by another clock.
+fn on_clock(header: &Header, own: u8, clock_per_ms: u8) -> Header {
+    let scaled = u64::from(header.timestamp.0) * u64::from(clock_per_ms) / u64::from(own.max(1));
+    Header {
+        timestamp: if own == clock_per_ms { header.timestamp } else { RtpTimestamp(scaled as u32) },
+        ..*header
+    }
 }

@@ -192,8 +192,9 @@ impl Mix {
                 if let Some(sound) = self.mixer.heard_coded(id, law).first_chunk() {
                     leg.emit(sound, now, counters);
                 }
-            } else if let Some(payload) = self.share(slot, id, leg) {
-                leg.emit_shared(payload, now, counters);
+            } else if let Some(place) = self.share(slot, id, leg) {
+                let shared = &self.shared[place];
+                leg.emit_shared(&shared.payload[..shared.length], self.mixer.common(), now, counters);
             } else {
                 leg.emit_linear(self.rate, self.mixer.heard(id), now, counters);
             }
@@ -255,8 +256,8 @@ impl Mix {
         }
     }
 
-    /// What a member who did not speak hears, in its codec: encoded once for all of them.
-    fn share(&mut self, slot: Slot, id: MemberId, leg: &mut Leg) -> Option<&[u8]> {
+    /// Where among `shared` is what a member who did not speak hears, in its codec: encoded once for all of them.
+    fn share(&mut self, slot: Slot, id: MemberId, leg: &mut Leg) -> Option<usize> {
         let codec = leg.shares().filter(|_| self.mixer.hears_common(id))?;
         let place = self.shared.iter().position(|shared| shared.codec == Some(codec));
         let place = place.or_else(|| self.shared.iter().position(|shared| shared.codec.is_none()))?;
@@ -265,7 +266,7 @@ impl Mix {
             shared.length = leg.encode_for_all(self.mixer.common(), &mut shared.payload)?;
             (shared.codec, shared.leader) = (Some(codec), slot);
         }
-        (shared.length > 0).then(|| &shared.payload[..shared.length])
+        (shared.length > 0).then_some(place)
     }
 
     /// Gives those a place who found none when they came.

@@ -23,6 +23,7 @@ mod sending;
 mod speaking;
 pub(crate) mod spread;
 pub(crate) mod srtp;
+mod suppression;
 mod tick;
 mod voice;
 

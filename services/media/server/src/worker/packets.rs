@@ -78,7 +78,7 @@ impl Worker {
                 }
             }
             Payload::Event(per_ms) => self.handle_digit(slot, accepted, per_ms, now),
-            Payload::Noise => {}
+            Payload::Noise(_) => self.counters.pauses.add(1),
         }
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         match leg.route {
@@ -91,9 +91,13 @@ impl Worker {
 
     /// Keeps what a leg says for the next ticks.
     fn keep(&mut self, slot: usize, accepted: &Accepted, now: Now) {
-        let Payload::Audio(codec) = accepted.carries else { return };
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         let payload = &self.buffer[accepted.payload.clone()];
+        let codec = match accepted.carries {
+            Payload::Audio(codec) => codec,
+            Payload::Noise(per_ms) => return leg.hear_pause(&accepted.header, per_ms, payload, now),
+            Payload::Event(_) => return,
+        };
         if !leg.listen(accepted, codec, payload, now, &self.counters) {
             leg.state.incoming.late += 1;
             self.counters.late.add(1);
@@ -110,6 +114,11 @@ impl Worker {
             Payload::Audio(codec) => {
                 let passes = !with_ticks && self.passes(from, to, codec);
                 let Some(speaker) = self.legs[from].as_deref_mut() else { return };
+                let kept_before = speaker.bridged_linear_ms.is_some();
+                if kept_before && passes && !is_kept {
+                    // Its pause is over, or nothing is laid over it any more: the rest of what was kept is of the past.
+                    speaker.clear_hearing();
+                }
                 speaker.bridged_linear_ms = (is_kept || !passes).then_some(now.ms);
                 let wanted = speaker.state.audio.gain_towards(hearer_id, deafened);
                 if is_kept || !passes {
@@ -122,9 +131,21 @@ impl Worker {
                     speaker.voice.shape(law, wanted, &mut self.buffer[accepted.payload.clone()]);
                 }
             }
-            // The ticks fill pauses themselves.
-            Payload::Noise if with_ticks => return,
-            Payload::Event(_) | Payload::Noise => {}
+            Payload::Noise(per_ms) => {
+                let understands = hearer.takes_noise(per_ms);
+                let passes = !with_ticks && understands && self.could_pass_on(from, to);
+                if is_kept || !passes {
+                    // With the ticks it becomes noise.
+                    if let Some(speaker) = self.legs[from].as_deref_mut() {
+                        speaker.bridged_linear_ms = Some(now.ms);
+                    }
+                    self.keep(from, accepted, now);
+                }
+                if !passes {
+                    return;
+                }
+            }
+            Payload::Event(_) => {}
         }
         if let Some(leg) = self.legs[to].as_deref_mut() {
             leg.forward(accepted, &mut self.buffer[..], now, &self.counters);

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use sidetone_dsp::codec::Codec;
+use sidetone_dsp::comfort::NOISE_BYTES_MAX;
 use sidetone_dsp::{Law, Rate, g711};
 use sidetone_rtp_core::packet::HEADER_LEN;
 use sidetone_rtp_core::srtp::OVERHEAD_MAX;
@@ -14,6 +15,7 @@ use crate::worker::FRAME;
 use crate::worker::coding::CODED_MAX;
 use crate::worker::counters::Counters;
 use crate::worker::leg::{Accepted, Leg, Now};
+use crate::worker::suppression::{Suppression, Turn};
 
 /// G.711 that waits for a full packet, where packets are not of 20 ms.
 #[derive(Debug)]
@@ -91,6 +93,11 @@ impl Leg {
         agreement.send.of(Payload::Audio(codec)).is_some() || swaps(agreement.send.audio())
     }
 
+    /// Whether comfort noise can be sent on to it.
+    pub(crate) fn takes_noise(&self, per_ms: u8) -> bool {
+        self.state.agreement.is_none_or(|agreement| agreement.send.of(Payload::Noise(per_ms)).is_some())
+    }
+
     /// Sends a packet of another leg (or its own) on, in place: only the header is written anew, and the other law
     /// exchanged byte for byte. What would have to be decoded for it is left out.
     pub(crate) fn forward(&mut self, accepted: &Accepted, packet: &mut [u8], now: Now, counters: &Counters) {
@@ -120,18 +127,21 @@ impl Leg {
                     _ => return,
                 }
             }
-            Payload::Noise => match (agreement.send.of(Payload::Noise), agreement.send.audio()) {
-                (Some(same), Some((_, codec))) if clock_per_ms(codec) == 8 => (same, codec),
-                _ => return,
-            },
+            Payload::Noise(per_ms) => {
+                match (agreement.send.of(Payload::Noise(per_ms)), agreement.send.audio()) {
+                    (Some(same), Some((_, codec))) if clock_per_ms(codec) == per_ms => (same, codec),
+                    _ => return,
+                }
+            }
         };
         let payload = &packet[body.clone()];
         let ticks = match accepted.carries {
             Payload::Audio(_) => codec.duration(payload).unwrap_or(0),
             Payload::Event(per_ms) => duration_ms(payload, per_ms) * u32::from(clock_per_ms(codec)),
-            Payload::Noise => 0,
+            Payload::Noise(_) => 0,
         };
         self.outbox.length = 0;
+        self.suppression = Suppression::default();
         self.event = None;
         let out = &mut self.state.outgoing;
         out.units_per_ms = clock_per_ms(codec).into();
@@ -180,6 +190,13 @@ impl Leg {
     pub(crate) fn emit(&mut self, sound: &[u8; FRAME], now: Now, counters: &Counters) {
         let Some((target, agreement)) = self.sending() else { return };
         let Some((payload_type, Codec::G711(law))) = agreement.send.audio() else { return };
+        if self.suppresses() {
+            let mut linear = [0; FRAME];
+            g711::decode(law, sound, &mut linear);
+            if self.hush(Rate::Narrow, &linear, now, counters) != Turn::Sound {
+                return;
+            }
+        }
         let size = usize::from(agreement.ptime_ms) * 8;
         if self.outbox.law != law {
             self.outbox.length = 0;
@@ -212,6 +229,12 @@ impl Leg {
             return;
         }
         let Some((target, agreement)) = self.sending() else { return };
+        let is_brief = match self.hush(rate, sound, now, counters) {
+            Turn::Sound => false,
+            Turn::Update => true,
+            Turn::Begin | Turn::Nothing => return,
+        };
+        self.state.outgoing.starts &= !is_brief;
         // Taken out for as long as its packets are sent.
         let (Some(format), Some(mut coding)) = (agreement.send.audio(), self.coding.take()) else { return };
         if let Some(mouth) = coding.mouth.as_mut().filter(|mouth| mouth.codec() == format.1) {
@@ -221,6 +244,7 @@ impl Leg {
             }
         }
         self.coding = Some(coding);
+        self.state.outgoing.starts |= is_brief;
     }
 
     /// Encodes 20 ms at its own rate for itself and others: the payload, when packets of 20 ms are what it is sent.
@@ -242,11 +266,32 @@ impl Leg {
         (agreement.ptime_ms == 20 && mouth.is_empty() && mouth.codec() == codec).then_some(codec)
     }
 
-    /// Sends 20 ms that were encoded for many, in the codec that [`Self::shares`] gave.
-    pub(crate) fn emit_shared(&mut self, payload: &[u8], now: Now, counters: &Counters) {
+    /// Sends 20 ms that were encoded for many out of `sound`, in the codec that [`Self::shares`] gave.
+    pub(crate) fn emit_shared(&mut self, payload: &[u8], sound: &[i16], now: Now, counters: &Counters) {
         let Some((target, agreement)) = self.sending() else { return };
-        if let Some(format) = agreement.send.audio() {
-            self.emit_payload(format, payload, target, now, counters);
+        let Some(format) = agreement.send.audio() else { return };
+        if let Some(mouth) = self.coding.as_deref_mut().and_then(|coding| coding.mouth.as_mut()) {
+            mouth.note_toc(payload.first().copied());
+        }
+        let is_brief = match self.hush(self.rate(), sound, now, counters) {
+            Turn::Sound => false,
+            Turn::Update => true,
+            Turn::Begin | Turn::Nothing => return,
+        };
+        self.state.outgoing.starts &= !is_brief;
+        self.emit_payload(format, payload, target, now, counters);
+        self.state.outgoing.starts |= is_brief;
+    }
+
+    /// Sends a packet that stands for silence.
+    pub(super) fn emit_soundless(&mut self, payload_type: u8, payload: &[u8], now: Now, counters: &Counters) {
+        let Some((target, _)) = self.sending() else { return };
+        let header = self.state.outgoing.noise(payload_type, now.ms);
+        let mut packet = [0; HEADER_LEN + NOISE_BYTES_MAX + OVERHEAD_MAX];
+        let end = HEADER_LEN + payload.len().min(NOISE_BYTES_MAX);
+        packet[HEADER_LEN..end].copy_from_slice(&payload[..end - HEADER_LEN]);
+        if write_header(&mut packet, &header).is_ok() {
+            self.send(&mut packet, end, target, counters);
         }
     }
 

@@ -171,10 +171,25 @@ pub fn address(description: &types::MediaDescription) -> SocketAddr {
 impl Phone {
     /// Calls in with one law and telephone events, and speaks a tone of `hz` in packets of `ptime_ms`.
     pub async fn call(node: &TestNode, n: u32, law: Law, hz: f32, ptime_ms: u32) -> Self {
-        let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
         let (audio, event) = if law == Law::Mu { ((0, "PCMU"), 101) } else { ((8, "PCMA"), 96) };
-        let formats = [audio, (event, "telephone-event")];
-        let offer = description(socket.local_addr().unwrap(), &formats, ptime_ms);
+        let formats =
+            description("127.0.0.1:2".parse().unwrap(), &[audio, (event, "telephone-event")], 0).formats;
+        let phone = Self::quiet(node, n, law, formats, ptime_ms).await;
+        phone.clone().speak(n, hz, ptime_ms);
+        phone
+    }
+
+    /// Calls in with these formats, and says nothing yet.
+    pub async fn quiet(
+        node: &TestNode,
+        n: u32,
+        law: Law,
+        formats: Vec<types::Format>,
+        ptime_ms: u32,
+    ) -> Self {
+        let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let offer =
+            types::MediaDescription { formats, ..description(socket.local_addr().unwrap(), &[], ptime_ms) };
         let answer = node.media.create_leg(Request::new(create(n, Some(offer)))).await.unwrap().into_inner();
         let phone = Self {
             leg: uuid(n),
@@ -186,7 +201,6 @@ impl Phone {
             stop: Arc::default(),
         };
         phone.clone().listen();
-        phone.clone().speak(n, hz, ptime_ms);
         phone
     }
 

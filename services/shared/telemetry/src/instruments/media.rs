@@ -15,6 +15,10 @@ pub struct Media {
     pub packets_dropped: IntCounterVec,
     /// Packets of legs in rooms that have long been quiet, and were not decoded.
     pub packets_passed_over: IntCounter,
+    /// Packets of comfort noise that came (RFC 3389).
+    pub pauses_heard: IntCounter,
+    /// Frames of silence that were not sent.
+    pub frames_suppressed: IntCounter,
     /// Legs held now.
     pub legs: IntGauge,
     /// Mixes held now.
@@ -76,6 +80,16 @@ impl Media {
                 registry,
                 "sidetone_media_packets_passed_over_total",
                 "Packets of legs in rooms that have long been quiet, and were not decoded.",
+            )?,
+            pauses_heard: counter(
+                registry,
+                "sidetone_media_comfort_noise_received_total",
+                "Packets of comfort noise that came (RFC 3389).",
+            )?,
+            frames_suppressed: counter(
+                registry,
+                "sidetone_media_frames_suppressed_total",
+                "Frames of silence that were not sent: comfort noise or DTX stood for them.",
             )?,
             legs: gauge(registry, "sidetone_media_legs_count", "Legs held now.")?,
             mixes: gauge(registry, "sidetone_media_mixes_count", "Mixes held now.")?,

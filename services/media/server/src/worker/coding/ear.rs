@@ -6,6 +6,7 @@
 
 use sidetone_dsp::Rate;
 use sidetone_dsp::codec::{Codec, CodecError, Decoder};
+use sidetone_dsp::comfort::Noise;
 use sidetone_rtp_core::{Header, RtpTimestamp};
 
 use crate::negotiate::{PayloadTypes, clock_per_ms};
@@ -20,6 +21,10 @@ const PACKET_MS_MAX: usize = 120;
 const GAP_MS_MAX: u32 = 60;
 /// A number further ahead is another run of numbers.
 const AHEAD_MAX: u16 = 50;
+/// A packet of Opus up to this length holds no sound: the encoder has stopped sending (RFC 6716, section 3.1, a frame of 0 bytes).
+const DTX_BYTES: usize = 2;
+/// Noise found in what an encoder sent before it stopped is no louder than this, in dBov: it may have been the end of a word.
+const NOISE_DBOV_MAX: f32 = -45.0;
 /// Codecs between which the far side may change at will.
 const CODECS_MAX: usize = 6;
 
@@ -29,6 +34,8 @@ pub(crate) struct Heard<'a> {
     pub(crate) codec: Codec,
     pub(crate) header: &'a Header,
     pub(crate) sound: &'a [i16],
+    /// The far side sends nothing on purpose from here on, and this is what it would be; `sound` is empty then.
+    pub(crate) pause: Option<Noise>,
     /// When the packet came, in microseconds.
     pub(crate) at_us: u64,
 }
@@ -47,6 +54,8 @@ struct Decoding {
     /// What follows the last decoded packet: source, number, timestamp; none before the first.
     next: Option<Header>,
     sound: Box<[i16]>,
+    /// How much of `sound` was decoded last.
+    decoded: usize,
 }
 
 #[derive(Debug)]
@@ -67,7 +76,7 @@ impl Ear {
         let sound = vec![0; rate.samples(PACKET_MS_MAX)].into_boxed_slice();
         let free =
             || Held { header: Header::default(), at_us: 0, length: 0, payload: Box::new([0; PAYLOAD_MAX]) };
-        let decoding = Decoding { decoders, rate, next: None, sound };
+        let decoding = Decoding { decoders, rate, next: None, sound, decoded: 0 };
         Ok(Self { decoding, held: std::array::from_fn(|_| free()) })
     }
 
@@ -112,6 +121,21 @@ impl Ear {
         if self.go_on_at(header) {
             self.decoding.follow(header, payload);
         }
+    }
+
+    /// Takes a packet that has a number and no sound, as comfort noise has: nothing is missing at its place. False for one from
+    /// before, and for one far ahead.
+    pub(crate) fn take_soundless(&mut self, header: &Header, listener: &mut impl FnMut(Heard<'_>)) -> bool {
+        let ahead = self.decoding.ahead(header);
+        if !(0..=AHEAD_MAX as i16).contains(&ahead) {
+            return false;
+        }
+        self.flush(listener);
+        if let Some(next) = self.decoding.next.as_mut().filter(|next| next.ssrc == header.ssrc) {
+            (next.sequence, next.timestamp) = (header.sequence.next(), header.timestamp);
+        }
+        self.decode_held(listener);
+        true
     }
 
     /// Takes a packet that is ahead as the next one: what is missing before it was not wanted. False for one from before.
@@ -200,9 +224,17 @@ impl Decoding {
     ) -> bool {
         self.follow(header, payload);
         let Some(decoder) = of_type(&mut self.decoders, header.payload_type) else { return false };
+        let codec = decoder.codec();
+        if codec == Codec::Opus && payload.len() <= DTX_BYTES {
+            let noise = Noise::of(&self.sound[..self.decoded]);
+            let noise = noise.at_level(noise.level_dbov.min(NOISE_DBOV_MAX));
+            listener(Heard { codec, header, sound: &[], pause: Some(noise), at_us });
+            return true;
+        }
         let made = decoder.decode(payload, &mut self.sound);
         if let Ok(length) = made {
-            listener(Heard { codec: decoder.codec(), header, sound: &self.sound[..length], at_us });
+            self.decoded = length;
+            listener(Heard { codec, header, sound: &self.sound[..length], pause: None, at_us });
         }
         made.is_ok()
     }
@@ -236,7 +268,7 @@ impl Decoding {
             let part_ms = if last { left_ms } else { (left_ms - packet_ms).max(unit) / unit * unit };
             let sound = &mut self.sound[..self.rate.samples(part_ms as usize)];
             if decoder.conceal(last.then_some(payload), sound).is_ok() {
-                listener(Heard { codec, header: &place, sound, at_us });
+                listener(Heard { codec, header: &place, sound, pause: None, at_us });
             }
             left_ms -= part_ms.min(left_ms);
             place.sequence = place.sequence.next();

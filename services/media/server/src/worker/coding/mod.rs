@@ -40,6 +40,7 @@ pub(crate) struct Plan {
     pub(crate) rate: Rate,
     receive: PayloadTypes,
     send: Option<Codec>,
+    ptime_ms: u8,
     opus: OpusSettings,
 }
 
@@ -53,7 +54,13 @@ impl Plan {
         if all_plain && rate == Rate::Narrow {
             return None;
         }
-        Some(Self { rate, receive: agreement.receive, send, opus: agreement.opus.applied_to(opus) })
+        Some(Self {
+            rate,
+            receive: agreement.receive,
+            send,
+            ptime_ms: agreement.ptime_ms,
+            opus: agreement.opus.applied_to(opus),
+        })
     }
 }
 
@@ -92,7 +99,7 @@ impl Coding {
     pub(crate) fn new(plan: &Plan) -> Result<Self, CodecError> {
         let ear = Ear::new(&plan.receive, plan.rate)?;
         let mouth = match plan.send {
-            Some(codec) => Some(Mouth::new(codec, plan.rate, &plan.opus)?),
+            Some(codec) => Some(Mouth::new(codec, plan.rate, &plan.opus, plan.ptime_ms)?),
             None => None,
         };
         let lower = (plan.rate != Rate::Narrow).then(|| Resampler::new(plan.rate, Rate::Narrow));

@@ -19,16 +19,27 @@ pub(crate) struct Mouth {
     waiting: Box<[i16]>,
     length: usize,
     coded: Box<[u8; CODED_MAX]>,
+    /// The packet time that it was made for. An encoder of Opus is not asked for another: `opus-rs` 0.1.40 panics at a change.
+    ptime_ms: u8,
+    /// The first byte of the last packet of Opus, with one frame in it (RFC 6716, section 3.1).
+    toc: Option<u8>,
 }
 
 impl Mouth {
-    pub(super) fn new(codec: Codec, rate: Rate, opus: &OpusSettings) -> Result<Self, CodecError> {
+    pub(super) fn new(
+        codec: Codec,
+        rate: Rate,
+        opus: &OpusSettings,
+        ptime_ms: u8,
+    ) -> Result<Self, CodecError> {
         Ok(Self {
             encoder: Encoder::new(codec, rate, opus)?,
             raise: Resampler::new(Rate::Narrow, rate),
             waiting: vec![0; rate.samples(WAITING_MS)].into_boxed_slice(),
             length: 0,
             coded: Box::new([0; CODED_MAX]),
+            ptime_ms,
+            toc: None,
         })
     }
 
@@ -54,13 +65,32 @@ impl Mouth {
     /// The next packet of `ptime_ms`, if there is sound enough; what the codec refuses is left out.
     pub(crate) fn packet(&mut self, ptime_ms: u8) -> Option<&[u8]> {
         let size = self.encoder.rate().samples(usize::from(ptime_ms));
-        if size == 0 || self.length < size {
+        if size == 0 || self.length < size || self.codec() == Codec::Opus && ptime_ms != self.ptime_ms {
             return None;
         }
         let made = self.encoder.encode(&self.waiting[..size], &mut self.coded[..]);
         self.waiting.copy_within(size..self.length, 0);
         self.length -= size;
-        made.ok().map(|length| &self.coded[..length])
+        let length = made.ok()?;
+        self.note_toc(self.coded[..length].first().copied());
+        Some(&self.coded[..length])
+    }
+
+    /// Takes note of the first byte of a packet that goes out, whoever encoded it.
+    pub(crate) fn note_toc(&mut self, first: Option<u8>) {
+        if self.codec() == Codec::Opus {
+            self.toc = first.map(|first| first & !3).or(self.toc);
+        }
+    }
+
+    /// The one byte of a packet that says that nothing follows; none before the first packet, and of other codecs.
+    pub(crate) fn toc(&self) -> Option<u8> {
+        self.toc
+    }
+
+    /// Drops what waits for a full packet; its length in ms.
+    pub(crate) fn drop_waiting_ms(&mut self) -> u32 {
+        (std::mem::take(&mut self.length) / self.encoder.rate().samples(1)) as u32
     }
 
     /// Whether nothing waits, so that a packet that others made can go instead.

@@ -1,6 +1,7 @@
 //! Every codec through decoders and playout on a virtual clock: losses, jitter, reordering and drift.
 
 use sidetone_dsp::codec::{Codec, Encoder, OpusSettings};
+use sidetone_dsp::comfort::{Noise, NoiseGenerator};
 use sidetone_dsp::tone::{Tone, ToneGenerator};
 use sidetone_dsp::{Law, Rate, goertzel, level};
 use sidetone_model::media::{Encoding, Format, MediaDescription};
@@ -179,6 +180,112 @@ fn ten_minutes_of_a_clock_that_is_200_ppm_off_are_followed_without_a_click() {
                 "{codec:?}, {drift_ppm} ppm: five blocks in a hundred have {worst} dB or less"
             );
         }
+    }
+}
+
+/// What an encoder with DTX sends for so many frames of words and of silence by turns: packets without sound where silence
+/// begins, and every 400 ms one with sound in between.
+fn discontinuous(turns: &[(usize, usize)]) -> Vec<(usize, Vec<u8>)> {
+    let (mut encoder, rate) =
+        (Encoder::new(Codec::Opus, Rate::Wide, &OpusSettings::default()).unwrap(), Rate::Wide);
+    let mut tone = ToneGenerator::new(rate.hz(), &[Tone { freq_hz: TONE_HZ, level_dbm0: -10.0 }]);
+    let mut noise = NoiseGenerator::new(rate, rate);
+    noise.begin(&Noise::white(-58.0));
+    let (mut sound, mut payload) = (vec![0; rate.samples(20)], vec![0; 1_275]);
+    let (mut sent, mut n) = (Vec::new(), 0);
+    for (words, silence) in turns {
+        // Encoders send some silence before they stop.
+        for frame in 0..words + silence {
+            if frame < *words {
+                tone.fill(&mut sound);
+            } else {
+                noise.fill(&mut sound);
+            }
+            let length = encoder.encode(&sound, &mut payload).unwrap();
+            let quiet = (frame + 1).saturating_sub(words + 10);
+            match quiet % 21 {
+                _ if quiet == 0 => sent.push((n, payload[..length].to_vec())),
+                1 => sent.push((n, vec![payload[0] & !3])),
+                0 => sent.push((n, payload[..length].to_vec())),
+                _ => {}
+            }
+            n += 1;
+        }
+    }
+    sent
+}
+
+#[test]
+fn an_opus_sender_that_stops_in_silence_loses_nothing_and_sounds_on() {
+    for (seed, network) in [
+        (1, Network::default()),
+        (2, Network { jitter_us: 25_000, ..Network::default() }),
+        (3, Network { drift_ppm: 200, jitter_us: 5_000, ..Network::default() }),
+        (4, Network { drift_ppm: -200, jitter_us: 5_000, ..Network::default() }),
+        (5, Network { loss_percent: 5, ..Network::default() }),
+    ] {
+        let plan = plan(Codec::Opus, Rate::Wide);
+        let mut coding = Coding::new(&plan).unwrap();
+        let mut playout = Playout::new(PlayoutConfig::of(plan.rate, plan.clock_hz()));
+        let turns: Vec<_> = (0..30).map(|n| (40 + n % 9, 60 + n * 11 % 200)).collect();
+        let mut random = Random(seed);
+        let mut arrivals: Vec<(u64, usize, usize, Vec<u8>)> = Vec::new();
+        let mut lost = 0;
+        for (number, (n, payload)) in discontinuous(&turns).into_iter().enumerate() {
+            if random.below(100) < network.loss_percent {
+                lost += 1;
+                continue;
+            }
+            let sent_us = n as i64 * 20_000 - n as i64 * 20_000 * network.drift_ppm / 1_000_000;
+            arrivals.push((1_000_000 + sent_us as u64 + random.below(network.jitter_us), number, n, payload));
+        }
+        arrivals.sort_unstable();
+        let end = arrivals.last().unwrap().2 as u64;
+        let (mut arrivals, mut levels) = (arrivals.into_iter().peekable(), Vec::new());
+        let mut frame = vec![0; plan.rate.samples(20)];
+        for tick in 0..end {
+            let due_us = 1_007_000 + tick * 20_000;
+            let mut keep = |heard: Heard<'_>| {
+                match &heard.pause {
+                    Some(noise) => playout.insert_pause(heard.header, noise, heard.at_us),
+                    None => playout.insert(heard.header, heard.sound, heard.at_us),
+                };
+            };
+            while let Some((at_us, number, n, payload)) = arrivals.next_if(|(at_us, ..)| *at_us <= due_us) {
+                let header = Header {
+                    payload_type: plan.receive.audio().unwrap().0,
+                    sequence: SequenceNumber(65_000u16.wrapping_add(number as u16)),
+                    timestamp: RtpTimestamp(0xffff_0000u32.wrapping_add(n as u32 * 960)),
+                    ..Header::default()
+                };
+                coding.ear.take(&header, &payload, at_us, &mut keep);
+            }
+            let mut keep = |heard: Heard<'_>| {
+                match &heard.pause {
+                    Some(noise) => playout.insert_pause(heard.header, noise, heard.at_us),
+                    None => playout.insert(heard.header, heard.sound, heard.at_us),
+                };
+            };
+            // As the worker asks for it.
+            coding.ear.release(&mut keep);
+            if playout.pull(due_us, &mut frame) == Pulled::Sound {
+                levels.push(level::level_dbov(&frame));
+            } else {
+                levels.push(f32::MIN);
+            }
+        }
+        let c = *playout.counters();
+        assert_eq!((c.resets, c.strays), (0, 0), "seed {seed}: {c:?}");
+        assert!(c.concealed <= (lost + 2) * 22 * 320 + c.late * 640, "seed {seed}: {lost} lost, {c:?}");
+        assert!(c.late < 25, "seed {seed}: {c:?}");
+        assert!(playout.delay_us() < 90_000, "seed {seed}: {} us", playout.delay_us());
+        let heard = &levels[5..];
+        let words = heard.iter().filter(|level| **level > -20.0).count();
+        let noise = heard.iter().filter(|level| (-70.0..-44.0).contains(*level)).count();
+        let expected: usize = turns.iter().map(|(words, _)| words).sum();
+        assert!(words.abs_diff(expected) < 60 + lost as usize, "seed {seed}: {words} of {expected}");
+        let dead = heard.len() - words - noise;
+        assert!(dead < 100 + lost as usize * 20, "seed {seed}: {dead} of {}", heard.len());
     }
 }
 
