@@ -25,6 +25,8 @@ pub struct Told {
     pub round_trip_us: Option<u32>,
     /// How it is heard over there.
     pub metrics: Option<VoipMetrics>,
+    /// How much of it was lost since the report before, in 1/256.
+    pub fraction_lost: Option<u8>,
 }
 
 impl Reporter {
@@ -102,6 +104,7 @@ impl Reporter {
             }
             Incoming::Report(block) if block.ssrc == own => {
                 told.round_trip_us = round_trip_us(&block, ntp).or(told.round_trip_us);
+                told.fraction_lost = Some(block.fraction_lost);
             }
             Incoming::Metrics(metrics) if metrics.ssrc == own => told.metrics = Some(metrics),
             Incoming::Report(_) | Incoming::Metrics(_) | Incoming::Bye(_) => {}

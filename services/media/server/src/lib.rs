@@ -10,6 +10,7 @@
 //! by a task of their own; a leg's worker only hands their packets over.
 #![forbid(unsafe_code)]
 
+mod adaptation;
 mod config;
 mod engine;
 mod error;

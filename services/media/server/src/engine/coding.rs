@@ -10,6 +10,7 @@ use sidetone_model::ids::LegId;
 use sidetone_rtp_core::{Playout, PlayoutConfig};
 
 use super::{Control, Engine, LegEntry, Routed};
+use crate::adaptation::Adaptation;
 use crate::error::MediaError;
 use crate::negotiate::Agreement;
 use crate::worker::coding::{Coding, Plan};
@@ -37,10 +38,28 @@ impl Engine {
         let equipment = Box::new(equipment(plan.as_ref())?);
         let (worker, slot) = (entry.worker, entry.slot);
         control.workers[worker].push(Command::Equip { slot, equipment }).await?;
-        if let Some(entry) = control.legs.get_mut(&id) {
-            entry.plan = plan;
+        let Some(entry) = control.legs.get_mut(&id) else { return Ok(()) };
+        entry.plan = plan;
+        // A new encoder goes on where the one before was.
+        if let (Some(adaptation), Some(most)) = (&entry.adaptation, plan.as_ref().and_then(Plan::opus)) {
+            let opus = adaptation.settings(most);
+            control.workers[worker].push(Command::Adapt { slot, opus }).await?;
         }
         Ok(())
+    }
+
+    /// The far side of a leg has reported what it lost: its encoder follows.
+    pub(super) async fn adapt(&self, id: LegId, fraction_lost: u8) {
+        let mut control = self.control.lock().await;
+        let Some(entry) = control.legs.get_mut(&id) else { return };
+        let Some(most) = entry.plan.as_ref().and_then(Plan::opus) else { return };
+        let adaptation = entry.adaptation.get_or_insert_with(|| Adaptation::new(*most));
+        let Some(adapted) = adaptation.report(fraction_lost, most) else { return };
+        let (worker, slot, opus) = (entry.worker, entry.slot, adaptation.settings(most));
+        match control.workers[worker].push(Command::Adapt { slot, opus }).await {
+            Ok(()) => self.telemetry.media.opus_adapted.with_label_values(&[adapted.name()]).inc(),
+            Err(error) => tracing::warn!(leg = %id, %error, "an encoder could not be told of losses"),
+        }
     }
 
     /// What a leg needs for what was agreed, at a rate.

@@ -24,6 +24,7 @@ enum Change {
     Idle { leg: LegId },
     RecordingLost { feed: u32 },
     Speaker { leg: LegId, speaking: bool },
+    FarLoss { leg: LegId, fraction_lost: u8 },
 }
 
 /// Hands on what one worker tells until `stopping`. Answers are completed at once, because who waits for one may hold the
@@ -40,6 +41,10 @@ pub(crate) async fn pump(
     loop {
         while let Ok(event) = events.pop() {
             for change in engine.handle_event(event) {
+                // What the far side lost is told again; other changes are not.
+                if matches!(change, Change::FarLoss { .. }) && changes.capacity() < CHANGES_MAX / 2 {
+                    continue;
+                }
                 if changes.try_send(change).is_err() {
                     engine.telemetry.media.ring_full.inc();
                     tracing::error!("a change that a worker told of is lost: too many wait");
@@ -71,6 +76,7 @@ async fn write_changes(engine: Arc<Engine>, mut waiting: mpsc::Receiver<Change>)
             Change::Idle { leg } => engine.time_out(leg).await,
             Change::RecordingLost { feed } => engine.recording_lost(feed).await,
             Change::Speaker { leg, speaking } => engine.speaker_changed(leg, speaking).await,
+            Change::FarLoss { leg, fraction_lost } => engine.adapt(leg, fraction_lost).await,
         }
     }
 }
@@ -99,6 +105,9 @@ impl Engine {
                 return vec![Change::PlaybackEnded { number: playing.playback, stopped }];
             }
             Event::Idle { leg } => return vec![Change::Idle { leg: leg_id(leg) }],
+            Event::FarLoss { leg, fraction_lost } => {
+                return vec![Change::FarLoss { leg: leg_id(leg), fraction_lost }];
+            }
             Event::RecordingLost { recording } => return vec![Change::RecordingLost { feed: recording }],
             Event::Speaker { leg, speaking } => return vec![Change::Speaker { leg: leg_id(leg), speaking }],
         }

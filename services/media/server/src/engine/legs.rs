@@ -146,6 +146,7 @@ impl Engine {
             codecs,
             agreement,
             plan,
+            adaptation: None,
             offer: new.remote.is_none().then(|| local.clone()),
             local: local.clone(),
             keys,

@@ -37,6 +37,7 @@ use sidetone_telemetry::Telemetry;
 use tokio::sync::{Mutex, Notify, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
+use crate::adaptation::Adaptation;
 use crate::config::Config;
 use crate::error::MediaError;
 use crate::handshake::Handshakes;
@@ -106,6 +107,8 @@ struct LegEntry {
     agreement: Option<Agreement>,
     /// How the codecs that it has were made.
     plan: Option<Plan>,
+    /// How its encoder of Opus follows the far side's losses; none before the first report.
+    adaptation: Option<Adaptation>,
     /// Our last offer, as long as answers to it may come.
     offer: Option<MediaDescription>,
     local: MediaDescription,

@@ -111,6 +111,7 @@ impl Engine {
             codecs: negotiate::allowed(&self.config.codecs(), &encodings),
             agreement,
             plan,
+            adaptation: None,
             offer: offer.map(here),
             local: local.clone(),
             keys,

@@ -41,6 +41,11 @@ impl Worker {
                 }
                 let _ = self.tell(Event::Retired(equipment));
             }
+            Command::Adapt { slot, opus } => {
+                if let Some(leg) = self.leg(slot) {
+                    leg.adapt(&opus);
+                }
+            }
             Command::Refresh { slot } => {
                 let now = self.now();
                 if let Some(leg) = self.leg(slot) {

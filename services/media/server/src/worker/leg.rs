@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use sidetone_dsp::codec::Codec;
+use sidetone_dsp::codec::{Codec, OpusSettings};
 use sidetone_dsp::comfort::Noise;
 use sidetone_dsp::{Rate, Resampler, g711};
 use sidetone_net::Datagram;
@@ -62,6 +62,8 @@ pub(crate) struct Leg {
     /// What is laid over what it hears, and how that gives way.
     pub(crate) over: Option<Box<Playing>>,
     pub(crate) backdrop: Backdrop,
+    /// When the control plane was last told of its losses, in ms; none before.
+    far_loss_ms: Option<u64>,
     /// The control plane was told that it is idle.
     pub(crate) idle_told: bool,
     /// When something last came that its peer hears with the ticks, in ms; none while packets are passed on as they come.
@@ -94,6 +96,8 @@ pub(crate) struct Accepted {
 const PAYLOAD_MAX: usize = 960;
 /// After how long without a packet the kernel is to let others through again, so that a move can be seen, in ms.
 const DISCONNECT_MS: u64 = 1000;
+/// Between two words of what the far side lost, in ms.
+const FAR_LOSS_MS: u64 = 1000;
 /// An event whose end was lost is over when nothing came of it for this long.
 const LOST_EVENT_END_MS: u64 = 150;
 
@@ -123,6 +127,7 @@ impl Leg {
             playing: None,
             over: None,
             backdrop: Backdrop::default(),
+            far_loss_ms: None,
             idle_told: false,
             outbox: Outbox::default(),
             suppression: Suppression::default(),
@@ -414,6 +419,22 @@ impl Leg {
         self.playout.clear();
         if let Some(coding) = self.coding.as_deref_mut() {
             coding.ear.clear();
+        }
+    }
+
+    /// Whether the control plane is to be told of what the far side reports to have lost: where an encoder can do something
+    /// about it, and not more often than once a second, however many reports come.
+    pub(crate) fn may_tell_loss(&mut self, now: Now) -> bool {
+        let is_time = self.far_loss_ms.is_none_or(|at| now.ms.saturating_sub(at) >= FAR_LOSS_MS);
+        let tells = is_time && self.codec() == Some(Codec::Opus);
+        self.far_loss_ms = if tells { Some(now.ms) } else { self.far_loss_ms };
+        tells
+    }
+
+    /// Tells its encoder what to be from now on.
+    pub(crate) fn adapt(&mut self, opus: &OpusSettings) {
+        if let Some(mouth) = self.coding.as_deref_mut().and_then(|coding| coding.mouth.as_mut()) {
+            mouth.adapt(opus);
         }
     }
 

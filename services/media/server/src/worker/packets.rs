@@ -67,6 +67,11 @@ impl Worker {
         let told = leg.reporter.read(report, own, &mut incoming.stats, now.us);
         incoming.round_trip_us = told.round_trip_us.unwrap_or(incoming.round_trip_us);
         incoming.far = told.metrics.or(incoming.far);
+        // The control plane decides; what finds no room is told again with the next report.
+        if let Some(fraction_lost) = told.fraction_lost.filter(|_| leg.may_tell_loss(now)) {
+            let leg = leg.state.leg;
+            let _ = self.tell(Event::FarLoss { leg, fraction_lost });
+        }
     }
 
     fn handle_accepted(&mut self, slot: usize, accepted: &Accepted, now: Now) {

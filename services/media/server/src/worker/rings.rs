@@ -7,7 +7,7 @@
 
 use std::net::SocketAddr;
 
-use sidetone_dsp::codec::Codec;
+use sidetone_dsp::codec::{Codec, OpusSettings};
 use sidetone_ice_core::Pairs;
 
 use crate::keys::Rekeying;
@@ -96,6 +96,11 @@ pub(crate) enum Command {
         slot: Slot,
         equipment: Box<Equipment>,
     },
+    /// Tells the encoder of a leg what to be from now on.
+    Adapt {
+        slot: Slot,
+        opus: OpusSettings,
+    },
     Refresh {
         slot: Slot,
     },
@@ -179,6 +184,11 @@ pub(crate) enum Event {
         duration_ms: u32,
         /// It was found in the sound.
         in_band: bool,
+    },
+    /// The far side has lost so much of what it was sent, in 1/256.
+    FarLoss {
+        leg: u128,
+        fraction_lost: u8,
     },
     /// Who speaks in a mix has changed, to or from this leg.
     Speaker {

@@ -19,6 +19,8 @@ pub struct Media {
     pub pauses_heard: IntCounter,
     /// Frames of silence that were not sent.
     pub frames_suppressed: IntCounter,
+    /// Times that an encoder of Opus followed what its far side lost, by what was changed.
+    pub opus_adapted: IntCounterVec,
     /// Legs held now.
     pub legs: IntGauge,
     /// Mixes held now.
@@ -90,6 +92,12 @@ impl Media {
                 registry,
                 "sidetone_media_frames_suppressed_total",
                 "Frames of silence that were not sent: comfort noise or DTX stood for them.",
+            )?,
+            opus_adapted: counters(
+                registry,
+                "sidetone_media_opus_adapted_total",
+                "Times that an encoder of Opus followed what its far side lost, by what was changed.",
+                &["change"],
             )?,
             legs: gauge(registry, "sidetone_media_legs_count", "Legs held now.")?,
             mixes: gauge(registry, "sidetone_media_mixes_count", "Mixes held now.")?,

@@ -1,5 +1,6 @@
 //! One suite for every library, and each against the other.
 
+use super::pure::guarded;
 use super::*;
 use crate::level::mean_square;
 
@@ -132,6 +133,79 @@ fn adapts<E: OpusEncode>() {
     assert!((1_500..4_500).contains(&bytes[0]), "12 kbit/s are 3,000 bytes in 2 s: {}", bytes[0]);
 }
 
+/// Bit rate and expected loss change with every packet, between words and silence: each packet is one that can be decoded.
+fn adapts_at_any_time<E: OpusEncode, D: OpusDecode>() {
+    let mut state = 11u32;
+    let mut random = |limit: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) % limit
+    };
+    for rate in Rate::ALL {
+        for ms in [10, 20, 40, 60] {
+            let mut settings = OpusSettings::default();
+            let (mut encoder, mut decoder) = (E::new(rate, &settings).unwrap(), D::new(rate).unwrap());
+            let sound = voice(rate, 6_000);
+            for (n, frame) in sound.chunks_exact(rate.samples(ms)).enumerate() {
+                settings.bitrate_bps = 6_000 + random(60_000);
+                settings.loss_percent = random(40) as u8;
+                encoder.adapt(&settings);
+                let silence = vec![0; frame.len()];
+                let mut packet = [0; 1_500];
+                let frame = if n / 20 % 3 == 2 { &silence } else { frame };
+                let length = encoder.encode(frame, &mut packet).unwrap();
+                let mut out = vec![0; rate.samples(ms)];
+                assert_eq!(
+                    decoder.decode(&packet[..length], &mut out),
+                    Ok(out.len()),
+                    "{rate:?} {ms} ms, {n}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_one_in_rust_may_be_adapted_with_every_packet() {
+    adapts_at_any_time::<PureEncoder, PureDecoder>();
+}
+
+/// Every bit rate with every loss, at the rate where `opus-rs` by itself panics at some of them.
+#[test]
+fn the_one_in_rust_prepares_for_any_loss_at_any_bit_rate() {
+    let rate = Rate::Full;
+    let sound = voice(rate, 800);
+    for loss_percent in [0, 5, 10, 20, 30, 100] {
+        for bitrate_bps in (6_000..=48_000).step_by(3_000) {
+            let settings = OpusSettings { bitrate_bps, loss_percent, ..OpusSettings::default() };
+            let mut encoder = PureEncoder::new(rate, &settings).unwrap();
+            for frame in sound.chunks_exact(rate.samples(20)) {
+                let made = encoder.encode(frame, &mut [0; 1_500]);
+                assert!(made.is_ok(), "{bitrate_bps} bit/s, {loss_percent} %");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_panic_of_the_library_costs_a_packet_and_not_the_thread() {
+    let mut calls = 0;
+    let mut again = |fails: bool| {
+        guarded(
+            &mut calls,
+            |calls| {
+                *calls += 1;
+                assert!(!fails, "as a library would");
+                Ok(7)
+            },
+            |calls| *calls = 100,
+        )
+    };
+    assert_eq!(again(false), Ok(7));
+    assert_eq!(again(true), Err(CodecError::Library));
+    assert_eq!(again(false), Ok(7));
+    assert_eq!(calls, 101, "it was made anew");
+}
+
 #[test]
 fn the_one_in_rust_carries_every_rate_and_packet_time() {
     carries::<PureEncoder, PureDecoder>();
@@ -158,6 +232,7 @@ mod with_libopus {
 
     #[test]
     fn libopus_does_all_of_it_too() {
+        adapts_at_any_time::<LibopusEncoder, LibopusDecoder>();
         carries::<LibopusEncoder, LibopusDecoder>();
         repairs::<LibopusEncoder, LibopusDecoder>();
         refuses::<LibopusEncoder, LibopusDecoder>();

@@ -65,6 +65,11 @@ impl Plan {
 }
 
 impl Plan {
+    /// How Opus is sent at the best: none where another codec is.
+    pub(crate) fn opus(&self) -> Option<&OpusSettings> {
+        (self.send == Some(Codec::Opus)).then_some(&self.opus)
+    }
+
     /// The clock of what is received: that of the codec which is best.
     pub(crate) fn clock_hz(&self) -> u32 {
         self.receive.audio().map_or(8_000, |(_, codec)| codec.clock_hz())

@@ -93,6 +93,11 @@ impl Mouth {
         (std::mem::take(&mut self.length) / self.encoder.rate().samples(1)) as u32
     }
 
+    /// Changes bit rate and expected loss in mid-stream.
+    pub(crate) fn adapt(&mut self, opus: &OpusSettings) {
+        self.encoder.adapt(opus);
+    }
+
     /// Whether nothing waits, so that a packet that others made can go instead.
     pub(crate) fn is_empty(&self) -> bool {
         self.length == 0
