@@ -191,8 +191,12 @@ async fn an_opus_phone_may_change_its_packet_time_in_mid_call() {
             formats: opus("useinbandfec=1"),
             ..description(phone.socket.local_addr().unwrap(), &[], ptime_ms)
         };
-        let request =
-            pb::UpdateLegRequest { leg_id: phone.leg.clone(), remote: Some(remote), is_answer: false };
+        let request = pb::UpdateLegRequest {
+            leg_id: phone.leg.clone(),
+            remote: Some(remote),
+            is_answer: false,
+            is_reanswer: false,
+        };
         node.media.update_leg(Request::new(request)).await.unwrap();
         until(&format!("packets of {ptime_ms} ms after {before}"), async || {
             let heard = phone.hear(4).await;
