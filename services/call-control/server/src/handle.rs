@@ -77,7 +77,7 @@ impl CallControl {
         let refresh = Duration::from_secs(config.refresh_s);
         let nodes = Nodes::new(deps.media, inputs.clone(), Arc::clone(&deps.telemetry), refresh);
         let replica_infos = Arc::default();
-        let (mailboxes, mailbox_changes) = crate::waiting::Mailboxes::new();
+        let (mailboxes, mailbox_changes) = crate::waiting::Mailboxes::new(Arc::clone(&deps.telemetry));
         let owner = Owner::new(OwnerParts {
             boot,
             shards,

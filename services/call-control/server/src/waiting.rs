@@ -4,10 +4,12 @@
 //! which registration is remembered only so that a refresh of it is not answered with the same again.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sidetone_directory::{DirectoryError, Registration};
 use sidetone_model::ids::{ShardId, TenantId, UserId};
 use sidetone_model::signal::MessagesWaiting;
+use sidetone_telemetry::Telemetry;
 use tokio::sync::mpsc;
 
 use crate::CallControl;
@@ -27,15 +29,18 @@ pub(crate) struct Change {
 
 /// Where changes of mailboxes are noted.
 #[derive(Debug, Clone)]
-pub(crate) struct Mailboxes(mpsc::Sender<Change>);
+pub(crate) struct Mailboxes {
+    changes: mpsc::Sender<Change>,
+    telemetry: Arc<Telemetry>,
+}
 
 /// The user, and the registration: where, and by which REGISTER dialog.
 type Told = HashMap<(TenantId, UserId), HashMap<(Box<str>, Box<str>), (u32, u32)>>;
 
 impl Mailboxes {
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Change>) {
-        let (sender, receiver) = mpsc::channel(CHANGES_MAX);
-        (Self(sender), receiver)
+    pub(crate) fn new(telemetry: Arc<Telemetry>) -> (Self, mpsc::Receiver<Change>) {
+        let (changes, receiver) = mpsc::channel(CHANGES_MAX);
+        (Self { changes, telemetry }, receiver)
     }
 
     /// A message has come, was heard, or is gone.
@@ -51,8 +56,8 @@ impl Mailboxes {
     fn note(&self, tenant: &TenantId, user: &UserId, news: bool) {
         let change = Change { tenant: tenant.clone(), user: user.clone(), news };
         // Closed where nobody is to be told.
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.0.try_send(change) {
-            tracing::debug!("more mailboxes change than phones can be told of");
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.changes.try_send(change) {
+            self.telemetry.call_control.mailbox_changes_dropped.inc();
         }
     }
 }

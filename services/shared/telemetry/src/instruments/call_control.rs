@@ -27,6 +27,8 @@ pub struct CallControl {
     pub media_nodes: IntGauge,
     /// Appends refused because another owner had written.
     pub fenced: IntCounter,
+    /// Changes of mailboxes that phones were not told of, because too many waited.
+    pub mailbox_changes_dropped: IntCounter,
 }
 
 impl CallControl {
@@ -72,6 +74,11 @@ impl CallControl {
                 registry,
                 "sidetone_call_control_fenced_total",
                 "Appends refused because another owner had written.",
+            )?,
+            mailbox_changes_dropped: counter(
+                registry,
+                "sidetone_call_control_mailbox_changes_dropped_total",
+                "Changes of mailboxes that phones were not told of, because too many waited.",
             )?,
         })
     }
