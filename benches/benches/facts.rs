@@ -14,7 +14,7 @@ mod office;
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use office::{Office, resident};
+use office::{Office, number_of, resident, user_of};
 use sidetone_dialects::{Application, ApplicationKind, Dialect as _, People, Person};
 use sidetone_dialects::{bot::Bot, conversation::Conversation, telephony::Telephony};
 use sidetone_model::fact::{Fact, FactRecord};
@@ -26,18 +26,17 @@ use sidetone_model::wire::{decode_batch, encode_batch};
 const CALLS: usize = 200;
 const LIVE: usize = 10_000;
 
-/// Two users, a team, and an application.
+/// Two users for each call, a team, and an application.
 struct Staff;
 
 impl People for Staff {
     fn person(&self, _: &TenantId, user: &UserId) -> Option<Person> {
-        let number = if user.as_str() == "ann" { "100" } else { "200" };
         let devices = vec!["desk".parse().unwrap()];
-        Some(Person { display_name: user.as_str().into(), numbers: vec![number.into()], devices })
+        Some(Person { display_name: user.as_str().into(), numbers: vec![number_of(user).into()], devices })
     }
 
     fn user_of_number(&self, _: &TenantId, number: &str) -> Option<UserId> {
-        UserId::new(if number == "100" { "ann" } else { "bob" }).ok()
+        Some(user_of(number))
     }
 
     fn domain(&self, _: &TenantId) -> Option<Box<str>> {

@@ -23,6 +23,17 @@ pub struct Office {
     pub now: Timestamp,
     /// What has happened, where somebody wants it.
     pub facts: Option<Vec<Fact>>,
+    calls: usize,
+}
+
+/// The user who has a number: each call is between two of its own, with the numbers 1 and 2 followed by the call's.
+pub fn user_of(number: &str) -> UserId {
+    UserId::new(format!("user{number}")).unwrap()
+}
+
+/// The number of a user.
+pub fn number_of(user: &UserId) -> &str {
+    user.as_str().trim_start_matches("user")
 }
 
 impl Office {
@@ -38,16 +49,17 @@ impl Office {
             ids,
             now,
             facts: None,
+            calls: 0,
         }
     }
 
-    fn routing(&self) -> Routing {
-        let user = UserId::new("bob").unwrap();
+    fn routing(&self, dialled: &str) -> Routing {
+        let user = user_of(dialled);
         let remote = SocketAddr::from(([192, 0, 2, 9], 5060));
         let binding = Binding {
             user: user.clone(),
             device: "desk".parse().unwrap(),
-            contact_uri: "sip:bob@192.0.2.9".into(),
+            contact_uri: format!("sip:{dialled}@192.0.2.9").into(),
             replica: self.replica.clone(),
             flow: Flow { transport: Transport::Udp, local: remote, remote },
             path: Vec::new(),
@@ -93,10 +105,13 @@ impl Office {
 
     /// A call from the INVITE to two who talk.
     pub fn call(&mut self) -> (LegId, LegId) {
+        self.calls += 1;
+        let (from, dialled) = (format!("1{}", self.calls), format!("2{}", self.calls));
         let caller = self.ids.make(self.now);
+        let routing = self.routing(&dialled);
         let offered = Offered {
-            from: Party { number: "100".into(), user: Some(UserId::new("ann").unwrap()), ..Party::default() },
-            dialled: "200".into(),
+            from: Party { user: Some(user_of(&from)), number: from.into(), ..Party::default() },
+            dialled: dialled.into(),
             source: SocketAddr::from(([192, 0, 2, 7], 5060)),
             media: Some(media()),
             sip_call_id: "a-call-id-of-usual-length@192.0.2.7".into(),
@@ -104,7 +119,6 @@ impl Office {
             anonymous: false,
             headers: Vec::new(),
         };
-        let routing = self.routing();
         self.signal(caller, 1, LegSignalKind::Offered(Box::new(offered)), Some(routing));
         let call = self.shard.fold().leg(caller).unwrap().call;
         let callee = self.shard.fold().call(call).unwrap().legs[1];
