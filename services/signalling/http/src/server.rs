@@ -16,6 +16,7 @@ use sidetone_store::{Expect, Store, StoreError};
 use sidetone_telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::book::Book;
 use crate::config::Config;
@@ -127,13 +128,7 @@ impl HttpDoor {
         let router = bounded(router, &config);
         let component = deps.lifecycle.component("http");
         component.set_ready(true);
-        let task = tokio::spawn(async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned());
-            if let Err(error) = served.await {
-                tracing::error!(%error, "the HTTP door failed");
-            }
-        });
-        Ok(Self { address, task })
+        Ok(Self { address, task: tokio::spawn(serve(listener, router, stopping)) })
     }
 
     /// Where it listens.
@@ -146,6 +141,13 @@ impl HttpDoor {
         if tokio::time::timeout(CLOSE_MAX, &mut self.task).await.is_err() {
             self.task.abort();
         }
+    }
+}
+
+async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
+    let served = axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned());
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the HTTP door failed");
     }
 }
 

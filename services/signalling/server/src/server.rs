@@ -100,12 +100,9 @@ impl Signalling {
         // The sockets outlive the order to stop: the last goodbyes go over them.
         let closing = CancellationToken::new();
         let known = KnownPeers::default();
-        let shared = transport::Shared {
-            to_agent,
-            telemetry: Arc::clone(&deps.telemetry),
-            stopping: closing.clone(),
-            known: known.clone(),
-        };
+        let telemetry = Arc::clone(&deps.telemetry);
+        let shared =
+            transport::Shared { to_agent, telemetry, stopping: closing.clone(), known: known.clone() };
         let outputs =
             transport::open(&config, &shared).map_err(|error| StartError::Listen(Box::new(error)))?;
         let listeners = outputs.listeners().to_vec();
@@ -123,15 +120,7 @@ impl Signalling {
             ladder: ladder.clone(),
         };
 
-        let (link_events, links) = mpsc::channel(LINK_EVENTS_MAX);
-        tokio::spawn(owner::keep_attached(Arc::clone(&deps.owner), link_events, tokens()?));
-        tokio::spawn(replica::keep_registered(
-            Arc::clone(&deps.store),
-            replica.clone(),
-            boot,
-            deps.grpc_address.clone(),
-            deps.lifecycle.stopping(),
-        ));
+        let links = attach(&deps, &replica, boot)?;
         let timers = Timers { t1: std::time::Duration::from_millis(config.t1_ms), ..Timers::default() };
         let transactions =
             Transactions::new(TransactionsConfig { timers, ..TransactionsConfig::default() }, tokens()?);
@@ -221,6 +210,24 @@ fn auth_of(config: &Config) -> AuthConfig {
         algorithms: config.digest_algorithms.iter().filter_map(|name| Algorithm::from_token(name)).collect(),
         ..AuthConfig::default()
     }
+}
+
+/// Holds the stream to the owner of the calls, and this replica's place in the store.
+fn attach(
+    deps: &Deps,
+    replica: &ReplicaId,
+    boot: BootId,
+) -> Result<mpsc::Receiver<owner::LinkEvent>, StartError> {
+    let (link_events, links) = mpsc::channel(LINK_EVENTS_MAX);
+    tokio::spawn(owner::keep_attached(Arc::clone(&deps.owner), link_events, tokens()?));
+    tokio::spawn(replica::keep_registered(
+        Arc::clone(&deps.store),
+        replica.clone(),
+        boot,
+        deps.grpc_address.clone(),
+        deps.lifecycle.stopping(),
+    ));
+    Ok(links)
 }
 
 /// Starts the task that follows the trunks; what it reads, and where it is told of their state.

@@ -60,13 +60,7 @@ impl Worker {
                 }
             }
             Command::InsertMix { slot, mix } => self.insert_mix(slot, mix),
-            Command::RemoveMix { slot } => {
-                let mix = self.mixes.get_mut(slot as usize).and_then(Option::take);
-                if let Some(mix) = mix.as_deref() {
-                    mix.close();
-                }
-                let _ = self.tell(Event::MixRemoved { mix });
-            }
+            Command::RemoveMix { slot } => self.remove_mix(slot),
             Command::PlayToLeg { slot, playing } => self.play_to_leg(slot, playing),
             Command::PlayToMix { slot, playing } => self.play_to_mix(slot, playing),
             Command::StopPlay { playback } => self.stop_play(playback),
@@ -76,14 +70,21 @@ impl Worker {
                 }
             }
             Command::Untap { recording, token } => {
-                for leg in self.legs.iter_mut().flatten() {
-                    leg.state.tap = leg.state.tap.filter(|tap| tap.recording != recording);
-                }
+                let legs = self.legs.iter_mut().flatten();
+                legs.for_each(|leg| leg.state.tap = leg.state.tap.filter(|tap| tap.recording != recording));
                 let _ = self.tell(Event::Untapped { token });
             }
             Command::List { token, page } => self.list(token, page),
             Command::Stop => {}
         }
+    }
+
+    fn remove_mix(&mut self, slot: Slot) {
+        let mix = self.mixes.get_mut(slot as usize).and_then(Option::take);
+        if let Some(mix) = mix.as_deref() {
+            mix.close();
+        }
+        let _ = self.tell(Event::MixRemoved { mix });
     }
 
     fn insert(&mut self, slot: Slot, leg: Box<Leg>) {
