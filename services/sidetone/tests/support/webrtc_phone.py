@@ -73,10 +73,12 @@ async def listen(track):
         frame = await track.recv()
         channels = len(frame.layout.channels)
         samples = array.array("h", bytes(frame.planes[0])[: frame.samples * channels * 2])
-        # Every third will do: 16 kHz.
-        heard.extend(samples[:: 3 * channels])
-        if len(heard) >= frame.sample_rate // 6:
-            levels = {hz: level(heard, frame.sample_rate // 3, hz) for hz in TONES}
+        # 16 kHz will do, and G.711 has 8 only.
+        step = max(1, frame.sample_rate // 16000)
+        heard.extend(samples[:: step * channels])
+        rate = frame.sample_rate // step
+        if len(heard) >= rate // 2:
+            levels = {hz: level(heard, rate, hz) for hz in TONES}
             loudest = max(TONES, key=levels.get)
             say("HEARD", loudest, round(levels[loudest]))
             heard = []
