@@ -67,6 +67,6 @@ impl Engine {
             worker.note_load(permille);
             most = most.max(permille);
         }
-        self.telemetry.media.busiest_worker.set(most as i64);
+        self.telemetry.media.busiest_worker.set(most as f64 / 1_000.0);
     }
 }

@@ -1,8 +1,8 @@
 //! Instruments of a media node.
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Result};
+use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Result};
 
-use super::{Registry, counter, counters, gauge, seconds};
+use super::{Registry, counter, counters, gauge, ratio, seconds};
 
 /// Instruments of a media node.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ pub struct Media {
     pub rooms_spread: IntGauge,
     /// Sums of other parts of a room that came too late for a tick, and were faded instead.
     pub sums_late: IntCounter,
-    /// How much of the last half second the busiest worker worked, in thousandths.
-    pub busiest_worker: IntGauge,
+    /// How much of the last half second the busiest worker worked, 0 to 1.
+    pub busiest_worker: Gauge,
     /// Recordings running now.
     pub recordings: IntGauge,
     /// Ticks that began more than one packet time late.
@@ -111,10 +111,10 @@ impl Media {
                 "sidetone_media_room_sums_late_total",
                 "Sums of other parts of a room that came too late for a tick, and were faded instead.",
             )?,
-            busiest_worker: gauge(
+            busiest_worker: ratio(
                 registry,
-                "sidetone_media_busiest_worker_permille",
-                "How much of the last half second the busiest worker worked, in thousandths.",
+                "sidetone_media_busiest_worker_ratio",
+                "How much of the last half second the busiest worker worked, 0 to 1.",
             )?,
             recordings: gauge(registry, "sidetone_media_recordings_count", "Recordings running now.")?,
             late_ticks: counter(

@@ -23,7 +23,9 @@ pub use store::Store;
 use std::sync::{Mutex, PoisonError};
 
 use prometheus::core::Collector;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Result};
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Result,
+};
 
 /// Every instrument of the process, with its help.
 #[derive(Debug, Default)]
@@ -67,6 +69,13 @@ pub(crate) fn counters(
 /// How many there are now. Its name ends in `_count`, or in its unit.
 pub(crate) fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge> {
     let gauge = IntGauge::new(name, help)?;
+    registry.register(gauge.clone())?;
+    Ok(gauge)
+}
+
+/// A part of a whole, 0 to 1. Its name ends in `_ratio`.
+pub(crate) fn ratio(registry: &Registry, name: &str, help: &str) -> Result<Gauge> {
+    let gauge = Gauge::new(name, help)?;
     registry.register(gauge.clone())?;
     Ok(gauge)
 }
