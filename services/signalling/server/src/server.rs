@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sidetone_directory::Directory;
-use sidetone_model::ids::{BootId, IdSource, ReplicaId};
+use sidetone_model::ids::{BootId, IdSource, LegId, ReplicaId};
 use sidetone_runtime::Lifecycle;
 use sidetone_runtime::link::OwnerConnector;
 use sidetone_sip_core::auth::{Algorithm, AuthConfig, Authenticator};
@@ -105,7 +105,6 @@ impl Signalling {
             transport::Shared { to_agent, telemetry, stopping: closing.clone(), known: known.clone() };
         let outputs =
             transport::open(&config, &shared).map_err(|error| StartError::Listen(Box::new(error)))?;
-        let listeners = outputs.listeners().to_vec();
         let stats = Arc::new(Stats::default());
         let (redactor, telemetry) = (Redactor::new(&secret), &deps.telemetry);
         let ladder = Ladder::open((&config.ladder, &config.hep), redactor, telemetry, &closing)
@@ -115,18 +114,15 @@ impl Signalling {
         let service = SignallingService {
             replica: replica.clone(),
             boot,
-            listeners,
+            listeners: outputs.listeners().to_vec(),
             stats: Arc::clone(&stats),
             ladder: ladder.clone(),
         };
 
         let links = attach(&deps, &replica, boot)?;
-        let timers = Timers { t1: std::time::Duration::from_millis(config.t1_ms), ..Timers::default() };
-        let transactions =
-            Transactions::new(TransactionsConfig { timers, ..TransactionsConfig::default() }, tokens()?);
+        let (timers, transactions) = transactions_of(&config)?;
         let (drained_sender, drained) = watch::channel(false);
-        let limit = config.source_requests_per_s;
-        let defence = Defence::new(config.defence.clone(), limit, known, Arc::clone(&deps.telemetry));
+        let defence = defence_of(&config, known, &deps.telemetry);
         let (table, reports) = keep_trunks(&config, &deps, &replica)?;
         let dialogs = Dialogs::new(Arc::clone(&deps.store), &replica);
         let former = dialogs.load().await.map_err(StartError::Dialogs)?;
@@ -210,6 +206,16 @@ fn auth_of(config: &Config) -> AuthConfig {
         algorithms: config.digest_algorithms.iter().filter_map(|name| Algorithm::from_token(name)).collect(),
         ..AuthConfig::default()
     }
+}
+
+fn defence_of(config: &Config, known: KnownPeers, telemetry: &Arc<Telemetry>) -> Defence {
+    Defence::new(config.defence.clone(), config.source_requests_per_s, known, Arc::clone(telemetry))
+}
+
+fn transactions_of(config: &Config) -> Result<(Timers, Transactions<LegId>), StartError> {
+    let timers = Timers { t1: std::time::Duration::from_millis(config.t1_ms), ..Timers::default() };
+    let config = TransactionsConfig { timers, ..TransactionsConfig::default() };
+    Ok((timers, Transactions::new(config, tokens()?)))
 }
 
 /// Holds the stream to the owner of the calls, and this replica's place in the store.
