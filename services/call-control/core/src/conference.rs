@@ -8,7 +8,9 @@ use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
 use crate::effect::MediaRequest;
+use crate::error::CommandError;
 use crate::input::Routing;
+use crate::moving::Then;
 use crate::shard::Shard;
 
 impl Shard {
@@ -24,10 +26,12 @@ impl Shard {
             .map(|meeting| (meeting.conference, meeting.node.clone()));
         let conference = match meeting {
             Some((conference, place)) if place == node => conference,
-            Some(_) => {
-                // Two came first at the same moment, on two nodes: the later one calls again and finds the meeting.
-                let text = "the room has just come to life on another media node; call again";
-                self.end(leg, Termination::new(Cause::NoCapacity).with_text(text));
+            Some((_, place)) => {
+                // Two came first at the same moment, on two nodes, or it was sent on from another call.
+                let then = Then::Enter(leg.leg, room.clone(), Box::new(routing.clone()));
+                if self.begin_gathering(std::slice::from_ref(leg), place, then, now).is_none() {
+                    self.enter_not_gathered(leg.leg, CommandError::OnTwoNodes);
+                }
                 return;
             }
             None => {
@@ -40,6 +44,26 @@ impl Shard {
         self.fact(&leg.tenant, now, FactKind::ParticipantJoined { conference, leg: leg.leg });
         self.arrange_media(leg.call);
         self.record_meeting(leg, conference, routing.room.record, now);
+    }
+
+    /// The leg can be where the meeting is.
+    pub(crate) fn enter_gathered(&mut self, leg: LegId, room: &RoomId, routing: &Routing, now: Timestamp) {
+        let Some(view) = self.live(leg) else { return };
+        // The meeting may be over by now; then another begins where the leg is.
+        if let Some(place) = self.fold.conference_in(&view.tenant, room).map(|meeting| meeting.node.clone()) {
+            self.arrive_on(&view, &place, now);
+        }
+        if let Some(view) = self.live(leg) {
+            self.enter(&view, room, routing, now);
+        }
+    }
+
+    /// It cannot: whoever calls again finds the meeting.
+    pub(crate) fn enter_not_gathered(&mut self, leg: LegId, why: CommandError) {
+        if let Some(leg) = self.live(leg) {
+            let text = format!("the room is on another media node: {why}");
+            self.end(&leg, Termination::new(Cause::NoCapacity).with_text(text));
+        }
     }
 
     /// A leg that ends is no longer in its meeting.

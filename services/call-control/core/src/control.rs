@@ -8,10 +8,12 @@ use sidetone_model::media::{Direction, MediaDescription};
 use sidetone_model::party::Binding;
 use sidetone_model::signal::LegSignal;
 use sidetone_model::termination::Termination;
+use sidetone_model::time::Timestamp;
 
 use crate::effect::Connection;
 use crate::input::{Later, NodeCandidate, Routing};
 use crate::matching::Matching;
+use crate::moving::Moving;
 
 /// The durable half is folded from records; the other half is found out again after a restart.
 #[derive(Debug, Default)]
@@ -31,11 +33,23 @@ pub(crate) struct Durable {
     pub(crate) commanded: u64,
     /// The last command itself.
     pub(crate) last_command: Option<LegCommand>,
+    /// The last command that told the phone of a port within the session: an offer of ours, or our answer to one of its own.
+    pub(crate) described: Option<LegCommand>,
     /// The command that ended it, once there is one.
     pub(crate) end_command: Option<LegCommand>,
 }
 
 impl Durable {
+    /// What the phone was told of our media within the session.
+    pub(crate) fn told(&self) -> Option<&MediaDescription> {
+        match self.described.as_ref().map(|command| &command.kind) {
+            Some(
+                LegCommandKind::Reoffer { media } | LegCommandKind::AnswerReoffer { media: Some(media) },
+            ) => Some(media),
+            _ => None,
+        }
+    }
+
     /// Why we ended the leg, once we have.
     pub(crate) fn ended_by_us(&self) -> Option<&Termination> {
         match self.end_command.as_ref().map(|command| &command.kind) {
@@ -96,6 +110,14 @@ pub(crate) struct Passing {
     pub(crate) rung: bool,
     /// What it speaks, and could speak.
     pub(crate) matching: Matching,
+    /// It is on its way to another media node.
+    pub(crate) moving: Option<Moving>,
+    /// How often the phone was told to come back to its old port, and has not said yes.
+    pub(crate) led_home: u8,
+    /// Offers of ours within the session that the phone has not answered: one under way, and one behind it.
+    pub(crate) offers_open: u8,
+    /// When the last of them was made.
+    pub(crate) offered_at: Timestamp,
     /// It was there when the log was folded, and its node has not told yet what it holds of it.
     pub(crate) resumed: bool,
 }

@@ -7,6 +7,9 @@ use sidetone_model::ids::{
 use sidetone_model::media::{FileFormat, Format, Layout, Manner, MediaDescription, Source};
 use std::net::IpAddr;
 
+use crate::error::CommandError;
+use crate::moving::GatheringId;
+
 /// The outcome of one input.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Step {
@@ -49,6 +52,13 @@ pub enum Effect {
         replica: ReplicaId,
         /// They stand in the log already.
         commands: Vec<sidetone_model::command::LegCommand>,
+    },
+    /// The legs that a command needs on one media node are there, or do not come. See [`crate::Shard::gather`].
+    Gathered {
+        /// Which.
+        gathering: GatheringId,
+        /// Why they do not come.
+        outcome: Result<(), CommandError>,
     },
 }
 

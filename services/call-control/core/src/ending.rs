@@ -31,6 +31,7 @@ impl Shard {
     /// A leg is over: signalling says so, or it has never heard of it.
     pub(crate) fn over(&mut self, leg: &LegView, termination: Termination, now: Timestamp) {
         let Some(leg) = self.live(leg.leg) else { return };
+        self.forget_move(leg.leg);
         let control = self.legs.get(&leg.leg);
         // When we ended it, our reason is the reason; the status that carried it is the far side's.
         let ours = control.and_then(|control| control.durable.ended_by_us().cloned());

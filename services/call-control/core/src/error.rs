@@ -35,6 +35,9 @@ pub enum CommandError {
     /// Two calls whose sound is on two media nodes cannot be connected.
     #[error("the two calls are on two media nodes and cannot be connected")]
     OnTwoNodes,
+    /// To be connected, a phone had to take its sound to another media node, and did not; it talks on as before.
+    #[error("a phone did not take its new media address; both calls are as they were")]
+    MoveRefused,
     /// Another live call has this key.
     #[error("external: another live call has this key")]
     ExternalRefTaken,
@@ -119,6 +122,7 @@ impl Classify for CommandError {
             Self::CapabilityMissing
             | Self::TargetUnregistered
             | Self::OnTwoNodes
+            | Self::MoveRefused
             | Self::NothingRings
             | Self::NotWaiting
             | Self::NotAnswered
@@ -142,6 +146,7 @@ impl Classify for CommandError {
             Self::TargetUnregistered => "target_unregistered",
             Self::SameDevice => "same_device",
             Self::OnTwoNodes => "on_two_nodes",
+            Self::MoveRefused => "move_refused",
             Self::ExternalRefTaken => "external_ref_taken",
             Self::BadDigits => "bad_digits",
             Self::BadPlaylist => "bad_playlist",

@@ -135,6 +135,8 @@ pub struct Limits {
     pub hunt_timeout: Duration,
     /// How long a phone may say nothing while another of its flows could be used.
     pub flow_silence: Duration,
+    /// How long phones may take that are told of another media node, because two calls are to be connected.
+    pub gathering: Duration,
     /// How long something unknown, or something missing, is waited for before it is ended.
     pub grace: Duration,
     /// How long the outcome of a command is remembered.
@@ -172,6 +174,7 @@ impl Default for Limits {
             ring_timeout: Duration::from_secs(60),
             hunt_timeout: Duration::from_secs(20),
             flow_silence: Duration::from_secs(4),
+            gathering: Duration::from_secs(8),
             grace: Duration::from_secs(10),
             idempotency: Duration::from_secs(24 * 3600),
             ended_kept: Duration::from_secs(3600),

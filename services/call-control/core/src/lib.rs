@@ -44,6 +44,7 @@ mod introduction;
 mod mailbox;
 mod matching;
 mod media;
+mod moving;
 mod operation;
 mod place;
 mod playing;
@@ -65,6 +66,7 @@ pub use input::{
     HeldMedia, Later, Limits, MatchCodecs, MediaFailure, MediaReply, NodeCandidate, OtherFlow, RoomSettings,
     Routing,
 };
+pub use moving::GatheringId;
 pub use recording::FinishedRecording;
 pub use shard::Shard;
 pub use timeout::Reason;

@@ -49,6 +49,16 @@ impl Matching {
         self.spoken = answer.first_audio().cloned();
     }
 
+    /// Its last offer.
+    pub(crate) fn offer(&self) -> Option<&MediaDescription> {
+        self.offer.as_ref()
+    }
+
+    /// It has another port, and others to talk with.
+    pub(crate) fn talks_anew(&mut self) {
+        self.matched = None;
+    }
+
     /// What it offered of a codec.
     fn has(&self, codec: &Format) -> Option<Format> {
         self.offer.as_ref()?.formats.iter().find(|format| format.same_media(codec)).cloned()
@@ -112,7 +122,8 @@ impl Shard {
     /// once.
     pub(crate) fn offer_codec_of_peer(&mut self, leg: &LegView) {
         let Connection::Peer(peer) = self.hears(leg) else { return };
-        if self.limits.match_codecs < MatchCodecs::Reoffer || self.is_ending(leg.leg) {
+        let off = self.limits.match_codecs < MatchCodecs::Reoffer;
+        if off || self.is_ending(leg.leg) || self.is_moving(leg.leg) {
             return;
         }
         let of = |leg: &LegId| self.legs.get(leg).map(|control| &control.passing.matching);
@@ -133,7 +144,7 @@ impl Shard {
     pub(crate) fn on_offer_made(&mut self, leg: &LegView, local: MediaDescription) {
         let matched = self.legs.get(&leg.leg).and_then(|control| control.passing.matching.matched);
         let talks = matched.is_some_and(|peer| self.hears(leg) == Connection::Peer(peer));
-        if talks && leg.is_answered() && !self.is_ending(leg.leg) {
+        if talks && leg.is_answered() && !self.is_ending(leg.leg) && !self.is_moving(leg.leg) {
             let direction = self.offered_direction(leg);
             self.command(leg, LegCommandKind::Reoffer { media: MediaDescription { direction, ..local } });
         }

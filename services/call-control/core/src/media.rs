@@ -28,6 +28,12 @@ impl Shard {
         now: Timestamp,
     ) -> Step {
         let leg = request.leg().and_then(|leg| self.live(leg));
+        if let Some(leg) = &leg
+            && leg.node.as_ref().is_some_and(|(of, _)| of != node)
+        {
+            self.on_other_node(leg, node, &request, answer, now);
+            return self.finish();
+        }
         match (request, answer, leg) {
             (MediaRequest::CreateLeg { leg, .. }, Ok(MediaReply::Created { .. }), None) => {
                 // It ended while the port was being taken.

@@ -83,8 +83,11 @@ impl Shard {
             }
         }
         self.unknown_media.retain(|(of, leg), _| of != node || held_ids.contains(leg));
+        // What a node still holds of a leg that has gone to another says nothing of what it hears.
         for held in held {
-            self.recall(held);
+            if self.live(held.leg).is_some_and(|leg| is_on(&leg, node)) {
+                self.recall(held);
+            }
         }
         for held in held {
             match self.live(held.leg).filter(|leg| is_on(leg, node)) {
@@ -106,6 +109,7 @@ impl Shard {
     /// What a node held is lost: all of it, or what it held in one life.
     pub(crate) fn lose_node(&mut self, node: &NodeId, life: Option<BootId>, now: Timestamp) {
         self.missing_nodes.remove(node);
+        self.give_up_gatherings_to(node);
         let in_life = |of: BootId| life.is_none_or(|life| life == of);
         for leg in self.legs_on(node) {
             if leg.node.as_ref().is_some_and(|(_, of)| in_life(*of)) {

@@ -12,7 +12,7 @@ impl Shard {
     /// A phone whose user is held shows it, where the limits say so: it is offered `sendonly`, and `sendrecv` afterwards
     /// (RFC 3264, section 8.4).
     pub(crate) fn tell_held(&mut self, leg: &LegView) {
-        if !self.limits.hold_told || self.is_ending(leg.leg) {
+        if !self.limits.hold_told || self.is_ending(leg.leg) || self.is_moving(leg.leg) {
             return;
         }
         let wanted = if self.is_held(leg) { Direction::SendOnly } else { Direction::SendRecv };

@@ -20,7 +20,9 @@ impl Shard {
     /// The log has been folded: from now on what nobody shows to hold is missing.
     pub fn begin(&mut self, now: Timestamp) {
         let live: Vec<LegView> = self.fold.legs().filter(|leg| leg.is_live()).cloned().collect();
+        self.seen_at = now;
         for leg in live {
+            self.recall_offer(leg.leg, now);
             let passing = &mut self.control(leg.leg).passing;
             passing.resumed = true;
             self.missing.insert(leg.leg, now);
@@ -41,6 +43,9 @@ impl Shard {
         let resumed = std::mem::take(&mut passing.resumed);
         if self.is_ending(leg.leg) {
             return;
+        }
+        if resumed && leg.is_answered() {
+            self.resume_home(leg);
         }
         if !leg.is_answered() {
             // It was decided where it goes before the node had told what it offers.

@@ -12,6 +12,7 @@ use crate::control::LegControl;
 use crate::effect::{Effect, MediaRequest, Step};
 use crate::input::Limits;
 use crate::mailbox::Listening;
+use crate::moving::{Gathering, GatheringId};
 
 /// One shard.
 #[derive(Debug)]
@@ -39,6 +40,11 @@ pub struct Shard {
     pub(crate) unknown_media: BTreeMap<(NodeId, LegId), Timestamp>,
     /// Nodes that hold something according to the folded log, and have not shown themselves since when.
     pub(crate) missing_nodes: BTreeMap<NodeId, Timestamp>,
+    /// Legs on their way to other media nodes. After a restart they are led back.
+    pub(crate) gatherings: BTreeMap<GatheringId, Gathering>,
+    pub(crate) gathered: u64,
+    /// When time was last an input.
+    pub(crate) seen_at: Timestamp,
     pub(crate) limits: Limits,
     pub(crate) ids: IdSource,
     last_fact_at: Timestamp,
@@ -62,6 +68,9 @@ impl Shard {
             unknown: BTreeMap::new(),
             unknown_media: BTreeMap::new(),
             missing_nodes: BTreeMap::new(),
+            gatherings: BTreeMap::new(),
+            gathered: 0,
+            seen_at: Timestamp::default(),
             limits,
             ids: IdSource::seeded(seed),
             last_fact_at: Timestamp::default(),
@@ -121,6 +130,12 @@ impl Shard {
         let n = self.legs.get(&leg.leg).map_or(0, |control| control.durable.commanded) + 1;
         let command =
             LegCommand { replica: leg.replica.clone(), tenant: leg.tenant.clone(), leg: leg.leg, n, kind };
+        if matches!(command.kind, LegCommandKind::Reoffer { .. }) {
+            let offered_at = self.seen_at.max(self.last_fact_at);
+            let passing = &mut self.control(leg.leg).passing;
+            // Signalling makes one of all that wait behind the one that is under way.
+            (passing.offers_open, passing.offered_at) = ((passing.offers_open + 1).min(2), offered_at);
+        }
         self.take_in_command(&command);
         self.step.record.commands.push(command);
     }
@@ -224,6 +239,14 @@ impl Shard {
         let again = command.n <= durable.commanded;
         if matches!(command.kind, LegCommandKind::End(_) | LegCommandKind::Deflect { .. }) {
             durable.end_command.get_or_insert_with(|| command.clone());
+        }
+        let describes = matches!(
+            command.kind,
+            LegCommandKind::Reoffer { .. } | LegCommandKind::AnswerReoffer { media: Some(_) }
+        );
+        let newer = durable.described.as_ref().is_none_or(|last| last.n <= command.n);
+        if describes && newer {
+            durable.described = Some(command.clone());
         }
         if command.n >= durable.commanded {
             durable.commanded = command.n;

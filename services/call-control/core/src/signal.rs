@@ -131,6 +131,7 @@ impl Shard {
     }
 
     fn on_signal(&mut self, leg: &LegView, signal: LegSignal, now: Timestamp) {
+        self.on_offer_closed(&signal);
         match &signal.kind {
             LegSignalKind::Answered { media: Some(remote) } if !self.is_ending(leg.leg) => {
                 let request =
@@ -143,14 +144,16 @@ impl Shard {
                 return self.wait_for_media(leg, signal, request);
             }
             LegSignalKind::Reanswered { media: remote } => {
-                let request = MediaRequest::UpdateLeg {
-                    leg: leg.leg,
-                    remote: remote.clone(),
-                    answers: Answers::Standing,
-                };
-                return self.wait_for_media(leg, signal, request);
+                // A leg that is moved answers the first offer of its new port.
+                let elsewhere = self.answering_elsewhere(leg.leg);
+                let answers = if elsewhere.is_some() { Answers::Offer } else { Answers::Standing };
+                let request = MediaRequest::UpdateLeg { leg: leg.leg, remote: remote.clone(), answers };
+                let Some(node) = elsewhere else { return self.wait_for_media(leg, signal, request) };
+                self.control(leg.leg).passing.pending = Some(signal);
+                return self.ask_node(node, request);
             }
             LegSignalKind::Reoffered { media: Some(remote) } => {
+                self.stop_moving(leg.leg);
                 self.control(leg.leg).passing.matching.describes_itself(Some(remote));
                 let remote = self.like_peer(leg, remote);
                 let request = MediaRequest::UpdateLeg { leg: leg.leg, remote, answers: Answers::Nothing };
@@ -169,6 +172,7 @@ impl Shard {
                 let routing = self.routing_of(signal.leg, signal.n);
                 self.on_redirected(leg, &targets, routing, now);
             }
+            LegSignalKind::ReofferRefused(_) => self.on_move_refused(leg.leg),
             LegSignalKind::TalkRefused(why) if leg.phase == LegPhase::Ringing => {
                 self.fact(&leg.tenant, now, FactKind::LegTalkRefused { leg: leg.leg, why });
             }
@@ -176,6 +180,7 @@ impl Shard {
                 self.end(leg, Termination::new(Cause::ProtocolError).with_text("an answer without media"));
             }
             LegSignalKind::Reoffered { media: None } => {
+                self.stop_moving(leg.leg);
                 // It wants an offer of ours. What stands is offered again.
                 let local = self.control(leg.leg).passing.local.clone();
                 self.command(leg, LegCommandKind::AnswerReoffer { media: local });

@@ -88,7 +88,8 @@ impl Shard {
         {
             record.consumed.push(SignalCursor { boot, leg: leg.leg, n: control.durable.consumed });
         }
-        let durable = control.durable.end_command.iter().chain(&control.durable.last_command);
+        let durable = &control.durable;
+        let durable = durable.end_command.iter().chain(&durable.last_command).chain(&durable.described);
         let commands: BTreeMap<u64, &LegCommand> =
             durable.chain(&control.passing.unacknowledged).map(|command| (command.n, command)).collect();
         record.commands.extend(commands.into_values().cloned());

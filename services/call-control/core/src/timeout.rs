@@ -14,6 +14,8 @@ pub enum Reason {
     Ringing,
     /// A flow has been silent for too long.
     Flow,
+    /// Phones take too long to go to another media node.
+    Moving,
     /// Somebody has left a message for too long.
     Message,
     /// Something missing has not shown up, or something unknown is still there.
@@ -35,11 +37,20 @@ impl Shard {
             .map(|since| (since + self.limits.grace, Reason::Grace));
         let message =
             self.messages.first().map(|(since, _)| (*since + self.limits.message_max, Reason::Message));
-        ringing.into_iter().chain(hunting).chain(flow).chain(message).chain(grace).min_by_key(|(at, _)| *at)
+        let moving = self.gathering_timeout().map(|at| (at, Reason::Moving));
+        ringing
+            .into_iter()
+            .chain(hunting)
+            .chain(flow)
+            .chain(moving)
+            .chain(message)
+            .chain(grace)
+            .min_by_key(|(at, _)| *at)
     }
 
     /// Does what is due. Called too early it does nothing.
     pub fn handle_timeout(&mut self, now: Timestamp) -> Step {
+        self.seen_at = self.seen_at.max(now);
         // First: who is missing is not told to end.
         self.end_missing(now);
         self.leave_silent_flows(now);
@@ -54,6 +65,7 @@ impl Shard {
             self.end_any(&leg, termination, now);
         }
         self.end_long_hunts(now);
+        self.give_up_long_gatherings(now);
         self.end_long_messages(now);
         self.give_up_missing_nodes(now);
         self.release_unknown(now);

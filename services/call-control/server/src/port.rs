@@ -18,6 +18,17 @@ use crate::owner::Input;
 
 /// A command is carried out within this, or not at all.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// For commands that connect two calls: phones may have to be told of another media node first.
+const DEADLINE_OF_TWO: Duration = Duration::from_secs(12);
+
+fn deadline_of(kind: &CallCommandKind) -> Duration {
+    match kind {
+        CallCommandKind::Merge { .. }
+        | CallCommandKind::TransferAttended { .. }
+        | CallCommandKind::Conversation(_) => DEADLINE_OF_TWO,
+        _ => DEADLINE,
+    }
+}
 
 #[async_trait::async_trait]
 impl CommandPort for CallControl {
@@ -56,9 +67,10 @@ impl CallControl {
         }
         self.must_be_playable(&command).await.map_err(|refusal| CommandRefused::of(&refusal))?;
         let (from, to) = self.routings(&command).await?;
+        let deadline = deadline_of(&command.kind);
         let (reply, answer) = tokio::sync::oneshot::channel();
         let input = Input::Command { command: Box::new(command), fingerprint, from, to, reply };
-        let sent = tokio::time::timeout(DEADLINE, async {
+        let sent = tokio::time::timeout(deadline, async {
             self.inputs().send(input).await.map_err(|_| Refusal::Stopping)?;
             answer.await.map_err(|_| Refusal::Stopping)
         });

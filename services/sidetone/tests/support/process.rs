@@ -150,6 +150,8 @@ pub struct Installation {
     pub signalling: Option<Process>,
     pub call_control: Option<Process>,
     pub media: Option<Process>,
+    /// A second media node, once there is one.
+    pub media_2: Option<Process>,
     pub push: Option<Process>,
 }
 
@@ -201,6 +203,11 @@ impl Installation {
 
     /// The four apart, over gRPC.
     pub fn four_processes() -> Self {
+        Self::four_processes_with("")
+    }
+
+    /// The same with more in its `[media]` section.
+    pub fn four_processes_with(more_media: &str) -> Self {
         let mut new = Self::empty();
         let (sip, grpc) = (new.sip, new.grpc);
         let folder = new.folder.path().to_owned();
@@ -213,7 +220,7 @@ impl Installation {
         );
         let peers = format!("[store]\nkind = \"remote\"\n[peers]\ncall_control = \"{grpc}\"\n");
         let own = |address: SocketAddr| format!("[grpc]\nbind = \"{address}\"\n");
-        let media = format!("{}{peers}{}", own(free_address()), media_section(&folder, ""));
+        let media = format!("{}{peers}{}", own(free_address()), media_section(&folder, more_media));
         let signalling = format!("{}{peers}{}", own(free_address()), signalling_section(sip));
         let push = format!("{}{peers}", own(push_grpc));
         new.call_control = Some(Process::start("call-control", &folder, free_address(), &control));
@@ -222,6 +229,24 @@ impl Installation {
         new.signalling = Some(Process::start("signalling", &folder, free_address(), &signalling));
         new.wait_for_media();
         new
+    }
+
+    /// A second media node beside the first of four processes.
+    pub fn add_media_node(&mut self) {
+        let folder = self.folder.path().join("second");
+        std::fs::create_dir(&folder).unwrap();
+        let grpc = self.grpc;
+        let config = format!(
+            "[grpc]\nbind = \"{}\"\n[store]\nkind = \"remote\"\n[peers]\ncall_control = \"{grpc}\"\n{}",
+            free_address(),
+            media_section(&folder, "").replace("media-1", "media-2"),
+        );
+        self.media_2 = Some(Process::start("media", &folder, free_address(), &config));
+        self.wait_until("the second media node is found", || {
+            let nodes = self.json(&["nodes"]);
+            let ready = |node: &&serde_json::Value| node["kind"] == "media" && node["state"] == "ready";
+            nodes.as_array().unwrap().iter().filter(ready).count() == 2
+        });
     }
 
     fn empty() -> Self {
@@ -234,6 +259,7 @@ impl Installation {
             signalling: None,
             call_control: None,
             media: None,
+            media_2: None,
             push: None,
         }
     }
@@ -300,7 +326,7 @@ impl Installation {
 
     /// What every process has logged.
     pub fn logs(&self) -> String {
-        [&self.serve, &self.signalling, &self.call_control, &self.media, &self.push]
+        [&self.serve, &self.signalling, &self.call_control, &self.media, &self.media_2, &self.push]
             .into_iter()
             .flatten()
             .map(|process| format!("--- {}\n{}", process.role, process.log()))

@@ -244,6 +244,22 @@ impl Shard {
         waiting.map(|leg| leg.leg)
     }
 
+    /// The caller whom an invitation lets in, and the conversation's call.
+    pub(crate) fn knocker_parted_from(
+        &self,
+        tenant: &TenantId,
+        command: &ConversationCommand,
+    ) -> Option<(LegView, CallId)> {
+        let ConversationCommand::Invite { conversation, member, person, from, to, knocking } = command else {
+            return None;
+        };
+        let invitation =
+            Invitation { conversation: *conversation, member: *member, person: *person, from, to };
+        let leg = knocking.or_else(|| self.knocks(tenant, invitation))?;
+        let leg = self.own_leg(tenant, leg).ok().filter(|leg| leg.phase == LegPhase::Waiting)?;
+        Some((leg, self.call_of(tenant, *conversation)?))
+    }
+
     /// Sees that a caller can be let in, and begins the conversation's call if there is none.
     fn let_in(
         &mut self,
@@ -262,8 +278,12 @@ impl Shard {
         }
         match self.call_of(tenant, invitation.conversation) {
             Some(call) => {
+                if let Some(node) = self.node_of(call) {
+                    self.arrive_on(&view, &node, now);
+                }
+                let now_at = self.live(leg).and_then(|view| view.node);
                 let mut others = self.fold.live_legs(call).filter_map(|other| other.node.as_ref());
-                if others.any(|node| Some(node) != view.node.as_ref()) {
+                if others.any(|node| Some(node) != now_at.as_ref()) {
                     return Err(CommandError::OnTwoNodes);
                 }
             }

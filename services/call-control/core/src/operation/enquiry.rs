@@ -28,8 +28,9 @@ impl Shard {
         let mut own = from;
         own.bindings.retain(|binding| Some(&binding.device) == leg.party.device.as_ref());
         self.check_place(&own, &to)?;
+        // Best on the same node: the two calls may be made one.
         if let Some((node, _)) = &leg.node {
-            own.nodes.retain(|candidate| candidate.node == *node);
+            own.nodes.sort_by_key(|candidate| candidate.node != *node);
         }
         if own.nodes.is_empty() {
             return Err(CommandError::NoMediaNode);
@@ -115,16 +116,11 @@ impl Shard {
         now: Timestamp,
     ) -> Result<CallId, CommandError> {
         let (active, held) = self.two_calls(tenant, legs, Capability::Merge)?;
-        self.must_be_together(&active, &held)?;
+        self.come_together(&held, active.call, now)?;
         self.move_all(&held, active.call, MoveCause::Merged, now);
         self.end_any(&held, Termination::new(Cause::Diverted), now);
         self.arrange(active.call, now);
         Ok(active.call)
-    }
-
-    pub(crate) fn must_be_together(&self, a: &LegView, b: &LegView) -> Result<(), CommandError> {
-        let node = |leg: &LegView| leg.node.as_ref().map(|(node, _)| node.clone());
-        if node(a) == node(b) { Ok(()) } else { Err(CommandError::OnTwoNodes) }
     }
 
     /// All legs of a call but one go to another call.
@@ -148,6 +144,8 @@ impl Shard {
                 self.fact(&leg.tenant, now, FactKind::ParticipantLeft { conference, leg: leg.leg });
             }
             self.fact(&leg.tenant, now, FactKind::LegMoved { leg: leg.leg, from: but.call, to, cause });
+            // Whoever records the other call has not heard of it.
+            self.control(leg.leg).passing.captured = false;
         }
         self.arrange(but.call, now);
         first

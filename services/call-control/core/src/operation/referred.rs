@@ -10,6 +10,7 @@ use sidetone_model::time::Timestamp;
 
 use crate::error::CommandError;
 use crate::input::Routing;
+use crate::moving::Then;
 use crate::shard::Shard;
 
 impl Shard {
@@ -77,16 +78,44 @@ impl Shard {
         if self.is_ending(other.leg) || meets_nobody || other.served_by.is_some() {
             return Err(gone());
         }
-        if self.must_be_together(&other, leg).is_err() {
-            return Err(
-                Termination::new(Cause::Unavailable).with_text("the two calls are on two media nodes")
-            );
+        if let Some((legs, to)) = self.parted(&other, leg.call) {
+            let then = Then::Refer(leg.leg, other.leg);
+            self.begin_gathering(&legs, to, then, now)
+                .ok_or_else(|| on_two_nodes(CommandError::OnTwoNodes))?;
+            self.tell_referrer(leg, ReferralState::Accepted);
+            return Ok(());
         }
         self.tell_referrer(leg, ReferralState::Accepted);
+        self.connect_referred(leg, &other, now).map_err(on_two_nodes)
+    }
+
+    fn connect_referred(
+        &mut self,
+        leg: &LegView,
+        other: &LegView,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        self.come_together(other, leg.call, now)?;
         self.tell_referrer(leg, ReferralState::Succeeded);
-        let connected = self.connect_others(&other, leg, now);
-        debug_assert!(connected.is_ok(), "what it refuses has been asked before");
-        Ok(())
+        self.connect_others(other, leg, now).map(drop)
+    }
+
+    /// Those whom a phone connects have come to one media node.
+    pub(crate) fn refer_gathered(&mut self, leg: LegId, other: LegId, now: Timestamp) {
+        let live = |leg| self.live(leg).filter(|view| !self.is_ending(view.leg));
+        let (Some(leg), Some(other)) = (live(leg), live(other)) else {
+            return self.refer_not_gathered(leg, CommandError::CapabilityMissing);
+        };
+        if let Err(why) = self.connect_referred(&leg, &other, now) {
+            self.tell_referrer(&leg, ReferralState::Failed(on_two_nodes(why)));
+        }
+    }
+
+    /// They do not come: the phone talks on in both of its calls.
+    pub(crate) fn refer_not_gathered(&mut self, leg: LegId, why: CommandError) {
+        if let Some(leg) = self.live(leg) {
+            self.tell_referrer(&leg, ReferralState::Failed(on_two_nodes(why)));
+        }
     }
 
     /// How many others there are with whom a phone talks, or whom it holds.
@@ -105,4 +134,8 @@ impl Shard {
             self.command(leg, LegCommandKind::Referral(state));
         }
     }
+}
+
+fn on_two_nodes(why: CommandError) -> Termination {
+    Termination::new(Cause::Unavailable).with_text(why.to_string())
 }

@@ -32,7 +32,7 @@ impl Shard {
         held: &LegView,
         now: Timestamp,
     ) -> Result<CallId, CommandError> {
-        self.must_be_together(active, held)?;
+        self.come_together(active, held.call, now)?;
         let to = self.move_all(active, held.call, MoveCause::Transferred, now).unwrap_or_default();
         let diverted =
             FactKind::CallDiverted { call: held.call, leg: held.leg, cause: DivertCause::Transferred, to };

@@ -11,7 +11,7 @@ use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
-use crate::World;
+use crate::{World, media_of};
 
 impl World {
     pub(crate) fn check(&self) {
@@ -77,6 +77,7 @@ impl World {
             while !self.down.is_empty() || !self.requests.is_empty() {
                 self.deliver_command();
                 self.answer_request();
+                self.carry_out_gathered();
             }
             self.hello();
             self.pass(61);
@@ -99,6 +100,14 @@ impl World {
     /// What a leg hears is what the log says, whatever was lost on the way.
     pub(crate) fn check_media(&self, leg: &LegView) {
         let Some((node, _)) = leg.node.clone().filter(|_| leg.is_answered()) else { return };
+        if let Some(phone) = self.phones.get(&leg.leg).filter(|_| !self.ended.contains(&leg.leg)) {
+            let port = media_of(&node).rtp.port();
+            let commands = || {
+                let all = self.log.iter().flat_map(|record| &record.commands);
+                all.filter(|command| command.leg == leg.leg).collect::<Vec<_>>()
+            };
+            assert_eq!(phone.told, port, "the phone sends where nobody listens: {leg:?} {:?}", commands());
+        }
         let Some(hears) = self.held.get(&(node, leg.leg)) else { panic!("answered, and no media: {leg:?}") };
         let fold = self.shard.fold();
         let silent = |leg: &LegView| leg.held.is_some() || leg.put_aside;

@@ -16,7 +16,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use sidetone_call_core::{Connection, Effect, HeldMedia, Limits, MediaRequest, Routing, Shard, Step};
+use sidetone_call_core::{
+    Connection, Effect, GatheringId, HeldMedia, Limits, MediaRequest, Routing, Shard, Step,
+};
 use sidetone_model::command::{CallCommand, CallCommandKind, LegCommand, PlaceOptions, RecordingOptions};
 use sidetone_model::fact::FactRecord;
 use sidetone_model::fold::{Fold, LegPhase, RecordingPhase};
@@ -33,6 +35,8 @@ struct Phone {
     commanded: u64,
     incoming: bool,
     answered: bool,
+    /// The port that it was told last, and took.
+    told: u16,
 }
 
 struct World {
@@ -58,6 +62,9 @@ struct World {
     /// Signals that were not acknowledged: told again on the next stream.
     unacknowledged: BTreeMap<LegId, VecDeque<(LegSignal, Option<Routing>)>>,
     keys: u64,
+    /// Commands that wait until their legs are on one node, and what became of that.
+    waiting: BTreeMap<GatheringId, (CallCommand, Routing, Routing)>,
+    gathered: VecDeque<(GatheringId, bool)>,
     /// Nothing is lost, nobody fails, and few hang up: conversations grow.
     calm: bool,
     /// How often each operation was carried out and refused.
@@ -78,6 +85,12 @@ fn media() -> MediaDescription {
         dtls: None,
         ice: None,
     }
+}
+
+/// What a node describes: each has a port of its own.
+fn media_of(node: &NodeId) -> MediaDescription {
+    let port = if node.as_str() == "m1" { 4000 } else { 5000 };
+    MediaDescription { rtp: SocketAddr::from(([192, 0, 2, 7], port)), ..media() }
 }
 
 fn limits() -> Limits {
@@ -122,6 +135,8 @@ impl World {
             playing: Vec::new(),
             unacknowledged: BTreeMap::new(),
             keys: 0,
+            waiting: BTreeMap::new(),
+            gathered: VecDeque::new(),
             calm: seed % 2 == 1,
             tally: BTreeMap::new(),
         }
@@ -147,6 +162,9 @@ impl World {
                     self.ended.insert(leg);
                 }
                 Effect::Resend { .. } => {}
+                Effect::Gathered { gathering, outcome } => {
+                    self.gathered.push_back((gathering, outcome.is_ok()));
+                }
                 Effect::Acknowledge { leg, n, .. } => {
                     if let Some(waiting) = self.unacknowledged.get_mut(&leg) {
                         waiting.retain(|(signal, _)| signal.n > n);
@@ -205,6 +223,8 @@ impl World {
         self.shard = fresh;
         self.shard.begin(self.now);
         self.requests.clear();
+        self.waiting.clear();
+        self.gathered.clear();
         self.hello();
         for (node, boot) in self.node_boots.clone() {
             let held: Vec<HeldMedia> = self
@@ -213,7 +233,7 @@ impl World {
                 .filter(|((of, _), _)| *of == node)
                 .map(|((_, leg), to)| HeldMedia {
                     leg: *leg,
-                    local: Some(media()),
+                    local: Some(media_of(&node)),
                     mix: if let Connection::Mix(mix) = to { Some(*mix) } else { None },
                     peer: if let Connection::Peer(peer) = to { Some(*peer) } else { None },
                 })
@@ -252,6 +272,28 @@ impl World {
                 }
             }
             _ => self.hello(),
+        }
+        self.carry_out_gathered();
+    }
+
+    /// Commands whose legs have come to one node are carried out, if they still can be.
+    fn carry_out_gathered(&mut self) {
+        while let Some((gathering, together)) = self.gathered.pop_front() {
+            if let Some((command, from, to)) = self.waiting.remove(&gathering).filter(|_| together) {
+                let before = self.shard.fold().clone();
+                match self.shard.handle_command(&command, [1; 32], from, to, self.now) {
+                    Ok((_, step)) => {
+                        self.take(step);
+                        self.tally.entry("brought together").or_default()[0] += 1;
+                    }
+                    Err(_) => {
+                        assert_eq!(*self.shard.fold(), before, "refused, and yet something happened");
+                        self.tally.entry("brought together").or_default()[1] += 1;
+                    }
+                }
+            }
+            let step = self.shard.end_gathering(gathering);
+            self.take(step);
         }
     }
 }

@@ -6,7 +6,7 @@ use sidetone_model::call::PlaybackEnd;
 use sidetone_model::classify::Class;
 use sidetone_model::ids::{LegId, NodeId, RecordingId};
 
-use crate::{World, media};
+use crate::{World, media_of};
 
 impl World {
     pub(crate) fn answer_request(&mut self) {
@@ -27,10 +27,10 @@ impl World {
         let reply = match &request {
             MediaRequest::CreateLeg { leg, .. } => {
                 self.held.entry((node.clone(), *leg)).or_insert(Connection::Nothing);
-                MediaReply::Created { local: media(), boot }
+                MediaReply::Created { local: media_of(&node), boot }
             }
-            MediaRequest::UpdateLeg { .. } => MediaReply::Updated { local: media() },
-            MediaRequest::OfferLeg { .. } => MediaReply::Offered { local: media() },
+            MediaRequest::UpdateLeg { .. } => MediaReply::Updated { local: media_of(&node) },
+            MediaRequest::OfferLeg { .. } => MediaReply::Offered { local: media_of(&node) },
             MediaRequest::ReleaseLeg { leg } => {
                 self.held.remove(&(node.clone(), *leg));
                 self.unbridge(&node, *leg);

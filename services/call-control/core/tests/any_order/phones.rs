@@ -11,7 +11,7 @@ use sidetone_model::party::{Binding, Destination, Flow, Party, Transport};
 use sidetone_model::signal::{HeldLeg, Hello, LegSignal, LegSignalKind, Offered, Referred, Target};
 use sidetone_model::termination::{Cause, Termination};
 
-use crate::{Phone, World, answer_to, assert_nothing_done, media};
+use crate::{Phone, World, answer_to, assert_nothing_done, media, media_of};
 
 impl World {
     pub(crate) fn routing(&mut self) -> Routing {
@@ -69,7 +69,12 @@ impl World {
             bindings,
             other_flows,
             room: RoomSettings { participants_max: 3, record: self.rng.random() },
-            nodes: if self.rng.random_range(0..20) == 0 { Vec::new() } else { nodes },
+            nodes: match self.rng.random_range(0..20) {
+                0 => Vec::new(),
+                // The other one is full.
+                1..8 => nodes.into_iter().take(1).collect(),
+                _ => nodes,
+            },
             calls_max: [0, 0, 12][self.rng.random_range(0..3)],
             later: Vec::new(),
         }
@@ -220,16 +225,32 @@ impl World {
         if self.rng.random_range(0..4) != 0 {
             self.shard.handle_applied(command.leg, command.n);
         }
+        match &command.kind {
+            LegCommandKind::Invite(invite) => phone.told = invite.media.rtp.port(),
+            LegCommandKind::Answer { media } | LegCommandKind::AnswerReoffer { media: Some(media) } => {
+                phone.told = media.rtp.port();
+            }
+            _ => {}
+        }
+        let told = phone.told;
         let why = || Termination::new(Cause::ProtocolError).with_sip_status(489);
         let told = match command.kind {
             LegCommandKind::End(why) => LegSignalKind::Ended(why.with_sip_status(487)),
             LegCommandKind::Talk if rings && self.rng.random_range(0..2) == 0 => {
                 LegSignalKind::TalkRefused(why())
             }
-            LegCommandKind::Reoffer { media } => match self.rng.random_range(0..4) {
-                0 => LegSignalKind::ReofferRefused(why()),
-                _ => LegSignalKind::Reanswered { media: answer_to(media) },
-            },
+            LegCommandKind::Reoffer { media } => {
+                let home = self.shard.fold().leg(command.leg).and_then(|leg| leg.node.clone());
+                let home = home.is_some_and(|(node, _)| media_of(&node).rtp == media.rtp);
+                // The way back is one that it takes.
+                let may_refuse = media.rtp.port() == told || !home;
+                if may_refuse && self.rng.random_range(0..4) == 0 {
+                    LegSignalKind::ReofferRefused(why())
+                } else {
+                    self.phones.get_mut(&command.leg).unwrap().told = media.rtp.port();
+                    LegSignalKind::Reanswered { media: answer_to(media) }
+                }
+            }
             _ => return,
         };
         self.signal(command.leg, told, None);

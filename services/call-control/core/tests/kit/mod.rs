@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use sidetone_call_core::{
-    CommandError, Connection, Effect, FinishedRecording, HeldMedia, Limits, MediaFailure, MediaReply,
-    MediaRequest, NodeCandidate, RoomSettings, Routing, Shard, Step,
+    CommandError, Connection, Effect, FinishedRecording, GatheringId, HeldMedia, Limits, MediaFailure,
+    MediaReply, MediaRequest, NodeCandidate, RoomSettings, Routing, Shard, Step,
 };
 use sidetone_model::classify::Class;
 use sidetone_model::command::{
@@ -44,6 +44,8 @@ pub struct Office {
     /// The last signal of each leg that need not be sent again.
     pub acknowledged: BTreeMap<LegId, u64>,
     sent: BTreeMap<LegId, u64>,
+    /// Legs that have come to one node, or will not.
+    pub gathered: Vec<(GatheringId, Result<(), CommandError>)>,
 }
 
 pub fn media() -> MediaDescription {
@@ -95,6 +97,7 @@ impl Office {
             limits: Limits::default(),
             acknowledged: BTreeMap::new(),
             sent: BTreeMap::new(),
+            gathered: Vec::new(),
         }
     }
 
@@ -128,6 +131,7 @@ impl Office {
                 Effect::Release { leg, .. } => self.released.push(leg),
                 Effect::Resend { commands, .. } => self.commands.extend(commands),
                 Effect::Acknowledge { leg, n, .. } => drop(self.acknowledged.insert(leg, n)),
+                Effect::Gathered { gathering, outcome } => self.gathered.push((gathering, outcome)),
             }
         }
     }

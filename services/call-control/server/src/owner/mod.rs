@@ -8,6 +8,7 @@ mod input;
 pub(crate) mod log;
 mod replicas;
 mod task;
+mod waiting;
 
 pub(crate) use input::{INPUTS_MAX, Input, ReplicaStream};
 pub(crate) use replicas::ReplicaInfo;

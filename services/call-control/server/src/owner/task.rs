@@ -3,8 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sidetone_call_core::{CommandError, Effect, Shard, Step};
-use sidetone_model::command::CallCommand;
+use sidetone_call_core::{CommandError, Effect, GatheringId, Shard, Step};
 use sidetone_model::fact::{CommandSubject, FactKind, FactRecord};
 use sidetone_model::ids::{BootId, LegId, ReplicaId, ShardId, TenantId};
 use sidetone_model::signal::{LegSignal, OwnerMessage};
@@ -16,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::input::Input;
 use super::log::{Log, LogError};
 use super::replicas::{ReplicaInfo, Replicas};
+use super::waiting::{Asked, Waiting};
 use crate::clock;
 use crate::nodes::Nodes;
 use crate::waiting::Mailboxes;
@@ -50,12 +50,13 @@ pub(crate) struct Owner {
     replicas: Replicas,
     records: Vec<Vec<FactRecord>>,
     then: Vec<Then>,
+    waiting: Waiting,
 }
 
 impl Owner {
     pub(crate) fn new(parts: OwnerParts) -> Self {
         let records = parts.shards.iter().map(|_| Vec::new()).collect();
-        Self { parts, replicas: Replicas::default(), records, then: Vec::new() }
+        Self { parts, replicas: Replicas::default(), records, then: Vec::new(), waiting: Waiting::default() }
     }
 
     /// Runs until it is to stop, between two rounds, or until the log is lost.
@@ -101,7 +102,7 @@ impl Owner {
         match input {
             Input::Signal { replica, signal, routing } => self.on_signal(replica, signal, routing, now),
             Input::Command { command, fingerprint, from, to, reply } => {
-                self.on_command(&command, fingerprint, (from, to), reply, now);
+                self.on_command(Asked { command, fingerprint, from, to, replies: vec![reply] }, now);
             }
             Input::Media { shard, node, request, answer } => {
                 let step = self.parts.shards[shard].0.handle_media(&node, request, answer, now);
@@ -140,22 +141,47 @@ impl Owner {
         self.keep(index, step);
     }
 
-    fn on_command(
+    fn on_command(&mut self, asked: Asked, now: Timestamp) {
+        let index = self.shard_of(&asked.command.tenant);
+        let Some(asked) = self.waiting.join(index, asked) else { return };
+        match self.parts.shards[index].0.gather(&asked.command, now) {
+            Some((gathering, step)) => {
+                self.waiting.keep(index, gathering, asked);
+                self.keep(index, step);
+            }
+            None => self.carry_out_command(index, asked, now),
+        }
+    }
+
+    fn carry_out_command(&mut self, index: usize, asked: Asked, now: Timestamp) {
+        let Asked { command, fingerprint, from, to, replies } = asked;
+        let outcome = self.parts.shards[index].0.handle_command(&command, fingerprint, from, to, now);
+        let answer = outcome.map(|(subject, step)| {
+            self.keep(index, step);
+            subject
+        });
+        self.then.extend(replies.into_iter().map(|reply| Then::Reply(reply, answer)));
+    }
+
+    /// The legs that a command needs together are together, or will not be.
+    fn on_gathered(
         &mut self,
-        command: &CallCommand,
-        fingerprint: [u8; 32],
-        (from, to): (sidetone_call_core::Routing, sidetone_call_core::Routing),
-        reply: oneshot::Sender<Result<CommandSubject, CommandError>>,
+        index: usize,
+        (gathering, outcome): (GatheringId, Result<(), CommandError>),
         now: Timestamp,
     ) {
-        let index = self.shard_of(&command.tenant);
-        match self.parts.shards[index].0.handle_command(command, fingerprint, from, to, now) {
-            Ok((subject, step)) => {
-                self.keep(index, step);
-                self.then.push(Then::Reply(reply, Ok(subject)));
+        let result = outcome.as_ref().map_or_else(sidetone_model::classify::Classify::reason, |()| "ok");
+        self.parts.telemetry.call_control.gatherings.with_label_values(&[result]).inc();
+        if let Some(asked) = self.waiting.take(index, gathering) {
+            match outcome {
+                Ok(()) => self.carry_out_command(index, asked, now),
+                Err(why) => {
+                    self.then.extend(asked.replies.into_iter().map(|reply| Then::Reply(reply, Err(why))));
+                }
             }
-            Err(error) => self.then.push(Then::Reply(reply, Err(error))),
         }
+        let step = self.parts.shards[index].0.end_gathering(gathering);
+        self.keep(index, step);
     }
 
     fn on_replica(&mut self, input: Input, now: Timestamp) {
@@ -253,6 +279,11 @@ impl Owner {
         let Step { record, effects } = step;
         let (resend, effects): (Vec<_>, Vec<_>) =
             effects.into_iter().partition(|effect| matches!(effect, Effect::Resend { .. }));
+        let gathered = |effect: &Effect| match effect {
+            Effect::Gathered { gathering, outcome } => Some((*gathering, *outcome)),
+            _ => None,
+        };
+        let gathered: Vec<_> = effects.iter().filter_map(gathered).collect();
         if !resend.is_empty() {
             self.then.push(Then::Effects(index, resend));
         }
@@ -265,6 +296,9 @@ impl Owner {
         if record != FactRecord::default() {
             self.count(index, &record);
             self.records[index].push(record);
+        }
+        for gathered in gathered {
+            self.on_gathered(index, gathered, clock::now());
         }
     }
 
@@ -318,6 +352,8 @@ impl Owner {
             }
             Effect::Release { replica, leg } => self.replicas.send(&replica, OwnerMessage::Release { leg }),
             Effect::Resend { commands, .. } => self.send_commands(commands),
+            // Seen to when the step was kept.
+            Effect::Gathered { .. } => {}
         }
     }
 

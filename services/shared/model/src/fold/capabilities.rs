@@ -7,6 +7,7 @@
 use super::{Fold, LegPhase, LegView};
 use crate::call::LegCause;
 use crate::ids::{CallId, LegId};
+use crate::party::Destination;
 
 /// Something that may be done with a call from where one leg stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -106,6 +107,8 @@ struct Place<'a> {
     passed_on: bool,
     /// The leg with which the same device holds another call.
     held: Option<&'a LegView>,
+    /// Whether those whom the device holds can come to where it talks, and those with whom it talks to where it holds.
+    joinable: (bool, bool),
 }
 
 impl Fold {
@@ -118,7 +121,10 @@ impl Fold {
         let passed_on = others.iter().any(|other| other.diverted);
         let (parties, called): (Vec<_>, Vec<_>) =
             others.into_iter().filter(|other| !other.diverted).partition(|other| other.is_party());
-        let place = Place { leg, parties, called, passed_on, held: self.held_beside(leg) };
+        let held = self.held_beside(leg);
+        let joinable =
+            held.map_or((false, false), |held| (self.can_join(held, leg), self.can_join(leg, held)));
+        let place = Place { leg, parties, called, passed_on, held, joinable };
         let talks = leg.is_answered() || place.is_being_answered();
         match leg.phase {
             LegPhase::Ringing if !leg.incoming => place.of_ringing(&mut all),
@@ -132,6 +138,19 @@ impl Fold {
             self.of_recording(leg.call, &mut all);
         }
         all
+    }
+
+    /// Whether those in the call of `but` can be connected with those in the call of `other`: on one media node they are, and to
+    /// another goes whoever is answered and at nothing that stays behind.
+    fn can_join(&self, but: &LegView, other: &LegView) -> bool {
+        let node = |leg: &LegView| leg.node.as_ref().map(|(node, _)| node.clone());
+        let mix = self.call(but.call).and_then(|call| call.conference);
+        let can_move = |leg: &LegView| {
+            leg.is_answered()
+                && (leg.conference.is_none() || leg.conference == mix)
+                && matches!(leg.served_by, None | Some(Destination::Echo))
+        };
+        node(but) == node(other) || self.live_legs(but.call).filter(|leg| leg.leg != but.leg).all(can_move)
     }
 
     /// The leg with which the device of `leg` holds another call.
@@ -237,13 +256,14 @@ impl Place<'_> {
         if self.leg.is_answered() {
             all.add(&[SetAudio, SendDigits, Play, StartStream]);
         }
-        if let Some(held) = self.held {
+        if self.held.is_some() {
             all.add(&[Alternate]);
-            let node = |leg: &LegView| leg.node.as_ref().map(|(node, _)| node.clone());
-            // Sound does not go from one media node to another.
-            if node(held) == node(self.leg) {
-                all.add(&[Merge, Transfer]);
-            }
+        }
+        if self.joinable.0 {
+            all.add(&[Merge]);
+        }
+        if self.joinable.1 {
+            all.add(&[Transfer]);
         }
         if self.is_conference() {
             all.add(&[DropMe, DropParticipant]);

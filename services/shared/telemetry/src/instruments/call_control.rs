@@ -9,6 +9,8 @@ use super::{Registry, counter, counters, gauge, seconds};
 pub struct CallControl {
     /// API commands by kind and result.
     pub commands: IntCounterVec,
+    /// Times that legs had to come to one media node for a command, by what became of it.
+    pub gatherings: IntCounterVec,
     /// Calls that ended, by outcome and cause.
     pub calls_ended: IntCounterVec,
     /// Legs that ended, by outcome and cause.
@@ -39,6 +41,12 @@ impl CallControl {
                 "sidetone_call_control_commands_total",
                 "API commands by kind and result.",
                 &["kind", "result"],
+            )?,
+            gatherings: counters(
+                registry,
+                "sidetone_call_control_gatherings_total",
+                "Times that legs had to come to one media node for a command, by what became of it.",
+                &["result"],
             )?,
             calls_ended: counters(
                 registry,

@@ -1,0 +1,51 @@
+//! Commands that wait until the legs they need are on one media node.
+
+use std::collections::HashMap;
+
+use sidetone_call_core::{CommandError, GatheringId, Routing};
+use sidetone_model::command::CallCommand;
+use sidetone_model::fact::CommandSubject;
+use tokio::sync::oneshot;
+
+/// How many may wait for one and the same command. More are refused by nobody's answering them: their deadline ends them.
+const ASKERS_MAX: usize = 8;
+
+/// A command, and who wants to know what became of it.
+pub(super) struct Asked {
+    pub(super) command: Box<CallCommand>,
+    pub(super) fingerprint: [u8; 32],
+    pub(super) from: Routing,
+    pub(super) to: Routing,
+    pub(super) replies: Vec<oneshot::Sender<Result<CommandSubject, CommandError>>>,
+}
+
+/// One for each gathering under way, of which the core ends every one within its time.
+#[derive(Default)]
+pub(super) struct Waiting(HashMap<(usize, GatheringId), Asked>);
+
+impl Waiting {
+    /// A command that is asked again while it waits has the same answer; another one is given back.
+    pub(super) fn join(&mut self, shard: usize, asked: Asked) -> Option<Asked> {
+        let same = |(of, _): &(usize, GatheringId), waiting: &Asked| {
+            *of == shard
+                && waiting.command.tenant == asked.command.tenant
+                && waiting.command.key == asked.command.key
+                && waiting.fingerprint == asked.fingerprint
+        };
+        let Some((_, waiting)) = self.0.iter_mut().find(|(key, waiting)| same(key, waiting)) else {
+            return Some(asked);
+        };
+        if waiting.replies.len() < ASKERS_MAX {
+            waiting.replies.extend(asked.replies);
+        }
+        None
+    }
+
+    pub(super) fn keep(&mut self, shard: usize, gathering: GatheringId, asked: Asked) {
+        self.0.insert((shard, gathering), asked);
+    }
+
+    pub(super) fn take(&mut self, shard: usize, gathering: GatheringId) -> Option<Asked> {
+        self.0.remove(&(shard, gathering))
+    }
+}
