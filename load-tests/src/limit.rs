@@ -65,8 +65,8 @@ fn drive(calls: usize, step: Duration) -> std::io::Result<LimitStep> {
     };
     let media: Vec<Media> = (0..calls).map(open).collect::<Result<_, _>>()?;
     for pair in media.chunks_exact(2) {
-        pair[0].send_to(Some((pair[1].local_addr(), Law::A)), None);
-        pair[1].send_to(Some((pair[0].local_addr(), Law::A)), None);
+        pair[0].send_to(Some((pair[1].local_addr(), Law::A.into())), None);
+        pair[1].send_to(Some((pair[0].local_addr(), Law::A.into())), None);
     }
     // Threads that start all at once are late at first.
     std::thread::sleep(SETTLE);

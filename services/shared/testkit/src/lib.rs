@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod coding;
 pub mod line;
 mod marker;
 pub mod netem;

@@ -3,6 +3,8 @@
 //! Both directions run on threads of their own with absolute deadlines, so that a busy async runtime shows neither as
 //! jitter of what is sent nor as a gap in what is received.
 
+mod sender;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -10,12 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sidetone_dsp::g711::{self, Law};
+use sidetone_dsp::codec::Codec;
 use sidetone_dsp::goertzel::tone_level_dbov;
-use sidetone_dsp::tone::{Tone, ToneGenerator};
 
+use crate::coding::{Format, Hearing};
 use crate::line::BadLine;
 use crate::marker;
+use crate::netem::Conditions;
+use sender::Sender;
 
 /// Sender, receiver and their socket. Dropping it ends both threads.
 #[derive(Debug)]
@@ -91,7 +95,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Outgoing {
-    to: Option<(SocketAddr, Law)>,
+    to: Option<(SocketAddr, Format)>,
     event_payload_type: Option<u8>,
     digits: VecDeque<u8>,
     sent: u64,
@@ -102,6 +106,8 @@ struct Outgoing {
     marked: Option<Instant>,
     /// What damages some of what is sent.
     line: Option<Arc<BadLine>>,
+    /// A network that is to be sent over from the next frame on, by its seed.
+    network: Option<(u64, Conditions)>,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +124,7 @@ struct Heard {
     arrivals: VecDeque<(u64, Instant)>,
     digits: String,
     last_event: Option<u32>,
+    hearing: Hearing,
 }
 
 #[derive(Debug)]
@@ -125,6 +132,8 @@ struct Source {
     ssrc: u32,
     highest: u16,
     next_timestamp: u32,
+    /// What its last sound was in.
+    codec: Option<Codec>,
     /// What follows a packet that leapt too far to be believed by itself.
     after_leap: Option<u16>,
 }
@@ -154,15 +163,22 @@ impl Media {
     }
 
     /// Sends to `to` from the next frame on; `None` stops sending, for a call on hold.
-    pub fn send_to(&self, to: Option<(SocketAddr, Law)>, event_payload_type: Option<u8>) {
+    /// Digits are for codecs whose timestamps count 8,000 a second, as telephone events do.
+    pub fn send_to(&self, to: Option<(SocketAddr, Format)>, event_payload_type: Option<u8>) {
         let mut out = self.shared.out();
+        out.event_payload_type =
+            event_payload_type.filter(|_| to.is_none_or(|(_, format)| format.codec.clock_hz() == RATE));
         out.to = to;
-        out.event_payload_type = event_payload_type;
     }
 
     /// Lets some of what is sent from now on arrive damaged.
     pub fn set_line(&self, line: Option<Arc<BadLine>>) {
         self.shared.out().line = line;
+    }
+
+    /// Lets what is sent from now on go over a network that loses, delays and reorders it, always alike for the same seed.
+    pub fn set_network(&self, seed: u64, conditions: Conditions) {
+        self.shared.out().network = Some((seed, conditions));
     }
 
     /// The call has ended: nothing is sent any more, and the ear keeps what it has.
@@ -286,123 +302,12 @@ impl Shared {
     }
 }
 
-struct Sender {
-    socket: UdpSocket,
-    shared: Arc<Shared>,
-    tone: ToneGenerator,
-    sequence: u16,
-    timestamp: u32,
-    ssrc: u32,
-    event: Option<Event>,
-    /// What is left to send of a marker.
-    marker: &'static [i16],
-}
-
-/// A digit on its way.
-struct Event {
-    code: u8,
-    start: u32,
-    frames: u16,
-}
-
-impl Sender {
-    fn new(socket: UdpSocket, shared: Arc<Shared>, tone_hz: Option<f32>) -> Self {
-        let tones: Vec<Tone> =
-            tone_hz.map(|freq_hz| Tone { freq_hz, level_dbm0: TONE_DBM0 }).into_iter().collect();
-        let seed = crate::phone::random();
-        Self {
-            socket,
-            shared,
-            tone: ToneGenerator::new(RATE, &tones),
-            sequence: seed as u16,
-            timestamp: (seed >> 16) as u32,
-            ssrc: (seed >> 32) as u32,
-            event: None,
-            marker: &[],
-        }
-    }
-
-    fn run(mut self) {
-        let mut deadline = Instant::now();
-        let mut first = true;
-        while !self.shared.stop.load(Ordering::Relaxed) {
-            let mut samples = [0i16; FRAME];
-            self.tone.fill(&mut samples);
-            let (to, event_type, digit, line) = {
-                let mut out = self.shared.out();
-                let digit = if self.event.is_none() { out.digits.pop_front() } else { None };
-                out.sent += u64::from(out.to.is_some());
-                if out.to.is_some() {
-                    out.pace.count(Instant::now().saturating_duration_since(deadline));
-                    if std::mem::take(&mut out.mark) {
-                        out.marked = Some(Instant::now());
-                        self.marker = marker::samples();
-                    }
-                }
-                (out.to, out.event_payload_type, digit, out.line.clone())
-            };
-            if let Some((part, rest)) = self.marker.split_at_checked(FRAME) {
-                samples.copy_from_slice(part);
-                self.marker = rest;
-            }
-            if let Some(code) = digit {
-                self.event = Some(Event { code, start: self.timestamp, frames: 0 });
-            }
-            if let Some((to, law)) = to {
-                let packet = match (self.event.as_mut(), event_type) {
-                    (Some(event), Some(kind)) => {
-                        event.frames += 1;
-                        let (start, payload) = (event.start, event_payload(event));
-                        let marker = event.frames == 1;
-                        if event.frames >= EVENT_FRAMES + EVENT_ENDS {
-                            self.event = None;
-                        }
-                        self.packet(kind, marker, start, &payload)
-                    }
-                    _ => {
-                        let mut payload = [0u8; FRAME];
-                        g711::encode(law, &samples, &mut payload);
-                        self.packet(law.payload_type(), std::mem::take(&mut first), self.timestamp, &payload)
-                    }
-                };
-                // A far end that is gone shows in what is received, not here.
-                let _ = match line {
-                    Some(line) => self.socket.send_to(&line.pass(&packet), to),
-                    None => self.socket.send_to(&packet, to),
-                };
-            }
-            self.timestamp = self.timestamp.wrapping_add(FRAME as u32);
-            deadline += FRAME_TIME;
-            std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
-        }
-    }
-
-    fn packet(&mut self, payload_type: u8, marker: bool, timestamp: u32, payload: &[u8]) -> Vec<u8> {
-        let mut packet = Vec::with_capacity(12 + payload.len());
-        packet.extend_from_slice(&[0x80, payload_type | (u8::from(marker) << 7)]);
-        packet.extend_from_slice(&self.sequence.to_be_bytes());
-        packet.extend_from_slice(&timestamp.to_be_bytes());
-        packet.extend_from_slice(&self.ssrc.to_be_bytes());
-        packet.extend_from_slice(payload);
-        self.sequence = self.sequence.wrapping_add(1);
-        packet
-    }
-}
-
 impl Pace {
     fn count(&mut self, late: Duration) {
         self.frames += 1;
         self.late += u64::from(late > FRAME_TIME / 2);
         self.latest_ms = self.latest_ms.max(late.as_secs_f64() * 1000.0);
     }
-}
-
-/// Event, end bit and volume, duration (RFC 4733, section 2.3). The end goes out three times.
-fn event_payload(event: &Event) -> [u8; 4] {
-    let ended = event.frames > EVENT_FRAMES;
-    let duration = event.frames.min(EVENT_FRAMES) * FRAME as u16;
-    let [high, low] = duration.to_be_bytes();
-    [event.code, if ended { 0x80 | EVENT_VOLUME } else { EVENT_VOLUME }, high, low]
 }
 
 fn event_code(digit: char) -> Option<u8> {
@@ -439,13 +344,14 @@ impl Heard {
             let gap_ms = now.duration_since(last).as_secs_f64() * 1000.0;
             self.received.max_gap_ms = self.received.max_gap_ms.max(gap_ms);
         }
-        let law = Law::of_payload_type(payload_type);
-        if law.is_none() {
+        let format = Format::received(payload_type);
+        if format.is_none() {
             self.event(timestamp, payload);
         }
         if self.source.as_ref().is_none_or(|source| source.ssrc != ssrc) {
             let highest = sequence.wrapping_sub(1);
-            self.source = Some(Source { ssrc, highest, next_timestamp: timestamp, after_leap: None });
+            self.source =
+                Some(Source { ssrc, highest, next_timestamp: timestamp, codec: None, after_leap: None });
         }
         let Some(source) = &mut self.source else { return };
         let step = sequence.wrapping_sub(source.highest);
@@ -463,18 +369,21 @@ impl Heard {
         }
         self.received.lost += u64::from(step - 1) - u64::from(follows_leap);
         source.highest = sequence;
-        let Some(law) = law else { return };
-        // Samples stay where their timestamps put them, so that a gap does not shift the phase of a tone.
-        let missing = timestamp.wrapping_sub(source.next_timestamp);
-        source.next_timestamp = timestamp.wrapping_add(payload.len() as u32);
-        if missing <= RATE {
+        let Some(Format { codec, .. }) = format else { return };
+        let Some(ticks) = codec.duration(payload) else { return };
+        // Samples stay where their timestamps put them, so that a gap does not shift the phase of a tone. The timestamps of
+        // another codec are no continuation.
+        let goes_on = source.codec.replace(codec) == Some(codec);
+        let missing = if goes_on { timestamp.wrapping_sub(source.next_timestamp) } else { 0 };
+        source.next_timestamp = timestamp.wrapping_add(ticks);
+        if missing <= codec.clock_hz() {
+            let missing = missing / (codec.clock_hz() / RATE);
             self.pcm.extend(std::iter::repeat_n(0, missing as usize));
             self.total += u64::from(missing);
         }
         self.arrivals.push_back((self.total, now));
-        self.total += payload.len() as u64;
-        let mut samples = vec![0i16; payload.len()];
-        g711::decode(law, payload, &mut samples);
+        let samples = self.hearing.decode(codec, payload);
+        self.total += samples.len() as u64;
         self.pcm.extend(samples);
         let excess = self.pcm.len().saturating_sub(KEPT_SECONDS * RATE as usize);
         self.pcm.drain(..excess);
@@ -537,11 +446,9 @@ const RATE: u32 = 8_000;
 const FRAME: usize = 160;
 const FRAME_TIME: Duration = Duration::from_millis(20);
 const STOP_POLL: Duration = Duration::from_millis(200);
-const STACK: usize = 256 * 1024;
+/// As much as the codecs take at most; what is not used takes no memory.
+const STACK: usize = 1024 * 1024;
 const EVENTS: &str = "0123456789*#ABCD";
-const EVENT_FRAMES: u16 = 5;
-const EVENT_ENDS: u16 = 3;
-const EVENT_VOLUME: u8 = 10;
 
 #[cfg(test)]
 #[path = "rtp_tests.rs"]

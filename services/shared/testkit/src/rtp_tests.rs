@@ -1,3 +1,6 @@
+use sidetone_dsp::g711::{self, Law};
+use sidetone_dsp::tone::{Tone, ToneGenerator};
+
 use super::*;
 
 fn packet(sequence: u16, tone: &mut ToneGenerator) -> Vec<u8> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use sidetone_dsp::codec::Codec;
 use tokio::sync::watch;
 
 use super::digest::Challenge;
@@ -58,6 +59,8 @@ pub(crate) struct Dialog {
     pub(crate) cseq: u32,
     pub(crate) sdp_version: u32,
     pub(crate) direction: Direction,
+    /// What the phone takes in this call, best first.
+    pub(crate) codecs: Vec<Codec>,
     pub(crate) remote_media: Option<Remote>,
 }
 
@@ -150,6 +153,16 @@ impl Call {
         found.ok()?.ok()?.clone()
     }
 
+    /// Offers other codecs, best first, in the midst of the call, and speaks what is agreed on.
+    pub async fn change_codecs(&self, codecs: &[Codec]) -> Result<(), PhoneError> {
+        let direction = {
+            let mut dialog = locked(&self.state.dialog);
+            dialog.codecs = codecs.to_vec();
+            dialog.direction
+        };
+        self.reinvite(direction).await
+    }
+
     /// Offers a new direction: hold, and back.
     pub async fn reinvite(&self, direction: Direction) -> Result<(), PhoneError> {
         let state = &self.state;
@@ -157,7 +170,7 @@ impl Call {
         let (body, cseq, target) = {
             let mut dialog = locked(&state.dialog);
             dialog.direction = direction;
-            (state.describe(&mut dialog), dialog.cseq, dialog.target.clone())
+            (state.describe(&mut dialog, None), dialog.cseq, dialog.target.clone())
         };
         let request = request
             .with("Contact", format!("<{}>", state.phone.contact()))
@@ -169,7 +182,7 @@ impl Call {
             return Err(refused(&response));
         }
         state.acknowledge(&request, cseq);
-        let remote = Remote::parse(&response.body, &state.phone.config.codecs).ok_or(PhoneError::NoMedia)?;
+        let remote = state.read(&response.body).ok_or(PhoneError::NoMedia)?;
         state.agree(remote);
         Ok(())
     }
@@ -252,17 +265,23 @@ impl CallState {
         locked(&self.phone.acks).insert(invite.branch().to_owned(), (ack, to));
     }
 
-    pub(crate) fn describe(&self, dialog: &mut Dialog) -> String {
+    /// An offer, or an answer to what was offered.
+    pub(crate) fn describe(&self, dialog: &mut Dialog, offered: Option<&Remote>) -> String {
         dialog.sdp_version += 1;
-        let codecs = &self.phone.config.codecs;
+        let codecs = offered.map_or(&dialog.codecs, |remote| &remote.shared);
         sdp::write(self.session, dialog.sdp_version, self.media.local_addr(), codecs, dialog.direction)
+    }
+
+    /// What the far end describes; none when it has nothing in common with us.
+    pub(crate) fn read(&self, body: &[u8]) -> Option<Remote> {
+        Remote::parse(body, &locked(&self.dialog).codecs)
     }
 
     /// Sends media as both descriptions allow.
     pub(crate) fn agree(&self, remote: Remote) {
         let mut dialog = locked(&self.dialog);
         let sends = matches!(dialog.direction, Direction::SendRecv | Direction::SendOnly);
-        let to = (sends && remote.direction.receives()).then_some((remote.audio, remote.law));
+        let to = (sends && remote.direction.receives()).then_some((remote.audio, remote.format));
         self.media.send_to(to, remote.event_payload_type);
         dialog.remote_media = Some(remote);
     }
@@ -365,6 +384,9 @@ impl Ringing {
         let header = |name: &str| self.invite.header(name).unwrap_or("").to_owned();
         let media = Media::open(self.phone.local.ip(), config.tone_hz)?;
         media.set_line(config.line.clone());
+        if let Some((seed, conditions)) = config.network {
+            media.set_network(seed, conditions);
+        }
         let target = uri_of(&header("Contact")).to_owned();
         let routes: Vec<String> = self.invite.all("Record-Route").map(str::to_owned).collect();
         let dialog = Dialog {
@@ -376,6 +398,7 @@ impl Ringing {
             routes,
             cseq: 0,
             sdp_version: 0,
+            codecs: config.codecs.clone(),
             direction: remote.as_ref().map_or(Direction::SendRecv, |remote| remote.direction.answered()),
             remote_media: None,
         };
@@ -389,7 +412,7 @@ impl Ringing {
             told: Mutex::default(),
         });
         locked(&self.phone.calls).insert(self.call_id().to_owned(), Arc::clone(&state));
-        let body = state.describe(&mut locked(&state.dialog));
+        let body = state.describe(&mut locked(&state.dialog), remote.as_ref());
         if let Some(remote) = remote {
             state.agree(remote);
         }
@@ -409,6 +432,9 @@ pub(crate) async fn invite(
     let started = Instant::now();
     let media = Media::open(phone.local.ip(), config.tone_hz)?;
     media.set_line(config.line.clone());
+    if let Some((seed, conditions)) = config.network {
+        media.set_network(seed, conditions);
+    }
     let session = random() >> 16;
     let body = sdp::write(session, 1, media.local_addr(), &config.codecs, Direction::SendRecv);
     let (request, response) = offer(phone, number, (headers, body.as_bytes()), ring_max).await?;
@@ -427,6 +453,7 @@ pub(crate) async fn invite(
         cseq: request.cseq(),
         sdp_version: 1,
         direction: Direction::SendRecv,
+        codecs: config.codecs.clone(),
         remote_media: None,
     };
     let state = Arc::new(CallState {

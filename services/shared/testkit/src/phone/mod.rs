@@ -13,7 +13,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sidetone_dsp::g711::Law;
+use sidetone_dsp::Law;
+use sidetone_dsp::codec::Codec;
 use tokio::sync::mpsc;
 
 pub use call::{Call, EndedBy, Incoming};
@@ -21,6 +22,7 @@ pub use sdp::{Direction, Remote};
 pub use wire::Transport;
 
 use crate::line::BadLine;
+use crate::netem::Conditions;
 use call::CallState;
 use digest::Challenge;
 use message::{Message, branch};
@@ -40,7 +42,7 @@ pub struct PhoneConfig {
     /// Digest password.
     pub password: String,
     /// Codecs it offers and takes, best first. Default A-law, then mu-law.
-    pub codecs: Vec<Law>,
+    pub codecs: Vec<Codec>,
     /// The tone it sends in every call. Default none: silence.
     pub tone_hz: Option<f32>,
     /// Whether it answers incoming calls by itself, after ringing. Default false: they wait for [`Phone::next_incoming`].
@@ -55,6 +57,8 @@ pub struct PhoneConfig {
     pub flow: Option<(String, u32)>,
     /// What damages some of its datagrams, SIP over UDP and RTP. Default none.
     pub line: Option<Arc<BadLine>>,
+    /// What its RTP goes out over, by the network's seed. Default none: it comes at once and in order.
+    pub network: Option<(u64, Conditions)>,
 }
 
 impl PhoneConfig {
@@ -66,13 +70,14 @@ impl PhoneConfig {
             domain: domain.to_owned(),
             number: number.to_owned(),
             password: password.to_owned(),
-            codecs: vec![Law::A, Law::Mu],
+            codecs: vec![Codec::G711(Law::A), Codec::G711(Law::Mu)],
             tone_hz: None,
             auto_answer: false,
             ring_by_hand: false,
             remote_control: false,
             flow: None,
             line: None,
+            network: None,
         }
     }
 

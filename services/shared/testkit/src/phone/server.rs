@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::call::{CallState, EndedBy, Incoming, Ringing};
 use super::message::{Message, uri_of};
-use super::sdp::{Direction, Remote};
+use super::sdp::Direction;
 use super::transaction::{T1, T2};
 use super::{Inner, Transport, locked, token};
 
@@ -118,7 +118,7 @@ fn reinvited(phone: &Arc<Inner>, invite: &Message, from: SocketAddr) {
     let Some(call) = call else {
         return phone.reply(invite, &invite.response(481, "Call/Transaction Does Not Exist", ""), from);
     };
-    let offer = (!invite.body.is_empty()).then(|| Remote::parse(&invite.body, &phone.config.codecs));
+    let offer = (!invite.body.is_empty()).then(|| call.read(&invite.body));
     if let Some(None) = offer {
         return phone.reply(invite, &invite.response(488, "Not Acceptable Here", ""), from);
     }
@@ -131,7 +131,7 @@ fn reinvited(phone: &Arc<Inner>, invite: &Message, from: SocketAddr) {
             Some(Some(remote)) => remote.direction.answered(),
             _ => Direction::SendRecv,
         };
-        call.describe(&mut dialog)
+        call.describe(&mut dialog, offer.as_ref().and_then(Option::as_ref))
     };
     if let Some(remote) = offer.flatten() {
         call.agree(remote);
@@ -158,9 +158,7 @@ pub(crate) fn accept(call: &Arc<CallState>, invite: &Message, tag: &str, body: S
             match tokio::time::timeout(interval, wait.recv()).await {
                 Ok(ack) => {
                     // An INVITE without an offer gets its answer in the ACK.
-                    if let Some(remote) =
-                        ack.and_then(|ack| Remote::parse(&ack.body, &call.phone.config.codecs))
-                    {
+                    if let Some(remote) = ack.and_then(|ack| call.read(&ack.body)) {
                         call.agree(remote);
                     }
                     break;
