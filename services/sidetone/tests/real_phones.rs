@@ -58,6 +58,60 @@ fn two_phones_with_different_codecs_hear_each_other() {
     installation.wait_until("the call is over", || installation.calls().is_empty());
 }
 
+/// A call between two phones of these codecs, both of which hear each other; the phones, in the call.
+fn call_between(installation: &Installation, first: &str, second: &str) -> [Baresip; 2] {
+    let ada = phone(installation, "1001", first, "udp", 440);
+    let ben = phone(installation, "1002", second, "tcp", 700);
+    ada.dial(&format!("sip:1002@{}", installation.sip));
+    ada.wait_until_it_hears_but(700, 440, -40.0);
+    ben.wait_until_it_hears_but(440, 700, -40.0);
+    [ada, ben]
+}
+
+#[test]
+fn phones_that_share_a_wideband_codec_get_it_and_others_are_transcoded() {
+    if skipped() {
+        return;
+    }
+    let installation = Installation::one_process();
+    for (first, second, at_first, at_second) in [
+        ("opus,PCMU", "PCMU,opus", "opus 48000Hz", "opus 48000Hz"),
+        ("G722,PCMA", "PCMA,G722", "G722 16000Hz", "G722 16000Hz"),
+        ("opus", "PCMA", "opus 48000Hz", "PCMA 8000Hz"),
+        ("GSM", "G722", "GSM 8000Hz", "G722 16000Hz"),
+    ] {
+        let [ada, ben] = call_between(&installation, first, second);
+        ada.wait_for_log(&format!("Set audio encoder: {at_first}"));
+        ben.wait_for_log(&format!("Set audio encoder: {at_second}"));
+        ada.hang_up();
+        installation.wait_until("the call is over", || installation.calls().is_empty());
+    }
+}
+
+#[test]
+fn a_room_of_phones_of_three_codecs() {
+    if skipped() {
+        return;
+    }
+    let installation = Installation::one_process();
+    let tones = [440, 700, 1150];
+    let phones: Vec<Baresip> = [("1001", "opus"), ("1002", "G722"), ("1003", "PCMU")]
+        .into_iter()
+        .zip(tones)
+        .map(|((number, codec), tone)| phone(&installation, number, codec, "udp", tone))
+        .collect();
+    for phone in &phones {
+        phone.dial(&format!("sip:3000@{}", installation.sip));
+    }
+    for (listener, phone) in phones.iter().enumerate() {
+        for (speaker, tone) in tones.into_iter().enumerate() {
+            if speaker != listener {
+                phone.wait_until_it_hears_but(tone, tones[listener], -35.0);
+            }
+        }
+    }
+}
+
 #[test]
 fn srtp_phones_talk_to_each_other_and_to_plain_ones() {
     if skipped() {

@@ -19,7 +19,7 @@ pub struct Setup<'a> {
     pub transport: &'a str,
     /// The registrar, host:port.
     pub server: &'a str,
-    /// `PCMU` or `PCMA`.
+    /// `PCMU`, `PCMA`, `GSM`, `G722` or `opus`, or several with commas between them, best first.
     pub codec: &'a str,
     /// Its voice.
     pub tone_hz: u32,
@@ -100,6 +100,25 @@ impl Baresip {
         }
     }
 
+    /// Waits until a second of what it hears has a tone at the level of one voice and less than `away_dbov` of another.
+    pub fn wait_until_it_hears_but(&self, tone_hz: u32, away_hz: u32, away_dbov: f32) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let heard = self.heard();
+            let last = &heard[heard.len().saturating_sub(8000)..];
+            let [there, away] = [tone_hz, away_hz].map(|hz| tone_level_dbov(last, 8000, hz as f32));
+            if last.len() == 8000 && there > -25.0 && away < away_dbov {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{tone_hz} Hz at {there} dBov, {away_hz} Hz at {away} dBov\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// The level of a tone in the last second of what it heard, in dBov.
     pub fn level_of(&self, tone_hz: u32) -> f32 {
         let heard = self.heard();
@@ -107,7 +126,7 @@ impl Baresip {
         if last.len() < 8000 { -127.0 } else { tone_level_dbov(last, 8000, tone_hz as f32) }
     }
 
-    /// Everything it heard in its last call, 8 kHz.
+    /// Everything it heard in its last call, brought to 8 kHz.
     pub fn heard(&self) -> Vec<i16> {
         let files = std::fs::read_dir(self.folder.path().join("heard")).unwrap();
         let newest = files
@@ -152,9 +171,18 @@ impl Drop for Baresip {
     }
 }
 
+/// The first channel of a recording, brought to 8 kHz by averages.
 fn samples(path: &PathBuf) -> Vec<i16> {
     let bytes = std::fs::read(path).unwrap();
-    bytes.get(44..).unwrap_or_default().chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect()
+    let Some((head, sound)) = bytes.split_at_checked(44) else { return Vec::new() };
+    let channels = usize::from(u16::from_le_bytes([head[22], head[23]])).max(1);
+    let rate_hz = u32::from_le_bytes([head[24], head[25], head[26], head[27]]);
+    let first = sound.chunks_exact(2 * channels).map(|frame| i16::from_le_bytes([frame[0], frame[1]]));
+    let (first, group) = (first.collect::<Vec<_>>(), (rate_hz / 8000).max(1) as usize);
+    first
+        .chunks_exact(group)
+        .map(|group| (group.iter().map(|s| i32::from(*s)).sum::<i32>() / group.len() as i32) as i16)
+        .collect()
 }
 
 fn write_voice(path: &Path, tone_hz: u32) {
@@ -179,9 +207,21 @@ fn account(setup: &Setup<'_>) -> String {
         "" => String::new(),
         kind => format!(";mediaenc={kind}"),
     };
+    let codecs: Vec<&str> = codec
+        .split(',')
+        .map(|codec| match codec {
+            "PCMU" => "PCMU/8000/1",
+            "PCMA" => "PCMA/8000/1",
+            "GSM" => "GSM/8000/1",
+            "G722" => "G722/16000/1",
+            "opus" => "opus/48000/2",
+            other => panic!("no codec {other}"),
+        })
+        .collect();
+    let codecs = codecs.join(",");
     format!(
         "<sip:{number}@{host};transport={transport}>;auth_user={number};auth_pass={password};\
-         outbound=\"sip:{server};transport={transport}\";regint=60;answermode=auto;audio_codecs={codec}/8000/1{encryption}\n"
+         outbound=\"sip:{server};transport={transport}\";regint=60;answermode=auto;audio_codecs={codecs}{encryption}\n"
     )
 }
 
@@ -192,7 +232,8 @@ fn config(folder: &Path, sip_port: u16, control: u16, rtp: u16) -> String {
          audio_source aufile,{folder}/voice.wav\naudio_player aubridge,null\naudio_alert aubridge,alert\n\
          ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\naudio_txmode thread\n\
          rtp_ports {rtp}-{}\nsnd_path {folder}/heard\nctrl_tcp_listen 127.0.0.1:{control}\n\
-         module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule opus.so\nmodule srtp.so\nmodule aufile.so\nmodule aubridge.so\n\
+         module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule g722.so\nmodule gsm.so\nmodule opus.so\nmodule srtp.so\n\
+         module aufile.so\nmodule aubridge.so\n\
          module sndfile.so\nmodule_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n",
         rtp + 18
     )
