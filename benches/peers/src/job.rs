@@ -26,6 +26,16 @@ pub(crate) enum Job {
     OpusRoomsOf3,
     /// All legs in one Opus room at 16 kHz, of whom four speak; the others send noise of -60 dBFS without DTX.
     OpusRoom,
+    /// Pairs of which one speaks, bridged or each in a room of their own: not measured but heard.
+    #[serde(skip)]
+    Speech {
+        /// What the one speaks.
+        from: Codec,
+        /// What the other does.
+        to: Codec,
+        /// Whether they are in a room.
+        room: bool,
+    },
 }
 
 const ALL: [Job; 8] = [
@@ -49,6 +59,7 @@ impl Job {
             Self::Room => 400,
             Self::OpusRoomsOf3 => 60,
             Self::OpusRoom => 80,
+            Self::Speech { .. } => 2,
         }
     }
 
@@ -56,6 +67,7 @@ impl Job {
     pub(crate) fn group(self, legs: usize) -> usize {
         match self {
             Self::Relay | Self::MuLawToALaw | Self::SrtpToRtp | Self::OpusToMuLaw => 2,
+            Self::Speech { .. } => 2,
             Self::RoomsOf3 | Self::OpusRoomsOf3 => 3,
             Self::Room | Self::OpusRoom => legs,
         }
@@ -64,10 +76,26 @@ impl Job {
     /// What a leg speaks.
     pub(crate) fn codec(self, leg: usize) -> Codec {
         match self {
+            Self::Speech { from, to, .. } => {
+                if leg.is_multiple_of(2) {
+                    from
+                } else {
+                    to
+                }
+            }
             Self::MuLawToALaw if leg % 2 == 1 => Codec::G711(Law::A),
             Self::OpusToMuLaw if leg.is_multiple_of(2) => Codec::Opus,
             Self::OpusRoomsOf3 | Self::OpusRoom => Codec::Opus,
             _ => Codec::G711(Law::Mu),
+        }
+    }
+
+    /// Whether the legs of a group are in a room, and not bridged.
+    pub(crate) fn is_room(self) -> bool {
+        match self {
+            Self::Relay | Self::MuLawToALaw | Self::SrtpToRtp | Self::OpusToMuLaw => false,
+            Self::RoomsOf3 | Self::Room | Self::OpusRoomsOf3 | Self::OpusRoom => true,
+            Self::Speech { room, .. } => room,
         }
     }
 
@@ -97,6 +125,7 @@ impl Job {
             Self::Room => "room",
             Self::OpusRoomsOf3 => "opus-rooms-of-3",
             Self::OpusRoom => "opus-room",
+            Self::Speech { .. } => "speech",
         }
     }
 }

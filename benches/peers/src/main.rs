@@ -20,6 +20,7 @@ mod process;
 mod rtpengine;
 mod sidetone;
 mod sounds;
+mod speech;
 mod stream;
 mod table;
 
@@ -32,6 +33,7 @@ use clap::Parser;
 use crate::generator::{Generator, Measured};
 use crate::job::Job;
 use crate::peer::{Kind, Peer};
+use crate::speech::Speech;
 use crate::table::Row;
 
 /// Measures Sidetone's media service beside rtpengine, Janus AudioBridge and a bare UDP echo.
@@ -39,6 +41,7 @@ use crate::table::Row;
 /// Needs the Debian packages rtpengine-daemon and janus for their rows; a peer that is not installed is left out, and
 /// the table says so. All traffic stays on the loopback addresses.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:\n  peers --sidetone target/release/sidetone\n  \
     peers --sidetone target/release/sidetone --jobs relay,rooms-of-3 --seconds 20 --output json")]
 struct Arguments {
@@ -66,6 +69,14 @@ struct Arguments {
     /// Only for the bench itself: be the bare echo, from this port on, for so many sockets.
     #[arg(long, hide = true, num_args = 2)]
     be_echo: Option<Vec<u16>>,
+    #[command(subcommand)]
+    instead: Option<Instead>,
+}
+
+/// What is done instead of measuring work.
+#[derive(Debug, clap::Subcommand)]
+enum Instead {
+    Speech(Speech),
 }
 
 const JOBS: &str =
@@ -85,6 +96,9 @@ async fn main() -> anyhow::Result<()> {
         "two processors are needed: one for the peer, one for the generator"
     );
     sidetone_net::pin_current_thread(generator_cpu)?;
+    if let Some(Instead::Speech(speech)) = &arguments.instead {
+        return speech.run(peer_cpu).await;
+    }
     let mut rows = Vec::new();
     for job in &arguments.jobs {
         let legs = if arguments.legs == 0 { job.legs() } else { arguments.legs };

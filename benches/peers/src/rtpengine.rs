@@ -62,7 +62,7 @@ impl Rtpengine {
             let (caller, callee) = (name(job.codec(0)), name(job.codec(1)));
             let (mask, transcode, set) = ([caller], [callee], [bitrate.as_str()]);
             let mut codec = vec![("mask", Value::Texts(&mask)), ("transcode", Value::Texts(&transcode))];
-            if job == Job::OpusToMuLaw {
+            if caller == "opus" || callee == "opus" {
                 codec.push(("set", Value::Texts(&set)));
             }
             let offer = sdp(job, pair * 2, legs[0]);
@@ -101,6 +101,8 @@ fn name(codec: Codec) -> &'static str {
     match codec {
         Codec::G711(Law::A) => "PCMA",
         Codec::G711(Law::Mu) => "PCMU",
+        Codec::Gsm => "GSM",
+        Codec::G722 => "G722",
         _ => "opus",
     }
 }

@@ -37,12 +37,12 @@ impl Sidetone {
         let text = format!(
             "[grpc]\nbind = \"127.0.0.1:{GRPC_PORT}\"\n[admin]\nbind = \"127.0.0.1:0\"\n\
              [media]\nworkers = 1\nlegs_max = {}\nport_rest_s = 0\nprompts_dir = {:?}\nrecordings_dir = {:?}\n\
-             [media.opus]\nbitrate_bps = {OPUS_BITRATE_BPS}\ncomplexity = {}\nfec = false\n\
+             {}\
              [[media.realms]]\nname = \"default\"\nbind_ip = \"127.0.0.1\"\nport_min = 23000\nport_max = 31999\n",
             legs + 8,
             path("prompts"),
             path("recordings"),
-            job.opus_complexity(),
+            opus(job),
         );
         std::fs::write(&config, text)?;
         let arguments = ["media".to_owned(), "--config".to_owned(), config.display().to_string()];
@@ -85,7 +85,7 @@ impl Sidetone {
                 "a leg with SRTP where none is due, or without"
             );
             places.push(Place { address, key });
-            let to = if group == 2 {
+            let to = if !job.is_room() {
                 // The second of a pair connects both.
                 (leg % 2 == 1).then(|| pb::connect_leg_request::To::PeerLegId(id(LEG, leg - 1)))
             } else {
@@ -107,6 +107,13 @@ impl Drop for Sidetone {
     }
 }
 
+/// How Opus is encoded: like the other servers do it where work is measured, as it comes where it is heard.
+fn opus(job: Job) -> String {
+    let work = format!("complexity = {}\nfec = false\n", job.opus_complexity());
+    let rest = if matches!(job, Job::Speech { .. }) { "" } else { &work };
+    format!("[media.opus]\nbitrate_bps = {OPUS_BITRATE_BPS}\n{rest}")
+}
+
 const LEG: u8 = 1;
 const CALL: u8 = 2;
 const MIX: u8 = 3;
@@ -121,6 +128,8 @@ fn describe(job: Job, leg: usize, address: SocketAddr) -> types::MediaDescriptio
     let encoding = match codec {
         Codec::G711(Law::A) => "PCMA",
         Codec::G711(Law::Mu) => "PCMU",
+        Codec::Gsm => "GSM",
+        Codec::G722 => "G722",
         _ => "opus",
     };
     let crypto = types::Crypto {

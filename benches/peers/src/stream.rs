@@ -92,6 +92,8 @@ pub(crate) fn payload_type(codec: Codec) -> u8 {
     match codec {
         Codec::G711(Law::A) => 8,
         Codec::G711(Law::Mu) => 0,
+        Codec::Gsm => 3,
+        Codec::G722 => 9,
         _ => OPUS_PAYLOAD_TYPE,
     }
 }
