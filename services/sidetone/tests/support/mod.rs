@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test uses its part, and may panic")]
 
 pub mod baresip;
+pub mod browser;
 pub mod captured;
 pub mod clients;
 pub mod kamailio;
