@@ -2,7 +2,7 @@
 //!
 //! `codec_paths PATH RATE LOSS SEED < speech > heard`: samples of 16 bits at RATE Hz in and out, little-endian. PATH names codecs,
 //! one after the other with a decoding and an encoding between them, as two phones of a transcoded call have it: `opus`,
-//! `pcmu+gsm`. LOSS is the percentage of packets of 20 ms that the first codec's receiver does not get; SEED picks which.
+//! `pcmu+gsm`. Opus without error correction is `opus-nofec`, at 32 kbit/s `opus-32k`. LOSS is the percentage of packets of 20 ms that the first codec's receiver does not get; SEED picks which.
 
 use std::error::Error;
 use std::io::{Read as _, Write as _};
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut loss_percent: u32 = loss.parse()?;
     for name in path.split('+') {
         let codec = named(name).ok_or("unknown codec")?;
-        sound = through(codec, rate, &sound, loss_percent, seed.parse()?)?;
+        sound = through(codec, rate, &sound, &opus(name, loss_percent), (loss_percent, seed.parse()?))?;
         loss_percent = 0;
     }
     let bytes: Vec<u8> = sound.iter().flat_map(|sample| sample.to_le_bytes()).collect();
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn named(name: &str) -> Option<Codec> {
     Some(match name {
-        "opus" => Codec::Opus,
+        "opus" | "opus-nofec" | "opus-32k" => Codec::Opus,
         "g722" => Codec::G722,
         "pcmu" => Codec::G711(Law::Mu),
         "pcma" => Codec::G711(Law::A),
@@ -44,16 +44,25 @@ fn named(name: &str) -> Option<Codec> {
     })
 }
 
+/// How Opus is encoded, as its name says; it prepares for at least the loss that a server prepares for which knows nothing.
+fn opus(name: &str, loss_percent: u32) -> OpusSettings {
+    let usual = OpusSettings { loss_percent: loss_percent.max(5) as u8, ..OpusSettings::default() };
+    match name {
+        "opus-nofec" => OpusSettings { fec: false, loss_percent: 0, ..usual },
+        "opus-32k" => OpusSettings { bitrate_bps: 32_000, ..usual },
+        _ => usual,
+    }
+}
+
 /// Encodes, loses, conceals and decodes.
 fn through(
     codec: Codec,
     rate: Rate,
     sound: &[i16],
-    loss_percent: u32,
-    seed: u64,
+    settings: &OpusSettings,
+    (loss_percent, seed): (u32, u64),
 ) -> Result<Vec<i16>, Box<dyn Error>> {
-    let settings = OpusSettings { loss_percent: loss_percent.max(5) as u8, ..OpusSettings::default() };
-    let (mut encoder, mut decoder) = (Encoder::new(codec, rate, &settings)?, Decoder::new(codec, rate)?);
+    let (mut encoder, mut decoder) = (Encoder::new(codec, rate, settings)?, Decoder::new(codec, rate)?);
     let frame = rate.samples(PACKET_MS);
     let mut packets = Vec::new();
     for samples in sound.chunks_exact(frame) {
