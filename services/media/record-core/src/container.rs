@@ -2,10 +2,11 @@
 
 use thiserror::Error;
 
+use crate::flac::{self, FlacWriter};
 #[cfg(feature = "mp3-encode")]
 use crate::mp3::Mp3Writer;
 use crate::opus::{self, OpusWriter};
-use crate::{HEADER_LEN, Patch, SampleFormat, WavFormat, WavWriter, repaired_header};
+use crate::{HEADER_LEN, Patch, SampleFormat, WavFormat, WavWriter};
 
 /// A container for telephone sound at [`RATE_HZ`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,6 +17,8 @@ pub enum Container {
     Mp3,
     /// Opus in Ogg (RFC 7845), 25 or 50 kbit/s, pages of 200 ms and of one size.
     OggOpus,
+    /// 16-bit PCM, compressed without loss in frames of 200 ms (RFC 9639).
+    Flac,
 }
 
 /// One file, or stream, being made.
@@ -32,6 +35,7 @@ enum Kind {
     #[cfg(feature = "mp3-encode")]
     Mp3(Mp3Writer),
     Opus(OpusWriter),
+    Flac(FlacWriter),
 }
 
 /// Why nothing can be encoded.
@@ -48,17 +52,6 @@ pub enum EncodeError {
     Encoder,
 }
 
-/// A left-behind file made whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Repair {
-    /// To be written over its start.
-    pub patch: Option<Patch>,
-    /// To what length it is to be cut.
-    pub length: u64,
-    /// Of the sound in it, in ms.
-    pub duration_ms: u64,
-}
-
 /// Samples a second.
 pub const RATE_HZ: u32 = 8000;
 /// Samples in an MP3 frame (MPEG-2.5), and its bytes for each channel.
@@ -72,6 +65,7 @@ impl Container {
             Self::Wav => "wav",
             Self::Mp3 => "mp3",
             Self::OggOpus => "ogg",
+            Self::Flac => "flac",
         }
     }
 
@@ -81,23 +75,25 @@ impl Container {
             "wav" => Some(Self::Wav),
             "mp3" => Some(Self::Mp3),
             "ogg" => Some(Self::OggOpus),
+            "flac" => Some(Self::Flac),
             _ => None,
         }
     }
 
-    /// The media type (RFC 3003 for MP3, RFC 5334 for Ogg).
+    /// The media type (RFC 3003 for MP3, RFC 5334 for Ogg, RFC 9639 for FLAC).
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Wav => "audio/wav",
             Self::Mp3 => "audio/mpeg",
             Self::OggOpus => "audio/ogg",
+            Self::Flac => "audio/flac",
         }
     }
 
     /// Whether this build makes it.
     pub const fn is_here(self) -> bool {
         match self {
-            Self::Wav | Self::OggOpus => true,
+            Self::Wav | Self::OggOpus | Self::Flac => true,
             Self::Mp3 => cfg!(feature = "mp3-encode"),
         }
     }
@@ -108,15 +104,17 @@ impl Container {
             Self::Wav => HEADER_LEN as u64,
             Self::Mp3 => 0,
             Self::OggOpus => opus::header_bytes(channels),
+            Self::Flac => flac::HEADER_BYTES,
         }
     }
 
-    /// The smallest unit that can be cut off, as bytes and samples of one channel.
-    pub const fn unit(self, channels: u16) -> (u64, u64) {
+    /// The smallest unit that can be cut off, as bytes and samples of one channel; none where they are of different sizes.
+    pub(crate) const fn unit(self, channels: u16) -> Option<(u64, u64)> {
         match self {
-            Self::Wav => (2 * channels as u64, 1),
-            Self::Mp3 => (MP3_FRAME_BYTES * channels as u64, MP3_FRAME_SAMPLES),
-            Self::OggOpus => (opus::page_bytes(channels), opus::PAGE_SAMPLES),
+            Self::Wav => Some((2 * channels as u64, 1)),
+            Self::Mp3 => Some((MP3_FRAME_BYTES * channels as u64, MP3_FRAME_SAMPLES)),
+            Self::OggOpus => Some((opus::page_bytes(channels), opus::PAGE_SAMPLES)),
+            Self::Flac => None,
         }
     }
 
@@ -133,6 +131,7 @@ impl Container {
             }
             Self::Mp3 => Vec::new(),
             Self::OggOpus => opus::header(channels),
+            Self::Flac => flac::header(channels),
         }
     }
 
@@ -149,32 +148,7 @@ impl Container {
                 is_frame.then_some(if mode >> 6 == 3 { 1 } else { 2 })
             }
             Self::OggOpus => opus::channels_of(start),
-        }
-    }
-
-    /// What a left-behind file of so many bytes holds; `start` are its first [`HEADER_LEN`] bytes, if it has as many. None for
-    /// what is not of this container, or holds nothing.
-    pub fn repair(self, start: &[u8], length: u64) -> Option<Repair> {
-        match self {
-            Self::Wav => {
-                let patch = repaired_header(start, length).ok()?;
-                let (bytes, samples) = self.unit(self.channels_of(start)?);
-                let units = (length - HEADER_LEN as u64) / bytes.max(1);
-                let length = HEADER_LEN as u64 + units * bytes;
-                Some(Repair { patch: Some(patch), length, duration_ms: units * samples / 8 })
-            }
-            Self::Mp3 => {
-                let (bytes, samples) = self.unit(self.channels_of(start)?);
-                let units = length / bytes;
-                Some(Repair { patch: None, length: units * bytes, duration_ms: units * samples / 8 })
-            }
-            Self::OggOpus => {
-                let channels = self.channels_of(start)?;
-                let (bytes, samples) = self.unit(channels);
-                let units = length.checked_sub(self.header_bytes(channels))? / bytes;
-                let length = self.header_bytes(channels) + units * bytes;
-                Some(Repair { patch: None, length, duration_ms: units * samples / 8 })
-            }
+            Self::Flac => flac::channels_of(start),
         }
     }
 }
@@ -192,6 +166,7 @@ impl Encoder {
             #[cfg(not(feature = "mp3-encode"))]
             Container::Mp3 => return Err(EncodeError::Absent),
             Container::OggOpus => (Kind::Opus(OpusWriter::new(channels)?), opus::header(channels)),
+            Container::Flac => (Kind::Flac(FlacWriter::new(channels)), flac::header(channels)),
         };
         Ok((Self { kind, channels, position: 0 }, header))
     }
@@ -206,6 +181,7 @@ impl Encoder {
             #[cfg(feature = "mp3-encode")]
             Kind::Mp3(writer) => writer.write(samples, out)?,
             Kind::Opus(writer) => writer.write(samples, out)?,
+            Kind::Flac(writer) => writer.write(samples, out),
         }
         self.position += samples.len() as u64 / u64::from(self.channels.max(1));
         Ok(())
@@ -218,6 +194,7 @@ impl Encoder {
             #[cfg(feature = "mp3-encode")]
             Kind::Mp3(writer) => writer.finish(out)?,
             Kind::Opus(writer) => writer.finish(out)?,
+            Kind::Flac(writer) => writer.finish(out),
         }
         Ok(())
     }
@@ -229,6 +206,7 @@ impl Encoder {
             #[cfg(feature = "mp3-encode")]
             Kind::Mp3(_) => None,
             Kind::Opus(_) => None,
+            Kind::Flac(writer) => writer.patch(),
         }
     }
 

@@ -6,23 +6,27 @@
 //! plays up to the last patch; [`repaired_header`] makes all that lies behind it count, too.
 //!
 //! [`Timeline`] says where sound belongs when a recording is paused or masked, [`Mixdown`] adds voices up, [`Encoder`] makes
-//! WAV, Opus in Ogg or (feature `mp3-encode`) MP3 of them, and [`Segments`] cuts a file into pieces that play alone.
+//! WAV, Opus in Ogg, FLAC or (feature `mp3-encode`) MP3 of them, [`Units`] finds what of a file is whole, and [`Segments`] cuts
+//! it into pieces that play alone.
 //!
 //! # What it does not do
 //! It opens no file and knows no clock.
 #![forbid(unsafe_code)]
 
 mod container;
+mod flac;
 mod mixdown;
 #[cfg(feature = "mp3-encode")]
 mod mp3;
 mod opus;
 mod segment;
 mod timeline;
+mod units;
 mod wav;
 
-pub use container::{Container, EncodeError, Encoder, RATE_HZ, Repair};
+pub use container::{Container, EncodeError, Encoder, RATE_HZ};
 pub use mixdown::Mixdown;
 pub use segment::{Segment, Segments};
 pub use timeline::Timeline;
+pub use units::{Repair, Units};
 pub use wav::{HEADER_LEN, Patch, SampleFormat, WavError, WavFormat, WavWriter, repaired_header};

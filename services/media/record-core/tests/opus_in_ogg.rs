@@ -140,15 +140,19 @@ fn what_a_kill_leaves_is_whole_pages_and_segments_play_alone() {
         assert_eq!(Container::OggOpus.channels_of(&file[..58]), Some(channels));
         for cut in [0, 40, 58, 99, 103, 500, 4_000, file.len() - 1, file.len()] {
             let start = &file[..cut.min(58)];
-            let Some(repair) = Container::OggOpus.repair(start, cut as u64) else {
+            let whole = Container::OggOpus.units_of(start).and_then(|mut units| {
+                units.see(cut as u64, &[], u64::MAX, true);
+                units.repair(start, cut as u64)
+            });
+            let Some(repair) = whole else {
                 assert!(cut < 110);
                 continue;
             };
             let left = pages(&file[..repair.length as usize]);
             assert_eq!(repair.duration_ms, (left.len() as u64 - 2) * 200);
         }
-        let cut = Segments::new(Container::OggOpus, channels);
-        let segment = cut.get(1, file.len() as u64, false).unwrap();
+        let mut cut = Segments::new(Container::OggOpus, channels);
+        let segment = std::iter::from_fn(|| cut.next(file.len() as u64, &[], false)).nth(1).unwrap();
         assert_eq!(segment.first_sample, 80_000);
         let mut alone = cut.header(&segment);
         alone.extend(&file[segment.bytes.start as usize..segment.bytes.end as usize]);

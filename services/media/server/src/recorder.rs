@@ -33,7 +33,7 @@ use crate::worker::rings::RecordingFrame;
 use live::{Listener, StreamFormat};
 pub(crate) use read::{FileBytes, content_type};
 pub(crate) use recording::TRACKS_MAX;
-pub(crate) use spool::{Spool, Spooled};
+pub(crate) use spool::{Spool, Spooled, read_range};
 
 /// A recording to be begun.
 #[derive(Debug, Clone)]

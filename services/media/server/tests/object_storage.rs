@@ -85,13 +85,13 @@ fn storage(config: &mut Config, endpoint: &str) {
     config.storage.prefix = "rec".into();
 }
 
-async fn record(node: &TestNode, phone: &Phone, n: u32) {
+async fn record(node: &TestNode, phone: &Phone, n: u32, format: pb::AudioFormat) {
     let start = pb::StartRecordingRequest {
         recording_id: uuid(n),
         tenant: "demo".into(),
         call_id: uuid(1),
         leg_ids: vec![phone.leg.clone()],
-        format: pb::AudioFormat::Wav.into(),
+        format: format.into(),
         ..Default::default()
     };
     node.media.start_recording(Request::new(start)).await.unwrap();
@@ -110,7 +110,7 @@ async fn segments_go_as_they_close_and_the_whole_at_the_end() {
     let node = node_with(|config| storage(config, &endpoint)).await;
     let mut events = node.media.watch(Request::new(pb::WatchRequest {})).await.unwrap().into_inner();
     let phone = Phone::call(&node, 1, Law::Mu, 500.0, 20).await;
-    record(&node, &phone, 70).await;
+    record(&node, &phone, 70, pb::AudioFormat::Wav).await;
     let segment = until("a segment", async || {
         s3.names().into_iter().find(|name| name.ends_with("/0-000000-000000000000.wav"))
     });
@@ -147,13 +147,34 @@ async fn segments_go_as_they_close_and_the_whole_at_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn segments_of_flac_are_as_long_although_frames_are_not() {
+    let s3 = S3::default();
+    let endpoint = s3.start().await;
+    let node = node_with(|config| storage(config, &endpoint)).await;
+    let phone = Phone::call(&node, 1, Law::Mu, 500.0, 20).await;
+    record(&node, &phone, 72, pb::AudioFormat::Flac).await;
+    for end in ["/0-000000-000000000000.flac", "/0-000001-000000080000.flac"] {
+        let named = until("a segment", async || s3.names().into_iter().find(|name| name.ends_with(end)));
+        let segment = named.await;
+        let alone = decode(&s3.objects.lock().unwrap()[&segment], "flac").channels.remove(0);
+        assert_eq!(alone.len(), 80_000, "ten seconds that play alone");
+        assert!(has_tone(&alone[40_000..44_000], 500.0));
+    }
+    let finished = stop(&node, 72).await;
+    let whole = format!("rec/{}", finished.file);
+    until("the whole", async || (s3.names() == [whole.clone()]).then_some(())).await;
+    let sound = decode(&s3.objects.lock().unwrap()[&whole], "flac").channels.remove(0);
+    assert_eq!(sound.len() as u64 / 8, finished.duration_ms);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_that_cannot_be_reached_keeps_the_file_for_the_next_process() {
     let folder = tempfile::tempdir().unwrap();
     // Nothing listens there.
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let node = start(folder, |config| storage(config, &format!("http://{closed}"))).await;
     let phone = Phone::call(&node, 1, Law::Mu, 500.0, 20).await;
-    record(&node, &phone, 71).await;
+    record(&node, &phone, 71, pb::AudioFormat::Wav).await;
     phone.hear(0).await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let finished = stop(&node, 71).await;

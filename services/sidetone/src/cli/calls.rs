@@ -116,6 +116,8 @@ enum RecordingFormat {
     Mp3,
     /// Opus in Ogg, 25 kbit/s a channel.
     Ogg,
+    /// As WAV, in about half the bytes.
+    Flac,
 }
 
 impl From<RecordingFormat> for FileFormat {
@@ -124,6 +126,7 @@ impl From<RecordingFormat> for FileFormat {
             RecordingFormat::Wav => Self::Wav,
             RecordingFormat::Mp3 => Self::Mp3,
             RecordingFormat::Ogg => Self::OggOpus,
+            RecordingFormat::Flac => Self::Flac,
         }
     }
 }

@@ -291,6 +291,10 @@ pub(crate) enum StreamFormat {
     Mp3,
     /// For any player, uncompressed.
     Wav,
+    /// Opus in Ogg.
+    Ogg,
+    /// Lossless, in about half the bytes of wav.
+    Flac,
     /// 16 bit, little-endian, 8 kHz.
     L16,
     /// G.711 mu-law, 8 kHz.
@@ -302,6 +306,8 @@ impl From<StreamFormat> for FileFormat {
         match format {
             StreamFormat::Mp3 => Self::Mp3,
             StreamFormat::Wav => Self::Wav,
+            StreamFormat::Ogg => Self::OggOpus,
+            StreamFormat::Flac => Self::Flac,
             StreamFormat::L16 => Self::L16,
             StreamFormat::Pcmu => Self::Pcmu,
         }

@@ -83,6 +83,7 @@ fn ending(content_type: &str) -> &'static str {
     match content_type {
         "audio/mpeg" => "mp3",
         "audio/ogg" => "ogg",
+        "audio/flac" => "flac",
         _ => "wav",
     }
 }

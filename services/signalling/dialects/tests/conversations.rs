@@ -455,7 +455,7 @@ async fn who_asked_for_a_recording_is_told_when_it_can_be_fetched() {
         ("event_url", json!(long)),
         ("event_method", json!("PUT")),
         ("split", json!("legs")),
-        ("format", json!("flac")),
+        ("format", json!("aiff")),
     ] {
         let mut body = json!({"action": "start"});
         body[field] = value;

@@ -247,15 +247,15 @@ fn place(layout: pb::RecordingLayout, output: u32, index: usize) -> Result<Place
 
 /// What a file or stream is to be made of; refused where the node has no encoder for it.
 pub(super) fn container(format: pb::AudioFormat) -> Result<Container, MediaError> {
-    let absent = MediaError::Invalid { field: "format", problem: "this node cannot make it" };
     let container = match format {
         pb::AudioFormat::Unspecified | pb::AudioFormat::Wav => Container::Wav,
         pb::AudioFormat::Mp3 => Container::Mp3,
         pb::AudioFormat::OggOpus => Container::OggOpus,
-        pb::AudioFormat::Flac => return Err(absent),
+        pb::AudioFormat::Flac => Container::Flac,
         pb::AudioFormat::L16 | pb::AudioFormat::Pcmu => {
             return Err(MediaError::Invalid { field: "format", problem: "is for streams, not for files" });
         }
     };
+    let absent = MediaError::Invalid { field: "format", problem: "this node cannot make it" };
     if container.is_here() { Ok(container) } else { Err(absent) }
 }

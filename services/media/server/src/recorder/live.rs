@@ -121,7 +121,7 @@ impl Live {
     fn encode(&mut self, samples: &[i16]) -> Result<Vec<u8>, EncodeError> {
         let linear = || samples.iter().flat_map(|sample| sample.to_le_bytes());
         Ok(match (&mut self.encoder, self.format) {
-            (Some(encoder), StreamFormat::File(Container::Mp3 | Container::OggOpus)) => {
+            (Some(encoder), StreamFormat::File(Container::Mp3 | Container::OggOpus | Container::Flac)) => {
                 let mut bytes = Vec::new();
                 encoder.write(samples, &mut bytes)?;
                 bytes

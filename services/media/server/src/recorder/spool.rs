@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -165,8 +166,14 @@ impl Spool {
         let mut start = Vec::new();
         (&mut file).take(HEADER_LEN as u64).read_to_end(&mut start)?;
         // A file without even a header has nothing in it that could be heard.
-        let repair = Container::of_name(name).and_then(|container| container.repair(&start, size_bytes));
-        let Some(repair) = repair else { return Ok((0, size_bytes)) };
+        let units = Container::of_name(name).and_then(|container| container.units_of(&start));
+        let Some(mut units) = units else { return Ok((0, size_bytes)) };
+        let mut looking = true;
+        while looking {
+            let bytes = read_range(&file, units.wanted(size_bytes))?;
+            looking = units.see(size_bytes, &bytes, u64::MAX, true);
+        }
+        let Some(repair) = units.repair(&start, size_bytes) else { return Ok((0, size_bytes)) };
         if let Some(patch) = &repair.patch {
             file.write_all_at(&patch.bytes, patch.offset)?;
         }
@@ -190,6 +197,13 @@ impl Spool {
     fn sheet(&self, id: &str) -> PathBuf {
         self.sheets.join(format!("{id}.json"))
     }
+}
+
+/// The bytes of a part of a file that is there.
+pub(crate) fn read_range(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    file.read_exact_at(&mut bytes, range.start)?;
+    Ok(bytes)
 }
 
 fn none_is_fine(result: io::Result<()>) -> io::Result<()> {

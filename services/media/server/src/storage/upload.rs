@@ -1,18 +1,20 @@
 //! What of the spool is not in the bucket yet, and how it comes there.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sidetone_record_core::{Container, Segments};
+use sidetone_record_core::{Container, Segment, Segments};
 use sidetone_telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
 
 use super::Bucket;
-use crate::recorder::{Spool, Spooled};
+use crate::recorder::{Spool, Spooled, read_range};
 
 /// How often the spool is looked through.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -25,8 +27,25 @@ pub(crate) struct Uploads {
     pub(crate) bucket: Bucket,
     pub(crate) spool: Spool,
     pub(crate) telemetry: Arc<Telemetry>,
-    /// Segments put by this process, by file: the first that is not there, and the names of the others.
-    pub(crate) segments: HashMap<String, Vec<String>>,
+    /// What this process put of files that still grow.
+    growing: HashMap<String, Growing>,
+}
+
+/// A file of which segments are in the bucket.
+#[derive(Debug, Default)]
+struct Growing {
+    /// How far it is cut; none while it has no header.
+    cut: Option<Segments>,
+    objects: Vec<String>,
+}
+
+/// A segment as it is to lie in the bucket.
+#[derive(Debug)]
+struct Closed {
+    segment: Segment,
+    bytes: Bytes,
+    /// Where the file is to be cut on when it is there.
+    then: Segments,
 }
 
 /// What came to be in the bucket as a whole.
@@ -39,7 +58,7 @@ pub(crate) struct Stored {
 
 impl Uploads {
     pub(crate) fn new(bucket: Bucket, spool: Spool, telemetry: Arc<Telemetry>) -> Self {
-        Self { bucket, spool, telemetry, segments: HashMap::new() }
+        Self { bucket, spool, telemetry, growing: HashMap::new() }
     }
 
     /// Uploads until `stopping`; what is whole in the bucket is told.
@@ -91,7 +110,7 @@ impl Uploads {
                 Err(error) => return Err(error),
             }
             self.count("stored");
-            for segment in self.segments.remove(name).unwrap_or_default() {
+            for segment in self.growing.remove(name).unwrap_or_default().objects {
                 self.bucket.delete(&segment).await.map_err(io::Error::other)?;
             }
         }
@@ -105,20 +124,24 @@ impl Uploads {
     async fn put_segments(&mut self, track: usize, name: &str) -> io::Result<()> {
         let Some(container) = Container::of_name(name) else { return Ok(()) };
         loop {
-            let index = self.segments.get(name).map_or(0, Vec::len) as u32;
+            let cut = self.growing.get(name).and_then(|growing| growing.cut);
             let path = self.spool.path(name);
-            let cut = move || segment(&path, container, index);
-            let Some((first_sample, bytes)) =
-                tokio::task::spawn_blocking(cut).await.map_err(io::Error::other)??
-            else {
+            let next = tokio::task::spawn_blocking(move || next_segment(&path, container, cut));
+            let (cut, closed) = next.await.map_err(io::Error::other)??;
+            let Some(Closed { segment, bytes, then }) = closed else {
+                // What was looked through once need not be again.
+                self.growing.entry(name.to_owned()).or_default().cut = cut;
                 return Ok(());
             };
             // Files of one recording differ in what follows its id.
             let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
+            let Segment { index, first_sample, .. } = segment;
             let object = format!("{stem}/{track}-{index:06}-{first_sample:012}.{}", container.extension());
             self.bucket.put(&object, bytes).await.map_err(io::Error::other)?;
             self.count("segment");
-            self.segments.entry(name.to_owned()).or_default().push(object);
+            let growing = self.growing.entry(name.to_owned()).or_default();
+            growing.objects.push(object);
+            growing.cut = Some(then);
         }
     }
 
@@ -127,21 +150,28 @@ impl Uploads {
     }
 }
 
-/// A closed segment of a file that still grows, as it is to lie in the bucket.
-fn segment(path: &std::path::Path, container: Container, index: u32) -> io::Result<Option<(u64, Bytes)>> {
-    let file = match std::fs::File::open(path) {
+/// How far a file that still grows is cut, and the next segment of it that has closed.
+fn next_segment(
+    path: &Path,
+    container: Container,
+    cut: Option<Segments>,
+) -> io::Result<(Option<Segments>, Option<Closed>)> {
+    let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((cut, None)),
         Err(error) => return Err(error),
     };
-    let mut start = [0; 64];
-    let length = file.read_at(&mut start, 0)?;
-    let Some(channels) = container.channels_of(&start[..length]) else { return Ok(None) };
-    let segments = Segments::new(container, channels);
-    let Some(segment) = segments.get(index, file.metadata()?.len(), false) else { return Ok(None) };
-    let mut bytes = segments.header(&segment);
-    let header = bytes.len();
-    bytes.resize(header + (segment.bytes.end - segment.bytes.start) as usize, 0);
-    file.read_exact_at(&mut bytes[header..], segment.bytes.start)?;
-    Ok(Some((segment.first_sample, bytes.into())))
+    let begun = || {
+        let mut start = [0; 64];
+        let length = file.read_at(&mut start, 0)?;
+        let channels = container.channels_of(&start[..length]);
+        Ok::<_, io::Error>(channels.map(|channels| Segments::new(container, channels)))
+    };
+    let Some(mut cut) = cut.map_or_else(begun, |cut| Ok(Some(cut)))? else { return Ok((None, None)) };
+    let length = file.metadata()?.len();
+    let seen = read_range(&file, cut.wanted(length))?;
+    let Some(segment) = cut.next(length, &seen, false) else { return Ok((Some(cut), None)) };
+    let mut bytes = cut.header(&segment);
+    bytes.extend(read_range(&file, segment.bytes.clone())?);
+    Ok((Some(cut), Some(Closed { segment, bytes: bytes.into(), then: cut })))
 }

@@ -115,9 +115,10 @@ pub(crate) async fn stream(asked: Asked) -> Answer<Told<Stream>> {
         None | Some("mp3") => FileFormat::Mp3,
         Some("wav") => FileFormat::Wav,
         Some("ogg") => FileFormat::OggOpus,
+        Some("flac") => FileFormat::Flac,
         Some("l16") => FileFormat::L16,
         Some("pcmu") => FileFormat::Pcmu,
-        Some(_) => return Err(Failure::invalid("format", "expected mp3, wav, ogg, l16 or pcmu")),
+        Some(_) => return Err(Failure::invalid("format", "expected mp3, wav, ogg, flac, l16 or pcmu")),
     };
     let call = asked.on_call(|_, call| Ok(call.call))?;
     let started = asked.execute(0, CallCommandKind::StartStream { call, format }).await?;

@@ -92,7 +92,7 @@ pub(crate) struct StreamRequest {
     /// The thread whose call is meant.
     #[schema(min_length = 1, max_length = 256)]
     thread_id: String,
-    /// `mp3` when not given, `wav`, `ogg`; or `l16` (16 bit, little-endian) and `pcmu`, both of 8 kHz and to be spoken into as well.
+    /// `mp3` when not given, `wav`, `ogg`, `flac`; or `l16` (16 bit, little-endian) and `pcmu`, both of 8 kHz and to be spoken into as well.
     #[schema(example = "l16")]
     format: Option<String>,
 }

@@ -99,7 +99,8 @@ pub(crate) async fn record(Path(conversation): Path<String>, asked: Asked) -> Re
         None | Some("wav") => FileFormat::Wav,
         Some("mp3") => FileFormat::Mp3,
         Some("ogg") => FileFormat::OggOpus,
-        Some(_) => return Err(Failure::invalid("format", "expected wav, mp3 or ogg")),
+        Some("flac") => FileFormat::Flac,
+        Some(_) => return Err(Failure::invalid("format", "expected wav, mp3, ogg or flac")),
     };
     let layout = match text(&asked.body, "split")?.as_deref() {
         None => Layout::Mono,

@@ -90,7 +90,7 @@ pub(crate) struct EventRequest {
 pub(crate) struct RecordRequest {
     /// `start` or `stop`.
     action: String,
-    /// `wav` (default), `mp3`, or `ogg` (Opus).
+    /// `wav` (default), `mp3`, `ogg` (Opus) or `flac` (lossless).
     format: Option<String>,
     /// `conversation` for two channels.
     split: Option<String>,
