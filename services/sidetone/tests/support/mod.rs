@@ -6,6 +6,7 @@ pub mod browser;
 pub mod captured;
 pub mod clients;
 pub mod kamailio;
+pub mod linphone;
 pub mod operations;
 pub mod phones;
 pub mod process;
