@@ -41,7 +41,11 @@ impl Shard {
             None => termination,
         };
         self.change_flow(&leg, &termination, now);
-        let hunt = self.hunt_of(leg.leg);
+        let mut hunt = self.hunt_of(leg.leg);
+        if declines_for_everywhere(&leg, &termination) {
+            hunt.clear();
+            self.give_up_fork(&leg, now);
+        }
         self.leave(&leg, now);
         self.end_playbacks_to(&leg, now);
         self.fact(&leg.tenant, now, FactKind::LegEnded { leg: leg.leg, termination: termination.clone() });
@@ -52,6 +56,14 @@ impl Shard {
             self.control(peer).passing.asked = Connection::Nothing;
         }
         self.consider_call(&leg, &termination, hunt, now);
+    }
+
+    /// The user wants the call nowhere: the other devices stop ringing, and no other is called.
+    fn give_up_fork(&mut self, leg: &LegView, now: Timestamp) {
+        for other in self.fork_of(leg).into_iter().filter(|other| other.leg != leg.leg) {
+            drop(self.hunt_of(other.leg));
+            self.end_any(&other, Termination::new(Cause::Cancelled), now);
+        }
     }
 
     /// What the end of a leg means for the others of its call.
@@ -185,4 +197,9 @@ fn of_the_other_side(why: &Termination) -> Termination {
         Cause::Cancelled | Cause::AnsweredElsewhere | Cause::Diverted => Termination::new(Cause::Normal),
         cause => Termination::new(cause).with_text(why.text.clone()),
     }
+}
+
+/// A final response of 6xx says that it is meant for every device of the user (RFC 3261, section 16.7, step 5).
+fn declines_for_everywhere(leg: &LegView, why: &Termination) -> bool {
+    !leg.incoming && leg.answered_at.is_none() && why.sip_status.is_some_and(|status| status >= 600)
 }

@@ -142,7 +142,9 @@ impl Shard {
     /// The phones that ring for the same reason at the same user, this one among them unless it was answered.
     pub(crate) fn fork_of(&self, leg: &LegView) -> Vec<LegView> {
         let same = |other: &&LegView| {
-            !other.is_party() && other.party.user == leg.party.user && other.cause == leg.cause
+            // Whoever is outside is nobody's device: there every number is somebody else.
+            let same_one = leg.party.proof.is_of_tenant() || other.party.number == leg.party.number;
+            !other.is_party() && other.party.user == leg.party.user && other.cause == leg.cause && same_one
         };
         self.fold.live_legs(leg.call).filter(same).cloned().collect()
     }

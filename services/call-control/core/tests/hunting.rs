@@ -159,3 +159,20 @@ fn a_caller_is_told_to_call_elsewhere_and_what_rings_for_it_stops() {
         assert_eq!(office.does(deflect), Err(CommandError::NotWaiting));
     }
 }
+
+#[test]
+fn who_declines_for_everywhere_ends_the_search() {
+    let mut office = Office::new();
+    let routing = bob(&office);
+    let alice = office.dial("alice", "desk", routing);
+    let first = live(&office, "bob");
+    for leg in &first {
+        office.rings(*leg);
+    }
+    office.signal(first[0], ended(Cause::Rejected, 603));
+    assert_eq!(office.end_of(first[1]), Some(Cause::Cancelled), "the other device stops ringing");
+    assert_eq!(office.end_of(alice), Some(Cause::Rejected));
+    office.hang_up_as_told();
+    office.serve();
+    assert_eq!(live(&office, "bob"), [], "and the mobile is not called");
+}

@@ -10,7 +10,7 @@ use sidetone_model::command::{CallCommandKind, LegCommandKind, ReferralState};
 use sidetone_model::fold::LegPhase;
 use sidetone_model::ids::LegId;
 use sidetone_model::media::{Direction, MediaDescription};
-use sidetone_model::party::{Destination, Party};
+use sidetone_model::party::{Binding, Destination, Party};
 use sidetone_model::signal::{LegSignalKind, Offered, Referred, Target};
 use sidetone_model::termination::Cause;
 
@@ -296,4 +296,49 @@ fn an_application_may_still_pass_a_call_on_that_waits_for_another() {
     office.does(CallCommandKind::Reject { leg: carol }).unwrap();
     office.hang_up_as_told();
     assert_eq!((told(&office, bob).last(), office.leg(alice).peer), (Some(&"failed"), Some(bob)));
+}
+
+/// A number over a trunk.
+fn outside(office: &Office, number: &str) -> Routing {
+    let mut routing = office.to_user(1);
+    routing.bindings = vec![Binding::outside(number, routing.bindings[0].replica.clone())];
+    routing
+}
+
+#[test]
+fn whoever_is_outside_sends_nobody_to_another_number_outside() {
+    let mut office = Office::new();
+    let bob = office.registered("bob", &["desk"]);
+    let stranger = Party { number: "+4930555".into(), ..Party::default() };
+    let stranger = office.dial_number(stranger, "bob", bob);
+    let bob = office.legs_of("bob")[0];
+    office.answers(bob);
+    let premium = outside(&office, "+882999");
+    refers(&mut office, stranger, "+882999", premium.clone());
+    assert_eq!(refused(&office, stranger), Some(Cause::Forbidden));
+    assert_eq!(office.leg(stranger).peer, Some(bob), "they go on talking");
+    // Within the tenant they may; and so may a user, to wherever the tenant's trunks lead.
+    let carol = office.registered("carol", &["desk"]);
+    refers(&mut office, stranger, "carol", carol);
+    assert_eq!(told(&office, stranger), ["failed", "accepted"]);
+    let mut office = Office::new();
+    let (_, bob) = office.connect("alice", "bob");
+    refers(&mut office, bob, "+882999", premium);
+    assert_eq!((told(&office, bob), refused(&office, bob)), (vec!["accepted"], None));
+}
+
+#[test]
+fn a_carrier_leads_nobody_to_another_number_outside() {
+    let mut office = Office::new();
+    let carrier = outside(&office, "+4930555");
+    office.dial("alice", "desk", carrier);
+    let out = *office.others(office.legs_of("alice")[0]).first().unwrap();
+    let premium = outside(&office, "+882999");
+    office.routed_signal(
+        out,
+        LegSignalKind::Redirected { targets: vec![target("+882999", true)] },
+        Some(premium),
+    );
+    office.serve();
+    assert_eq!(office.others(office.legs_of("alice")[0]).len(), 1, "nobody else is called");
 }

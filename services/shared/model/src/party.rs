@@ -57,6 +57,11 @@ impl Proof {
         Self::Absent,
     ];
 
+    /// Whether it is one of our own users: what such a one asks for is done at the tenant's cost.
+    pub fn is_of_tenant(self) -> bool {
+        matches!(self, Self::Own | Self::User)
+    }
+
     /// As it stands in CDRs; empty for none.
     pub fn label(self) -> &'static str {
         match self {

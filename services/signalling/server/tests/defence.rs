@@ -137,6 +137,18 @@ async fn guessing_is_slowed_and_banned_and_registered_phones_of_the_source_stay(
     assert!(rig.bindings("alpha", "ada").await.is_empty());
     // Who is registered goes on.
     assert_eq!(honest.register(600).await.1.status().code(), 200);
+
+    // But having an account is no licence to guess at others'.
+    let (challenge, _) = honest.register(600).await;
+    honest.password = "wrong";
+    let authorization = honest.authorization(&challenge, "REGISTER", "alpha.test");
+    let text = honest.compose("REGISTER", "alpha.test", to, "turned", &authorization, "");
+    honest.send(text).await;
+    rig.until("silence", || count(&rig, "banned") == 2).await;
+    honest.password = "pw-ben";
+    let text = honest.compose("REGISTER", "alpha.test", to, "again", "", "");
+    honest.send(text).await;
+    rig.until("silence for all it says", || count(&rig, "banned") == 3).await;
 }
 
 #[tokio::test]

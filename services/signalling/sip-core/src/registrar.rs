@@ -180,8 +180,11 @@ pub fn process(
         wanted.binding.path.clone_from(&path);
         let known = bindings.iter().position(|binding| wanted.replaces(binding));
         if let Some(at) = known {
-            check_order(&bindings[at], register)?;
             let before = bindings.remove(at);
+            // One that this REGISTER has just made is in no order with it.
+            if current.contains(&before) {
+                check_order(&before, register)?;
+            }
             if expires_s == 0 || before.uri != wanted.binding.uri || before.flow != wanted.binding.flow {
                 removed.push(before);
             }

@@ -208,3 +208,17 @@ fn what_comes_out_of_order_is_as_if_it_had_not_come() {
         .collect();
     assert_eq!(racks, ["7 1 INVITE", "8 1 INVITE", "3 1 INVITE"]);
 }
+
+#[test]
+fn a_prack_that_crosses_the_2xx_ends_nothing() {
+    let mut pair = called("Require: 100rel\n");
+    pair.command('b', LegCommandKind::Ring { media: None });
+    let rseq = rseq(last(&pair));
+    pair.command('b', LegCommandKind::Answer { media: media(5000) });
+    assert!(last(&pair).starts_with("SIP/2.0 200"), "an answer waits only for SDP");
+    prack(&mut pair, 2, &format!("{rseq} 1 INVITE"), "");
+    assert!(last(&pair).starts_with("SIP/2.0 200") && last(&pair).contains("2 PRACK"), "{}", last(&pair));
+    prack(&mut pair, 3, &format!("{} 1 INVITE", rseq + 1), "");
+    assert!(last(&pair).starts_with("SIP/2.0 481"), "{}", last(&pair));
+    assert_eq!(pair.b.ended(), None);
+}

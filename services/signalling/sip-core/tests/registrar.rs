@@ -205,3 +205,14 @@ fn flows_of_one_instance_are_beside_each_other_for_who_knows_what_they_are() {
     let loose = run(&[], 1, "Contact: <sip:1001@192.0.2.9:5060>;reg-id=3\r\n").unwrap();
     assert_eq!(loose.bindings[0].reg_id, 0);
 }
+
+#[test]
+fn one_register_may_name_one_device_twice() {
+    let instance = ";+sip.instance=\"<urn:uuid:1>\"";
+    let both = format!(
+        "Contact: <sip:1001@192.0.2.9:5060>{instance}\r\nContact: <sip:1001@192.0.2.9:6060>{instance}\r\n"
+    );
+    let kept = run(&[], 1, &both).unwrap().bindings;
+    assert_eq!(kept.len(), 1, "the later one holds");
+    assert!(kept[0].uri.contains("6060"));
+}

@@ -11,7 +11,9 @@ use sidetone_sip_core::message::{
     Limits, Message, Method, Request, Response, ResponseBuilder, Status, parse_datagram,
 };
 use sidetone_sip_core::tokens::Tokens;
-use sidetone_sip_core::transaction::{Event, Failure, Reason, ServerTx, Transactions, TransactionsConfig};
+use sidetone_sip_core::transaction::{
+    Event, Failure, Reason, ServerTx, Transactions, TransactionsConfig, flow_back,
+};
 
 struct Rig {
     layer: Transactions<u32>,
@@ -257,6 +259,21 @@ fn cancel_finds_its_invite_and_its_user() {
 }
 
 #[test]
+fn the_last_places_are_for_requests_within_dialogs_and_nothing_is_kept_of_stray_cancels() {
+    let config = TransactionsConfig { servers_max: 16, ..TransactionsConfig::default() };
+    let mut rig = Rig::with(Transport::Udp, config);
+    for n in 0..40 {
+        assert!(rig.receive(request("CANCEL", &format!("stray{n}"))).is_empty());
+    }
+    assert_eq!(rig.sent().len(), 40);
+    let taken = (0..20).filter(|n| !rig.receive(request("INVITE", &n.to_string())).is_empty()).count();
+    assert_eq!((taken, rig.layer.counters().refused_full), (14, 6));
+    let bye = "BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bKbye\nFrom: <sip:a@b>;tag=1\n\
+               To: <sip:a@b>;tag=2\nCall-ID: c\nCSeq: 9 BYE\nContent-Length: 0\n\n";
+    assert_eq!(rig.receive(parse(bye)).len(), 1);
+}
+
+#[test]
 fn a_full_layer_refuses_with_retry_after_and_keeps_what_runs() {
     let config = TransactionsConfig { servers_max: 1, clients_max: 1, ..TransactionsConfig::default() };
     let mut rig = Rig::with(Transport::Udp, config);
@@ -289,6 +306,27 @@ fn answers_go_to_the_source_port_only_when_via_asks_for_it() {
     rig.respond(*tx, request, Status::OK);
     let transmit = rig.layer.poll_transmit().unwrap();
     assert_eq!(transmit.flow.remote, addr("192.0.2.9:5062"));
+}
+
+#[test]
+fn requests_go_back_to_where_a_device_listens() {
+    let mut rig = Rig::new(Transport::Udp);
+    let mut back = |via: &str| {
+        let text = format!(
+            "OPTIONS sip:a@b SIP/2.0\nVia: SIP/2.0/UDP {via}\nFrom: <sip:a@b>;tag=1\nTo: <sip:a@b>\nCall-ID: c\n\
+             CSeq: 1 OPTIONS\nContent-Length: 0\n\n"
+        );
+        let flow = rig.flow.clone();
+        let events = rig.receive(parse(&text));
+        let [Event::Request { request, .. }] = &events[..] else { panic!() };
+        flow_back(request, &flow).remote
+    };
+    // It speaks from 7777: behind a NAT it is reached there, and where it asks to be.
+    assert_eq!(back("10.0.0.9:5062;branch=z9hG4bK1"), addr("192.0.2.9:7777"));
+    assert_eq!(back("192.0.2.9:5062;rport;branch=z9hG4bK2"), addr("192.0.2.9:7777"));
+    // One that says where it is, and asks for nothing, listens there.
+    assert_eq!(back("192.0.2.9:5062;branch=z9hG4bK3"), addr("192.0.2.9:5062"));
+    assert_eq!(back("192.0.2.9;branch=z9hG4bK4"), addr("192.0.2.9:5060"));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use sidetone_model::fold::LegView;
 use sidetone_model::signal::Target;
 use sidetone_model::time::Timestamp;
 
+use super::referred::may_lead_to;
 use crate::input::{Later, Routing};
 use crate::shard::Shard;
 
@@ -29,19 +30,20 @@ impl Shard {
         if !follows || self.redirections_before(leg) >= REDIRECTIONS_MAX {
             return;
         }
-        if let Some((number, to)) = self.first_way(&target.number, routing) {
+        if let Some((number, to)) = self.first_way(leg, &target.number, routing) {
             self.send_ringing_on(leg, (DivertCause::Redirected, LegCause::Redirected), (&number, to), now);
         }
     }
 
-    /// The first of several numbers at which somebody can be called, and behind it those after it.
-    fn first_way(&self, number: &str, mut first: Routing) -> Option<(Box<str>, Routing)> {
+    /// The first of several numbers at which somebody can be called, and behind it those after it. A carrier leads nobody to
+    /// another number outside: that would be called at the tenant's cost.
+    fn first_way(&self, leg: &LegView, number: &str, mut first: Routing) -> Option<(Box<str>, Routing)> {
         let mut later = std::mem::take(&mut first.later).into_iter();
         let mut way = Later { number: number.into(), routing: first };
-        while self.check_target(&way.routing).is_err() {
+        while self.check_target(&way.routing).is_err() || !may_lead_to(leg, &way.routing) {
             way = later.next()?;
         }
-        way.routing.later = later.collect();
+        way.routing.later = later.filter(|next| may_lead_to(leg, &next.routing)).collect();
         Some((way.number, way.routing))
     }
 

@@ -43,6 +43,10 @@ impl Shard {
         if !referred.to.is_callable(self.limits.foreign_as_numbers) {
             return Err(Termination::new(Cause::Forbidden).with_text("an address in somebody else's domain"));
         }
+        if !may_lead_to(leg, &to) {
+            let text = "only users of the tenant pass calls on to numbers outside of it";
+            return Err(Termination::new(Cause::Forbidden).with_text(text));
+        }
         self.check_target(&to).map_err(|error| match error {
             CommandError::TargetUnregistered => {
                 Termination::new(Cause::Unavailable).with_text("no device of the user is registered")
@@ -138,4 +142,11 @@ impl Shard {
 
 fn on_two_nodes(why: CommandError) -> Termination {
     Termination::new(Cause::Unavailable).with_text(why.to_string())
+}
+
+/// Whoever is outside of the tenant may send calls on within it; a number out there would be called at the tenant's cost
+/// (RFC 3515, section 5: whether a REFER is followed depends on who sent it).
+pub(super) fn may_lead_to(leg: &LegView, to: &Routing) -> bool {
+    let leads_out = |routing: &Routing| routing.bindings.iter().any(|it| it.outside_number().is_some());
+    leg.party.proof.is_of_tenant() || !(leads_out(to) || to.later.iter().any(|next| leads_out(&next.routing)))
 }

@@ -14,7 +14,7 @@ use sidetone_sip_core::auth::{Algorithm, Credentials, Ha1, Purpose, StoredHashes
 use sidetone_sip_core::identity::{self, CallerIdentity};
 use sidetone_sip_core::leg::{Caller, Leg, LegOutput};
 use sidetone_sip_core::message::{Method, Request, Response, ResponseBuilder, Status};
-use sidetone_sip_core::transaction::ServerTx;
+use sidetone_sip_core::transaction::{ServerTx, flow_back};
 
 use super::Agent;
 use super::legs::MergeKey;
@@ -22,6 +22,7 @@ use super::lookup::{self, Finding, Identity, LookupError, Question};
 use crate::defence::Penalty;
 use crate::replica::wall_clock;
 use crate::stir;
+use crate::transport::Shown;
 
 /// A request that waits for the directory.
 #[derive(Debug)]
@@ -82,7 +83,7 @@ impl Agent {
     }
 
     /// Why no new call is taken now.
-    fn closed_for_calls(&self) -> Option<&'static str> {
+    pub(super) fn closed_for_calls(&self) -> Option<&'static str> {
         if self.draining {
             Some("draining")
         } else if !self.upstream.is_attached() {
@@ -139,7 +140,7 @@ impl Agent {
         let register = pending.request.method() == Method::Register;
         match self.authenticate(&pending.request, &pending.flow, &identity) {
             Sender::Known(credential) => {
-                self.parts.defence.proved(&pending.request, &pending.flow, now);
+                self.parts.defence.proved(&pending.request, &pending.flow, Shown::Identity, now);
                 if !self.parts.defence.take_of_tenant(&identity.tenant, now) {
                     return self.refuse(tx, &pending.request, Cause::NoCapacity, now);
                 }
@@ -154,6 +155,9 @@ impl Agent {
                 self.parts.defence.let_in(&pending.flow, now);
                 if let Some(fault) = unproved(&identity) {
                     return self.refuse_unproved(tx, &pending.request, fault, now);
+                }
+                if !self.parts.defence.take_of_tenant(&identity.tenant, now) {
+                    return self.refuse(tx, &pending.request, Cause::NoCapacity, now);
                 }
                 self.offer(tx, pending, &identity, None, now);
             }
@@ -235,8 +239,7 @@ impl Agent {
 
     /// A wrong password: the next one must wait, and after too many nothing is said any more.
     fn punish(&mut self, tx: ServerTx, pending: &Pending, tenant: &TenantId, username: &str, now: Instant) {
-        let source = pending.flow.remote.ip();
-        match self.parts.defence.failed(source, tenant, username, now) {
+        match self.parts.defence.failed(pending.flow.remote, tenant, username, now) {
             Penalty::Wait(delay) if delay.is_zero() => {
                 self.challenge(tx, &pending.request, tenant, false, now)
             }
@@ -278,7 +281,7 @@ impl Agent {
             self.count_trunk(&arrival.trunk, "full");
             return self.refuse(tx, &request, Cause::NoCapacity, now);
         }
-        let Some(setup) = self.leg_setup(flow, &identity.tenant) else {
+        let Some(setup) = self.leg_setup(flow_back(&request, &flow), &identity.tenant) else {
             return self.refuse(tx, &request, Cause::Internal, now);
         };
         let caller_identity = self.identity_of(&request, identity, credential.as_ref());

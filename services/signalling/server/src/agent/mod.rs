@@ -189,7 +189,7 @@ impl Agent {
             Input::Network(Inbound::Message { flow, message, bytes }) => {
                 self.count_message(&message);
                 if self.trunking.is_source(flow.remote.ip()) {
-                    self.parts.defence.let_in(&flow, now);
+                    self.parts.defence.carrier(&flow, now);
                 }
                 if let Message::Request(request) = &*message
                     && !self.parts.defence.admits(request, &flow, bytes.len(), now)

@@ -14,7 +14,7 @@ use sidetone_model::party::{Binding, Flow};
 use sidetone_model::termination::Cause;
 use sidetone_sip_core::message::Request;
 use sidetone_sip_core::registrar::{self, ContactBinding, RegisterError, RegistrarPolicy, Registration};
-use sidetone_sip_core::transaction::ServerTx;
+use sidetone_sip_core::transaction::{ServerTx, flow_back};
 use sidetone_store::Expect;
 
 use super::Agent;
@@ -65,7 +65,8 @@ impl Agent {
             self.count_registration("foreign_address");
             return self.refuse(tx, &pending.request, Cause::Forbidden, now);
         }
-        self.follow_device(&identity.tenant, &credential.user, &credential.device, &pending.flow);
+        let flow = flow_back(&pending.request, &pending.flow);
+        self.follow_device(&identity.tenant, &credential.user, &credential.device, &flow);
         let task = Task {
             directory: self.parts.directory.clone(),
             tenant: identity.tenant.clone(),
@@ -73,7 +74,7 @@ impl Agent {
             device: credential.device.clone(),
             replica: self.parts.replica.clone(),
             policy: self.parts.config.registrar(),
-            flow: pending.flow.clone(),
+            flow,
             request: pending.request.clone(),
         };
         let findings = self.findings.clone();

@@ -9,9 +9,10 @@ use sidetone_sip_core::leg::SUPPORTED;
 use sidetone_sip_core::message::{Method, Request, Response, ResponseBuilder, Status};
 use sidetone_sip_core::outside::{self, ALLOW_OUTSIDE};
 use sidetone_sip_core::sdp;
-use sidetone_sip_core::transaction::{Event, ServerTx};
+use sidetone_sip_core::transaction::{Event, ServerTx, flow_back};
 
 use super::Agent;
+use crate::transport::Shown;
 
 impl Agent {
     pub(super) fn handle_event(&mut self, event: Event<LegId>, now: Instant) {
@@ -23,7 +24,7 @@ impl Agent {
             Event::Cancelled { invite, owner: None, .. } => self.cancel_pending(invite, now),
             Event::Ack { request, flow } => {
                 if let Some(leg) = request.dialog_key().and_then(|key| self.legs.by_dialog(&key)) {
-                    self.parts.defence.proved(&request, &flow, now);
+                    self.parts.defence.proved(&request, &flow, Shown::Place, now);
                     self.with_leg(leg, now, |leg| leg.handle_ack(&request, now));
                 }
             }
@@ -50,15 +51,12 @@ impl Agent {
     }
 
     fn handle_request(&mut self, tx: ServerTx, flow: Flow, request: Request, now: Instant) {
-        if let Some(key) = request.dialog_key() {
-            return match self.legs.by_dialog(&key) {
-                Some(leg) => {
-                    // Nobody else knows our tag.
-                    self.parts.defence.proved(&request, &flow, now);
-                    self.with_leg(leg, now, |leg| leg.handle_request(tx, &flow, request, now));
-                }
-                None => self.answer(tx, &request, Status::NO_SUCH_TRANSACTION, now),
-            };
+        let dialog = request.dialog_key();
+        if let Some(leg) = dialog.as_ref().and_then(|key| self.legs.by_dialog(key)) {
+            // Nobody else knows our tag.
+            self.parts.defence.proved(&request, &flow, Shown::Place, now);
+            let flow = flow_back(&request, &flow);
+            return self.with_leg(leg, now, |leg| leg.handle_request(tx, &flow, request, now));
         }
         let known = self.parts.defence.is_known(flow.remote, now);
         if !self.parts.defence.take_of_source(flow.remote.ip(), now) {
@@ -66,6 +64,12 @@ impl Agent {
                 return self.parts.transactions.drop_silently(tx);
             }
             return self.refuse(tx, &request, Cause::NoCapacity, now);
+        }
+        if dialog.is_some() {
+            // Nothing is kept of it: it costs whoever makes such up more than us.
+            let response = self.response(&request, Status::NO_SUCH_TRANSACTION).build();
+            self.parts.telemetry.signalling.responses_sent.with_label_values(&[class(&response)]).inc();
+            return self.parts.transactions.answer_statelessly(tx, &response);
         }
         if let Err(refusal) = outside::inspect(&request) {
             self.count_refused(refusal.reason());
@@ -93,7 +97,12 @@ impl Agent {
         leg.is_some_and(|leg| leg.target().user() == request.uri().user())
     }
 
+    /// As an INVITE would be (RFC 3261, section 11.2): carriers ask before they send calls.
     pub(super) fn answer_options(&mut self, tx: ServerTx, request: &Request, now: Instant) {
+        if let Some(reason) = self.closed_for_calls() {
+            self.count_refused(reason);
+            return self.refuse(tx, request, Cause::NoCapacity, now);
+        }
         let ok = self.response(request, Status::OK).header("Allow", ALLOW_OUTSIDE);
         let ok = ok.header("Accept", sdp::CONTENT_TYPE).header("Supported", SUPPORTED);
         self.respond(tx, ok.build(), now);
@@ -120,14 +129,7 @@ impl Agent {
     }
 
     pub(super) fn respond(&mut self, tx: ServerTx, response: Response, now: Instant) {
-        let class = match response.status().code() / 100 {
-            1 => "1xx",
-            2 => "2xx",
-            3 => "3xx",
-            4 => "4xx",
-            5 => "5xx",
-            _ => "6xx",
-        };
+        let class = class(&response);
         if self.parts.transactions.respond(tx, response, now) {
             self.parts.telemetry.signalling.responses_sent.with_label_values(&[class]).inc();
         }
@@ -135,6 +137,18 @@ impl Agent {
 
     pub(super) fn count_refused(&self, reason: &str) {
         self.parts.telemetry.signalling.refused.with_label_values(&[reason]).inc();
+    }
+}
+
+/// The label of a response's class.
+fn class(response: &Response) -> &'static str {
+    match response.status().code() / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        5 => "5xx",
+        _ => "6xx",
     }
 }
 

@@ -9,7 +9,7 @@
 //! | it lets us answer to a forged address | who has proved nothing gets no more bytes than it sent |
 //!
 //! Whoever has answered a challenge is known by address and port ([`KnownPeers`]); a ban of a network that many phones
-//! share does not touch those that are known. All tables are bounded, and everything is pure: time is an argument.
+//! share does not touch those that are, until one of them gives wrong passwords itself. All tables are bounded, and everything is pure: time is an argument.
 
 mod buckets;
 mod failures;
@@ -26,7 +26,7 @@ use sidetone_sip_core::message::{Method, Request};
 use sidetone_telemetry::Telemetry;
 
 use crate::config::DefenceConfig;
-use crate::transport::KnownPeers;
+use crate::transport::{KnownPeers, Shown};
 use buckets::Buckets;
 use failures::{Failures, Judgement};
 use log_limit::LogLimit;
@@ -77,7 +77,12 @@ impl Defence {
 
     /// Whether a request is looked at at all, before anything is kept or sent for it. `bytes` is how much came.
     pub(crate) fn admits(&mut self, request: &Request, flow: &Flow, bytes: usize, now: Instant) -> bool {
-        if self.is_known(flow.remote, now) || self.is_exempt(flow.remote.ip()) {
+        if self.known.is_proved(flow.remote, now) || self.is_exempt(flow.remote.ip()) {
+            return true;
+        }
+        // A call that is up is not cut because somebody else behind its address is banned; who guesses our tags gets nowhere.
+        let known = self.is_known(flow.remote, now);
+        if known && request.dialog_key().is_some() {
             return true;
         }
         if self.networks.is_banned(&network(flow.remote.ip()), now) {
@@ -87,6 +92,9 @@ impl Defence {
         if self.is_scanner(request) {
             self.dropped("scanner", now);
             return false;
+        }
+        if known {
+            return true;
         }
         // A stranger who asks what an address can do is looking for servers (RFC 3261, section 11, is for those who know
         // whom they ask).
@@ -114,21 +122,26 @@ impl Defence {
         allowed
     }
 
-    /// The sender of a request has proved who it is, or that it gets what we send: by a digest, or by our tag.
-    pub(crate) fn proved(&mut self, request: &Request, flow: &Flow, now: Instant) {
-        self.known.note(flow.remote, PROVED_LASTS, now);
+    /// The sender of a request has proved who it is, by a digest, or that it gets what we send, by our tag.
+    pub(crate) fn proved(&mut self, request: &Request, flow: &Flow, shown: Shown, now: Instant) {
+        self.known.note(flow.remote, shown, PROVED_LASTS, now);
         let via = request.via();
         if !via.rport && flow.transport == Transport::Udp {
             // That is where its answers go (RFC 3261, section 18.2.2).
             let port = via.port.unwrap_or(flow.transport.default_port());
-            self.known.note(SocketAddr::new(flow.remote.ip(), port), PROVED_LASTS, now);
+            self.known.note(SocketAddr::new(flow.remote.ip(), port), shown, PROVED_LASTS, now);
         }
     }
 
     /// A stranger is let in because the number that it called asks for no proof: whoever opened the number wants it
     /// answered.
     pub(crate) fn let_in(&mut self, flow: &Flow, now: Instant) {
-        self.known.note(flow.remote, LET_IN_LASTS, now);
+        self.known.note(flow.remote, Shown::Place, LET_IN_LASTS, now);
+    }
+
+    /// A carrier is who its address says, and no ban of others is to keep its calls away.
+    pub(crate) fn carrier(&mut self, flow: &Flow, now: Instant) {
+        self.known.note(flow.remote, Shown::Identity, LET_IN_LASTS, now);
     }
 
     /// Proxies and gateways behind whose address many phones stand: neither banned nor bounded.
@@ -162,15 +175,21 @@ impl Defence {
     /// Somebody gave a wrong password, for a user who may exist or not.
     pub(crate) fn failed(
         &mut self,
-        source: IpAddr,
+        source: SocketAddr,
         tenant: &TenantId,
         username: &str,
         now: Instant,
     ) -> Penalty {
-        if self.is_exempt(source) {
+        if self.is_exempt(source.ip()) {
             return Penalty::Wait(Duration::ZERO);
         }
-        let network = network(source);
+        let network = network(source.ip());
+        if self.networks.is_banned(&network, now) {
+            // Whoever was proved here before is so no more: from now on the ban holds for it, too.
+            self.known.forget(source);
+            self.dropped("banned", now);
+            return Penalty::Silence;
+        }
         let rule = failures::Rule {
             window: Duration::from_secs(self.config.failure_window_s),
             failures_max: self.config.failures_max,
@@ -182,6 +201,7 @@ impl Defence {
         let of_user = self.users.note((tenant.clone(), username.into()), &never, now);
         match of_network {
             Judgement::Banned => {
+                self.known.forget(source);
                 self.dropped("brute_force", now);
                 self.telemetry.signalling.bans.inc();
                 Penalty::Silence

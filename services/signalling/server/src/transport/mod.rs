@@ -37,7 +37,7 @@ use connections::Connections;
 use dial::Dialler;
 use tls::TlsError;
 
-pub(crate) use known_peers::KnownPeers;
+pub(crate) use known_peers::{KnownPeers, Shown};
 
 /// What comes from the network.
 #[derive(Debug)]

@@ -149,7 +149,7 @@ impl Leg {
             response = response.body(sdp::CONTENT_TYPE, body);
         }
         let response = match is_reliable(&incoming.invite, media.is_some()) {
-            true => self.number(response, now),
+            true => self.number(response, incoming.invite.cseq(), now),
             false => response.build(),
         };
         self.respond(incoming.tx, response.clone());

@@ -26,6 +26,8 @@ pub(super) struct Reliable {
     next: Option<Next>,
     /// Our answer went out in one, and its PRACK came: what a later response says about media counts no more.
     answered: bool,
+    /// Our last one that has no PRACK yet, as that will name it: number, and CSeq number of the INVITE.
+    last: Option<(u32, u32)>,
     /// The other side's last number in each early dialog, by its tag.
     seen: Vec<(Box<str>, u32)>,
 }
@@ -102,11 +104,12 @@ pub(super) fn is_reliable(invite: &Request, with_sdp: bool) -> bool {
 }
 
 impl Leg {
-    /// Makes a provisional response reliable; it is repeated from now on.
-    pub(super) fn number(&mut self, response: ResponseBuilder, now: Instant) -> Response {
+    /// Makes a provisional response to the INVITE of that CSeq number reliable; it is repeated from now on.
+    pub(super) fn number(&mut self, response: ResponseBuilder, invite_cseq: u32, now: Instant) -> Response {
         self.reliable.rseq += 1;
         let response = response.header("Require", TAG).header("RSeq", self.reliable.rseq.to_string()).build();
         let timers = self.setup.timers;
+        self.reliable.last = Some((self.reliable.rseq, invite_cseq));
         self.reliable.pending = Some(Pending {
             response: response.clone(),
             interval: timers.t1,
@@ -119,6 +122,13 @@ impl Leg {
     /// A PRACK (section 3): 481 unless it names the response that waits for it.
     pub(super) fn handle_prack(&mut self, tx: ServerTx, prack: &Request, now: Instant) {
         let State::Early { incoming, .. } = &self.state else {
+            // One that crossed the 2xx (section 3): refusing it would end the call over there (RFC 5057).
+            let named = prack.header("RAck").and_then(|value| rack(&value));
+            if named.is_some() && named == self.reliable.last {
+                self.reliable.last = None;
+                let response = self.answer_prack(prack);
+                return self.respond(tx, response);
+            }
             return self.refuse_prack(tx, prack);
         };
         let named = prack.header("RAck").and_then(|value| rack(&value));
@@ -128,6 +138,7 @@ impl Leg {
         let Some(pending) = self.reliable.pending.take() else {
             return self.refuse_prack(tx, prack);
         };
+        self.reliable.last = None;
         self.reliable.answered |= !pending.response.body().is_empty();
         let response = self.answer_prack(prack);
         self.respond(tx, response);

@@ -67,7 +67,8 @@ impl SessionTimer {
             ours,
             expires_at: now + give_up_after(interval),
         });
-        Self { agreed, updates, ..Self::default() }
+        // What was agreed is asked for again: a re-INVITE that says nothing of it does not end the supervision.
+        Self { wanted: interval, agreed, updates, ..Self::default() }
     }
 
     /// Looks at what the other side says that it takes.

@@ -1,6 +1,6 @@
 //! One transaction and where its messages go.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use sidetone_model::party::{Flow, Transport};
 use sipx_sip as sip;
@@ -9,6 +9,15 @@ use sipx_sip::{ClientTransaction, Reliability, ServerTransaction, TransactionKey
 use super::schedule;
 use super::types::{ClientTx, Event, Failure};
 use crate::message::{Request, default_port};
+
+/// Where requests go to whoever sent this one, over UDP: where it came from, unless it comes from a device that does not listen
+/// there. Such a one asks for no `rport` (RFC 3581), and is behind no NAT, since its Via names the address that we see; it listens on
+/// the port in Via (RFC 3261 section 18.2.2).
+pub fn flow_back(request: &Request, flow: &Flow) -> Flow {
+    let is_there =
+        request.via().host.parse().is_ok_and(|host: IpAddr| host == flow.remote.ip().to_canonical());
+    if is_there { reply_flow(request, flow) } else { flow.clone() }
+}
 
 pub(super) enum Machine<O> {
     Client { machine: ClientTransaction, owner: O },

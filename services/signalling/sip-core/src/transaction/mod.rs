@@ -21,6 +21,7 @@ use crate::tokens::Tokens;
 use entry::{Entry, Machine, failed, reliability, reply_flow};
 use schedule::Schedule;
 
+pub use entry::flow_back;
 pub use types::{
     ClientTx, Counters, Event, Failure, Full, Reason, ServerTx, Timers, TransactionsConfig, Transmit,
 };
@@ -192,6 +193,14 @@ impl<O: Clone> Transactions<O> {
         self.forget(tx.0);
     }
 
+    /// Answers a request and keeps nothing of it: when it comes again it is new (RFC 3261 section 8.2.7).
+    pub fn answer_statelessly(&mut self, tx: ServerTx, response: &Response) {
+        if let Some(entry) = self.entries.get(&tx.0) {
+            self.transmits.push_back(Transmit { flow: entry.flow.clone(), bytes: response.to_bytes() });
+        }
+        self.forget(tx.0);
+    }
+
     /// Says to whom an INVITE's CANCEL is to be told.
     pub fn assign(&mut self, tx: ServerTx, user: O) {
         if let Some(Entry { machine: Machine::Server { owner, .. }, .. }) = self.entries.get_mut(&tx.0) {
@@ -265,7 +274,13 @@ impl<O: Clone> Transactions<O> {
             return;
         }
         let reply_flow = reply_flow(&request, flow);
-        if self.servers.len() >= self.config.servers_max {
+        // The last places are for those with whom there are calls: whoever else there is must not keep a BYE away.
+        let kept_free = if request.to().tag().is_some() || method == Method::Cancel {
+            0
+        } else {
+            self.config.servers_max / SHARE_OF_CALLS
+        };
+        if self.servers.len() >= self.config.servers_max - kept_free {
             self.refuse_full(&request, reply_flow);
             return;
         }
@@ -304,8 +319,8 @@ impl<O: Clone> Transactions<O> {
         let Some((id, owner, to_tag)) = found else {
             self.counters.unmatched += 1;
             let tag = self.tokens.tag();
-            self.respond(tx, ResponseBuilder::new(&cancel, Status::NO_SUCH_TRANSACTION, &tag).build(), now);
-            return;
+            let response = ResponseBuilder::new(&cancel, Status::NO_SUCH_TRANSACTION, &tag).build();
+            return self.answer_statelessly(tx, &response);
         };
         // The To tag of both answers should be the same.
         let tag = to_tag.map_or_else(|| self.tokens.tag(), String::from);
@@ -416,5 +431,7 @@ impl<O: Clone> Transactions<O> {
     }
 }
 
+/// One in so many server transactions is for requests within dialogs.
+const SHARE_OF_CALLS: usize = 8;
 /// How many times 64 T1 a re-INVITE may take: with the usual T1 a little more than the three minutes of timer C.
 const CHANGE_TIMEOUTS: u32 = 6;

@@ -195,7 +195,9 @@ impl Agent {
             self.count_trunk(&name, "refused");
             return None;
         }
-        condition.failed(now);
+        if rests(termination) {
+            condition.failed(now);
+        }
         self.count_trunk(&name, "failed");
         let tenant = self.legs.get(id)?.tenant.clone();
         self.next_way(id, attempt, &tenant, now)
@@ -212,6 +214,11 @@ fn is_the_carriers(termination: &Termination) -> bool {
         Some(status) => matches!(status, 408 | 429 | 500..=599),
         None => matches!(termination.cause, Cause::Timeout | Cause::TransportFailure),
     }
+}
+
+/// Whether what was wrong lies in the carrier and not in the one call: another 5xx may be about this number only.
+fn rests(termination: &Termination) -> bool {
+    matches!(termination.sip_status, None | Some(408 | 429 | 503))
 }
 
 /// As it stands in a URI.
