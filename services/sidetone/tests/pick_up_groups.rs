@@ -47,6 +47,28 @@ async fn a_member_dials_the_number_of_the_group_and_nobody_else_may() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_dials_the_prefix_and_a_number_takes_what_rings_there() {
+    let installation = installation();
+    let ben = silent(&installation, "1002").await;
+    let dan = registered(&installation, "1004", 700.0).await;
+    let ada = registered(&installation, "1001", 440.0).await;
+    for nowhere in ["**1002", "**9999"] {
+        let Err(PhoneError::Refused { status, .. }) = dan.call(nowhere).await else { panic!("taken") };
+        assert_eq!(status, 404, "{nowhere}");
+    }
+    let calling = tokio::spawn(async move { (ada.call("1002").await, ada) });
+    let (ringing, _) = rings(&installation, &ben, "1002").await;
+    let at_dan = dan.call("**1002").await.unwrap();
+    assert!(ringing.wait_cancelled(CANCELLED_MAX).await, "it rings on");
+    let (at_ada, _ada) = calling.await.unwrap();
+    let at_ada = at_ada.unwrap();
+    hears(&installation, &at_ada, 700.0).await;
+    hears(&installation, &at_dan, 440.0).await;
+    at_dan.hang_up().await.unwrap();
+    ended_by_far_end(&at_ada).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_operation_has_a_members_phone_take_it() {
     let installation = installation();
     let numbers = installation.command(&["directory", "numbers"]).unwrap();

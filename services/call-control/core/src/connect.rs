@@ -58,9 +58,9 @@ impl Shard {
                     leg.party.user.as_ref().map(|user| self.rings_for(&leg.tenant, user, Some(group)));
                 let member = !matches!(rings, None | Some(Err(CommandError::NotInGroup)));
                 let (cause, text) = if member {
-                    (Cause::NotFound, "it rings at no other member of the group")
+                    (Cause::NotFound, "nothing rings there that could be taken")
                 } else {
-                    (Cause::Forbidden, "only a member may take a call of the group")
+                    (Cause::Forbidden, "only a member, or a user of the tenant, may take this call")
                 };
                 Some(Termination::new(cause).with_text(text))
             }

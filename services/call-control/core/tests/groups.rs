@@ -40,6 +40,28 @@ fn takes(office: &mut Office, user: &str) -> Result<CommandSubject, CommandError
 }
 
 #[test]
+fn any_user_takes_what_rings_at_the_one_who_was_dialled() {
+    let mut office = Office::new();
+    let (_, at_cid) = rings(&mut office, "fay", "cid");
+    let (first, at_ben) = rings(&mut office, "eve", "ben");
+    let of_ben = |office: &Office| {
+        office.to(Destination::PickUpGroup { members: vec![UserId::new("ben").unwrap()] }, 0)
+    };
+    let routing = of_ben(&office);
+    let dan = office.dial("dan", "desk", routing);
+    assert!(answered(&office, dan) && answered(&office, first));
+    assert_eq!(office.leg(dan).peer, Some(first));
+    assert_eq!((office.end_of(at_ben), office.end_of(at_cid)), (Some(Cause::Diverted), None));
+    let routing = of_ben(&office);
+    let nothing = office.dial("dan", "desk", routing);
+    assert_eq!(office.end_of(nothing), Some(Cause::NotFound), "nothing rings there any more");
+    // Whoever is no user of the tenant takes nobody's calls.
+    let routing = of_ben(&office);
+    let outside = office.dial_number(Party { number: "0049".into(), ..Party::default() }, "**2", routing);
+    assert_eq!(office.end_of(outside), Some(Cause::Forbidden));
+}
+
+#[test]
 fn the_call_that_has_rung_longest_is_taken_by_dialling() {
     let mut office = Office::new();
     let (first, at_ben) = rings(&mut office, "eve", "ben");

@@ -46,6 +46,9 @@ pub struct Config {
     /// Header fields of an INVITE that the phones which it rings get, too: names, or the beginning of names before a `*`, out of
     /// X-, P-, Subject and Referred-By, for example `X-Account` or `X-*`. Default none; who calls is told without them.
     pub copy_headers: Vec<String>,
+    /// Before a user's number: whoever dials both takes the call that rings at that user, if any does. Up to 8 characters out of
+    /// `0-9*#`; empty for none. A number of the directory that begins alike comes first. Default `**`.
+    pub pick_up_prefix: String,
     /// What a voicemail greets with, likewise. Where there is no such prompt, the message begins at once. Default welcome.
     pub voicemail_greeting: String,
     /// How long a voicemail message may be, in seconds, 5 to 240. Default 180.
@@ -103,6 +106,7 @@ impl Default for Config {
             hunt_timeout_s: 20,
             flow_silence_s: 4,
             copy_headers: Vec::new(),
+            pick_up_prefix: "**".to_owned(),
             voicemail_greeting: "welcome".to_owned(),
             message_max_s: 180,
             messages_max: 100,
@@ -137,6 +141,11 @@ impl Config {
         range("message_max_s", self.message_max_s, 5, 240);
         range("messages_max", self.messages_max as u64, 1, 1000);
         range("media_wait_s", self.media_wait_s, 0, 60);
+        let dialled = |of: char| of.is_ascii_digit() || of == '*' || of == '#';
+        if self.pick_up_prefix.len() > 8 || !self.pick_up_prefix.chars().all(dialled) {
+            let problem = "expected up to 8 characters out of 0-9*#";
+            errors.push(ConfigError::new("call_control.pick_up_prefix", problem));
+        }
         let named = |name: &String| {
             let start = name.get(..2).unwrap_or_default();
             ["X-", "P-"]

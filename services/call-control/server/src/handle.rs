@@ -96,6 +96,7 @@ impl CallControl {
                 directory: deps.directory,
                 nodes,
                 foreign_as_numbers: config.foreign_as_numbers,
+                pick_up_prefix: config.pick_up_prefix.as_str().into(),
             },
             store: deps.store,
             shards: config.shards,

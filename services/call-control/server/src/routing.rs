@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sidetone_call_core::{Later, OtherFlow, RoomSettings, Routing};
 use sidetone_directory::{Directory, DirectoryError, Registration};
-use sidetone_model::ids::{DeviceId, ReplicaId, TenantId};
+use sidetone_model::ids::{DeviceId, ReplicaId, TenantId, UserId};
 use sidetone_model::party::{Binding, Destination};
 
 use crate::nodes::Nodes;
@@ -16,6 +16,8 @@ pub(crate) struct Router {
     pub(crate) nodes: Arc<Nodes>,
     /// As [`sidetone_call_core::Limits::foreign_as_numbers`].
     pub(crate) foreign_as_numbers: bool,
+    /// Before a user's number: whoever dials both takes the call that rings at that user. Empty for none.
+    pub(crate) pick_up_prefix: Arc<str>,
 }
 
 impl Router {
@@ -23,11 +25,31 @@ impl Router {
     pub(crate) async fn resolve(&self, tenant: &TenantId, number: &str) -> Result<Routing, DirectoryError> {
         let resolved = self.directory.resolve(tenant, number).await?;
         if resolved.is_none()
+            && let Some(members) = self.picked_up_from(tenant, number).await?
+        {
+            return self.lead(tenant, Some(Destination::PickUpGroup { members })).await;
+        }
+        if resolved.is_none()
             && let Some(replica) = self.directory.trunk_replica(tenant, number).await?
         {
             return self.outside(tenant, number, replica).await;
         }
         self.lead(tenant, resolved.map(|resolved| resolved.destination)).await
+    }
+
+    /// Whose calls are taken by dialling a number: the one user behind the prefix.
+    async fn picked_up_from(
+        &self,
+        tenant: &TenantId,
+        number: &str,
+    ) -> Result<Option<Vec<UserId>>, DirectoryError> {
+        let prefixed = number.strip_prefix(&*self.pick_up_prefix).filter(|_| !self.pick_up_prefix.is_empty());
+        let Some(of) = prefixed else { return Ok(None) };
+        let there = self.directory.resolve(tenant, of).await?.map(|resolved| resolved.destination);
+        Ok(match there {
+            Some(Destination::User(user)) => Some(vec![user]),
+            _ => None,
+        })
     }
 
     /// A number that nobody in the tenant has goes out over a trunk: to call control it is one more device to ring. Which

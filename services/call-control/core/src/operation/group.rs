@@ -1,4 +1,5 @@
-//! Groups whose members take each other's calls: by dialling the group's number, or by the operation.
+//! Groups whose members take each other's calls: by dialling the group's number, or by the operation. A group of one is somebody
+//! whose calls any user of the tenant may take: the number was dialled behind the prefix for that.
 
 use sidetone_model::call::LegCause;
 use sidetone_model::fold::{Capability, LegPhase, LegView};
@@ -11,7 +12,7 @@ use crate::input::Routing;
 use crate::shard::Shard;
 
 impl Shard {
-    /// The leg that has rung longest at a member of a group other than `user`, who must be a member.
+    /// The leg that has rung longest at a member of a group other than `user`, who must be a member where there are several.
     pub(crate) fn rings_for(
         &self,
         tenant: &TenantId,
@@ -21,7 +22,7 @@ impl Shard {
         let Some(Destination::PickUpGroup { members }) = group else {
             return Err(CommandError::NoSuchGroup);
         };
-        if !members.contains(user) {
+        if members.len() > 1 && !members.contains(user) {
             return Err(CommandError::NotInGroup);
         }
         let others = members.iter().filter(|member| *member != user);
