@@ -12,6 +12,7 @@
 mod office;
 
 use std::hint::black_box;
+use std::time::Instant;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use office::{Office, number_of, resident, user_of};
@@ -25,6 +26,8 @@ use sidetone_model::wire::{decode_batch, encode_batch};
 /// Calls that overlap in the log that is measured.
 const CALLS: usize = 200;
 const LIVE: usize = 10_000;
+/// Calls that one user has at once: somebody who serves a queue, or a gateway that registers as a user.
+const OF_ONE: [usize; 2] = [50, 500];
 
 /// Two users for each call, a team, and an application.
 struct Staff;
@@ -99,7 +102,28 @@ fn facts(criterion: &mut Criterion) {
         );
     });
     group.finish();
+    of_one_user();
     live();
+}
+
+/// What a fact of one of many calls of a user costs in 002, where users see all that they have. It is to grow with nothing.
+fn of_one_user() {
+    for calls in OF_ONE {
+        let mut office = Office::new();
+        office.facts = Some(Vec::new());
+        let all: Vec<_> = (0..calls).map(|_| office.call_of("1")).collect();
+        all.into_iter().for_each(|call| office.hang_up(call));
+        let log = office.facts.unwrap();
+        let (mut fold, began) = (Fold::default(), Instant::now());
+        let mut told = 0;
+        for fact in &log {
+            let projection = Telephony.project(&fold, fact, &Staff);
+            fold.apply(fact);
+            told += projection(&fold).len();
+        }
+        let each = began.elapsed().as_micros() / log.len() as u128;
+        println!("{calls} calls of one user: {} facts, {told} events of 002, {each} us a fact", log.len());
+    }
 }
 
 /// What live calls take in a fold, by the growth of the resident set.

@@ -105,12 +105,17 @@ impl Office {
 
     /// A call from the INVITE to two who talk.
     pub fn call(&mut self) -> (LegId, LegId) {
+        self.call_of(&format!("1{}", self.calls + 1))
+    }
+
+    /// The same of somebody who may have other calls.
+    pub fn call_of(&mut self, from: &str) -> (LegId, LegId) {
         self.calls += 1;
-        let (from, dialled) = (format!("1{}", self.calls), format!("2{}", self.calls));
+        let dialled = format!("2{}", self.calls);
         let caller = self.ids.make(self.now);
         let routing = self.routing(&dialled);
         let offered = Offered {
-            from: Party { user: Some(user_of(&from)), number: from.into(), ..Party::default() },
+            from: Party { user: Some(user_of(from)), number: from.into(), ..Party::default() },
             dialled: dialled.into(),
             source: SocketAddr::from(([192, 0, 2, 7], 5060)),
             media: Some(media()),

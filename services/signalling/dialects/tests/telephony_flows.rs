@@ -390,3 +390,22 @@ fn flow_13_a_device_goes_out_of_service() {
     office.log.push(FactRecord { facts, ..FactRecord::default() });
     check(13, &office);
 }
+
+#[test]
+fn whoever_has_two_calls_is_busy_until_the_last_is_over() {
+    let mut office = Office::new();
+    let (caller, _) = talks(&mut office, "1002");
+    let routing = desk(&office, "1001");
+    let second = office.dial_number(phone("1003"), "1001", routing);
+    let at_1001 = last(&office, "1001");
+    office.rings(at_1001);
+    office.answers(at_1001);
+    hangs_up(&mut office, second);
+    hangs_up(&mut office, caller);
+    let told = projected(&office.log, &Crowd::of(&flows()[0]));
+    let of_1001: Vec<&Value> = told.iter().filter(|event| event["loginName"] == "icm1001").collect();
+    let states: Vec<&str> = of_1001.iter().filter_map(|event| event["state"].as_str()).collect();
+    assert_eq!(states, ["BUSY", "FREE"], "{of_1001:#?}");
+    let removed = of_1001.iter().filter(|event| event["eventName"] == "OnCallRemoved").count();
+    assert_eq!(removed, 2, "{of_1001:#?}");
+}

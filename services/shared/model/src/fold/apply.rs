@@ -241,6 +241,7 @@ impl Fold {
                     leg.phase = LegPhase::Ended;
                     leg.ended = Some((fact.at, termination.clone()));
                 });
+                self.note_holding(*leg);
                 let user = self.legs.get(leg).and_then(|view| view.party.user.clone());
                 if let Some(user) = user {
                     let key = (fact.tenant.clone(), user);
@@ -253,6 +254,21 @@ impl Fold {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Keeps those who hold to be found.
+    fn note_holding(&mut self, leg: LegId) {
+        let Some(view) = self.legs.get(&leg) else { return };
+        let Some(user) = &view.party.user else { return };
+        let key = (view.tenant.clone(), user.clone());
+        if view.is_live() && view.held.is_some() {
+            self.holding.entry(key).or_default().insert(leg);
+        } else if let Some(legs) = self.holding.get_mut(&key) {
+            legs.remove(&leg);
+            if legs.is_empty() {
+                self.holding.remove(&key);
+            }
         }
     }
 
@@ -276,8 +292,14 @@ impl Fold {
             FactKind::LegDirectionChanged { leg, direction } => {
                 self.with_leg(*leg, |leg| leg.direction = *direction);
             }
-            FactKind::LegHeld { leg, by } => self.with_leg(*leg, |leg| leg.held = Some(*by)),
-            FactKind::LegRetrieved { leg } => self.with_leg(*leg, |leg| leg.held = None),
+            FactKind::LegHeld { leg, by } => {
+                self.with_leg(*leg, |leg| leg.held = Some(*by));
+                self.note_holding(*leg);
+            }
+            FactKind::LegRetrieved { leg } => {
+                self.with_leg(*leg, |leg| leg.held = None);
+                self.note_holding(*leg);
+            }
             FactKind::LegAudioChanged { leg, muted, deafened } => self.with_leg(*leg, |leg| {
                 leg.muted = *muted;
                 leg.deafened = *deafened;

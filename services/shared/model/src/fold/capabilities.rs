@@ -156,12 +156,11 @@ impl Fold {
     /// The leg with which the device of `leg` holds another call.
     pub fn held_beside(&self, leg: &LegView) -> Option<&LegView> {
         let user = leg.party.user.as_ref()?;
-        self.live_legs_of(&leg.tenant, user).find(|other| {
+        self.holding_legs_of(&leg.tenant, user).find(|other| {
             other.leg != leg.leg
                 && other.call != leg.call
                 && other.party.device == leg.party.device
                 && other.is_answered()
-                && other.held.is_some()
         })
     }
 

@@ -44,6 +44,8 @@ pub struct Fold {
     rooms: BTreeMap<(TenantId, RoomId), ConferenceId>,
     externals: BTreeMap<(TenantId, ExternalRef), CallId>,
     users: BTreeMap<(TenantId, UserId), BTreeSet<LegId>>,
+    /// Live legs of users that hold.
+    holding: BTreeMap<(TenantId, UserId), BTreeSet<LegId>>,
 }
 
 impl Fold {
@@ -133,6 +135,12 @@ impl Fold {
     /// The live legs of a user, in the order of their ids.
     pub fn live_legs_of(&self, tenant: &TenantId, user: &UserId) -> impl Iterator<Item = &LegView> {
         let legs = self.users.get(&(tenant.clone(), user.clone()));
+        legs.into_iter().flatten().filter_map(|leg| self.legs.get(leg))
+    }
+
+    /// The live legs with which a user holds, in the order of their ids.
+    pub fn holding_legs_of(&self, tenant: &TenantId, user: &UserId) -> impl Iterator<Item = &LegView> {
+        let legs = self.holding.get(&(tenant.clone(), user.clone()));
         legs.into_iter().flatten().filter_map(|leg| self.legs.get(leg))
     }
 

@@ -7,7 +7,7 @@ mod event;
 mod seen;
 mod standing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sidetone_model::call::{DivertCause, LegCause};
 use sidetone_model::fact::{Fact, FactKind};
@@ -32,7 +32,48 @@ struct Why {
 }
 
 /// What the users of the calls that a fact concerns see.
-type Sight = BTreeMap<(UserId, CallId), Seen>;
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Sight {
+    /// Of those calls, and of the users' other ones as far as the fact may change what they see of them.
+    seen: BTreeMap<(UserId, CallId), Seen>,
+    /// What users have beside that.
+    elsewhere: BTreeMap<UserId, Elsewhere>,
+}
+
+/// Calls of a user that look the same whatever happens to another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Elsewhere {
+    /// There are some.
+    any: bool,
+    /// In one of them the user is busy.
+    busy: bool,
+}
+
+impl Sight {
+    fn of(&self, user: &UserId, call: CallId) -> Option<&Seen> {
+        self.seen.get(&(user.clone(), call))
+    }
+
+    /// The calls of which there is something to say, in the order in which they began.
+    fn calls_of(&self, user: &UserId) -> impl Iterator<Item = (CallId, &Seen)> {
+        let first = (user.clone(), CallId::from(uuid::Uuid::nil()));
+        let own = self.seen.range(first..).take_while(move |((of, _), _)| of == user);
+        own.map(|((_, call), seen)| (*call, seen))
+    }
+
+    fn is_of_somebody(&self) -> bool {
+        !self.seen.is_empty() || self.elsewhere.values().any(|they| they.any)
+    }
+
+    fn has_calls(&self, user: &UserId) -> bool {
+        self.calls_of(user).next().is_some() || self.elsewhere.get(user).is_some_and(|they| they.any)
+    }
+
+    fn is_busy(&self, user: &UserId) -> bool {
+        self.calls_of(user).any(|(_, seen)| seen.is_busy())
+            || self.elsewhere.get(user).is_some_and(|they| they.busy)
+    }
+}
 
 pub(crate) fn project<'a>(before: &Fold, fact: &'a Fact, people: &'a dyn People) -> Projected<'a> {
     if let FactKind::DeviceStateChanged { user, device, in_service } = &fact.kind {
@@ -54,14 +95,19 @@ pub(crate) fn project<'a>(before: &Fold, fact: &'a Fact, people: &'a dyn People)
     {
         users.push(user.clone());
     }
-    // What a user sees costs the more the more calls the user has.
     users.retain(|user| people.is_listened_to(&fact.tenant, user));
     if users.is_empty() {
         return Box::new(|_| Vec::new());
     }
-    let was = sight(before, &fact.tenant, &users, &calls);
+    let holds = matches!(fact.kind, FactKind::LegHeld { .. });
+    // Of calls that the fact is not about, what may be done in one changes only with whom else the user holds.
+    let wide: Vec<bool> = users
+        .iter()
+        .map(|user| holds || before.holding_legs_of(&fact.tenant, user).next().is_some())
+        .collect();
+    let was = sight(before, &fact.tenant, (&users, &wide), &calls);
     Box::new(move |after| {
-        let is = sight(after, &fact.tenant, &users, &calls);
+        let is = sight(after, &fact.tenant, (&users, &wide), &calls);
         if was == is {
             return Vec::new();
         }
@@ -119,17 +165,12 @@ impl Telling<'_> {
 
     /// A user's calls: first those that the fact is about.
     fn calls_of(&self, user: &UserId) -> Vec<(CallId, Option<&Seen>, Option<&Seen>)> {
-        let mut calls: Vec<CallId> = self.calls.to_vec();
-        for (_, call) in self.was.keys().chain(self.is.keys()).filter(|(of, _)| of == user) {
-            if !calls.contains(call) {
-                calls.push(*call);
-            }
-        }
-        let seen = |call| {
-            let key = (user.clone(), call);
-            (call, self.was.get(&key), self.is.get(&key))
-        };
-        calls.into_iter().map(seen).collect()
+        let others = self.was.calls_of(user).chain(self.is.calls_of(user)).map(|(call, _)| call);
+        let mut told: BTreeSet<CallId> = self.calls.iter().copied().collect();
+        // A call that both know is told of in the place where it was known first.
+        let others: Vec<CallId> = others.filter(|call| told.insert(*call)).collect();
+        let seen = |call| (call, self.was.of(user, call), self.is.of(user, call));
+        self.calls.iter().copied().chain(others).map(seen).collect()
     }
 
     fn bodies(
@@ -150,7 +191,7 @@ impl Telling<'_> {
                 self.speaker.modified(user, was, is, self.why.all.filter(|_| about))
             }
             (Some(was), None) => {
-                let last = !self.is.keys().any(|(of, _)| of == user);
+                let last = !self.is.has_calls(user);
                 let replaced = self.why.moved.filter(|(from, _)| *from == call).map(|(_, to)| to);
                 let why = (self.why.all, self.why.new_destination.as_deref(), replaced);
                 vec![event::removed(user, was, why, last)]
@@ -160,10 +201,7 @@ impl Telling<'_> {
 
     /// Whether the user has become busy, or free.
     fn state_change(&self, user: &UserId) -> Option<bool> {
-        let busy = |sight: &Sight| {
-            sight.iter().any(|((of, _), seen)| of == user && seen.state != "RINGING_INCOMING")
-        };
-        let (was, is) = (busy(&self.was), busy(&self.is));
+        let (was, is) = (self.was.is_busy(user), self.is.is_busy(user));
         (was != is).then_some(is)
     }
 }
@@ -172,20 +210,38 @@ fn emission(user: &UserId, order: OrderKey, body: serde_json::Value) -> Emission
     Emission { recipient: Recipient::User(user.clone()), order, body }
 }
 
-/// What these users see of these calls and of all others that they are in.
-fn sight(fold: &Fold, tenant: &TenantId, users: &[UserId], calls: &[CallId]) -> Sight {
-    let mut sight = Sight::new();
-    for user in users {
+/// What these users see of these calls, and of all others that they are in: `wide` says of whom in full.
+fn sight(fold: &Fold, tenant: &TenantId, (users, wide): (&[UserId], &[bool]), calls: &[CallId]) -> Sight {
+    let mut sight = Sight::default();
+    for (user, wide) in users.iter().zip(wide) {
         for call in calls {
             if let Some(seen) = Seen::of(fold, *call, user) {
-                sight.insert((user.clone(), *call), seen);
+                sight.seen.insert((user.clone(), *call), seen);
             }
         }
-        for seen in Seen::all(fold, tenant, user) {
-            sight.insert((user.clone(), seen.call), seen);
+        if *wide {
+            for seen in Seen::all(fold, tenant, user) {
+                sight.seen.insert((user.clone(), seen.call), seen);
+            }
+        } else {
+            sight.elsewhere.insert(user.clone(), elsewhere(fold, tenant, user, calls));
         }
     }
     sight
+}
+
+/// Whether a user has other calls, and is busy in one: whoever has hundreds is, in the first that is looked at.
+fn elsewhere(fold: &Fold, tenant: &TenantId, user: &UserId, but: &[CallId]) -> Elsewhere {
+    let mut they = Elsewhere::default();
+    for leg in fold.live_legs_of(tenant, user).filter(|leg| !but.contains(&leg.call)) {
+        if let Some(seen) = Seen::of(fold, leg.call, user) {
+            they = Elsewhere { any: true, busy: seen.is_busy() };
+        }
+        if they.busy {
+            break;
+        }
+    }
+    they
 }
 
 /// Who is in these calls, in the order in which they joined.
@@ -264,7 +320,7 @@ fn why(after: &Fold, kind: &FactKind, was: &Sight) -> Why {
         }
         FactKind::LegEnded { leg, termination } => {
             let answered = after.leg(*leg).is_some_and(|leg| leg.answered_at.is_some());
-            let all = (!answered && !was.is_empty()).then(|| cause_of_end(termination)).flatten();
+            let all = (!answered && was.is_of_somebody()).then(|| cause_of_end(termination)).flatten();
             Why { all, ..Why::default() }
         }
         _ => Why::default(),

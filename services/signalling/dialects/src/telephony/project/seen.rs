@@ -76,6 +76,11 @@ impl Seen {
         })
     }
 
+    /// Whether the user is busy with it.
+    pub(super) fn is_busy(&self) -> bool {
+        self.state != "RINGING_INCOMING"
+    }
+
     /// Every call that a user sees, in the order in which they began.
     pub(crate) fn all(fold: &Fold, tenant: &TenantId, user: &UserId) -> Vec<Self> {
         let mut calls: Vec<CallId> = fold.live_legs_of(tenant, user).map(|leg| leg.call).collect();
