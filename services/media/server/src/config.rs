@@ -138,7 +138,7 @@ pub struct Fetch {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Opus {
-    /// In bit/s, 6000 to 128000. Default: 24000.
+    /// In bit/s, 6000 to 128000. Default: 32000, of which error correction takes about a third.
     pub bitrate_bps: u32,
     /// 0 (cheapest) to 10. Default: 5.
     pub complexity: u8,
@@ -150,7 +150,7 @@ pub struct Opus {
 
 impl Default for Opus {
     fn default() -> Self {
-        Self { bitrate_bps: 24_000, complexity: 5, fec: true, loss_percent: 5 }
+        Self { bitrate_bps: 32_000, complexity: 5, fec: true, loss_percent: 5 }
     }
 }
 
