@@ -42,6 +42,11 @@ impl Shard {
         Ok((subject, self.finish()))
     }
 
+    /// What the command of a key has made or acted upon, as long as its outcome is remembered.
+    pub fn done_before(&self, tenant: &TenantId, key: &str) -> Option<CommandSubject> {
+        self.completed.get(&(tenant.clone(), key.into())).map(|done| done.subject)
+    }
+
     fn carry_out(
         &mut self,
         command: &CallCommand,
@@ -128,8 +133,8 @@ impl Shard {
                 self.reject(tenant, *leg, now)?;
                 Ok(CommandSubject::Leg(*leg))
             }
-            CallCommandKind::Redirect { leg, to: elsewhere } => {
-                self.redirect(tenant, *leg, (elsewhere, to), now)?;
+            CallCommandKind::Redirect { leg, to: elsewhere, anonymous } => {
+                self.redirect(tenant, *leg, (elsewhere, to), *anonymous, now)?;
                 Ok(CommandSubject::Leg(*leg))
             }
             CallCommandKind::Deflect { leg, numbers } => {
@@ -203,8 +208,8 @@ impl Shard {
         now: Timestamp,
     ) -> Result<CommandSubject, CommandError> {
         let leg = match kind {
-            CallCommandKind::AddParticipant { leg, to_number } => {
-                self.add_participant(tenant, *leg, (to_number, to), now)?
+            CallCommandKind::AddParticipant { leg, to_number, anonymous } => {
+                self.add_participant(tenant, *leg, (to_number, to), *anonymous, now)?
             }
             CallCommandKind::DropParticipant { leg, by } => {
                 self.drop_participant(tenant, *leg, *by, now)?;

@@ -27,6 +27,14 @@ pub struct Routing {
     pub other_flows: Vec<OtherFlow>,
 }
 
+impl Routing {
+    /// The destination as facts tell it: whoever is outside is no user of the tenant, and the number says it all.
+    pub(crate) fn told(&self) -> Option<Destination> {
+        let outside = self.bindings.iter().any(|binding| binding.outside_number().is_some());
+        self.destination.clone().filter(|_| !outside)
+    }
+}
+
 /// Another flow of an instance (RFC 5626): rings when the one before it turns out to be dead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherFlow {

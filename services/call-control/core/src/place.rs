@@ -24,9 +24,10 @@ impl Shard {
     ) -> Result<CallId, CommandError> {
         let (from_number, mut own) = from;
         let (to_number, to) = to;
-        let Some(Destination::User(user)) = own.destination.clone() else {
+        if !matches!(own.destination, Some(Destination::User(_))) {
             return Err(CommandError::FromIsNoUser);
-        };
+        }
+        let from = party_of(&own, from_number);
         own.bindings.retain(|binding| options.device.as_ref().is_none_or(|device| binding.device == *device));
         self.check_place(&own, &to)?;
         if let Some(Destination::Room(room)) = &to.destination
@@ -48,14 +49,9 @@ impl Shard {
         let call = self.ids.make(now);
         let created = FactKind::CallCreated {
             call,
-            from: Party {
-                user: Some(user),
-                number: from_number.into(),
-                proof: Proof::Own,
-                ..Party::default()
-            },
+            from,
             dialled: to_number.into(),
-            destination: to.destination.clone(),
+            destination: to.told(),
             by_application: true,
             anonymous: options.anonymous,
             open: false,
@@ -87,5 +83,16 @@ impl Shard {
             return Err(CommandError::Unregistered);
         }
         Ok(())
+    }
+}
+
+/// Whom an application lets call: one of ours, or somebody outside.
+fn party_of(own: &Routing, number: &str) -> Party {
+    let number = number.into();
+    match own.told() {
+        Some(Destination::User(user)) => {
+            Party { user: Some(user), number, proof: Proof::Own, ..Party::default() }
+        }
+        _ => Party { number, ..Party::default() },
     }
 }

@@ -45,13 +45,14 @@ impl Shard {
 
     fn ring_device(&mut self, ring: &Ring, binding: &Binding, nodes: &Routing, now: Timestamp) -> LegId {
         let leg = self.ids.make(now);
-        let party = Party {
-            user: Some(binding.user.clone()),
-            device: Some(binding.device.clone()),
-            number: ring.number.clone(),
+        let number = ring.number.clone();
+        let party = if binding.outside_number().is_some() {
+            // Nobody of ours, and no device: all that is known is the number.
+            Party { number, ..Party::default() }
+        } else {
+            let (user, device) = (Some(binding.user.clone()), Some(binding.device.clone()));
             // Its device has registered; whose number was dialled is not looked at here.
-            proof: if binding.outside_number().is_some() { Proof::None } else { Proof::User },
-            ..Party::default()
+            Party { user, device, number, proof: Proof::User, ..Party::default() }
         };
         let created = FactKind::LegCreated {
             leg,
@@ -139,7 +140,8 @@ impl Shard {
         }
     }
 
-    /// The phones that ring for the same reason at the same user, this one among them unless it was answered.
+    /// The phones that ring for the same reason at the same user or, outside, at the same number; this one among them unless it
+    /// was answered.
     pub(crate) fn fork_of(&self, leg: &LegView) -> Vec<LegView> {
         let same = |other: &&LegView| {
             // Whoever is outside is nobody's device: there every number is somebody else.

@@ -255,7 +255,7 @@ impl Shard {
             call,
             from: offered.from.clone(),
             dialled: offered.dialled.clone(),
-            destination: routing.destination.clone(),
+            destination: routing.told(),
             by_application: false,
             anonymous: offered.anonymous,
             open: false,

@@ -16,7 +16,7 @@ use sidetone_model::termination::Cause;
 /// Alice talks to bob and asks carol in, who answers.
 fn three(office: &mut Office) -> [LegId; 3] {
     let (alice, bob) = office.connect("alice", "bob");
-    let add = CallCommandKind::AddParticipant { leg: alice, to_number: "carol".into() };
+    let add = CallCommandKind::AddParticipant { leg: alice, to_number: "carol".into(), anonymous: false };
     office.does_to(add, Routing::default(), office.registered("carol", &["desk"])).unwrap();
     office.serve();
     let carol = office.legs_of("carol")[0];
@@ -46,7 +46,7 @@ fn three_are_mixed_and_two_are_bridged_again() {
 fn whoever_does_not_come_changes_nothing() {
     let mut office = Office::new();
     let (alice, bob) = office.connect("alice", "bob");
-    let add = CallCommandKind::AddParticipant { leg: alice, to_number: "carol".into() };
+    let add = CallCommandKind::AddParticipant { leg: alice, to_number: "carol".into(), anonymous: false };
     office.does_to(add, Routing::default(), office.registered("carol", &["desk"])).unwrap();
     office.serve();
     let carol = office.legs_of("carol")[0];

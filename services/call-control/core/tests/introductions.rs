@@ -82,7 +82,8 @@ fn each_phone_that_sent_the_call_on_is_named_with_its_reason() {
     // Carol's rings, and she sends the call on.
     office.rings(carol);
     let dave = office.registered("dave", &["desk"]);
-    let redirect = CallCommandKind::Redirect { leg: carol, to: Elsewhere::Number("dave".into()) };
+    let redirect =
+        CallCommandKind::Redirect { leg: carol, to: Elsewhere::Number("dave".into()), anonymous: false };
     office.does_to(redirect, Routing::default(), dave).unwrap();
     office.serve();
     let dave = office.legs_of("dave")[0];

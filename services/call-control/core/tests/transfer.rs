@@ -32,7 +32,8 @@ fn diverted(office: &Office) -> Vec<(LegId, DivertCause, Box<str>)> {
 fn a_call_that_rings_is_sent_on_and_all_its_phones_fall_silent() {
     let mut office = Office::new();
     let (alice, phones) = ringing(&mut office);
-    let redirect = CallCommandKind::Redirect { leg: phones[0], to: Elsewhere::Number("carol".into()) };
+    let redirect =
+        CallCommandKind::Redirect { leg: phones[0], to: Elsewhere::Number("carol".into()), anonymous: false };
     office.does_to(redirect, Routing::default(), office.registered("carol", &["desk"])).unwrap();
     office.serve();
     assert_eq!(phones.iter().map(|leg| office.end_of(*leg)).collect::<Vec<_>>(), [Some(Cause::Diverted); 2]);
@@ -51,7 +52,8 @@ fn a_call_that_rings_is_sent_on_and_all_its_phones_fall_silent() {
 fn who_is_sent_on_to_nobody_is_told_so() {
     let mut office = Office::new();
     let (alice, phones) = ringing(&mut office);
-    let redirect = CallCommandKind::Redirect { leg: phones[0], to: Elsewhere::Number("carol".into()) };
+    let redirect =
+        CallCommandKind::Redirect { leg: phones[0], to: Elsewhere::Number("carol".into()), anonymous: false };
     let nobody = office.registered("carol", &[]);
     let refused = office.does_to(redirect.clone(), Routing::default(), nobody);
     assert_eq!(refused, Err(CommandError::TargetUnregistered));

@@ -95,7 +95,7 @@ fn whoever_is_rung_sends_the_caller_there_and_the_assistant_is_refused_where_the
     let alice = office.dial("alice", "desk", office.registered("bob", &["desk"]));
     let bob = office.legs_of("bob")[0];
     office.rings(bob);
-    let redirect = |to| CallCommandKind::Redirect { leg: bob, to };
+    let redirect = |to| CallCommandKind::Redirect { leg: bob, to, anonymous: false };
     let nobody = office.to(Destination::Assistant, 0);
     assert!(office.does_to(redirect(Elsewhere::Assistant), Routing::default(), nobody).is_err());
     assert_eq!(office.end_of(bob), None, "it rings on");

@@ -136,7 +136,8 @@ fn between_two(command: Command) -> Result<CallCommandKind, WireError> {
 fn among_several(command: Command) -> Result<CallCommandKind, WireError> {
     Ok(match command {
         Command::AddParticipant(it) => {
-            CallCommandKind::AddParticipant { leg: id("leg_id", &it.leg_id)?, to_number: it.to.into() }
+            let (leg, to_number, anonymous) = (id("leg_id", &it.leg_id)?, it.to.into(), it.anonymous);
+            CallCommandKind::AddParticipant { leg, to_number, anonymous }
         }
         Command::DropParticipant(it) => {
             let (leg, by) = (id("leg_id", &it.leg_id)?, optional_id("by_leg_id", &it.by_leg_id)?);
@@ -195,7 +196,7 @@ fn redirect(it: pb::Redirect) -> Result<CallCommandKind, WireError> {
             return Err(WireError::Missing { field: "Redirect.to" });
         }
     };
-    Ok(CallCommandKind::Redirect { leg: id("leg_id", &it.leg_id)?, to })
+    Ok(CallCommandKind::Redirect { leg: id("leg_id", &it.leg_id)?, to, anonymous: it.anonymous })
 }
 
 fn join(it: pb::Join) -> Result<CallCommandKind, WireError> {

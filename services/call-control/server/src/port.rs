@@ -36,6 +36,12 @@ impl CommandPort for CallControl {
         let body = fingerprint(&command.kind.canonical());
         self.execute_asked(command, body).await
     }
+
+    async fn done_before(&self, tenant: &TenantId, key: &str) -> Option<CommandSubject> {
+        let shard = usize::from(ShardId::of(tenant, self.shared().shards).0);
+        let (tenant, key) = (tenant.clone(), key.to_owned());
+        self.look(move |shards| shards[shard].done_before(&tenant, &key)).await.flatten()
+    }
 }
 
 impl CallControl {
@@ -109,7 +115,7 @@ impl CallControl {
                 ConversationCommand::Invite { to, .. } => self.number(tenant, to).await?,
                 _ => Routing::default(),
             },
-            CallCommandKind::Redirect { leg, to } => self.elsewhere(tenant, *leg, to).await?,
+            CallCommandKind::Redirect { leg, to, .. } => self.elsewhere(tenant, *leg, to).await?,
             CallCommandKind::Overflow { leg } => match self.called_by(tenant, *leg).await? {
                 Some(user) => self.destination(tenant, Destination::Voicemail(user)).await?,
                 None => Routing::default(),

@@ -1,6 +1,7 @@
 //! Users, their devices, and the credentials of these.
 
 use sidetone_model::ids::{DeviceId, TenantId, UserId};
+use sidetone_model::party::Binding;
 use sidetone_proto::directory::v1 as pb;
 use sidetone_proto::types::v1::destination::Kind;
 use sidetone_store::{Entry, Expect, Revision, StoreError};
@@ -25,6 +26,9 @@ impl Directory {
     ) -> Result<pb::User, DirectoryError> {
         let tenant = TenantId::new(&user.tenant).map_err(DirectoryError::id("user.tenant"))?;
         let id = UserId::new(&user.user).map_err(DirectoryError::id("user.user"))?;
+        if Binding::is_reserved(&id) {
+            return Err(DirectoryError::Invalid { field: "user.user", reason: "the name is reserved" });
+        }
         if user.display_name.len() > DISPLAY_NAME_BYTES_MAX || user.display_name.chars().any(char::is_control)
         {
             return Err(DirectoryError::Invalid {

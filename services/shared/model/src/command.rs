@@ -223,6 +223,8 @@ pub enum CallCommandKind {
         leg: LegId,
         /// Where to.
         to: Elsewhere,
+        /// It is not told who calls.
+        anonymous: bool,
     },
     /// The caller chooses the voicemail of whoever does not answer.
     Overflow {
@@ -291,6 +293,8 @@ pub enum CallCommandKind {
         leg: LegId,
         /// The number to call.
         to_number: Box<str>,
+        /// It is not told who asks.
+        anonymous: bool,
     },
     /// Somebody has to go.
     DropParticipant {

@@ -19,6 +19,13 @@ pub struct Party {
     pub proof: Proof,
 }
 
+impl Party {
+    /// Whether both are the same user or, where neither is known to be one, have the same number.
+    pub fn is_whom(&self, other: &Self) -> bool {
+        self.user == other.user && (self.user.is_some() || self.number == other.number)
+    }
+}
+
 /// What vouches for the number under which somebody calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Proof {
@@ -162,6 +169,11 @@ impl Binding {
         let user =
             self.contact_uri.strip_prefix("sip:")?.strip_suffix(Self::OUTSIDE_HOST)?.strip_suffix('@')?;
         (self.flow.remote.port() == 0).then_some(user)
+    }
+
+    /// Whether a name is kept for whoever is outside: no user of a tenant has it.
+    pub fn is_reserved(user: &UserId) -> bool {
+        user.as_str() == Self::OUTSIDE
     }
 
     /// The user and device of whoever is outside.

@@ -412,7 +412,7 @@ fn redirect(leg_id: String, to: Option<String>, voicemail: bool, assistant: bool
         None if assistant && !voicemail => redirect::To::Assistant(true),
         None => redirect::To::Voicemail(true),
     };
-    Command::Redirect(Redirect { leg_id, to: Some(to) })
+    Command::Redirect(Redirect { leg_id, to: Some(to), ..Default::default() })
 }
 
 fn source(text: String) -> Source {

@@ -19,6 +19,10 @@ pub trait Doorway: Send + Sync + 'static {
     /// Carries out a command. A repeated key with the same command gives the same answer.
     async fn execute(&self, command: CallCommand) -> Result<CommandSubject, CommandRefusal>;
 
+    /// What the command of a key has made or acted upon, when it was carried out lately. Whoever derives a command from the
+    /// state of a call asks this first: after the command that state is another one.
+    async fn done_before(&self, tenant: &TenantId, key: &str) -> Option<CommandSubject>;
+
     /// Shows the fold of a tenant's shard; [`look`] is the comfortable form. It may be some milliseconds behind, but
     /// never behind a command that this door has carried out.
     fn with_fold(&self, tenant: &TenantId, look: &mut dyn FnMut(&Fold));

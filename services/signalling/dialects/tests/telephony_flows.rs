@@ -235,7 +235,8 @@ fn flow_2_a_blind_transfer_by_the_callee() {
 
 fn redirected(office: &mut Office, ringing: LegId) {
     let to = desk(office, "1003");
-    let redirect = CallCommandKind::Redirect { leg: ringing, to: Elsewhere::Number("1003".into()) };
+    let redirect =
+        CallCommandKind::Redirect { leg: ringing, to: Elsewhere::Number("1003".into()), anonymous: false };
     office.does_to(redirect, Routing::default(), to).unwrap();
     office.serve();
     office.hang_up_as_told();
@@ -364,7 +365,7 @@ fn flow_12_a_participant_is_added() {
     let to = desk(&office, "1003");
     office
         .does_to(
-            CallCommandKind::AddParticipant { leg: caller, to_number: "1003".into() },
+            CallCommandKind::AddParticipant { leg: caller, to_number: "1003".into(), anonymous: false },
             Routing::default(),
             to,
         )

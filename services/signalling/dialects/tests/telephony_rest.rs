@@ -284,7 +284,10 @@ async fn operations_become_commands() {
     let expected = CallCommandKind::TransferBlind { leg: callee, to_number: "1003".into(), anonymous: false };
     assert_eq!(transfer, [expected]);
     let add = post(&caller_cookie, "participants", json!({ "callee": "1003" })).await;
-    assert_eq!(add, [CallCommandKind::AddParticipant { leg: caller, to_number: "1003".into() }]);
+    assert_eq!(
+        add,
+        [CallCommandKind::AddParticipant { leg: caller, to_number: "1003".into(), anonymous: false }]
+    );
     let digits = post(&caller_cookie, "sendDtmf", json!({ "number": "12#" })).await;
     assert_eq!(digits, [CallCommandKind::SendDigits { leg: caller, digits: "12#".into() }]);
     let record = post(&caller_cookie, "recording?action=start", Value::Null).await;

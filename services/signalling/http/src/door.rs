@@ -78,6 +78,10 @@ impl Doorway for Door {
         })
     }
 
+    async fn done_before(&self, tenant: &TenantId, key: &str) -> Option<CommandSubject> {
+        self.commands.done_before(tenant, key).await
+    }
+
     fn with_fold(&self, tenant: &TenantId, look: &mut dyn FnMut(&Fold)) {
         let (_, shard) = self.shard(tenant);
         look(&shard.fold());

@@ -43,6 +43,7 @@ impl Shard {
         tenant: &TenantId,
         leg: LegId,
         (elsewhere, to): (&Elsewhere, Routing),
+        anonymous: bool,
         now: Timestamp,
     ) -> Result<(), CommandError> {
         let what = match elsewhere {
@@ -57,7 +58,10 @@ impl Shard {
             Elsewhere::Voicemail => leg.party.number.clone(),
             Elsewhere::Assistant => "".into(),
         };
-        self.send_ringing_on(&leg, (DivertCause::Redirected, LegCause::Redirected), (&number, to), now);
+        let why = (DivertCause::Redirected, LegCause::Redirected);
+        for rung in self.send_ringing_on(&leg, why, (&number, to), now) {
+            self.control(rung).passing.anonymous = anonymous;
+        }
         Ok(())
     }
 
@@ -108,13 +112,14 @@ impl Shard {
         (diverted, cause): (DivertCause, LegCause),
         (number, to): (&str, Routing),
         now: Timestamp,
-    ) {
+    ) -> Vec<LegId> {
         let fork = self.fork_of(leg);
         self.divert(leg, diverted, (number, &to), now);
         // First the new ones: the caller must not be left with nobody in between.
-        self.send_on(leg, cause, (number, to), now);
+        let rung = self.send_on(leg, cause, (number, to), now);
         for ringing in fork {
             self.end_any(&ringing, Termination::new(Cause::Diverted), now);
         }
+        rung
     }
 }

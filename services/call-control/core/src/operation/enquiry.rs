@@ -42,7 +42,7 @@ impl Shard {
             call,
             from: from.clone(),
             dialled: number.into(),
-            destination: to.destination.clone(),
+            destination: to.told(),
             by_application: true,
             anonymous,
             open: false,

@@ -76,7 +76,7 @@ impl Shard {
             call,
             from: Party { number: from_number.into(), ..Party::default() },
             dialled: number.into(),
-            destination: to.destination.clone(),
+            destination: to.told(),
             by_application: true,
             anonymous: false,
             open: true,

@@ -19,6 +19,7 @@ impl Shard {
         tenant: &TenantId,
         leg: LegId,
         (number, to): (&str, Routing),
+        anonymous: bool,
         now: Timestamp,
     ) -> Result<LegId, CommandError> {
         let by = self.allowed(tenant, leg, Capability::AddParticipant)?;
@@ -39,6 +40,9 @@ impl Shard {
             then: None,
         };
         let legs = self.ring(&ring, &to, now);
+        for rung in &legs {
+            self.control(*rung).passing.anonymous = anonymous;
+        }
         legs.first().copied().ok_or(CommandError::TargetUnregistered)
     }
 

@@ -71,8 +71,8 @@ impl Shard {
         (number, to): (&str, &Routing),
         now: Timestamp,
     ) {
-        let user = match &to.destination {
-            Some(Destination::User(user) | Destination::Voicemail(user)) => Some(user.clone()),
+        let user = match to.told() {
+            Some(Destination::User(user) | Destination::Voicemail(user)) => Some(user),
             _ => None,
         };
         let to = Party { user, number: number.into(), ..Party::default() };

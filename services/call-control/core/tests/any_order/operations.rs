@@ -62,16 +62,19 @@ impl World {
         match self.rng.random_range(0..7) {
             4 => (CallCommandKind::Overflow { leg: leg_id }, may(Capability::OverflowToVoicemail)),
             5 => (
-                CallCommandKind::Redirect { leg: leg_id, to: Elsewhere::Voicemail },
+                CallCommandKind::Redirect { leg: leg_id, to: Elsewhere::Voicemail, anonymous: false },
                 may(Capability::RedirectToVoicemail),
             ),
             6 => (
-                CallCommandKind::Redirect { leg: leg_id, to: Elsewhere::Assistant },
+                CallCommandKind::Redirect { leg: leg_id, to: Elsewhere::Assistant, anonymous: false },
                 may(Capability::RedirectToAssistant),
             ),
             3 => (CallCommandKind::AnswerRinging { leg: leg_id }, may(Capability::Answer)),
             0 => (CallCommandKind::Reject { leg: leg_id }, may(Capability::Reject)),
-            1 => (CallCommandKind::Redirect { leg: leg_id, to: number() }, may(Capability::Redirect)),
+            1 => (
+                CallCommandKind::Redirect { leg: leg_id, to: number(), anonymous: false },
+                may(Capability::Redirect),
+            ),
             _ => {
                 let by = DeviceOf { user: UserId::new("u9").unwrap(), device: None };
                 (CallCommandKind::PickUp { leg: leg_id, by }, may(Capability::PickedUp))
@@ -115,7 +118,7 @@ impl World {
         let (id, by, device) = (leg.leg, Some(leg.leg), device.parse().unwrap());
         match self.rng.random_range(0..9) {
             0 => (
-                CallCommandKind::AddParticipant { leg: id, to_number: "200".into() },
+                CallCommandKind::AddParticipant { leg: id, to_number: "200".into(), anonymous: false },
                 may(Capability::AddParticipant),
             ),
             1 => (

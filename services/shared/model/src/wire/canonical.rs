@@ -137,16 +137,23 @@ impl CallCommandKind {
             Self::Deflect { leg, numbers } => {
                 fields.field(leg).all(numbers, |fields, number| fields.field(number))
             }
-            Self::Redirect { leg, to } => match to {
-                Elsewhere::Number(number) => fields.field(leg).field("number").field(number),
-                Elsewhere::Voicemail => fields.field(leg).field("voicemail"),
-                Elsewhere::Assistant => fields.field(leg).field("assistant"),
-            },
+            Self::Redirect { leg, to, anonymous } => {
+                let fields = match to {
+                    Elsewhere::Number(number) => fields.field(leg).field("number").field(number),
+                    Elsewhere::Voicemail => fields.field(leg).field("voicemail"),
+                    Elsewhere::Assistant => fields.field(leg).field("assistant"),
+                };
+                // As before it could be asked for.
+                if *anonymous { fields.field(anonymous) } else { fields }
+            }
             Self::Enquire { leg, to_number, anonymous }
             | Self::TransferBlind { leg, to_number, anonymous } => {
                 fields.field(leg).field(to_number).field(anonymous)
             }
-            Self::AddParticipant { leg, to_number } => fields.field(leg).field(to_number),
+            Self::AddParticipant { leg, to_number, anonymous } => {
+                let fields = fields.field(leg).field(to_number);
+                if *anonymous { fields.field(anonymous) } else { fields }
+            }
             Self::Join { call, to, to_number, from_number } => {
                 let call = match call {
                     CallName::Id(call) => fields.field("id").field(call),

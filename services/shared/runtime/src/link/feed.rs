@@ -4,7 +4,7 @@ use futures_util::stream::BoxStream;
 use sidetone_model::classify::{Class, Classify};
 use sidetone_model::command::CallCommand;
 use sidetone_model::fact::{CommandSubject, Fact};
-use sidetone_model::ids::{LegId, ShardId};
+use sidetone_model::ids::{LegId, ShardId, TenantId};
 use sidetone_model::time::Timestamp;
 use tokio::sync::broadcast;
 
@@ -58,6 +58,10 @@ pub struct Speaker {
 pub trait CommandPort: Send + Sync + 'static {
     /// Carries out a command once: a repeated key with the same command gives the same answer.
     async fn execute(&self, command: CallCommand) -> Result<CommandSubject, CommandRefused>;
+
+    /// What the command of this key has made or acted upon; none when none was carried out with it lately. For whoever would
+    /// otherwise look for the state before the command, which a repetition does not find any more.
+    async fn done_before(&self, tenant: &TenantId, key: &str) -> Option<CommandSubject>;
 }
 
 /// A command was not carried out.

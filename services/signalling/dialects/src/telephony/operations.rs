@@ -78,6 +78,9 @@ pub(crate) struct Redirect {
     /// A number, `VOICEMAIL` or `DVA`.
     #[schema(min_length = 1, max_length = 64, example = "1003")]
     redirect_to: String,
+    /// It is not told who calls.
+    #[serde(default)]
+    anonymous: bool,
 }
 
 /// Digits.
@@ -252,7 +255,7 @@ pub(crate) async fn redirect(asker: Asker, Path(id): Path<String>, Given(request
         number => ("redirect", Elsewhere::Number(asker.number("redirectTo", number).await?.1)),
     };
     mine.may(capability)?;
-    done(&asker, CallCommandKind::Redirect { leg: mine.leg.leg, to }).await
+    done(&asker, CallCommandKind::Redirect { leg: mine.leg.leg, to, anonymous: request.anonymous }).await
 }
 
 /// Chooses the voicemail of whoever does not answer.
@@ -280,7 +283,8 @@ pub(crate) async fn add(asker: Asker, Path(id): Path<String>, Given(request): Gi
     let mine = asker.mine(&id, request.device_id.as_deref())?;
     mine.may("addParticipant")?;
     let (_, to_number) = asker.number("callee", &request.callee).await?;
-    done(&asker, CallCommandKind::AddParticipant { leg: mine.leg.leg, to_number }).await
+    let anonymous = request.anonymous;
+    done(&asker, CallCommandKind::AddParticipant { leg: mine.leg.leg, to_number, anonymous }).await
 }
 
 /// Sends a participant away.
@@ -308,6 +312,10 @@ pub(crate) async fn hold_participant(asker: Asker, Path((id, other)): Path<(Stri
     responses((status = 204), (status = "4XX", body = RestError)))]
 pub(crate) async fn retrieve_participant(asker: Asker, Path((id, other)): Path<(String, String)>) -> Done {
     let mine = asker.mine(&id, None)?;
+    // Not who may put aside: that is nobody where all others are. But one who is there, and was not put aside as well.
+    if !mine.leg.is_answered() || mine.leg.put_aside {
+        return Err(Failure::not_now("retrieveParticipant"));
+    }
     let leg = asker.participant(mine.call, &other)?.leg;
     done(&asker, CallCommandKind::RetrieveParticipant { leg }).await
 }
@@ -359,15 +367,17 @@ pub(crate) async fn add_device(
     responses((status = 204), (status = "4XX", body = RestError)))]
 pub(crate) async fn pick_up(asker: Asker, Path(id): Path<String>, Given(request): Given<PickUp>) -> Done {
     let device = device_id(&asker, &id)?;
-    let number = request.other_phone_number.unwrap_or_default();
-    let leg = match &request.other_call_ref {
-        Some(call) => asker.any_call(call, |fold, call| {
+    let leg = match (&request.other_call_ref, &request.other_phone_number) {
+        (None, None) => {
+            return Err(Failure::invalid("otherCallRef", "otherCallRef or otherPhoneNumber is needed"));
+        }
+        (Some(call), _) => asker.any_call(call, |fold, call| {
             let leg = fold.live_legs(call.call).find(|leg| is_ringing(leg));
             leg.map(|leg| leg.leg).ok_or_else(|| Failure::not_now("pickUp"))
         })?,
-        None => asker.look(|fold| {
+        (None, Some(number)) => asker.look(|fold| {
             let at = |leg: &&LegView| {
-                is_ringing(leg) && *leg.party.number == *number && leg.tenant == asker.tenant
+                is_ringing(leg) && *leg.party.number == **number && leg.tenant == asker.tenant
             };
             let leg = fold.legs().find(at).map(|leg| leg.leg);
             leg.ok_or_else(|| Failure::not_found("call that rings there"))

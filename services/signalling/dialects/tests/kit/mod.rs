@@ -43,6 +43,8 @@ pub(crate) struct Door {
     pub(crate) now: Mutex<Timestamp>,
     pub(crate) people: Crowd,
     answering: Mutex<Box<Answering>>,
+    /// What was carried out, by its key.
+    done: Mutex<BTreeMap<Box<str>, CommandSubject>>,
     /// Everything that was emitted for users.
     emitted: broadcast::Sender<(UserId, Value)>,
     ids: Mutex<IdSource>,
@@ -97,6 +99,7 @@ impl Door {
             now: Mutex::new(NOW),
             people: crowd,
             emitted: broadcast::channel(64).0,
+            done: Mutex::default(),
             answering: Mutex::new(Box::new(|command, _| Ok(subject_of(&command.kind)))),
             ids: Mutex::new(IdSource::seeded([1; 32])),
         })
@@ -150,8 +153,15 @@ fn subject_of(kind: &CallCommandKind) -> CommandSubject {
 impl Doorway for Door {
     async fn execute(&self, command: CallCommand) -> Result<CommandSubject, CommandRefusal> {
         let answer = (self.answering.lock().unwrap())(&command, &mut self.fold.lock().unwrap());
+        if let Ok(subject) = &answer {
+            self.done.lock().unwrap().insert(command.key.clone(), *subject);
+        }
         self.commands.lock().unwrap().push(command);
         answer
+    }
+
+    async fn done_before(&self, _: &TenantId, key: &str) -> Option<CommandSubject> {
+        self.done.lock().unwrap().get(key).copied()
     }
 
     fn with_fold(&self, _: &TenantId, look: &mut dyn FnMut(&Fold)) {
@@ -268,4 +278,21 @@ pub(crate) async fn ask(router: &Router, request: Request<Body>) -> (StatusCode,
     let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
     let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
     (status, body)
+}
+
+/// A carrier that takes every number.
+pub(crate) async fn with_trunk(door: &Door) {
+    let (tenant, trunk) = ("demo".to_owned(), "carrier".to_owned());
+    let record = pb::Trunk {
+        tenant: tenant.clone(),
+        trunk: trunk.clone(),
+        uri: "sip:192.0.2.1".into(),
+        routes: vec![pb::TrunkRoute::default()],
+        ..pb::Trunk::default()
+    };
+    door.directory.put_trunk(record, None).await.unwrap();
+    let (replica, healthy, registered) = ("edge-1".into(), true, true);
+    let state = pb::TrunkState { tenant, trunk, replica, healthy, registered, ..pb::TrunkState::default() };
+    let until = Timestamp::from_millis(u64::MAX / 2);
+    assert!(door.directory.hold_trunk(&state, until).await.unwrap());
 }

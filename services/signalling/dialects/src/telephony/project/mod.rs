@@ -260,9 +260,9 @@ fn users_of(fold: &Fold, calls: &[CallId]) -> Vec<UserId> {
 fn calls_of(fold: &Fold, kind: &FactKind) -> Vec<CallId> {
     use FactKind::{
         CallDiverted, CallEnded, ConferenceEnded, LegAnswered, LegCreated, LegEnded, LegHeld, LegMoved,
-        LegRetrieved, LegRinging, LegServed, LegWaiting, LegsBridged, ParticipantHeld, ParticipantJoined,
-        ParticipantLeft, ParticipantRetrieved, RecordingFailed, RecordingFinished, RecordingPaused,
-        RecordingResumed, RecordingStarted,
+        LegRetrieved, LegRinging, LegServed, LegTalkRefused, LegWaiting, LegsBridged, ParticipantHeld,
+        ParticipantJoined, ParticipantLeft, ParticipantRetrieved, RecordingFailed, RecordingFinished,
+        RecordingPaused, RecordingResumed, RecordingStarted,
     };
     let of_leg = |leg: &LegId| fold.leg(*leg).map(|leg| leg.call);
     let of_recording = |id| fold.recording(id).map(|recording| recording.call);
@@ -274,6 +274,7 @@ fn calls_of(fold: &Fold, kind: &FactKind) -> Vec<CallId> {
         | LegsBridged { call, .. }
         | RecordingStarted { call, .. } => vec![*call],
         LegRinging { leg }
+        | LegTalkRefused { leg, .. }
         | LegWaiting { leg }
         | LegAnswered { leg }
         | LegHeld { leg, .. }

@@ -139,7 +139,7 @@ pub(crate) fn leaves(fold: &Fold, leg: &LegView) -> bool {
     }
     let legs = fold.call(leg.call).map_or(&[][..], |call| &call.legs);
     legs.iter().filter_map(|id| fold.leg(*id)).any(|other| {
-        let same_fork = (&other.party.user, other.cause, other.by) == (&leg.party.user, leg.cause, leg.by);
+        let same_fork = other.party.is_whom(&leg.party) && (other.cause, other.by) == (leg.cause, leg.by);
         other.diverted && other.answered_at.is_none() && same_fork
     })
 }
