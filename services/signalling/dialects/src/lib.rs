@@ -17,8 +17,10 @@
 
 pub mod bot;
 pub mod conversation;
+mod dialling;
 mod doorway;
 mod emission;
+mod idempotency;
 mod people;
 pub mod telephony;
 

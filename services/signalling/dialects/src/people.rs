@@ -34,6 +34,11 @@ pub enum ApplicationKind {
 }
 
 impl Application {
+    /// Whether a caller of this number knocks at the application. Who calls does not matter: anybody can say to be anybody.
+    pub fn is_knocked_at(&self, dialled: &str) -> bool {
+        self.numbers.is_empty() || self.numbers.iter().any(|own| **own == *dialled)
+    }
+
     /// Whether a call between these numbers is one of its own.
     pub fn has(&self, numbers: [&str; 2]) -> bool {
         self.numbers.is_empty() || self.numbers.iter().any(|own| numbers.contains(&&**own))

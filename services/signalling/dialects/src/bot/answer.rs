@@ -71,6 +71,10 @@ impl Failure {
         }
     }
 
+    pub(crate) fn too_many() -> Self {
+        Self { class: Class::Exhausted, message: "too many requests within ten minutes".to_owned() }
+    }
+
     pub(crate) fn of(error: &(impl Classify + std::fmt::Display)) -> Self {
         Self { class: error.class(), message: error.to_string() }
     }

@@ -1,9 +1,10 @@
 //! Who asks: the headers that a bot signs its requests with.
 //!
 //! `X-Signature` is the hexadecimal SHA-256 of bot id, secret, `X-Timestamp` (Unix seconds) and body, one behind the other.
-//! The time must be within [`WINDOW_S`] of ours. Within that window a request can be repeated by whoever has seen it; it
-//! gains nothing, because the signature is the idempotency key of its commands: the repetition is answered as the first
-//! time and changes nothing.
+//! The time must be within [`WINDOW_S`] of ours. Within that window a request can be repeated by whoever has seen it. Without
+//! a key of the bot's own the signature, with the method, is the idempotency key of its commands: the repetition is answered as
+//! the first time and changes nothing. That header is not signed, so that a repetition with another key would change something:
+//! it is refused ([`Signatures`]). The method is not signed either; decision 68 says why that is left so.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA256};
@@ -14,8 +15,10 @@ use serde_json::{Map, Value};
 use sidetone_model::ids::TenantId;
 use sidetone_proto::directory::v1::{Application, ApplicationKind};
 
-use super::State;
 use super::answer::Failure;
+use super::signatures::Taken;
+use super::{NAME, State};
+use crate::idempotency::{BadKey, own_key, scoped};
 
 /// A request of a bot that has proved who it is.
 pub(crate) struct Asked {
@@ -35,11 +38,12 @@ impl FromRequest<State> for Asked {
         let Path(team): Path<String> =
             request.extract_parts().await.map_err(|_| Failure::invalid("team", "it is missing"))?;
         let headers = request.headers().clone();
+        let path = request.uri().path().to_owned();
         let body = Bytes::from_request(request, state)
             .await
             .map_err(|_| Failure::invalid("body", "it cannot be read, or is too large"))?;
         let (tenant, team) = authenticate(state, &team, &headers, &body).await?;
-        let key = key_of(&headers);
+        let key = key_of(state, (&tenant, &team), &headers, &path)?;
         let body =
             serde_json::from_slice(&body).map_err(|_| Failure::invalid("body", "expected a JSON object"))?;
         Ok(Self { state: state.clone(), tenant, team, key, body })
@@ -82,14 +86,23 @@ pub fn signature_of(bot: &str, secret: &str, timestamp: &str, body: &[u8]) -> St
 }
 
 /// The client's own idempotency key, or the signature, which differs for every body and second.
-fn key_of(headers: &HeaderMap) -> Box<str> {
-    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let own = header("idempotency-key").filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
-    let key = own.or_else(|| header("x-signature")).unwrap_or_default();
-    format!("bot-{}", key.to_ascii_lowercase()).into()
+fn key_of(
+    state: &State,
+    (tenant, team): (&TenantId, &Application),
+    headers: &HeaderMap,
+    path: &str,
+) -> Result<Box<str>, Failure> {
+    let own = own_key(headers).map_err(|BadKey| Failure::invalid(BadKey::FIELD, BadKey::PROBLEM))?;
+    let signature = headers.get("x-signature").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let signed = scoped(NAME, &[&team.application, path, &signature.to_ascii_lowercase()]);
+    let whose = (tenant.clone(), team.application.as_str().into());
+    match state.signatures.take(whose, &signed, own, state.door.now()) {
+        Taken::New | Taken::Repeated => {}
+        Taken::Forged => return Err(Failure::unauthenticated()),
+        Taken::Full => return Err(Failure::too_many()),
+    }
+    Ok(own.map_or(signed, |own| scoped(NAME, &[&team.application, "own", own])))
 }
 
 /// How far the bot's clock may be from ours, in seconds.
-const WINDOW_S: u64 = 300;
-/// Leaves room for what tells several commands of one request apart.
-const KEY_BYTES_MAX: usize = 96;
+pub(super) const WINDOW_S: u64 = 300;

@@ -8,9 +8,9 @@ use sidetone_model::party::Destination;
 use super::answer::{Answer, Done, Failure, Refused, Told, done, told};
 use super::auth::Asked;
 use super::openapi::{ContactRequest, InviteRequest, ThreadRequest};
-use super::request::{Contact, call_of, external, thread_of};
+use super::request::{Contact, call_of, external};
 use super::view::Call;
-use crate::look;
+use crate::dialling::{is_telephone_number, lead};
 
 /// Tells about the call of a thread.
 #[utoipa::path(post, path = "/bot/{team}/call/get", tag = "calls", request_body = ThreadRequest, params(("team" = String, Path)),
@@ -25,11 +25,13 @@ pub(crate) async fn get(asked: Asked) -> Answer<Told<Call>> {
 pub(crate) async fn invite(asked: Asked) -> Answer<Done> {
     let thread = asked.thread()?;
     let contacts = asked.contacts()?;
-    let name = look(&*asked.state.door, &asked.tenant, |fold| {
-        let call = call_of(fold, &asked, &thread)?;
-        (*thread_of(call) != *thread || call.externals.is_empty()).then_some(CallName::Id(call.call))
-    });
-    let name = name.flatten().unwrap_or_else(|| CallName::External(external(&thread)));
+    // The team's own name begins a call; a call that is there under another one is meant by its id.
+    let own = external(&asked.team.application, &thread);
+    let other = asked.see(|fold| {
+        let call = call_of(fold, &asked, &thread).filter(|call| !call.externals.contains(&own));
+        Ok(call.map(|call| CallName::Id(call.call)))
+    })?;
+    let name = other.unwrap_or(CallName::External(own));
     let mut commands = Vec::new();
     for contact in &contacts {
         let (to, to_number) = destination(&asked, contact).await?;
@@ -53,17 +55,22 @@ async fn destination(asked: &Asked, contact: &Contact) -> Result<(Destination, B
         }
         (None, None) => return Err(Failure::invalid("contactId", "it is missing")),
     };
-    let found = asked.state.door.directory().resolve(&asked.tenant, &number).await;
-    match found.map_err(|error| Failure::of(&error))? {
-        Some(resolved) => Ok((resolved.destination, resolved.number)),
-        None => Err(Failure::not_found(contact.field(), "nobody has this id or number")),
-    }
+    let found =
+        lead(&*asked.state.door, &asked.tenant, &number).await.map_err(|error| Failure::of(&error))?;
+    // Whoever is outside has a number. The name of somebody unknown is none, whatever trunks would make of it.
+    let outside = |to: &Destination| *to == Destination::Wait;
+    let found =
+        found.filter(|(to, _)| !outside(to) || contact.phone.is_some() || is_telephone_number(&number));
+    found.ok_or_else(|| Failure::not_found(contact.field(), "nobody has this id or number"))
 }
 
 /// Sends somebody out of the call; without a contact, ends the call.
 #[utoipa::path(post, path = "/bot/{team}/call/kick", tag = "calls", request_body = ContactRequest, params(("team" = String, Path)),
     responses((status = 200, body = Done), (status = "4XX", body = Refused)))]
 pub(crate) async fn kick(asked: Asked) -> Answer<Done> {
+    if asked.done_before().await.is_some() {
+        return done();
+    }
     let contact = asked.contact()?;
     let command = asked.on_call(|fold, call| {
         if contact.is_nobody() {
@@ -79,6 +86,9 @@ pub(crate) async fn kick(asked: Asked) -> Answer<Done> {
 #[utoipa::path(post, path = "/bot/{team}/call.user/hold", tag = "calls", request_body = ContactRequest, params(("team" = String, Path)),
     responses((status = 200, body = Done), (status = "4XX", body = Refused)))]
 pub(crate) async fn hold(asked: Asked) -> Answer<Done> {
+    if asked.done_before().await.is_some() {
+        return done();
+    }
     let command = asked.on_call(|fold, call| {
         let leg = named(&asked, fold, call)?;
         match peer_of(fold, leg) {
@@ -95,6 +105,9 @@ pub(crate) async fn hold(asked: Asked) -> Answer<Done> {
 #[utoipa::path(post, path = "/bot/{team}/call.user/unhold", tag = "calls", request_body = ContactRequest, params(("team" = String, Path)),
     responses((status = 200, body = Done), (status = "4XX", body = Refused)))]
 pub(crate) async fn unhold(asked: Asked) -> Answer<Done> {
+    if asked.done_before().await.is_some() {
+        return done();
+    }
     let command = asked.on_call(|fold, call| {
         let leg = named(&asked, fold, call)?;
         match peer_of(fold, leg) {

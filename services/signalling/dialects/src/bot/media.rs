@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sidetone_model::command::{Audience, CallCommandKind, RecordingOptions};
 use sidetone_model::fact::CommandSubject;
-use sidetone_model::fold::RecordingView;
+use sidetone_model::fold::{CallView, Fold, RecordingPhase, RecordingView};
 use sidetone_model::ids::RecordingId;
 use sidetone_model::media::{Beside, FileFormat, Manner, Source};
 use utoipa::ToSchema;
@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::answer::{Answer, Done, Failure, Refused, Told, done, told};
 use super::auth::Asked;
 use super::openapi::{PlayRequest, StopRequest, StreamRequest, ThreadRequest};
+use super::request::{call_of, ended_call_of, no_call};
 use crate::{MediaRef, look};
 
 /// Where a recording is.
@@ -48,21 +49,22 @@ pub(crate) async fn play(asked: Asked) -> Answer<Done> {
     responses((status = 200, body = Done), (status = "4XX", body = Refused)))]
 pub(crate) async fn stop(asked: Asked) -> Answer<Done> {
     let url = asked.text("url")?.map(Source::Url);
+    if asked.done_before().await.is_some() {
+        return done();
+    }
     let playing = asked.on_call(|fold, call| {
         let all = call.playbacks.iter().filter_map(|playback| fold.playback(*playback));
         let these = all.filter(|view| url.as_ref().is_none_or(|url| view.source == *url));
         let these = these.map(|view| {
             let to = view.leg.map_or(Audience::Call(view.call), Audience::Leg);
-            CallCommandKind::StopPlay { to, playback: Some(view.playback) }
+            (view.playback, CallCommandKind::StopPlay { to, playback: Some(view.playback) })
         });
         Ok(these.collect::<Vec<_>>())
     })?;
     if playing.is_empty() && url.is_some() {
         return Err(Failure::not_found("url", "it is not being played"));
     }
-    for (n, command) in playing.into_iter().enumerate() {
-        asked.execute(n, command).await?;
-    }
+    asked.execute_all(playing).await?;
     done()
 }
 
@@ -76,18 +78,43 @@ pub(crate) async fn record(asked: Asked) -> Answer<Done> {
     done()
 }
 
-/// Ends the recording and tells where it is.
+/// Ends the recording and tells where it is. One that has ended by itself, or with its call, is told of as well.
 #[utoipa::path(post, path = "/bot/{team}/call.recording/stop", tag = "media", request_body = ThreadRequest, params(("team" = String, Path)),
     responses((status = 200, body = Told<File>), (status = "4XX", body = Refused)))]
 pub(crate) async fn stop_recording(asked: Asked) -> Answer<Told<File>> {
-    let running = asked.on_call(|fold, call| {
-        let recordings = call.recordings.iter().filter_map(|recording| fold.recording(*recording));
-        let running = recordings.filter(|view| view.is_running()).map(|view| view.recording).next_back();
-        running.ok_or_else(|| Failure::state("the call is not being recorded"))
+    let thread = asked.thread()?;
+    let recording = match asked.done_before().await {
+        Some(CommandSubject::Recording(recording)) => recording,
+        _ => stop_last(&asked, &thread).await?,
+    };
+    until_complete(&asked, recording).await;
+    told(File { file_url: asked.state.door.media_url(&asked.tenant, MediaRef::Recording(recording)) })
+}
+
+/// The recording of a thread that runs, which it then does no more, or the last that there was.
+async fn stop_last(asked: &Asked, thread: &str) -> Result<RecordingId, Failure> {
+    let (recording, runs) = asked.see(|fold| {
+        let live = call_of(fold, asked, thread);
+        let of_live =
+            live.and_then(|call| recording_of(fold, call)).map(|view| (view.recording, view.is_running()));
+        // That of a call that is over ends without being told.
+        let of_ended = || ended_call_of(fold, asked, thread).and_then(|call| recording_of(fold, call));
+        let found = of_live.or_else(|| of_ended().map(|view| (view.recording, false)));
+        let none =
+            || if live.is_some() { Failure::state("the call is not being recorded") } else { no_call() };
+        found.ok_or_else(none)
     })?;
-    asked.execute(0, CallCommandKind::StopRecording { recording: running }).await?;
-    until_complete(&asked, running).await;
-    told(File { file_url: asked.state.door.media_url(&asked.tenant, MediaRef::Recording(running)) })
+    if runs {
+        asked.execute(0, CallCommandKind::StopRecording { recording }).await?;
+    }
+    Ok(recording)
+}
+
+/// The recording of a call that runs, else the last of which there is something to be heard.
+fn recording_of<'a>(fold: &'a Fold, call: &CallView) -> Option<&'a RecordingView> {
+    let recordings = || call.recordings.iter().filter_map(|recording| fold.recording(*recording));
+    let audible = |view: &&RecordingView| !matches!(view.phase, RecordingPhase::Failed(_));
+    recordings().rfind(|view| view.is_running()).or_else(|| recordings().rfind(audible))
 }
 
 /// A file is complete a moment after its end was commanded. Whoever gets its URL shall be able to play it at once; if it
@@ -133,13 +160,15 @@ pub(crate) async fn stream(asked: Asked) -> Answer<Told<Stream>> {
 #[utoipa::path(post, path = "/bot/{team}/call.stream/stop", tag = "media", request_body = ThreadRequest, params(("team" = String, Path)),
     responses((status = 200, body = Done), (status = "4XX", body = Refused)))]
 pub(crate) async fn stop_stream(asked: Asked) -> Answer<Done> {
+    if asked.done_before().await.is_some() {
+        return done();
+    }
     let streams = asked.on_call(|_, call| Ok(call.streams.clone()))?;
     if streams.is_empty() {
         return Err(Failure::state("the call is not being streamed"));
     }
-    for (n, stream) in streams.into_iter().enumerate() {
-        asked.execute(n, CallCommandKind::StopStream { stream }).await?;
-    }
+    let stop = |stream| (stream, CallCommandKind::StopStream { stream });
+    asked.execute_all(streams.into_iter().map(stop).collect()).await?;
     done()
 }
 

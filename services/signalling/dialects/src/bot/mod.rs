@@ -16,6 +16,7 @@ mod media;
 mod openapi;
 mod project;
 mod request;
+mod signatures;
 mod view;
 
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub struct Bot;
 #[derive(Clone)]
 pub(crate) struct State {
     pub(crate) door: Arc<dyn Doorway>,
+    pub(crate) signatures: Arc<signatures::Signatures>,
 }
 
 impl Dialect for Bot {
@@ -67,7 +69,7 @@ impl Dialect for Bot {
             .route("/bot/{team}/call.stream/stop", post(media::stop_stream))
             .route("/bot/openapi.json", get(openapi::serve))
             .method_not_allowed_fallback(answer::method_not_allowed)
-            .with_state(State { door })
+            .with_state(State { door, signatures: Arc::default() })
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use sidetone_model::call::ExternalRef;
 use sidetone_model::command::{CallCommand, CallCommandKind};
+use sidetone_model::fact::CommandSubject;
 use sidetone_model::fold::{CallView, Fold, LegView};
 use sidetone_model::ids::CallId;
 use uuid::Uuid;
@@ -63,28 +64,47 @@ impl Asked {
         }
     }
 
+    /// Looks at what there is.
+    pub(crate) fn see<T>(&self, see: impl FnOnce(&Fold) -> Result<T, Failure>) -> Result<T, Failure> {
+        let seen = look(&*self.state.door, &self.tenant, see);
+        seen.unwrap_or_else(|| Err(Failure::state("the calls of the team cannot be seen now")))
+    }
+
+    /// What the request has done already; none when it is new.
+    pub(crate) async fn done_before(&self) -> Option<CommandSubject> {
+        self.state.door.done_before(&self.tenant, &self.key).await
+    }
+
     /// Looks at the live call of the request's thread.
     pub(crate) fn on_call<T>(
         &self,
         see: impl FnOnce(&Fold, &CallView) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let thread = self.thread()?;
-        let seen = look(&*self.state.door, &self.tenant, |fold| {
-            let call = call_of(fold, self, &thread)
-                .ok_or_else(|| Failure::not_found("threadId", "there is no call in this thread"))?;
+        self.see(|fold| {
+            let call = call_of(fold, self, &thread).ok_or_else(no_call)?;
             see(fold, call)
-        });
-        seen.unwrap_or_else(|| Err(Failure::state("the calls of the team cannot be seen now")))
+        })
     }
 
     /// Carries out a command of the request; `n` tells several of one request apart.
-    pub(crate) async fn execute(
-        &self,
-        n: usize,
-        kind: CallCommandKind,
-    ) -> Result<sidetone_model::fact::CommandSubject, Failure> {
+    pub(crate) async fn execute(&self, n: usize, kind: CallCommandKind) -> Result<CommandSubject, Failure> {
         let key = if n == 0 { self.key.clone() } else { format!("{}.{n}", self.key).into() };
         Ok(self.state.door.execute(CallCommand { tenant: self.tenant.clone(), key, kind }).await?)
+    }
+
+    /// Carries out a request's commands on things that are there no more when they are done. Each is known by what it is about;
+    /// the last has the request's own key, which is done with when all are.
+    pub(crate) async fn execute_all<T: std::fmt::Display>(
+        &self,
+        commands: Vec<(T, CallCommandKind)>,
+    ) -> Result<(), Failure> {
+        let last = commands.len().saturating_sub(1);
+        for (n, (about, kind)) in commands.into_iter().enumerate() {
+            let key = if n == last { self.key.clone() } else { format!("{}.{about}", self.key).into() };
+            self.state.door.execute(CallCommand { tenant: self.tenant.clone(), key, kind }).await?;
+        }
+        Ok(())
     }
 }
 
@@ -141,14 +161,23 @@ pub(crate) fn contact_of(leg: &LegView) -> &str {
     leg.party.user.as_ref().map_or(&*leg.party.number, |user| user.as_str())
 }
 
-/// The name under which a bot knows a call.
-pub(crate) fn external(thread: &str) -> ExternalRef {
+/// The name under which a team's bot knows a call. Threads of two teams are two, whatever they are called.
+pub(crate) fn external(team: &str, thread: &str) -> ExternalRef {
+    ExternalRef { dialect: format!("{NAME}/{team}").into(), key: thread.into() }
+}
+
+/// A name that somebody else has given to a call for bots: it is every team's whose call it is.
+fn shared(thread: &str) -> ExternalRef {
     ExternalRef { dialect: NAME.into(), key: thread.into() }
 }
 
-/// The thread of a call: the bot's key, or the call's own id.
-pub(crate) fn thread_of(call: &CallView) -> Box<str> {
-    match call.externals.iter().find(|external| &*external.dialect == NAME) {
+/// The thread of a call as a team knows it: its bot's key, one for all, or the call's own id.
+pub(crate) fn thread_of(team: &str, call: &CallView) -> Box<str> {
+    let of_team = |external: &&ExternalRef| {
+        external.dialect.strip_prefix(NAME).and_then(|rest| rest.strip_prefix('/')) == Some(team)
+    };
+    let own = call.externals.iter().find(of_team);
+    match own.or_else(|| call.externals.iter().find(|external| &*external.dialect == NAME)) {
         Some(external) => external.key.clone(),
         None => call.call.as_uuid().simple().to_string().into(),
     }
@@ -162,16 +191,40 @@ pub(crate) fn stream_of(call: &CallView) -> &str {
 
 /// The live call of a thread.
 pub(crate) fn call_of<'a>(fold: &'a Fold, asked: &Asked, thread: &str) -> Option<&'a CallView> {
-    let named = fold.call_by_external(&asked.tenant, &external(thread));
-    let by_id = || {
-        let call = fold.call(CallId::from(Uuid::try_parse(thread).ok()?))?;
-        (call.tenant == asked.tenant && call.ended.is_none()).then_some(call)
+    let own = fold.call_by_external(&asked.tenant, &external(&asked.team.application, thread));
+    let others = || {
+        let shared = fold.call_by_external(&asked.tenant, &shared(thread));
+        shared.or_else(|| call_by_id(fold, asked, thread).filter(|call| call.ended.is_none()))
     };
-    let numbers: Vec<&str> = asked.team.numbers.iter().map(String::as_str).collect();
-    named.or_else(by_id).filter(|call| {
-        let own = |number: &str| numbers.contains(&number);
-        numbers.is_empty() || named.is_some() || own(&call.from.number) || own(&call.dialled)
-    })
+    own.or_else(|| others().filter(|call| is_of_team(asked, call)))
+}
+
+/// The call of a thread that ended last. Looked for among all that are not forgotten yet: only where no live one will do.
+pub(crate) fn ended_call_of<'a>(fold: &'a Fold, asked: &Asked, thread: &str) -> Option<&'a CallView> {
+    let (own, shared) = (external(&asked.team.application, thread), shared(thread));
+    let is_named = |call: &&CallView| {
+        let own = call.externals.contains(&own);
+        call.tenant == asked.tenant && (own || (call.externals.contains(&shared) && is_of_team(asked, call)))
+    };
+    let by_id = || call_by_id(fold, asked, thread).filter(|call| is_of_team(asked, call));
+    let ended = fold.calls().filter(|call| call.ended.is_some());
+    ended.filter(is_named).last().or_else(by_id)
+}
+
+fn call_by_id<'a>(fold: &'a Fold, asked: &Asked, thread: &str) -> Option<&'a CallView> {
+    let call = fold.call(CallId::from(Uuid::try_parse(thread).ok()?))?;
+    (call.tenant == asked.tenant).then_some(call)
+}
+
+/// Whether a call is from or to a number of the team; without any, all calls of the tenant are.
+fn is_of_team(asked: &Asked, call: &CallView) -> bool {
+    let numbers = &asked.team.numbers;
+    let own = |number: &str| numbers.iter().any(|known| known == number);
+    numbers.is_empty() || own(&call.from.number) || own(&call.dialled)
+}
+
+pub(crate) fn no_call() -> Failure {
+    Failure::not_found("threadId", "there is no call in this thread")
 }
 
 fn digits(number: &str) -> &str {

@@ -14,6 +14,7 @@ use sidetone_proto::directory::v1::{Application, ApplicationKind};
 
 use super::State;
 use super::answer::Failure;
+use crate::idempotency::{BadKey, own_key, scoped};
 
 /// A request of an application that has proved who it is.
 pub(crate) struct Asked {
@@ -42,8 +43,8 @@ impl FromRequest<State> for Asked {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let token = header("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let (tenant, application) = authenticate(state, token.ok_or_else(Failure::unauthenticated)?).await?;
-        let own = header("idempotency-key").filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
-        let key = own.map_or_else(|| state.door.fresh_key(), |key| format!("con-{key}").into());
+        let own = own_key(&headers).map_err(|BadKey| Failure::invalid(BadKey::FIELD, BadKey::PROBLEM))?;
+        let key = own.map_or_else(|| state.door.fresh_key(), |own| scoped("con", &[&application, own]));
         let query = Query::<Map<String, Value>>::try_from_uri(request.uri())
             .map_err(|_| Failure::invalid("query", "it cannot be read"))?;
         let body = Bytes::from_request(request, state)
@@ -110,4 +111,3 @@ fn key_of(
 /// Of a token that says only when it was made.
 const LIFETIME_S: u64 = 900;
 const LEEWAY_S: u64 = 30;
-const KEY_BYTES_MAX: usize = 96;

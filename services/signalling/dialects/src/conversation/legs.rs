@@ -107,6 +107,10 @@ pub(crate) async fn record(Path(conversation): Path<String>, asked: Asked) -> Re
         Some("conversation") => Layout::Stereo,
         Some(_) => return Err(Failure::invalid("split", "expected conversation")),
     };
+    if asked.is_repeated().await {
+        asked.on(conversation, |_, _| Ok(()))?;
+        return Ok(StatusCode::NO_CONTENT);
+    }
     let (call, running) = asked.on_call(conversation, |fold, _, call| {
         let recordings = call.recordings.iter().filter_map(|recording| fold.recording(*recording));
         let running: Option<RecordingId> =

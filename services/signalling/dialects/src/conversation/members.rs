@@ -6,8 +6,9 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 use sidetone_model::command::CallCommandKind;
 use sidetone_model::conversation::{ConversationCommand, ConversationView, MemberView};
-use sidetone_model::fold::Fold;
+use sidetone_model::fold::{Fold, LegPhase};
 use sidetone_model::ids::{ConversationId, LegId, MemberId};
+use sidetone_model::party::Destination;
 use uuid::Uuid;
 
 use super::answer::{Answer, Failure, Refused};
@@ -44,6 +45,7 @@ pub(crate) async fn create(
     }
     let (from, to) = (number(channel, "from")?, number(channel, "to")?);
     let knocking = text(&asked.body, "knocking_id")?.map(|knock| knocking(&knock)).transpose()?;
+    may_let_in(&asked, knocking, &to).await?;
     let member = MemberId::from(asked.new_id("member"));
     let command = ConversationCommand::Invite { conversation, member, person, from, to, knocking };
     asked.converse(command).await?;
@@ -62,6 +64,27 @@ fn number(channel: &Map<String, Value>, end: &str) -> Result<Box<str>, Failure> 
         Some(Value::Number(number)) => Ok(number.to_string().into()),
         _ => Err(Failure::invalid(&field, "expected a number of 1 to 64 characters")),
     }
+}
+
+/// Whether a caller who waits is the application's to be let in: who knocks elsewhere is another's, whether named by the leg or
+/// by the pair of numbers.
+async fn may_let_in(asked: &Asked, knocking: Option<LegId>, to: &str) -> Result<(), Failure> {
+    let all = asked.state.door.people().applications(&asked.tenant);
+    let own = |dialled: &str| all.iter().any(|one| one.id == asked.application && one.is_knocked_at(dialled));
+    let of_another = match knocking {
+        Some(leg) => asked.see(|fold| {
+            let waits = fold.leg(leg).filter(|leg| leg.phase == LegPhase::Waiting);
+            let call = waits.and_then(|leg| fold.call(leg.call));
+            Ok(call.is_some_and(|call| call.tenant != asked.tenant || !own(&call.dialled)))
+        })?,
+        None if own(to) => false,
+        None => {
+            let found = asked.state.door.directory().resolve(&asked.tenant, to).await;
+            let found = found.map_err(|error| Failure::of(&error))?;
+            found.is_some_and(|found| found.destination == Destination::Wait)
+        }
+    };
+    if of_another { Err(Failure::not_found("knocker")) } else { Ok(()) }
 }
 
 /// `knocker:` and the leg's id, with or without its dashes and prefix.

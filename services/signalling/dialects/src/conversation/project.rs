@@ -312,7 +312,7 @@ fn knocks(after: &Fold, fact: &Fact, people: &dyn People, gave_up: bool) -> Vec<
     };
     let all = people.applications(&fact.tenant).into_iter();
     let conversations = all.filter(|application| application.kind == ApplicationKind::Conversation);
-    let own = conversations.filter(|application| application.has([&call.from.number, &call.dialled]));
+    let own = conversations.filter(|application| application.is_knocked_at(&call.dialled));
     own.flat_map(|application| {
         let told = types.iter().map(move |r#type| knock(&application, leg, call, r#type, fact.at));
         told.collect::<Vec<_>>()

@@ -29,6 +29,11 @@ impl Asked {
         Ok(())
     }
 
+    /// Whether the request's command was carried out already.
+    pub(crate) async fn is_repeated(&self) -> bool {
+        self.state.door.done_before(&self.tenant, &self.key).await.is_some()
+    }
+
     /// Looks at the conversation's call.
     pub(crate) fn on_call<T>(
         &self,

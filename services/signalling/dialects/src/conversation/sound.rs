@@ -67,6 +67,9 @@ async fn stop(
     conversation: ConversationId,
     which: impl Fn(&PlaybackView) -> bool,
 ) -> Result<(), Failure> {
+    if asked.is_repeated().await {
+        return Ok(());
+    }
     let playing: Vec<(Audience, PlaybackId)> = asked.on_call(conversation, |fold, _, call| {
         let all = call.playbacks.iter().filter_map(|playback| fold.playback(*playback));
         let audience = |view: &PlaybackView| view.leg.map_or(Audience::Call(view.call), Audience::Leg);
@@ -75,8 +78,10 @@ async fn stop(
     if playing.is_empty() {
         return Err(Failure::not_found("play"));
     }
+    let last = playing.len() - 1;
     for (n, (to, playback)) in playing.into_iter().enumerate() {
-        let which = if n == 0 { String::new() } else { format!(".{n}") };
+        // The request's own key is done with when all are.
+        let which = if n == last { String::new() } else { format!(".{playback}") };
         asked.execute(&which, CallCommandKind::StopPlay { to, playback: Some(playback) }).await?;
     }
     Ok(())

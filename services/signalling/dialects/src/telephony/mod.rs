@@ -14,6 +14,7 @@ mod channel;
 mod openapi;
 mod operations;
 mod project;
+mod repeat;
 mod request;
 mod rest;
 mod session;
@@ -51,7 +52,9 @@ impl Dialect for Telephony {
     }
 
     fn routes(&self, door: Arc<dyn Doorway>) -> Router {
-        let telephony = calls().merge(on_calls()).merge(devices());
+        let state = State { door, sessions: Arc::default() };
+        let once = axum::middleware::from_fn_with_state(state.clone(), repeat::once);
+        let telephony = calls().merge(on_calls()).merge(devices()).route_layer(once);
         Router::new()
             .route("/api/rest", get(rest::versions))
             .route("/api/rest/authenticate", get(rest::authenticate))
@@ -62,7 +65,7 @@ impl Dialect for Telephony {
             .route("/api/rest/1.0/subscriptions/{id}/events", get(rest::events))
             .nest("/api/rest/1.0/telephony", telephony)
             .method_not_allowed_fallback(answer::method_not_allowed)
-            .with_state(State { door, sessions: Arc::default() })
+            .with_state(state)
     }
 }
 

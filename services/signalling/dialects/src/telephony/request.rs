@@ -15,6 +15,7 @@ use super::State;
 use super::answer::Failure;
 use super::project::Seen;
 use super::session::Asker;
+use crate::dialling::lead;
 use crate::look;
 
 /// A JSON body; an absent one is an empty object.
@@ -113,7 +114,7 @@ impl Asker {
 
     /// Carries out a command.
     pub(crate) async fn execute(&self, kind: CallCommandKind) -> Result<CommandSubject, Failure> {
-        let key = self.state.door.fresh_key();
+        let key = self.key.clone().unwrap_or_else(|| self.state.door.fresh_key());
         Ok(self.state.door.execute(CallCommand { tenant: self.tenant.clone(), key, kind }).await?)
     }
 
@@ -122,10 +123,9 @@ impl Asker {
         if number.is_empty() || number.len() > NUMBER_BYTES_MAX || number.chars().any(char::is_control) {
             return Err(Failure::invalid(field, "expected a number of 1 to 64 characters"));
         }
-        let found = self.state.door.directory().resolve(&self.tenant, number).await;
+        let found = lead(&*self.state.door, &self.tenant, number).await;
         let found = found.map_err(|error| Failure::of(&error))?;
-        let found = found.ok_or_else(|| Failure::not_found(&format!("number ({field})")))?;
-        Ok((found.destination, found.number))
+        found.ok_or_else(|| Failure::not_found(&format!("number ({field})")))
     }
 
     /// The asker's own number.

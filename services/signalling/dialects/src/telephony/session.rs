@@ -23,6 +23,7 @@ use sidetone_model::time::Timestamp;
 use super::State;
 use super::answer::Failure;
 use super::channel::Channel;
+use super::repeat::Key;
 use crate::Doorway;
 
 /// A user who has proved to be one.
@@ -32,6 +33,8 @@ pub(crate) struct Asker {
     pub(crate) token: Box<str>,
     pub(crate) tenant: TenantId,
     pub(crate) user: UserId,
+    /// The key of the request's command, when the client gave one.
+    pub(crate) key: Option<Box<str>>,
 }
 
 /// What is known of whoever has a cookie.
@@ -159,7 +162,8 @@ impl FromRequestParts<State> for Asker {
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Failure> {
         let token: Box<str> = cookie(&parts.headers).ok_or_else(forbidden)?.into();
         let (tenant, user) = state.sessions.of(&token, &*state.door).ok_or_else(forbidden)?;
-        Ok(Self { state: state.clone(), token, tenant, user })
+        let key = parts.extensions.get::<Key>().map(|Key(key)| key.clone());
+        Ok(Self { state: state.clone(), token, tenant, user, key })
     }
 }
 
