@@ -36,7 +36,7 @@ impl Sidetone {
         let path = |name: &str| folder.join(name).display().to_string();
         let text = format!(
             "[grpc]\nbind = \"127.0.0.1:{GRPC_PORT}\"\n[admin]\nbind = \"127.0.0.1:0\"\n\
-             [media]\nworkers = 1\nlegs_max = {}\nport_rest_s = 0\nprompts_dir = {:?}\nrecordings_dir = {:?}\n\
+             [media]\nworkers = 1\nlegs_max = {}\nload_max_permille = 0\nport_rest_s = 0\nprompts_dir = {:?}\nrecordings_dir = {:?}\n\
              {}\
              [[media.realms]]\nname = \"default\"\nbind_ip = \"127.0.0.1\"\nport_min = 23000\nport_max = 31999\n",
             legs + 8,

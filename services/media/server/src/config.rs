@@ -24,6 +24,9 @@ pub struct Config {
     pub pin_workers: bool,
     /// The most legs at a time, 1 to 100000. Default: 4000.
     pub legs_max: usize,
+    /// How much of its time a worker may need for its legs, in thousandths, 50 to 1000: a call that would make it more is refused at
+    /// once. What legs cost is measured, and expected of those that ring. 0 refuses none. Default: 800.
+    pub load_max_permille: u32,
     /// The most recordings at a time, 1 to 10000. Default: 500.
     pub recordings_max: usize,
     /// The most live streams at a time, 1 to 10000. Default: 200.
@@ -256,6 +259,7 @@ impl Default for Config {
             workers: 0,
             pin_workers: true,
             legs_max: 4000,
+            load_max_permille: 800,
             recordings_max: 500,
             streams_max: 200,
             listeners_max: 1000,
@@ -345,6 +349,9 @@ impl Config {
         if self.codecs.is_empty() || self.codecs.iter().any(|name| codec_named(name).is_none()) {
             bad("codecs", "expected some of opus, g722, pcmu, pcma, gsm, l16, l16-8000");
         }
+        if !matches!(self.load_max_permille, 0 | 50..=1_000) {
+            bad("load_max_permille", "expected 50 to 1000, or 0 to refuse none");
+        }
         if Rate::of_hz(self.room_rate_max_hz).is_none() {
             bad("room_rate_max_hz", "expected 8000, 16000 or 48000");
         }
@@ -414,12 +421,21 @@ mod tests {
         Config::default().check(&mut errors);
         assert_eq!(errors, []);
         let realm = Realm { bind_ip: "0.0.0.0".parse().unwrap(), port_min: 20_001, ..Realm::default() };
-        let config = Config { legs_max: 0, realms: vec![realm.clone(), realm], ..Config::default() };
+        let config = Config {
+            legs_max: 0,
+            load_max_permille: 49,
+            realms: vec![realm.clone(), realm],
+            ..Config::default()
+        };
         config.check(&mut errors);
         let keys: Vec<_> = errors.iter().map(|error| error.key.as_str()).collect();
-        for key in
-            ["media.legs_max", "media.realms.name", "media.realms.port_min", "media.realms.advertised_ip"]
-        {
+        for key in [
+            "media.legs_max",
+            "media.load_max_permille",
+            "media.realms.name",
+            "media.realms.port_min",
+            "media.realms.advertised_ip",
+        ] {
             assert!(keys.contains(&key), "{keys:?}");
         }
     }

@@ -43,6 +43,9 @@ pub enum MediaError {
     /// The node holds as many as it may.
     #[error("too many {0}")]
     TooMany(&'static str),
+    /// Every worker has as much to do as it may.
+    #[error("no worker has room for another leg")]
+    NoRoom,
     /// A worker does not take commands fast enough.
     #[error("the node is overloaded")]
     Overloaded,
@@ -78,7 +81,9 @@ impl Classify for MediaError {
                 Class::FailedPrecondition
             }
             Self::UnknownVersion(_) | Self::NotWhile(_) => Class::FailedPrecondition,
-            Self::NoPort | Self::TooMany(_) | Self::Overloaded | Self::TooSlow => Class::Exhausted,
+            Self::NoPort | Self::TooMany(_) | Self::NoRoom | Self::Overloaded | Self::TooSlow => {
+                Class::Exhausted
+            }
             Self::Draining | Self::Stopping => Class::Unavailable,
             Self::Fetch(_) => Class::FailedPrecondition,
             Self::Io { .. } => Class::Internal,
@@ -98,6 +103,7 @@ impl Classify for MediaError {
             Self::NotWhile(_) => "not_while",
             Self::NoPort => "no_port",
             Self::TooMany(_) => "too_many",
+            Self::NoRoom => "no_room",
             Self::Overloaded => "overloaded",
             Self::Fetch(_) => "fetch",
             Self::TooSlow => "too_slow",

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod adaptation;
+mod admission;
 mod config;
 mod engine;
 mod error;

@@ -301,7 +301,10 @@ impl Registration {
         let draining = self.engine.process_draining();
         loop {
             tokio::select! {
-                _ = timer.tick() => self.engine.count(&self.counters, &mut counted),
+                _ = timer.tick() => {
+                    self.engine.count(&self.counters, &mut counted);
+                    self.engine.look_at_costs(&counted.spent_ns).await;
+                }
                 () = self.engine.registration_changed.notified() => {}
                 () = draining.cancelled(), if !drained => drained = true,
                 () = stopping.cancelled() => break,
@@ -336,6 +339,7 @@ impl Registration {
             legs: node.legs,
             legs_max: node.legs_max,
             draining: node.draining,
+            fullness_permille: node.fullness_permille,
             expires_unix_ms: expires,
         };
         let value = registration.encode_to_vec().into();
@@ -358,6 +362,8 @@ pub(crate) struct Counted {
     /// Time that each worker had worked, in ns, and when that was looked at.
     pub(crate) busy_ns: Vec<u64>,
     pub(crate) at: Option<Instant>,
+    /// How long each worker worked for each tick since then, in ns; none where that is not known.
+    pub(crate) spent_ns: Vec<Option<u64>>,
 }
 
 /// Instruments that workers count for.

@@ -87,6 +87,44 @@ async fn ports_and_legs_run_out_with_a_clear_word() {
     assert_eq!(full.code(), Code::ResourceExhausted);
 }
 
+/// With a tenth of a tick little fits, whatever the machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn legs_that_workers_have_no_time_for_are_refused_and_the_others_go_on() {
+    let node = node_with(|config| (config.legs_max, config.load_max_permille) = (2_000, 100)).await;
+    let registered = async || {
+        let entry = node.store.get("media-nodes/media-1").await.unwrap()?;
+        pb::NodeRegistration::decode(entry.value).ok()?.fullness_permille
+    };
+    let phone = Phone::call(&node, 1, Law::Mu, 500.0, 20).await;
+    node.connect(&phone.leg, To::Echo(Echo {})).await;
+    phone.hear(5).await;
+    let mut taken = 0;
+    let mut refused = None;
+    until("a node that is full and says so", async || {
+        for _ in 0..50 {
+            match node.media.create_leg(Request::new(create(100 + taken, None))).await {
+                Ok(_) => taken += 1,
+                Err(status) => refused = Some(status),
+            }
+        }
+        // What legs cost is seen twice a second, and there may be room again.
+        (refused.is_some() && registered().await? >= 1_000).then_some(())
+    })
+    .await;
+    assert!(taken < 1_000, "{taken} on two workers with two milliseconds each");
+    let refused = refused.unwrap();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(refused.metadata().get("retry-after").is_some());
+    assert!(node.telemetry.media.refused.with_label_values(&["no_room"]).get() > 0);
+    let now = node.media.get_node(Request::new(pb::GetNodeRequest {})).await.unwrap().into_inner();
+    assert_eq!(now.worker_expected_permille.len(), 2);
+    phone.hear(25).await;
+    for n in 0..taken {
+        node.release(&uuid(100 + n)).await;
+    }
+    until("room again", async || node.media.create_leg(Request::new(create(99, None))).await.ok()).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leg_without_rtp_and_refresh_is_freed_and_told_of() {
     use futures_util::StreamExt as _;

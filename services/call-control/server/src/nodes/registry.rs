@@ -26,6 +26,8 @@ use crate::owner::Input;
 
 /// Where nodes stand in the store.
 const PREFIX: &str = "media-nodes/";
+/// A node that is so full refuses calls; it tells so itself.
+const FULL_PERMILLE: u32 = 1_000;
 /// How often expired registrations are looked for.
 const SWEEP: Duration = Duration::from_millis(250);
 /// Within which a node that may be gone must answer.
@@ -288,7 +290,11 @@ impl NodeLife {
         let legs = known + u64::from(self.promised.load(Ordering::Relaxed));
         let max = u64::from(registration.legs_max);
         let open = !registration.draining && registration.expires_unix_ms > clock::now().as_millis();
-        (open && legs < max && self.is_reachable()).then(|| legs * 1_000_000 / max)
+        // What its workers have to do, where it tells that; its legs cost what they cost.
+        let fullness = registration.fullness_permille.unwrap_or(0);
+        let has_room = legs < max && fullness < FULL_PERMILLE;
+        let ppm = || (legs * 1_000_000 / max).max(u64::from(fullness) * 1_000);
+        (open && has_room && self.is_reachable()).then(ppm)
     }
 
     fn known_legs(&self) -> MutexGuard<'_, HashSet<LegId>> {

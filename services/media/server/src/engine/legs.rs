@@ -58,6 +58,7 @@ impl NewLeg {
 
 /// What is settled of a leg before it has a port.
 struct Draft {
+    worker: usize,
     realm: usize,
     codecs: Vec<Codec>,
     described: MediaDescription,
@@ -100,11 +101,12 @@ impl Engine {
         if new.remote.is_none() && new.encodings.is_empty() {
             control.prefer_codecs_of_call(&new.request.call_id, &mut codecs);
         }
-        let (mut described, _) =
+        let (mut described, agreement) =
             self.describe(SocketAddr::new(advertised, 2), new.remote.as_ref(), &codecs)?;
         let mut proof = Proof::default();
         let (keys, rekeying) = self.key(&new, &mut described, &mut proof)?;
-        let draft = Draft { realm, codecs, described, proof, keys, rekeying };
+        let worker = control.admit(&new.request.call_id, agreement.as_ref(), &codecs)?;
+        let draft = Draft { worker, realm, codecs, described, proof, keys, rekeying };
         let sockets = control.ports[realm].take(Instant::now())?;
         let port = sockets.0.local().port();
         let placed = self.place_leg(control, new, draft, sockets).await;
@@ -122,7 +124,7 @@ impl Engine {
         draft: Draft,
         sockets: (Datagram, Datagram),
     ) -> Result<MediaDescription, MediaError> {
-        let Draft { realm, codecs, described, proof, keys, mut rekeying } = draft;
+        let Draft { worker, realm, codecs, described, proof, keys, mut rekeying } = draft;
         let port = sockets.0.local().port();
         let advertised = control.ports[realm].realm().advertised();
         let answering = answering(&proof, &sockets.0)?;
@@ -130,7 +132,6 @@ impl Engine {
             self.describe(SocketAddr::new(advertised, port), new.remote.as_ref(), &codecs)?;
         (local.secured, local.crypto) = (described.secured, described.crypto);
         (local.dtls, local.ice, local.rtcp_mux) = (described.dtls, described.ice, described.rtcp_mux);
-        let worker = control.worker_for(&new.request.call_id);
         let state = self.leg_state(&new, agreement, &proof)?;
         let reporter = Reporter::new(self.unix_us_at_zero, random()?, self.now_ms());
         let plan = self.plan(agreement.as_ref(), Rate::Narrow);
@@ -496,7 +497,7 @@ impl Control {
         Some(entry)
     }
 
-    fn of_call(&self, call_id: &str) -> impl Iterator<Item = &LegEntry> {
+    pub(super) fn of_call(&self, call_id: &str) -> impl Iterator<Item = &LegEntry> {
         self.calls.get(call_id).into_iter().flatten().filter_map(|leg| self.legs.get(leg))
     }
 
@@ -508,12 +509,6 @@ impl Control {
             .map(|(_, codec)| codec)
             .collect();
         codecs.sort_by_key(|codec| !spoken.contains(codec));
-    }
-
-    /// Where the call's other legs are, or where there are fewest.
-    pub(super) fn worker_for(&self, call_id: &str) -> usize {
-        let emptiest = || (0..self.workers.len()).min_by_key(|n| self.workers[*n].legs);
-        self.of_call(call_id).next().map(|leg| leg.worker).or_else(emptiest).unwrap_or(0)
     }
 }
 

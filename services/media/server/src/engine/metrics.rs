@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::Engine;
 use crate::node::{COUNTED, Counted};
+use crate::worker::TICK;
 use crate::worker::counters::{Count, Counters};
 
 impl Engine {
@@ -59,12 +60,16 @@ impl Engine {
         let now = Instant::now();
         let since_ns = counted.at.replace(now).map_or(0, |at| now.duration_since(at).as_nanos() as u64);
         counted.busy_ns.resize(workers.len(), 0);
+        counted.spent_ns.clear();
         let mut most = 0;
         for (worker, before) in workers.iter().zip(&mut counted.busy_ns) {
             let busy_ns = worker.busy_ns.get();
             let spent_ns = busy_ns - std::mem::replace(before, busy_ns);
             let permille = (spent_ns * 1_000).checked_div(since_ns).unwrap_or(0).min(1_000);
             worker.note_load(permille);
+            // Without an account of what threads do nothing is known; with one, a thread that ticks has worked.
+            let per_tick = u128::from(spent_ns) * TICK.as_nanos() / u128::from(since_ns.max(1));
+            counted.spent_ns.push((spent_ns > 0 && since_ns > 0).then_some(per_tick as u64));
             most = most.max(permille);
         }
         self.telemetry.media.busiest_worker.set(most as f64 / 1_000.0);

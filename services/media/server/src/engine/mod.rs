@@ -7,6 +7,7 @@
 pub(crate) mod audio;
 pub(crate) mod coding;
 pub(crate) mod connect;
+mod costs;
 mod events;
 mod feed;
 mod handshakes;
@@ -38,6 +39,7 @@ use tokio::sync::{Mutex, Notify, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::adaptation::Adaptation;
+use crate::admission::Admission;
 use crate::config::Config;
 use crate::error::MediaError;
 use crate::handshake::Handshakes;
@@ -82,6 +84,8 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 pub(crate) struct Control {
     workers: Vec<WorkerLink>,
+    /// What legs cost, and who has room for another.
+    admission: Admission,
     legs: HashMap<LegId, LegEntry>,
     /// The legs of each call: what has to be known of them is asked for each new one.
     calls: HashMap<Box<str>, Vec<LegId>>,
@@ -176,6 +180,7 @@ impl Engine {
         let rest = std::time::Duration::from_secs(config.port_rest_s);
         let ports = config.realms.iter().map(|realm| Ports::new(realm.clone(), rest)).collect();
         let control = Control {
+            admission: Admission::new(workers.len(), config.load_max_permille),
             workers,
             legs: HashMap::new(),
             calls: HashMap::new(),

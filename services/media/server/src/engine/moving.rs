@@ -78,6 +78,10 @@ impl Engine {
         }
         let realm = control.realm(&request.realm, Some(local.rtp.ip()), None)?;
         let (agreement, audio) = (state.agreement, state.audio);
+        let encodings: Vec<Encoding> =
+            request.encodings.iter().map(|name| Encoding::from_name(name)).collect();
+        let codecs = negotiate::allowed(&self.config.codecs(), &encodings);
+        let worker = control.admit(&request.call_id, agreement.as_ref(), &codecs)?;
         let plan = self.plan(agreement.as_ref(), Rate::Narrow);
         let mut equipment = equipment(plan.as_ref())?;
         equipment.playout = equipment.playout.with_delay_us(delay_us);
@@ -90,7 +94,6 @@ impl Engine {
         leg.rekey(&mut rekeying);
         (leg.digits, leg.event_at_ms) = (digits, event_at_ms);
         leg.inband = Inband::new(self.inband_digits(&request));
-        let worker = control.worker_for(&request.call_id);
         let slot = match control.workers[worker].insert(leg).await {
             Ok(slot) => slot,
             Err(error) => {
@@ -102,13 +105,11 @@ impl Engine {
             let rtp = moved(address, &description);
             MediaDescription { rtp, ..description }
         };
-        let encodings: Vec<Encoding> =
-            request.encodings.iter().map(|name| Encoding::from_name(name)).collect();
         let local = here(local);
         let entry = LegEntry {
             worker,
             slot,
-            codecs: negotiate::allowed(&self.config.codecs(), &encodings),
+            codecs,
             agreement,
             plan,
             adaptation: None,

@@ -238,11 +238,8 @@ impl Control {
     fn worker_in_room(&self, id: LegId, name: &str, members_max: usize) -> Result<usize, MediaError> {
         let here = self.legs.get(&id).ok_or(MediaError::NotFound("leg"))?.worker;
         let Some(mix) = self.mixes.get(name) else { return Ok(here) };
-        let share = |link: &super::link::WorkerLink| Share {
-            legs: link.legs,
-            load_permille: link.counters.load_permille(),
-        };
-        let workers: Vec<Share> = self.workers.iter().map(share).collect();
+        let share = |worker| Share { expected_permille: self.admission.expected_permille(worker) };
+        let workers: Vec<Share> = (0..self.workers.len()).map(share).collect();
         let size = |part: &Part| PartSize { worker: part.worker, members: part.members.len() };
         let parts: Vec<PartSize> = mix.parts.iter().map(size).collect();
         Ok(place(&workers, &parts, here, members_max))

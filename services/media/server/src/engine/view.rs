@@ -37,6 +37,10 @@ impl Engine {
                 .iter()
                 .map(|worker| worker.counters.load_permille() as u32)
                 .collect(),
+            worker_expected_permille: (0..control.workers.len())
+                .map(|worker| control.admission.expected_permille(worker) as u32)
+                .collect(),
+            fullness_permille: control.admission.fullness_permille(),
         }
     }
 

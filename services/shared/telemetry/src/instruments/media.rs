@@ -1,8 +1,8 @@
 //! Instruments of a media node.
 
-use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Result};
+use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result};
 
-use super::{Registry, counter, counters, gauge, ratio, seconds};
+use super::{Registry, counter, counters, gauge, gauges, ratio, seconds};
 
 /// Instruments of a media node.
 #[derive(Debug)]
@@ -31,6 +31,10 @@ pub struct Media {
     pub sums_late: IntCounter,
     /// How much of the last half second the busiest worker worked, 0 to 1.
     pub busiest_worker: Gauge,
+    /// How much of its time the worker with most room needs for its legs when all are connected, 0 to 1 and more.
+    pub emptiest_worker: Gauge,
+    /// What a leg costs in each tick of 20 ms as it was learned, in ns, by codec and role.
+    pub leg_cost: IntGaugeVec,
     /// Recordings running now.
     pub recordings: IntGauge,
     /// Ticks that began more than one packet time late.
@@ -115,6 +119,17 @@ impl Media {
                 registry,
                 "sidetone_media_busiest_worker_ratio",
                 "How much of the last half second the busiest worker worked, 0 to 1.",
+            )?,
+            emptiest_worker: ratio(
+                registry,
+                "sidetone_media_emptiest_worker_ratio",
+                "How much of its time the worker with most room needs for its legs when all are connected.",
+            )?,
+            leg_cost: gauges(
+                registry,
+                "sidetone_media_leg_cost_nanoseconds",
+                "What a leg costs in each tick of 20 ms, as it was learned, by codec and role.",
+                &["codec", "role"],
             )?,
             recordings: gauge(registry, "sidetone_media_recordings_count", "Recordings running now.")?,
             late_ticks: counter(
