@@ -198,6 +198,7 @@ impl Shard {
         };
         self.command(leg, LegCommandKind::Answer { media });
         self.fact(&leg.tenant, now, FactKind::LegAnswered { leg: leg.leg });
+        self.let_through(leg.call);
     }
 
     pub(crate) fn connect(&mut self, leg: &LegView, to: Connection) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use sidetone_model::command::{LegCommand, LegCommandKind};
-use sidetone_model::ids::{BootId, NodeId};
+use sidetone_model::ids::{BootId, LegId, NodeId};
 use sidetone_model::media::{Direction, MediaDescription};
 use sidetone_model::party::Binding;
 use sidetone_model::signal::LegSignal;
@@ -108,6 +108,12 @@ pub(crate) struct Passing {
     pub(crate) listened: bool,
     /// The caller has been told that it rings.
     pub(crate) rung: bool,
+    /// The phone that it heard last before that answered.
+    pub(crate) early: Option<LegId>,
+    /// It was given our description before the answer.
+    pub(crate) told_early: bool,
+    /// Media was asked to keep back what it says until the phone that it hears early has answered.
+    pub(crate) kept_back: bool,
     /// What it speaks, and could speak.
     pub(crate) matching: Matching,
     /// It is on its way to another media node.

@@ -130,8 +130,9 @@ pub enum MediaRequest {
     OfferLeg {
         /// The leg.
         leg: LegId,
-        /// The codec that it names first.
-        prefer: Format,
+        /// The codec that it names first, before what stands. Without one it names everything that the node can do, in both
+        /// directions.
+        prefer: Option<Format>,
     },
     /// Change what a leg hears.
     ConnectLeg {

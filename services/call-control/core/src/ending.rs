@@ -55,6 +55,7 @@ impl Shard {
         {
             self.control(peer).passing.asked = Connection::Nothing;
         }
+        self.let_through(leg.call);
         self.consider_call(&leg, &termination, hunt, now);
     }
 

@@ -108,7 +108,7 @@ impl Shard {
         }
     }
 
-    fn still_rings(&self, leg: LegId) -> bool {
+    pub(crate) fn still_rings(&self, leg: LegId) -> bool {
         self.fold.leg(leg).is_some_and(|view| view.is_live() && !view.is_answered()) && !self.is_ending(leg)
     }
 }

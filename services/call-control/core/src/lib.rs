@@ -34,6 +34,7 @@ mod connect;
 mod control;
 mod conversation;
 mod device;
+mod early;
 mod effect;
 mod ending;
 mod error;

@@ -36,6 +36,11 @@ impl Matching {
         }
     }
 
+    /// Whether it has offered anything that we could answer early.
+    pub(crate) fn has_offered(&self) -> bool {
+        self.offer.is_some()
+    }
+
     /// Our first description; of a phone that called, the answer.
     pub(crate) fn we_describe(&mut self, local: &MediaDescription, is_answer: bool) {
         if is_answer && self.offer.is_some() {
@@ -66,11 +71,13 @@ impl Matching {
 }
 
 impl Shard {
-    /// A called phone has answered with `remote`, and media knows. True when its answer waits because a caller is to be answered
-    /// with the same codec first.
+    /// A called phone has answered with `remote`, or lets be heard something before, and media knows. True when that waits because a
+    /// caller is to be answered with the same codec first.
     pub(crate) fn match_caller(&mut self, callee: &LegView, remote: &MediaDescription) -> bool {
         let pending = self.legs.get(&callee.leg).and_then(|control| control.passing.pending.as_ref());
-        let answered = pending.is_some_and(|signal| matches!(signal.kind, LegSignalKind::Answered { .. }));
+        let answered = pending.is_some_and(|signal| {
+            matches!(signal.kind, LegSignalKind::Answered { .. } | LegSignalKind::Progress { .. })
+        });
         let asked =
             self.limits.match_codecs >= MatchCodecs::Answer && answered && !self.is_ending(callee.leg);
         let Some(codec) = remote.first_audio().filter(|_| asked && !callee.is_answered()) else {
@@ -83,8 +90,8 @@ impl Shard {
         };
         let (passing, matching) = (&control.passing, &control.passing.matching);
         let differs = matching.spoken.as_ref().is_some_and(|spoken| !spoken.same_media(codec));
-        // What it offers meanwhile is answered by itself.
-        let free = matching.callee.is_none() && passing.pending.is_none();
+        // What it offers meanwhile is answered by itself. The first answer counts, also an early one (RFC 3261, section 13.2.1).
+        let free = matching.callee.is_none() && passing.pending.is_none() && !passing.told_early;
         let Some(offer) =
             matching.offer.as_ref().filter(|_| differs && free && matching.has(codec).is_some())
         else {
@@ -136,12 +143,16 @@ impl Shard {
         self.control(leg.leg).passing.matching.matched = Some(peer);
         if let Some(prefer) = prefer {
             self.control(peer).passing.matching.matched = Some(leg.leg);
-            self.ask(leg, MediaRequest::OfferLeg { leg: leg.leg, prefer });
+            self.ask(leg, MediaRequest::OfferLeg { leg: leg.leg, prefer: Some(prefer) });
         }
     }
 
     /// Media has made an offer, which goes to the phone unless things have changed meanwhile.
-    pub(crate) fn on_offer_made(&mut self, leg: &LegView, local: MediaDescription) {
+    pub(crate) fn on_offer_made(&mut self, leg: &LegView, local: MediaDescription, now: Timestamp) {
+        if self.waits_for_offer(leg.leg) {
+            self.offer_as_asked(leg, Some(local), now);
+            return;
+        }
         let matched = self.legs.get(&leg.leg).and_then(|control| control.passing.matching.matched);
         let talks = matched.is_some_and(|peer| self.hears(leg) == Connection::Peer(peer));
         if talks && leg.is_answered() && !self.is_ending(leg.leg) && !self.is_moving(leg.leg) {

@@ -52,7 +52,10 @@ impl Shard {
                 self.on_updated(&leg, (&remote, answers), answer, now);
             }
             (MediaRequest::OfferLeg { .. }, Ok(MediaReply::Offered { local }), Some(leg)) => {
-                self.on_offer_made(&leg, local);
+                self.on_offer_made(&leg, local, now);
+            }
+            (MediaRequest::OfferLeg { .. }, Err(_), Some(leg)) if self.waits_for_offer(leg.leg) => {
+                self.offer_as_asked(&leg, None, now);
             }
             (MediaRequest::ConnectLeg { .. }, Err(failure), Some(leg)) => {
                 self.end(&leg, failed(&failure));
@@ -199,7 +202,9 @@ impl Shard {
         // The answer to an offer of ours may still be under way when the phone offers something itself.
         let wanted = waits.is_some_and(|signal| match &signal.kind {
             LegSignalKind::Reoffered { .. } => answers == Answers::Nothing,
-            LegSignalKind::Answered { .. } | LegSignalKind::Confirmed { .. } => answers == Answers::Offer,
+            LegSignalKind::Progress { .. }
+            | LegSignalKind::Answered { .. }
+            | LegSignalKind::Confirmed { .. } => answers == Answers::Offer,
             LegSignalKind::Reanswered { .. } => answers == Answers::Standing,
             _ => false,
         });
@@ -222,7 +227,13 @@ impl Shard {
             (LegSignalKind::Reoffered { media: Some(remote) }, _) => {
                 self.on_reoffered(leg, &remote, local, now);
             }
+            // Whoever waits hears nothing of it, and the phone may still answer well.
+            (LegSignalKind::Progress { .. }, Err(_)) => self.on_progress(leg, now),
+            (LegSignalKind::Progress { .. }, Ok(_)) => self.on_early_media(leg, now),
             (_, Err(failure)) => self.end(leg, failed(&failure)),
+            (LegSignalKind::Confirmed { media: Some(remote) }, Ok(_)) => {
+                self.on_described(leg, &remote, now);
+            }
             (LegSignalKind::Reanswered { media }, Ok(_)) => self.on_reanswered(leg, &media, now),
             (LegSignalKind::Answered { .. }, Ok(_)) if !self.is_ending(leg.leg) && !leg.is_answered() => {
                 self.on_answered(leg, now);

@@ -41,6 +41,9 @@ impl Shard {
             passing.local = held.local.clone();
         }
         let resumed = std::mem::take(&mut passing.resumed);
+        if resumed {
+            self.resume_early(leg, held);
+        }
         if self.is_ending(leg.leg) {
             return;
         }

@@ -95,7 +95,10 @@ impl Shard {
         if matches!(caller.phase, LegPhase::SettingUp | LegPhase::Waiting) {
             self.fact(&caller.tenant, now, FactKind::LegRinging { leg: caller.leg });
         }
-        if !std::mem::replace(&mut self.control(caller.leg).passing.rung, true) {
+        let passing = &mut self.control(caller.leg).passing;
+        // What it heard of another phone is over: its own ringing tone again (RFC 3960, section 3.2).
+        let heard_another = passing.early.take_if(|early| *early != callee.leg).is_some();
+        if !std::mem::replace(&mut passing.rung, true) || heard_another {
             self.command(&caller, LegCommandKind::Ring { media: None });
         }
     }
@@ -104,6 +107,7 @@ impl Shard {
     pub(crate) fn on_answered(&mut self, leg: &LegView, now: Timestamp) {
         self.fact(&leg.tenant, now, FactKind::LegAnswered { leg: leg.leg });
         self.stop_fork(leg, &Termination::new(Cause::AnsweredElsewhere), now);
+        self.let_through(leg.call);
         let Some(leg) = self.live(leg.leg) else { return };
         if let Some(routing) = self.control(leg.leg).passing.then.take() {
             self.route(&leg, routing, now);

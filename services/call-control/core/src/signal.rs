@@ -133,6 +133,11 @@ impl Shard {
     fn on_signal(&mut self, leg: &LegView, signal: LegSignal, now: Timestamp) {
         self.on_offer_closed(&signal);
         match &signal.kind {
+            LegSignalKind::Progress { media: Some(remote) } if self.early_listener(leg).is_some() => {
+                let request =
+                    MediaRequest::UpdateLeg { leg: leg.leg, remote: remote.clone(), answers: Answers::Offer };
+                return self.wait_for_media(leg, signal, request);
+            }
             LegSignalKind::Answered { media: Some(remote) } if !self.is_ending(leg.leg) => {
                 let request =
                     MediaRequest::UpdateLeg { leg: leg.leg, remote: remote.clone(), answers: Answers::Offer };
@@ -159,11 +164,16 @@ impl Shard {
                 let request = MediaRequest::UpdateLeg { leg: leg.leg, remote, answers: Answers::Nothing };
                 return self.wait_for_media(leg, signal, request);
             }
+            LegSignalKind::Reoffered { media: None } => {
+                self.stop_moving(leg.leg);
+                let request = MediaRequest::OfferLeg { leg: leg.leg, prefer: None };
+                return self.wait_for_media(leg, signal, request);
+            }
             _ => {}
         }
         self.consume(&signal);
         match signal.kind {
-            LegSignalKind::Progress { media } => self.on_progress(leg, media, now),
+            LegSignalKind::Progress { .. } => self.on_progress(leg, now),
             LegSignalKind::Referred(referred) => {
                 let routing = self.routing_of(signal.leg, signal.n);
                 self.on_referred(leg, &referred, routing, now);
@@ -178,12 +188,6 @@ impl Shard {
             }
             LegSignalKind::Answered { media: None } => {
                 self.end(leg, Termination::new(Cause::ProtocolError).with_text("an answer without media"));
-            }
-            LegSignalKind::Reoffered { media: None } => {
-                self.stop_moving(leg.leg);
-                // It wants an offer of ours. What stands is offered again.
-                let local = self.control(leg.leg).passing.local.clone();
-                self.command(leg, LegCommandKind::AnswerReoffer { media: local });
             }
             LegSignalKind::Digit { digit, duration_ms } => {
                 self.fact(&leg.tenant, now, FactKind::LegDigit { leg: leg.leg, digit, duration_ms });
@@ -277,9 +281,7 @@ impl Shard {
     }
 
     /// The called phone is being alerted.
-    fn on_progress(&mut self, leg: &LegView, media: Option<MediaDescription>, now: Timestamp) {
-        // Early media of one of several phones would be a lottery: the caller hears its own ringing tone.
-        drop(media);
+    pub(crate) fn on_progress(&mut self, leg: &LegView, now: Timestamp) {
         self.ring_caller_of(leg, now);
         self.tell_referrers_of_ringing(leg);
         if leg.phase == LegPhase::SettingUp {
@@ -297,9 +299,13 @@ impl Shard {
     ) {
         let taken = local.is_some();
         self.command(leg, LegCommandKind::AnswerReoffer { media: local });
-        if !taken {
-            return;
+        if taken {
+            self.on_described(leg, remote, now);
         }
+    }
+
+    /// What a phone describes of itself in a session that stands: by an offer, or by its answer to the offer that it asked for.
+    pub(crate) fn on_described(&mut self, leg: &LegView, remote: &MediaDescription, now: Timestamp) {
         if remote.direction != leg.direction {
             let direction = remote.direction;
             self.fact(&leg.tenant, now, FactKind::LegDirectionChanged { leg: leg.leg, direction });

@@ -6,7 +6,7 @@ mod kit;
 use kit::{Office, media};
 use sidetone_call_core::{CommandError, Connection, Heard, MediaRequest};
 use sidetone_model::call::{HeldBy, LegCause};
-use sidetone_model::command::CallCommandKind;
+use sidetone_model::command::{CallCommandKind, LegCommandKind};
 use sidetone_model::fact::{CommandSubject, FactKind};
 use sidetone_model::fold::{Capability, LegPhase};
 use sidetone_model::ids::LegId;
@@ -162,4 +162,57 @@ fn hanging_up_works_while_on_hold() {
         assert_eq!(office.phase(second), LegPhase::Ended);
         assert_eq!(office.call_cause(alice), Some(Cause::Normal));
     }
+}
+
+/// A phone asks for an offer by a re-INVITE without one, and answers in its ACK (as CUCM holds and resumes).
+fn reoffers_without_offer(office: &mut Office, leg: LegId, answer: Direction) -> MediaDescription {
+    office.signal(leg, LegSignalKind::Reoffered { media: None });
+    let asked = office.serve();
+    assert_eq!(asked, [MediaRequest::OfferLeg { leg, prefer: None }]);
+    let offered = office.commands.iter().rev().find_map(|command| match &command.kind {
+        LegCommandKind::AnswerReoffer { media } if command.leg == leg => media.clone(),
+        _ => None,
+    });
+    let answer = MediaDescription { direction: answer, ..media() };
+    office.signal(leg, LegSignalKind::Confirmed { media: Some(answer) });
+    offered.unwrap()
+}
+
+#[test]
+fn a_phone_holds_and_comes_back_by_re_invites_without_an_offer() {
+    for hold in [Direction::SendOnly, Direction::Inactive] {
+        let mut office = Office::new();
+        let (alice, bob) = office.connect("alice", "bob");
+        let offer = reoffers_without_offer(&mut office, bob, hold);
+        assert_eq!(offer.direction, Direction::SendRecv);
+        assert_eq!(office.leg(bob).held, None, "media has not taken it in yet");
+        assert_eq!(office.heard(), [(alice, Connection::Nothing)]);
+        assert_eq!((office.leg(bob).held, office.leg(bob).direction), (Some(HeldBy::Phone), hold));
+        let offer = reoffers_without_offer(&mut office, bob, Direction::SendRecv);
+        assert_eq!(offer.direction, Direction::SendRecv, "whatever stands, it may come back");
+        assert_eq!(office.heard(), [(alice, Connection::Peer(bob))]);
+        assert_eq!((office.leg(bob).held, office.leg(bob).direction), (None, Direction::SendRecv));
+    }
+}
+
+#[test]
+fn who_is_told_of_hold_is_offered_no_more_when_it_asks() {
+    let mut office = Office::telling_of_hold();
+    let (alice, bob) = office.connect("alice", "bob");
+    office.does(CallCommandKind::Hold { leg: alice }).unwrap();
+    office.serve();
+    let offer = reoffers_without_offer(&mut office, bob, Direction::RecvOnly);
+    assert_eq!(offer.direction, Direction::SendOnly);
+    office.serve();
+    assert_eq!(office.leg(bob).held, None, "who only listens holds nobody");
+}
+
+#[test]
+fn without_an_offer_of_the_node_a_change_is_refused_and_the_call_goes_on() {
+    let mut office = Office::new();
+    let (_, bob) = office.connect("alice", "bob");
+    office.signal(bob, LegSignalKind::Reoffered { media: None });
+    office.refuse(sidetone_model::classify::Class::DeadlineExceeded);
+    assert_eq!(office.kinds(bob).last(), Some(&"reoffer refused"));
+    assert_eq!((office.end_of(bob), office.phase(bob)), (None, LegPhase::Answered));
 }

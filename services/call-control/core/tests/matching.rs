@@ -38,9 +38,10 @@ fn serves(office: &mut Office) -> Vec<MediaRequest> {
                 boot: office.boot_of(&node),
             },
             MediaRequest::UpdateLeg { remote, .. } => MediaReply::Updated { local: first(remote) },
-            MediaRequest::OfferLeg { prefer, .. } => {
+            MediaRequest::OfferLeg { prefer: Some(prefer), .. } => {
                 MediaReply::Offered { local: speaking(&[(prefer.payload_type, prefer.encoding.clone())]) }
             }
+            MediaRequest::OfferLeg { prefer: None, .. } => MediaReply::Offered { local: speaking(&[MU, A]) },
             _ => MediaReply::Done,
         };
         served.push(request.clone());

@@ -126,6 +126,7 @@ fn hold_and_retrieve_change_the_direction() {
         assert_eq!(office.leg(caller).direction, direction);
     }
     office.signal(caller, LegSignalKind::Reoffered { media: None });
+    office.serve();
     let kinds = office.kinds(caller);
     assert_eq!(kinds[kinds.len() - 3..], ["reoffer taken"; 3]);
     office.signal(caller, LegSignalKind::Reoffered { media: Some(media()) });

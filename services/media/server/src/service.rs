@@ -142,8 +142,9 @@ impl Media for MediaServer {
         Caller::of(&request).must_be_operator()?;
         let request = request.into_inner();
         let id = leg_id("leg_id", &request.leg_id)?;
-        let prefer = wire::message::<_, Format>("prefer", request.prefer).map_err(|error| status(&error))?;
-        let local = self.run(|engine| async move { engine.offer_leg(id, &prefer).await }).await?;
+        let prefer = request.prefer.map(|prefer| wire::message::<_, Format>("prefer", Some(prefer)));
+        let prefer = prefer.transpose().map_err(|error| status(&error))?;
+        let local = self.run(|engine| async move { engine.offer_leg(id, prefer.as_ref()).await }).await?;
         Ok(Response::new(pb::OfferLegResponse { local: Some((&local).into()) }))
     }
 

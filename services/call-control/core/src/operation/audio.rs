@@ -23,6 +23,7 @@ impl Shard {
         let view = self.allowed(tenant, leg, Capability::SetAudio)?;
         if (view.muted, view.deafened) != (muted, deafened) {
             self.fact(tenant, now, FactKind::LegAudioChanged { leg, muted, deafened });
+            let muted = muted || self.is_kept_back(leg);
             self.ask(&view, MediaRequest::SetAudio { leg, muted, deafened });
         }
         Ok(())

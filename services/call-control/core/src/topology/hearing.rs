@@ -46,11 +46,11 @@ impl Shard {
         }
         match &leg.served_by {
             Some(Destination::Echo) => Connection::Echo,
-            _ => Connection::Nothing,
+            _ => self.hears_early(leg.leg).map_or(Connection::Nothing, Connection::Peer),
         }
     }
 
-    fn make_hear(&mut self, leg: &LegView, to: Connection) {
+    pub(crate) fn make_hear(&mut self, leg: &LegView, to: Connection) {
         let asked = self.legs.get(&leg.leg).map_or(Connection::Nothing, |control| control.passing.asked);
         let unknown = std::mem::take(&mut self.control(leg.leg).passing.hears_unknown);
         if asked == to && !(unknown && leg.served_by == Some(Destination::Echo)) {

@@ -161,7 +161,8 @@ impl World {
         let Some(leg) = legs.choose(&mut self.rng).copied() else { return };
         let phone = self.phones[&leg].clone();
         let kind = match (phone.incoming, phone.answered, self.rng.random_range(0..6)) {
-            (false, false, 0 | 1) => LegSignalKind::Progress { media: None },
+            (false, false, 0) => LegSignalKind::Progress { media: None },
+            (false, false, 1) => LegSignalKind::Progress { media: Some(media()) },
             (false, false, 2 | 3) => {
                 self.phones.get_mut(&leg).unwrap().answered = true;
                 LegSignalKind::Answered { media: self.rng.random_range(0..9).ne(&0).then(media) }
@@ -192,7 +193,7 @@ impl World {
                 let routing = replaces.is_none().then(|| self.routing());
                 return self.signal(leg, LegSignalKind::Referred(referred), routing);
             }
-            (true, true, 3) => LegSignalKind::Confirmed { media: None },
+            (true, true, 3) => LegSignalKind::Confirmed { media: self.reoffer() },
             _ => return,
         };
         self.signal(leg, kind, None);

@@ -168,7 +168,8 @@ async fn ask(service: &MediaService, request: &MediaRequest) -> Result<MediaRepl
             Ok(MediaReply::Updated { local: described(answer.local)? })
         }
         MediaRequest::OfferLeg { leg, prefer } => {
-            let request = OfferLegRequest { leg_id: leg.to_string(), prefer: Some((&prefer).into()) };
+            let request =
+                OfferLegRequest { leg_id: leg.to_string(), prefer: prefer.as_ref().map(Into::into) };
             let answer = service.offer_leg(Request::new(request)).await?.into_inner();
             Ok(MediaReply::Offered { local: described(answer.local)? })
         }
