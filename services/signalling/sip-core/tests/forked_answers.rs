@@ -8,6 +8,9 @@ use sidetone_model::command::LegCommandKind;
 use sidetone_model::party::Transport;
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::{Cause, Termination};
+use sidetone_sip_core::leg::Leg;
+use sidetone_sip_core::tokens::Tokens;
+use sidetone_sip_core::transaction::{Timers, Transactions, TransactionsConfig};
 
 const SDP: &str = "v=0\nc=IN IP4 192.0.2.20\nm=audio 6000 RTP/AVP 8\n";
 
@@ -105,4 +108,59 @@ fn a_challenge_or_redirection_is_a_failure_of_that_device() {
         let end = LegCommandKind::End(Termination::new(Cause::Normal));
         assert!(pair.a.leg.as_mut().unwrap().handle_command(end, pair.now).is_err());
     }
+}
+
+/// A request of a phone that rings under `tag`.
+fn request(invite: &str, method: &str, tag: &str, cseq: u32) -> String {
+    let value = |name: &str| {
+        let line = invite.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        line[name.len()..].trim().to_owned()
+    };
+    format!(
+        "{method} sip:us@192.0.2.10 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.20:5070;branch=z9hG4bK{tag}{cseq}\n\
+         Max-Forwards: 70\nFrom: {};tag={tag}\nTo: {}\nCall-ID: {}\nCSeq: {cseq} {method}\nContent-Length: 0\n\n",
+        value("To:"),
+        value("From:"),
+        value("Call-ID:"),
+    )
+}
+
+#[test]
+fn each_phone_that_rings_counts_its_own_requests() {
+    let (mut pair, invite) = calling();
+    for tag in ["one", "two"] {
+        pair.inject('a', &response(&invite, "180 Ringing", tag, "", ""));
+    }
+    pair.inject('a', &request(&invite, "OPTIONS", "one", 100));
+    pair.inject('a', &request(&invite, "OPTIONS", "two", 5));
+    assert_eq!((pair.sent("a 200 OPTIONS"), pair.sent("a 500 OPTIONS")), (2, 0));
+    // The second one answers: from now on its numbers count.
+    pair.inject('a', &response(&invite, "200 OK", "two", "", SDP));
+    pair.inject('a', &request(&invite, "INFO", "two", 5));
+    assert_eq!(pair.sent("a 500 INFO"), 1, "that number was there before");
+    pair.inject('a', &request(&invite, "OPTIONS", "two", 6));
+    assert_eq!(pair.sent("a 200 OPTIONS"), 3);
+}
+
+#[test]
+fn a_200_that_a_former_life_never_acknowledged_gets_its_ack() {
+    let (mut pair, invite) = calling();
+    let answer = response(&invite, "200 OK", "one", "", SDP);
+    pair.inject('a', &answer);
+    let first = pair.texts.iter().find(|text| text.starts_with("ACK")).unwrap().clone();
+    let stored = pair.a.leg.as_ref().and_then(Leg::export).unwrap();
+    pair.a.leg = Leg::restore(stored, "sidetone", Timers::default(), pair.now);
+    pair.a.transactions = Transactions::new(TransactionsConfig::default(), Tokens::seeded([9; 32]));
+    pair.inject('a', &answer);
+    let again = pair.texts.last().unwrap();
+    let same = |name: &str| {
+        let of = |text: &str| text.lines().find(|line| line.starts_with(name)).map(str::to_owned);
+        assert_eq!(of(again), of(&first), "{name}");
+    };
+    ["ACK ", "From:", "To:", "Call-ID:", "CSeq:"].into_iter().for_each(same);
+    assert_eq!(pair.sent("a ACK"), 2);
+    // What is none of this call's answers is not acknowledged.
+    pair.inject('a', &response(&invite, "200 OK", "another", "", SDP));
+    pair.inject('a', &answer.replace("1 INVITE", "900000 INVITE"));
+    assert_eq!(pair.sent("a ACK"), 2);
 }

@@ -166,7 +166,7 @@ impl Ends {
                     self.client.send_ack(&ack, &flow);
                 }
             }
-            Event::Response { .. } => {}
+            Event::Response { .. } | Event::Stray { .. } => {}
             Event::Failed { owner, failure, .. } => {
                 assert_eq!(failure, Failure::Timeout);
                 self.outcomes.get_mut(&owner).unwrap().failures += 1;

@@ -162,7 +162,8 @@ fn rfc_6026_every_2xx_reaches_the_user_until_timer_m() {
     }
     rig.advance(33.0);
     assert!(rig.layer.is_empty());
-    assert_eq!(rig.receive(reply(&invite, Status::OK)).len(), 0);
+    let late = rig.receive(reply(&invite, Status::OK));
+    assert!(matches!(late[..], [Event::Stray { .. }]), "its dialog may owe it an ACK");
     assert_eq!(rig.layer.counters().unmatched, 1);
 }
 

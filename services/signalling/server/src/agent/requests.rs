@@ -38,6 +38,11 @@ impl Agent {
                 }
                 self.with_leg(owner, now, |leg| leg.handle_response(&response, now));
             }
+            Event::Stray { response } => {
+                if let Some(leg) = response.dialog_key().and_then(|key| self.legs.by_dialog(&key)) {
+                    self.with_leg(leg, now, |leg| leg.handle_response(&response, now));
+                }
+            }
             Event::Failed { owner, method, cseq, failure, .. } => {
                 if self.handle_job_failure(owner, failure, now) {
                     return;

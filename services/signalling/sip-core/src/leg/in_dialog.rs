@@ -24,12 +24,22 @@ impl Leg {
             let refusal = plain(self, Status::NO_SUCH_TRANSACTION).build();
             return self.respond(tx, refusal);
         }
-        if self.dialog.accept_cseq(request.cseq()).is_err() {
+        // Of the phones behind a call that nobody has answered each has a dialog of its own (RFC 3261 section 12.1).
+        let fork = self.dialog.remote_tag().is_none().then_some(self.opened_by.as_mut()).flatten();
+        let is_fork = fork.is_some();
+        let in_order = match fork {
+            Some(sent) => sent.accept_cseq(request.from().tag().unwrap_or_default(), request.cseq()),
+            None => self.dialog.accept_cseq(request.cseq()),
+        };
+        if in_order.is_err() {
             let refusal = plain(self, Status::SERVER_INTERNAL_ERROR).build();
             return self.respond(tx, refusal);
         }
-        // A phone whose NAT binding or connection changed is reached where it speaks from now.
-        self.setup.flow = flow.clone();
+        // A phone whose NAT binding or connection changed is reached where it speaks from now. What one of several says while
+        // they ring tells nothing of where the call goes.
+        if !is_fork {
+            self.setup.flow = flow.clone();
+        }
         if let Err(refusal) = check_required(&request, self.dialog.local_tag()) {
             return self.respond(tx, *refusal);
         }

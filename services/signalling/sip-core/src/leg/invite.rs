@@ -12,7 +12,7 @@ use super::reliable::Arrival;
 use super::session::SessionTimer;
 use super::state::{Change, Ending, State};
 use super::{CommandError, Leg, LegOutput, LegSetup, cause_of};
-use crate::dialog::DialogState;
+use crate::dialog::{DialogState, OutOfOrder};
 use crate::identity::{self, Audience};
 use crate::message::{Method, Request, RequestBuilder, Response};
 use crate::reason;
@@ -31,6 +31,30 @@ pub(super) struct SentInvite {
     pub(super) ringing: Option<Box<DialogState>>,
     /// The ACK for each tag that has sent a 2xx, to be repeated with it.
     acks: Vec<(Box<str>, Request)>,
+    /// The CSeq number of the last request of each phone that rings, by its tag.
+    heard: Vec<(Box<str>, u32)>,
+}
+
+impl SentInvite {
+    /// Checks and notes the CSeq number of a request of one of the phones that ring (RFC 3261 section 12.2.2).
+    pub(super) fn accept_cseq(&mut self, tag: &str, cseq: u32) -> Result<(), OutOfOrder> {
+        match self.heard.iter_mut().find(|(known, _)| **known == *tag) {
+            Some((_, last)) if cseq <= *last => return Err(OutOfOrder),
+            Some((_, last)) => *last = cseq,
+            None => {
+                if self.heard.len() >= FORKS_MAX {
+                    self.heard.remove(0);
+                }
+                self.heard.push((tag.into(), cseq));
+            }
+        }
+        Ok(())
+    }
+
+    /// The CSeq number of the last request of a phone.
+    fn last_cseq(&self, tag: &str) -> Option<u32> {
+        self.heard.iter().find(|(known, _)| **known == *tag).map(|(_, last)| *last)
+    }
 }
 
 impl Leg {
@@ -96,12 +120,16 @@ impl Leg {
             early: None,
             ringing: None,
             acks: Vec::new(),
+            heard: Vec::new(),
         }));
         leg.send(request);
         Ok(leg)
     }
 
     pub(super) fn handle_invite_response(&mut self, response: &Response, now: Instant) {
+        if self.opened_by.is_none() && self.answers_stray(response) {
+            return;
+        }
         let ours = self.opened_by.as_ref().is_some_and(|sent| sent.request.cseq() == response.cseq());
         if !ours {
             return self.handle_reoffer_response(response, now);
@@ -173,7 +201,7 @@ impl Leg {
             State::Ending(Ending::Cancelling { termination, .. }) => {
                 // The answer and our CANCEL have crossed (RFC 3261 section 9.1): take it and hang up.
                 let termination = termination.clone();
-                self.dialog.learn_from_response(response);
+                self.adopt(response, &tag);
                 self.acknowledge(tag, None);
                 self.send_bye(&termination, now);
             }
@@ -183,7 +211,7 @@ impl Leg {
 
     /// ## (Calling | Proceeding) => Confirmed
     fn accept_answer(&mut self, response: &Response, tag: Box<str>, now: Instant) {
-        self.dialog.learn_from_response(response);
+        self.adopt(response, &tag);
         self.session.learn(response, now);
         self.acknowledge(tag.clone(), None);
         self.state = State::Confirmed { change: Change::None };
@@ -206,6 +234,12 @@ impl Leg {
             }
             Err(termination) => self.end_confirmed(termination, now),
         }
+    }
+
+    /// The dialog is the one with whoever sent the 2xx.
+    fn adopt(&mut self, response: &Response, tag: &str) {
+        self.dialog.learn_from_response(response);
+        self.dialog.remote_cseq = self.opened_by.as_ref().and_then(|sent| sent.last_cseq(tag));
     }
 
     /// RFC 3261 section 13.2.2.4: a proxy forked and a second phone answered. It is thanked and sent away.
@@ -265,6 +299,22 @@ impl Leg {
             sent.acks.push((tag, ack.clone()));
         }
         self.outputs.push_back(LegOutput::Ack { flow: self.setup.flow.clone(), request: ack });
+    }
+
+    /// A 2xx to an INVITE of a former life, whose ACK may never have gone out: it stands in no transaction any more, and the far
+    /// end repeats it until it has its ACK (RFC 3261 section 13.2.2.4). Our offers stand in INVITEs, so the ACK is the same
+    /// whoever makes it.
+    fn answers_stray(&mut self, response: &Response) -> bool {
+        let stands = matches!(self.state, State::Confirmed { .. } | State::Ending(Ending::Bye { .. }));
+        let same_dialog = response.to().tag().is_some() && response.to().tag() == self.dialog.remote_tag();
+        let earlier = self.former_cseq.is_some_and(|former| response.cseq() <= former);
+        if !(stands && same_dialog && earlier && response.status().is_success()) {
+            return false;
+        }
+        if let Ok(request) = self.dialog.ack(response.cseq()) {
+            self.outputs.push_back(LegOutput::Ack { flow: self.setup.flow.clone(), request });
+        }
+        true
     }
 
     fn ack_sent_to(&self, tag: &str) -> Option<Request> {

@@ -196,6 +196,8 @@ pub struct Leg {
     reliable: reliable::Reliable,
     digits: digits::Digits,
     outputs: VecDeque<LegOutput>,
+    /// The CSeq number of the last request of a former life, from which the dialog was taken up.
+    former_cseq: Option<u32>,
     ended: bool,
     finished: bool,
     owner_away: bool,
@@ -253,6 +255,7 @@ impl Leg {
             reliable: reliable::Reliable::default(),
             digits: digits::Digits::default(),
             outputs: VecDeque::new(),
+            former_cseq: None,
             ended: false,
             finished: false,
             owner_away: false,

@@ -211,6 +211,7 @@ impl Leg {
             reliable: super::reliable::Reliable::default(),
             digits: super::digits::Digits::default(),
             outputs: std::collections::VecDeque::new(),
+            former_cseq: Some(stored.local_cseq),
             ended: false,
             finished: false,
             owner_away: true,

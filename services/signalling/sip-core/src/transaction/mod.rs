@@ -345,6 +345,9 @@ impl<O: Clone> Transactions<O> {
         let machine = id.and_then(|id| self.entries.get_mut(&id)).map(|entry| &mut entry.machine);
         let (Some(id), Some(Machine::Client { machine, .. })) = (id, machine) else {
             self.counters.unmatched += 1;
+            if response.status().is_success() && *response.cseq_method() == Method::Invite {
+                self.events.push_back(Event::Stray { response });
+            }
             return;
         };
         let outputs = machine.on_response(response.inner);

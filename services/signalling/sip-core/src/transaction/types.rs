@@ -115,6 +115,12 @@ pub enum Event<O> {
         /// The response, 100 included: it allows a CANCEL (RFC 3261 section 9.1).
         response: Response,
     },
+    /// A 2xx to an INVITE that no transaction knows: its own has ended, perhaps with a former life of this server. The dialog
+    /// may owe it an ACK (RFC 3261 section 13.2.2.4).
+    Stray {
+        /// The response.
+        response: Response,
+    },
     /// A request of ours got no final response in time (timers B and F), or its transport failed.
     Failed {
         /// The transaction.

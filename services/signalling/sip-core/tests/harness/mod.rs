@@ -119,6 +119,11 @@ impl Side {
                 }
             }
             Event::Response { response, .. } => self.leg.as_mut().unwrap().handle_response(&response, now),
+            Event::Stray { response } => {
+                if let Some(leg) = &mut self.leg {
+                    leg.handle_response(&response, now);
+                }
+            }
             Event::Failed { method, cseq, failure, .. } => {
                 self.leg.as_mut().unwrap().handle_failure(&method, cseq, failure, now);
             }
