@@ -244,14 +244,14 @@ fn keep_trunks(
 ) -> Result<(watch::Receiver<Arc<Table>>, Reports), StartError> {
     let (sender, table) = watch::channel(Arc::default());
     let reports = Reports::default();
-    let keeper = Keeper {
-        directory: deps.directory.clone(),
-        replica: replica.clone(),
-        names: Names::new(&config.dns_records),
-        tokens: tokens()?,
-        reports: Arc::clone(&reports),
-        table: sender,
-    };
+    let keeper = Keeper::new(
+        deps.directory.clone(),
+        replica.clone(),
+        Names::new(&config.dns_records),
+        tokens()?,
+        Arc::clone(&reports),
+        sender,
+    );
     tokio::spawn(keeper.run(deps.lifecycle.stopping()));
     Ok((table, reports))
 }

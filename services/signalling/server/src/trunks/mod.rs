@@ -1,8 +1,9 @@
 //! Carriers: read from the directory, resolved, and served by one replica each.
 //!
-//! A task of its own reads the records, looks up their names and holds what this replica serves; the agent gets the result
-//! as a [`Table`] and does the SIP: it registers, asks for signs of life, and takes the next way when one fails.
+//! A task of its own reads the records and holds what this replica serves, while names are looked up beside it; the agent gets
+//! the result as a [`Table`] and does the SIP: it registers, asks for signs of life, and takes the next way when one fails.
 
+mod lookups;
 mod resolve;
 mod table;
 
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::replica::wall_clock;
 
+use lookups::Lookups;
 pub(crate) use resolve::Names;
 pub(crate) use table::{Condition, Table, Trunk, TrunkKey, Way};
 
@@ -28,15 +30,29 @@ pub(crate) type Reports = Arc<Mutex<HashMap<TrunkKey, pb::TrunkState>>>;
 
 /// Keeps the table fresh.
 pub(crate) struct Keeper {
-    pub(crate) directory: Directory,
-    pub(crate) replica: ReplicaId,
-    pub(crate) names: Names,
-    pub(crate) tokens: Tokens,
-    pub(crate) reports: Reports,
-    pub(crate) table: watch::Sender<Arc<Table>>,
+    directory: Directory,
+    replica: ReplicaId,
+    names: Arc<Names>,
+    tokens: Tokens,
+    reports: Reports,
+    table: watch::Sender<Arc<Table>>,
+    lookups: Lookups,
 }
 
 impl Keeper {
+    /// One that writes to `table`, and takes what is to be told of the trunks from `reports`.
+    pub(crate) fn new(
+        directory: Directory,
+        replica: ReplicaId,
+        names: Names,
+        tokens: Tokens,
+        reports: Reports,
+        table: watch::Sender<Arc<Table>>,
+    ) -> Self {
+        let (names, lookups) = (Arc::new(names), Lookups::default());
+        Self { directory, replica, names, tokens, reports, table, lookups }
+    }
+
     /// Until the process stops.
     pub(crate) async fn run(mut self, stopping: CancellationToken) {
         let mut failing = false;
@@ -56,8 +72,26 @@ impl Keeper {
                 Err(_) => {}
             }
             tokio::select! {
+                () = self.take_found() => {}
                 () = tokio::time::sleep(REFRESH) => {}
                 () = stopping.cancelled() => return,
+            }
+        }
+    }
+
+    /// Takes in what look-ups find, until one of a trunk that was not known to lead anywhere.
+    async fn take_found(&mut self) {
+        loop {
+            let first = self.lookups.next().await;
+            let before = Arc::clone(&self.table.borrow());
+            let now_at = |trunk: &Trunk| {
+                let found = self.lookups.found(&trunk.key).unwrap_or_default();
+                Trunk { targets: found.to_vec(), ..trunk.clone() }
+            };
+            let trunks = before.trunks.iter().map(now_at).collect();
+            self.table.send_replace(Arc::new(Table { trunks }));
+            if first {
+                return;
             }
         }
     }
@@ -65,34 +99,33 @@ impl Keeper {
     /// The trunks as they are now, and whether there are some that calls could not take so far: those are held, which says to
     /// everybody that this replica has them, only when calls can.
     async fn read(&mut self) -> Result<(Table, bool), DirectoryError> {
-        let (mut trunks, mut unseen) = (Vec::new(), false);
+        let (mut trunks, mut unseen) = (Vec::<Trunk>::new(), false);
         for record in self.directory.list_trunks(None).await? {
             let Ok(tenant) = TenantId::new(&record.tenant) else { continue };
             let key = (tenant, record.trunk.clone());
             let seen = self.table.borrow().get(&key).is_some();
             unseen |= !seen;
-            let held = seen && self.hold(&key).await?;
+            let uri = SipUri::parse(&record.uri).ok();
+            let held = seen && (uri.is_none() || self.lookups.is_answered(&key)) && self.hold(&key).await?;
             let password = match record.has_password {
                 true => self.directory.trunk_password(&key.0, &key.1).await?,
                 false => None,
             };
-            let targets = match SipUri::parse(&record.uri) {
-                Ok(uri) => {
-                    let tokens = &mut self.tokens;
-                    let mut random = |bound| tokens.below(bound);
-                    let looking = self.names.targets(&uri, &mut random);
-                    tokio::time::timeout(LOOKUP_TIMEOUT, looking).await.unwrap_or_default()
-                }
-                Err(_) => Vec::new(),
-            };
-            // A name that leads nowhere for a moment leads where it led.
-            let before =
-                || self.table.borrow().get(&key).map(|trunk| trunk.targets.clone()).unwrap_or_default();
-            let targets = if targets.is_empty() { before() } else { targets };
+            let targets = uri.map(|uri| self.look_up(&key, uri)).unwrap_or_default();
             let sources = record.sources.iter().filter_map(|text| text.parse().ok()).collect();
             trunks.push(Trunk { key, record, password, targets, sources, held });
         }
+        self.lookups.retain(|key| trunks.iter().any(|trunk| trunk.key == *key));
         Ok((Table { trunks }, unseen))
+    }
+
+    /// Where a trunk's URI leads as far as it is known; what is not is looked up meanwhile.
+    fn look_up(&mut self, key: &TrunkKey, uri: SipUri) -> Vec<resolve::Target> {
+        let (names, seed) = (Arc::clone(&self.names), self.tokens.below(u32::MAX));
+        self.lookups.targets(key, &uri.to_string(), || async move {
+            let mut random = Tokens::seeded(spread(seed));
+            names.targets(&uri, &mut |bound| random.below(bound)).await
+        })
     }
 
     async fn hold(&self, key: &TrunkKey) -> Result<bool, DirectoryError> {
@@ -107,6 +140,12 @@ impl Keeper {
     }
 }
 
+/// A seed out of one word.
+fn spread(word: u32) -> [u8; 32] {
+    let mut seed = [0; 32];
+    seed[..4].copy_from_slice(&word.to_be_bytes());
+    seed
+}
+
 const REFRESH: Duration = Duration::from_secs(2);
 const HOLD: Duration = Duration::from_secs(10);
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);

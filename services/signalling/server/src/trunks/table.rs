@@ -109,7 +109,7 @@ impl Table {
     }
 
     /// The ways for a number, best first: the longest prefix, then the lowest priority, then by weight; those that rest come
-    /// last, those that may take no more are left out.
+    /// last, those that may take no more or that another replica serves are left out.
     pub(crate) fn ways(
         &self,
         tenant: &TenantId,
@@ -125,7 +125,9 @@ impl Table {
             weight: u32,
         }
         let mut candidates: Vec<Candidate<'_>> = Vec::new();
-        for trunk in self.trunks.iter().filter(|t| t.key.0 == *tenant && !t.record.disabled) {
+        // One replica serves a trunk: its limits are counted there, and the carrier knows its address.
+        let ours = |t: &&Trunk| t.key.0 == *tenant && t.held && !t.record.disabled;
+        for trunk in self.trunks.iter().filter(ours) {
             let number = apply_number_rules(&trunk.record.outbound, dialled);
             let fitting = trunk.record.routes.iter().filter(|route| number.starts_with(&route.prefix));
             let Some(route) = fitting.max_by_key(|route| route.prefix.len()) else { continue };

@@ -68,6 +68,17 @@ fn limits_leave_a_trunk_out() {
 }
 
 #[test]
+fn a_trunk_that_another_replica_serves_is_no_way() {
+    let mut table = Table { trunks: vec![trunk("a", "", 0, 0), trunk("bb", "", 1, 0)] };
+    table.trunks[0].held = false;
+    let (mut conditions, now) = (HashMap::new(), Instant::now());
+    assert_eq!(names(&table, "1", &mut conditions, now), ["bb 1"]);
+    let other = table.trunks[1].key.clone();
+    conditions.get_mut(&other).unwrap().failed(now);
+    assert_eq!(names(&table, "1", &mut conditions, now), ["bb 1"], "also when the own one rests");
+}
+
+#[test]
 fn weights_share_the_calls() {
     let table = Table { trunks: vec![trunk("a", "", 0, 3), trunk("bb", "", 0, 1)] };
     let (mut conditions, now) = (HashMap::new(), Instant::now());
