@@ -316,6 +316,11 @@ impl Incoming {
         self.ringing.ring();
     }
 
+    /// Lets the caller hear a tone before the answer: a 183 with SDP. It goes on until the media is dropped.
+    pub fn announce(&self, tone_hz: f32) -> Result<Media, PhoneError> {
+        self.ringing.announce(tone_hz)
+    }
+
     /// Answers.
     pub fn answer(&self) -> Result<Call, PhoneError> {
         self.ringing.answer().map(Call::of)
@@ -351,6 +356,19 @@ impl Ringing {
         let contact = format!("<{}>", self.phone.contact());
         let provisional = self.invite.response(180, "Ringing", &self.tag).with("Contact", contact);
         self.phone.reply(&self.invite, &provisional, self.from);
+    }
+
+    fn announce(&self, tone_hz: f32) -> Result<Media, PhoneError> {
+        let config = &self.phone.config;
+        let remote = Remote::parse(&self.invite.body, &config.codecs).ok_or(PhoneError::NoMedia)?;
+        let media = Media::open(self.phone.local.ip(), Some(tone_hz))?;
+        let body = sdp::write(random() >> 16, 1, media.local_addr(), &config.codecs, Direction::SendRecv);
+        media.send_to(Some((remote.audio, remote.format)), remote.event_payload_type);
+        let progress = self.invite.response(183, "Session Progress", &self.tag);
+        let progress = progress.with("Contact", format!("<{}>", self.phone.contact()));
+        let progress = progress.with_body("application/sdp", body.into_bytes());
+        self.phone.reply(&self.invite, &progress, self.from);
+        Ok(media)
     }
 
     pub(crate) fn finish(&self, status: u16, reason: &str) {
@@ -435,6 +453,7 @@ pub(crate) async fn invite(
     if let Some((seed, conditions)) = config.network {
         media.set_network(seed, conditions);
     }
+    *locked(&phone.dialled) = Some(media.ear());
     let session = random() >> 16;
     let body = sdp::write(session, 1, media.local_addr(), &config.codecs, Direction::SendRecv);
     let (request, response) = offer(phone, number, (headers, body.as_bytes()), ring_max).await?;

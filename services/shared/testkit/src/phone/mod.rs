@@ -23,6 +23,7 @@ pub use wire::Transport;
 
 use crate::line::BadLine;
 use crate::netem::Conditions;
+use crate::rtp::Ear;
 use call::CallState;
 use digest::Challenge;
 use message::{Message, branch};
@@ -132,6 +133,8 @@ pub(crate) struct Inner {
     replies: Mutex<VecDeque<(String, Vec<u8>)>>,
     calls: Mutex<HashMap<String, Arc<CallState>>>,
     ringing: Mutex<HashMap<String, Arc<call::Ringing>>>,
+    /// What is heard on the call that was begun last, answered or not.
+    dialled: Mutex<Option<Ear>>,
     incoming: mpsc::Sender<Incoming>,
     register: tokio::sync::Mutex<(String, u32)>,
     trace: Mutex<VecDeque<String>>,
@@ -151,6 +154,7 @@ impl Phone {
             replies: Mutex::default(),
             calls: Mutex::default(),
             ringing: Mutex::default(),
+            dialled: Mutex::default(),
             incoming,
             register: tokio::sync::Mutex::new((token(), 0)),
             trace: Mutex::default(),
@@ -167,6 +171,11 @@ impl Phone {
             }
         });
         Ok(Self { inner, incoming: tokio::sync::Mutex::new(queue), reader })
+    }
+
+    /// What is heard on the call that this phone began last, also before it is answered; `None` before the first one.
+    pub fn dialled(&self) -> Option<Ear> {
+        locked(&self.inner.dialled).clone()
     }
 
     /// Where the phone is.
