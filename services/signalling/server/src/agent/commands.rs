@@ -163,7 +163,9 @@ impl Agent {
                         self.parts.ladder.belongs(id, call);
                     }
                     leg.set_owner_away(!self.upstream.is_attached());
-                    self.durable.note_owner(id, &invite.binding.user, &invite.binding.device);
+                    if invite.binding.outside_number().is_none() {
+                        self.durable.note_owner(id, &invite.binding.user, &invite.binding.device);
+                    }
                     tracing::debug!(leg = %id, call = ?invite.call, %tenant, "calling a device");
                     self.legs.insert(id, tenant, Some(leg), None);
                     self.count_command("done");

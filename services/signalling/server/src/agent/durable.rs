@@ -34,6 +34,11 @@ impl Durable {
         Self { dialogs, legs: HashMap::new() }
     }
 
+    /// Whether a leg is a device's of ours.
+    pub(super) fn is_device(&self, leg: LegId) -> bool {
+        self.legs.get(&leg).is_some_and(|record| record.owner.is_some())
+    }
+
     /// Whose device a leg is.
     pub(super) fn note_owner(&mut self, leg: LegId, user: &UserId, device: &DeviceId) {
         self.legs.entry(leg).or_default().owner = Some((user.clone(), device.clone()));

@@ -277,8 +277,14 @@ impl Agent {
     pub(super) fn carry_out(&mut self, id: LegId, output: LegOutput, now: Instant) {
         match output {
             LegOutput::Respond { tx, response } => self.respond(tx, response, now),
-            LegOutput::Request { flow, request } => self.send_request(id, flow, request, now),
-            LegOutput::Ack { flow, request } => self.parts.transactions.send_ack(&request, &flow),
+            LegOutput::Request { flow, request } => {
+                let (flow, request) = self.towards_carrier(id, flow, request);
+                self.send_request(id, flow, request, now);
+            }
+            LegOutput::Ack { flow, request } => {
+                let (flow, request) = self.towards_carrier(id, flow, request);
+                self.parts.transactions.send_ack(&request, &flow);
+            }
             LegOutput::Refer { to, replaces } => self.refer(id, to, replaces, now),
             LegOutput::Signal(kind) => {
                 if !self.takes_next_way(id, &kind, now) {

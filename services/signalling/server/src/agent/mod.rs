@@ -9,6 +9,7 @@ mod delayed;
 mod durable;
 mod legs;
 mod lookup;
+mod next_hop;
 mod outbox;
 mod outgoing;
 mod referral;

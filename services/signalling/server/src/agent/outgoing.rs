@@ -70,7 +70,14 @@ impl Agent {
         self.transmit(id, request, &flow, (&method, cseq), now);
     }
 
-    fn transmit(&mut self, id: LegId, request: Request, flow: &Flow, key: (&Method, u32), now: Instant) {
+    pub(super) fn transmit(
+        &mut self,
+        id: LegId,
+        request: Request,
+        flow: &Flow,
+        key: (&Method, u32),
+        now: Instant,
+    ) {
         let sent = self.parts.transactions.send_request(request, flow, id, now);
         let leg = self.legs.get_mut(id).and_then(|entry| entry.leg.as_mut());
         if let (Err(_), Some(leg)) = (sent, leg) {
@@ -107,7 +114,7 @@ impl Agent {
         (rewritten, over)
     }
 
-    fn rewritten(&self, request: &Request, over: &Flow) -> Option<Request> {
+    pub(super) fn rewritten(&self, request: &Request, over: &Flow) -> Option<Request> {
         request.sent_over(over.transport, self.parts.outputs.advertised(over)?)
     }
 

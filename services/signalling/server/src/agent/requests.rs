@@ -47,7 +47,9 @@ impl Agent {
                 if self.handle_job_failure(owner, failure, now) {
                     return;
                 }
-                if method != Method::Cancel && self.falls_back(owner, cseq, failure, now) {
+                if method != Method::Cancel && self.falls_back(owner, cseq, failure, now)
+                    || self.reaches_carrier_again(owner, (&method, cseq), failure, now)
+                {
                     return;
                 }
                 self.with_leg(owner, now, |leg| leg.handle_failure(&method, cseq, failure, now));

@@ -5,10 +5,9 @@
 //! last stays until something else is found.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::TrunkKey;
 use super::resolve::Target;
@@ -38,7 +37,13 @@ struct Found {
 
 impl Lookups {
     /// Where a URI leads, as far as it is known. Begins `look` when it was last looked up some time ago.
-    pub(super) fn targets<F>(&mut self, key: &TrunkKey, uri: &str, look: impl FnOnce() -> F) -> Vec<Target>
+    pub(super) fn targets<F>(
+        &mut self,
+        key: &TrunkKey,
+        uri: &str,
+        now: Instant,
+        look: impl FnOnce() -> F,
+    ) -> Vec<Target>
     where
         F: Future<Output = Vec<Target>> + Send + 'static,
     {
@@ -46,7 +51,6 @@ impl Lookups {
         if known.uri != uri {
             *known = Known { uri: uri.to_owned(), ..Known::default() };
         }
-        let now = Instant::now();
         if !known.running && known.asked_at.is_none_or(|at| now.duration_since(at) >= AGAIN) {
             (known.running, known.asked_at) = (true, Some(now));
             let (key, uri, looking) = (key.clone(), uri.to_owned(), look());
@@ -109,37 +113,35 @@ mod tests {
         Target { transport: Transport::Udp, address: ([192, 0, 2, last], 5060).into() }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn names_without_an_answer_keep_nobody_waiting_and_lead_where_they_led() {
-        let mut lookups = Lookups::default();
-        let begun = Instant::now();
+        let (mut lookups, mut now) = (Lookups::default(), Instant::now());
         let good = |last| move || async move { vec![target(last)] };
-        assert!(lookups.targets(&key("a"), "sip:a", good(1)).is_empty(), "nothing is waited for");
-        assert!(lookups.targets(&key("b"), "sip:b", std::future::pending).is_empty());
-        assert!(lookups.next().await, "the first of its trunk");
+        let silent = || std::future::pending();
+        assert!(lookups.targets(&key("a"), "sip:a", now, good(1)).is_empty(), "nothing is waited for");
+        assert!(lookups.targets(&key("b"), "sip:b", now, silent).is_empty());
+        assert!(lookups.next().await, "the first of its trunk, whatever the other one does");
         assert_eq!((lookups.is_answered(&key("a")), lookups.is_answered(&key("b"))), (true, false));
-        assert_eq!(Instant::now(), begun);
         // The names are out of order: what was found stays, however often it is looked for.
         for _ in 0..3 {
-            tokio::time::advance(AGAIN).await;
-            assert_eq!(lookups.targets(&key("a"), "sip:a", std::future::pending), [target(1)]);
+            now += AGAIN;
+            let led = lookups.targets(&key("a"), "sip:a", now, || async { Vec::new() });
+            assert_eq!(led, [target(1)]);
+            assert!(!lookups.next().await);
         }
-        assert!(lookups.next().await, "the other one has been given up");
-        assert!(lookups.is_answered(&key("b")) && lookups.found(&key("b")).is_some_and(<[_]>::is_empty));
-        assert!(!lookups.next().await);
+        // They are back, and not asked for all the time.
+        lookups.targets(&key("a"), "sip:a", now, good(2));
         assert_eq!(lookups.found(&key("a")), Some(&[target(1)][..]));
-        // They are back.
-        tokio::time::advance(AGAIN).await;
-        lookups.targets(&key("a"), "sip:a", good(2));
+        lookups.targets(&key("a"), "sip:a", now + AGAIN, good(2));
         lookups.next().await;
         assert_eq!(lookups.found(&key("a")), Some(&[target(2)][..]));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_an_old_uri_led_to_is_forgotten() {
-        let mut lookups = Lookups::default();
-        lookups.targets(&key("a"), "sip:old", || async { vec![target(1)] });
-        assert!(lookups.targets(&key("a"), "sip:new", || async { vec![target(2)] }).is_empty());
+        let (mut lookups, now) = (Lookups::default(), Instant::now());
+        lookups.targets(&key("a"), "sip:old", now, || async { vec![target(1)] });
+        assert!(lookups.targets(&key("a"), "sip:new", now, || async { vec![target(2)] }).is_empty());
         let mut firsts = 0;
         for _ in 0..2 {
             firsts += u32::from(lookups.next().await);

@@ -9,7 +9,7 @@ mod table;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sidetone_directory::{Directory, DirectoryError};
 use sidetone_model::ids::{ReplicaId, TenantId};
@@ -122,7 +122,7 @@ impl Keeper {
     /// Where a trunk's URI leads as far as it is known; what is not is looked up meanwhile.
     fn look_up(&mut self, key: &TrunkKey, uri: SipUri) -> Vec<resolve::Target> {
         let (names, seed) = (Arc::clone(&self.names), self.tokens.below(u32::MAX));
-        self.lookups.targets(key, &uri.to_string(), || async move {
+        self.lookups.targets(key, &uri.to_string(), Instant::now(), || async move {
             let mut random = Tokens::seeded(spread(seed));
             names.targets(&uri, &mut |bound| random.below(bound)).await
         })

@@ -49,23 +49,39 @@ impl Carrier {
     }
 
     pub(crate) async fn answer(&self, request: &Request, status: &str, extra: &str, body: &str) {
-        let line = |name: &str| format!("{name}: {}\r\n", request.header(name).unwrap());
-        let to = match request.to().tag() {
-            Some(_) => line("To"),
-            None => format!("To: {};tag=carrier\r\n", request.header("To").unwrap()),
-        };
-        let content = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
-        let text = format!(
-            "SIP/2.0 {status}\r\n{}{}{to}{}{}Contact: <{}>\r\n{extra}{content}Content-Length: {}\r\n\r\n{body}",
-            line("Via"),
-            line("From"),
-            line("Call-ID"),
-            line("CSeq"),
-            self.uri(),
-            body.len()
-        );
+        self.answer_from(&self.uri(), request, status, extra, body).await;
+    }
+
+    /// The same, with another Contact.
+    pub(crate) async fn answer_from(
+        &self,
+        contact: &str,
+        request: &Request,
+        status: &str,
+        extra: &str,
+        body: &str,
+    ) {
+        let text = answer_text(contact, request, status, extra, body);
         self.socket.send_to(text.as_bytes(), self.server).await.unwrap();
     }
+}
+
+/// An answer of a carrier's.
+pub(crate) fn answer_text(contact: &str, request: &Request, status: &str, extra: &str, body: &str) -> String {
+    let line = |name: &str| format!("{name}: {}\r\n", request.header(name).unwrap());
+    let to = match request.to().tag() {
+        Some(_) => line("To"),
+        None => format!("To: {};tag=carrier\r\n", request.header("To").unwrap()),
+    };
+    let content = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+    format!(
+        "SIP/2.0 {status}\r\n{}{}{to}{}{}Contact: <{contact}>\r\n{extra}{content}Content-Length: {}\r\n\r\n{body}",
+        line("Via"),
+        line("From"),
+        line("Call-ID"),
+        line("CSeq"),
+        body.len()
+    )
 }
 
 pub(crate) fn trunk(name: &str, carrier: &Carrier, priority: u32) -> pb::Trunk {

@@ -22,10 +22,13 @@ impl Trunking {
 
     /// The request that a final response answers.
     fn answered(&mut self, leg: LegId, response: &Response) -> Option<Request> {
+        self.kept(leg, response.cseq_method(), response.cseq())
+    }
+
+    /// A request that was kept, which is no longer kept.
+    pub(in crate::agent) fn kept(&mut self, leg: LegId, method: &Method, cseq: u32) -> Option<Request> {
         let kept = self.unanswered.get_mut(&leg)?;
-        let is_it = |request: &Request| {
-            request.cseq() == response.cseq() && request.method() == *response.cseq_method()
-        };
+        let is_it = |request: &Request| request.cseq() == cseq && request.method() == *method;
         let request = kept.iter().position(is_it).map(|at| kept.remove(at));
         if kept.is_empty() {
             self.unanswered.remove(&leg);
@@ -104,7 +107,7 @@ impl Agent {
     }
 
     /// Over which trunk a leg's call goes. Of one that was taken up after a restart, its carrier's address tells.
-    fn trunk_of(&self, id: LegId) -> Option<TrunkKey> {
+    pub(in crate::agent) fn trunk_of(&self, id: LegId) -> Option<TrunkKey> {
         if let Some(key) = self.trunking.calls.get(&id) {
             return Some(key.clone());
         }

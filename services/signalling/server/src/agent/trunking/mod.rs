@@ -61,7 +61,7 @@ impl Trunking {
         }
     }
 
-    fn table(&self) -> Arc<Table> {
+    pub(super) fn table(&self) -> Arc<Table> {
         Arc::clone(&self.table.borrow())
     }
 
