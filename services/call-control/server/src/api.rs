@@ -398,6 +398,7 @@ pub(crate) fn to_response(subject: CommandSubject) -> pb::CommandResponse {
         CommandSubject::Playback(playback) => Subject::PlaybackId(playback.to_string()),
         CommandSubject::Stream(stream) => Subject::StreamId(stream.to_string()),
         CommandSubject::Conversation(it) => Subject::ConversationId(it.to_string()),
+        CommandSubject::ConversationEvent(of, event) => Subject::ConversationEvent(format!("{of}/{event}")),
     };
     pb::CommandResponse { subject: Some(subject) }
 }

@@ -30,6 +30,8 @@ pub enum Class {
     DeadlineExceeded,
     /// Our own fault.
     Internal,
+    /// The request is larger than we take.
+    TooLarge,
 }
 
 /// Whether asking again can help.
@@ -111,13 +113,14 @@ impl Class {
             Self::Unavailable => 503,
             Self::DeadlineExceeded => 504,
             Self::Internal => 500,
+            Self::TooLarge => 413,
         }
     }
 
     /// The gRPC status code by number (the numbers of `google.rpc.Code`).
     pub fn grpc_code(self) -> i32 {
         match self {
-            Self::Invalid => 3,
+            Self::Invalid | Self::TooLarge => 3,
             Self::DeadlineExceeded => 4,
             Self::NotFound => 5,
             Self::Conflict => 6,
@@ -134,7 +137,7 @@ impl Class {
     /// The cause with which a call ends when this stops it.
     pub fn cause(self) -> Cause {
         match self {
-            Self::Invalid => Cause::ProtocolError,
+            Self::Invalid | Self::TooLarge => Cause::ProtocolError,
             Self::Unauthenticated | Self::Forbidden => Cause::Forbidden,
             Self::NotFound => Cause::NotFound,
             Self::Exhausted | Self::Unavailable => Cause::NoCapacity,

@@ -71,6 +71,8 @@ pub enum CommandSubject {
     Stream(StreamId),
     /// A conversation.
     Conversation(ConversationId),
+    /// An event of a conversation, by its number.
+    ConversationEvent(ConversationId, u32),
 }
 
 /// One thing that happened.

@@ -66,8 +66,8 @@ impl Shard {
                 conversation
             }
             ConversationCommand::Post { conversation, member, r#type, body } => {
-                self.post(tenant, (*conversation, *member), (r#type, body), now)?;
-                conversation
+                let event = self.post(tenant, (*conversation, *member), (r#type, body), now)?;
+                return Ok(CommandSubject::ConversationEvent(*conversation, event));
             }
             ConversationCommand::DeleteEvent { conversation, event } => {
                 self.delete_event(tenant, *conversation, *event, now)?;
@@ -123,14 +123,15 @@ impl Shard {
         (conversation, member): (ConversationId, Option<MemberId>),
         (r#type, body): (&str, &str),
         now: Timestamp,
-    ) -> Result<(), CommandError> {
+    ) -> Result<u32, CommandError> {
         self.own_conversation(tenant, conversation)?;
         if let Some(member) = member {
             self.own_member(tenant, conversation, member)?;
         }
         let (r#type, body) = (r#type.into(), body.into());
         self.tell(tenant, ConversationFact::EventPosted { conversation, member, r#type, body }, now);
-        Ok(())
+        let view = self.fold.conversations().get(tenant, conversation);
+        Ok(view.map_or(0, |view| view.last_event))
     }
 
     fn delete_event(

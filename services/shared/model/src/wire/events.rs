@@ -96,6 +96,10 @@ impl From<&CompletedCommand> for pb::CompletedCommand {
                 CommandSubject::Playback(playback) => Subject::PlaybackId(playback.to_string()),
                 CommandSubject::Stream(stream) => Subject::StreamId(stream.to_string()),
                 CommandSubject::Conversation(it) => Subject::ConversationId(it.to_string()),
+                CommandSubject::ConversationEvent(conversation, event) => {
+                    let conversation_id = conversation.to_string();
+                    Subject::ConversationEvent(pb::ConversationEventRef { conversation_id, event })
+                }
             }),
         }
     }
@@ -123,6 +127,10 @@ impl TryFrom<pb::CompletedCommand> for CompletedCommand {
                 Subject::StreamId(it) => CommandSubject::Stream(id("CompletedCommand.stream_id", &it)?),
                 Subject::ConversationId(it) => {
                     CommandSubject::Conversation(id("CompletedCommand.conversation_id", &it)?)
+                }
+                Subject::ConversationEvent(it) => {
+                    let of = id("CompletedCommand.conversation_event", &it.conversation_id)?;
+                    CommandSubject::ConversationEvent(of, it.event)
                 }
             },
         })

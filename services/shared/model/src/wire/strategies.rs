@@ -574,6 +574,7 @@ pub(crate) fn record() -> impl Strategy<Value = FactRecord> {
         uuid().prop_map(CommandSubject::Playback),
         uuid().prop_map(CommandSubject::Stream),
         uuid().prop_map(CommandSubject::Conversation),
+        (uuid(), any::<u32>()).prop_map(|(of, event)| CommandSubject::ConversationEvent(of, event)),
     ];
     let completed = (name(), any::<u64>(), text(), any::<[u8; 32]>(), subject).prop_map(
         |(tenant, at, key, fingerprint, subject)| CompletedCommand {
