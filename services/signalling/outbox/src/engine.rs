@@ -106,12 +106,14 @@ impl Outbox {
         text.map(Some).ok_or_else(|| StoreError::Corrupt("a cursor of the outbox is no number".to_owned()))
     }
 
-    /// Whether a receiver has an address at all; without one it is owed nothing.
-    pub async fn wants(&self, lane: &LaneKey, has_address: bool) -> anyhow::Result<bool> {
+    /// Whether a receiver has an address for a message; without one it is owed nothing. `has_address` when the message has one
+    /// of its own, `knocks` when it tells of a caller who waits: for that an application may have a separate address.
+    pub async fn wants(&self, lane: &LaneKey, has_address: bool, knocks: bool) -> anyhow::Result<bool> {
         let application = self.inner.deps.directory.application(&lane.receiver).await?;
         Ok(application.is_some_and(|application| {
             let is_its = application.tenant == lane.tenant.as_str();
-            is_its && (has_address || !application.event_url.is_empty())
+            let answers = knocks && !application.answer_url.is_empty();
+            is_its && (has_address || answers || !application.event_url.is_empty())
         }))
     }
 

@@ -7,6 +7,7 @@ use sidetone_model::ids::ShardId;
 use sidetone_outbox_core::{Address, LaneKey, Parcel, ParcelId};
 
 use crate::Outbox;
+use crate::webhook::KNOCKING;
 
 #[async_trait::async_trait]
 impl Outlet for Outbox {
@@ -17,7 +18,8 @@ impl Outlet for Outbox {
     async fn post(&self, shard: ShardId, entry: u64, posted: Vec<Posted>) -> Result<(), OutletError> {
         for message in posted {
             let lane = LaneKey { tenant: message.tenant, receiver: message.application };
-            if !self.wants(&lane, message.to.is_some()).await? {
+            let knocks = message.body["type"] == KNOCKING;
+            if !self.wants(&lane, message.to.is_some(), knocks).await? {
                 continue;
             }
             let id = ParcelId { entry: message.entry, place: message.place, index: message.index };

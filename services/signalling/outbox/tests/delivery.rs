@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use sidetone_dialects::OrderKey;
 use sidetone_dialects::bot::signature_of;
 use sidetone_directory::{Directory, Password};
+use sidetone_http::{Outlet as _, Posted};
 use sidetone_model::ids::{ShardId, TenantId};
 use sidetone_model::time::Timestamp;
 use sidetone_outbox::{Config, Deps, Outbox};
@@ -223,9 +225,12 @@ async fn our_own_network_and_redirects_are_not_reached() {
     bench.application("nowhere", |_| {}).await;
     bench.owe("inside", 1, "call", "1").await;
     bench.owe("named", 2, "call", "2").await;
-    assert!(!bench.outbox.wants(&lane("nowhere"), false).await.unwrap());
-    assert!(bench.outbox.wants(&lane("nowhere"), true).await.unwrap(), "what has an address of its own");
-    assert!(!bench.outbox.wants(&lane("nobody"), true).await.unwrap());
+    assert!(!bench.outbox.wants(&lane("nowhere"), false, true).await.unwrap());
+    assert!(
+        bench.outbox.wants(&lane("nowhere"), true, false).await.unwrap(),
+        "what has an address of its own"
+    );
+    assert!(!bench.outbox.wants(&lane("nobody"), true, true).await.unwrap());
     eventually("both are dead", async || bench.dead().await.len() == 2).await;
     assert!(bench.dead().await.iter().all(|dead| dead.reason == "forbidden"), "{:?}", bench.dead().await);
     assert!(bodies(&server).await.is_empty());
@@ -251,6 +256,32 @@ async fn the_fallback_is_asked_when_the_receiver_fails_and_a_knock_has_its_own_a
     assert_eq!(bodies(&answers).await, ["{\"type\":\"app:knocking\"}"]);
     assert_eq!(bodies(&events).await, ["{\"type\":\"member:joined\"}"]);
     assert_eq!(bodies(&fallback).await, ["{\"type\":\"member:joined\"}"]);
+}
+
+#[tokio::test]
+async fn an_application_that_only_takes_calls_is_told_of_them_and_of_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = bench(&folder.path().join("store"), config()).await;
+    let answers = MockServer::start().await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&answers).await;
+    bench.application("app", |app| (app.event_url, app.answer_url) = (String::new(), answers.uri())).await;
+    let posted = |entry, r#type: &str| Posted {
+        entry,
+        place: 0,
+        index: 0,
+        tenant: lane("app").tenant,
+        application: "app".into(),
+        dialect: "conversation",
+        order: OrderKey::User("u".parse().unwrap()),
+        at: Timestamp::from_millis(1),
+        body: serde_json::json!({"type": r#type}),
+        to: None,
+    };
+    let messages = vec![posted(1, "member:joined"), posted(1, "app:knocking")];
+    bench.outbox.post(ShardId(0), 1, messages).await.unwrap();
+    eventually("the knock is delivered", async || bench.owed().await.is_empty()).await;
+    assert_eq!(bodies(&answers).await, [r#"{"type":"app:knocking"}"#]);
+    assert!(bench.dead().await.is_empty());
 }
 
 #[tokio::test]

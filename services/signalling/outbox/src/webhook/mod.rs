@@ -136,5 +136,5 @@ fn outcome(response: &Response, now: Timestamp) -> Outcome {
     }
 }
 
-const KNOCKING: &str = "app:knocking";
+pub(crate) const KNOCKING: &str = "app:knocking";
 const IDLE_PER_HOST_MAX: usize = 16;
