@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use axum::extract::rejection::BytesRejection;
+use axum::response::Response;
 use futures_util::stream::BoxStream;
 use sidetone_directory::Directory;
-use sidetone_model::classify::{Class, Classify};
+use sidetone_model::classify::{Class, Classify, RETRY_AFTER_S};
 use sidetone_model::command::CallCommand;
 use sidetone_model::fact::CommandSubject;
 use sidetone_model::fold::Fold;
@@ -24,7 +26,8 @@ pub trait Doorway: Send + Sync + 'static {
     async fn done_before(&self, tenant: &TenantId, key: &str) -> Option<CommandSubject>;
 
     /// Shows the fold of a tenant's shard; [`look`] is the comfortable form. It may be some milliseconds behind, but
-    /// never behind a command that this door has carried out.
+    /// never behind a command that this door has carried out. Nothing is shown while the door does not know yet what
+    /// happened before it began.
     fn with_fold(&self, tenant: &TenantId, look: &mut dyn FnMut(&Fold));
 
     /// What is emitted for a user from now on, or from after a cursor on.
@@ -58,6 +61,11 @@ pub trait Doorway: Send + Sync + 'static {
         let _ = open;
     }
 
+    /// A bound has kept a client from something: which, out of a closed set.
+    fn limited(&self, bound: &'static str) {
+        let _ = bound;
+    }
+
     /// A key for a command whose client gives none.
     fn fresh_key(&self) -> Box<str>;
 }
@@ -70,9 +78,44 @@ pub fn look<T>(door: &dyn Doorway, tenant: &TenantId, look: impl FnOnce(&Fold) -
     seen
 }
 
+/// The door does not know yet what has happened lately: it has just begun, or is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("what has happened lately is not known here yet; ask again in a moment")]
+pub struct Behind;
+
+impl Classify for Behind {
+    fn class(&self) -> Class {
+        Class::Unavailable
+    }
+    fn reason(&self) -> &'static str {
+        "behind"
+    }
+}
+
+/// A refusal that says when asking again can help (RFC 9110, section 10.2.3).
+pub(crate) fn with_retry_after(class: Class, mut refusal: Response) -> Response {
+    if matches!(class, Class::Exhausted | Class::Unavailable) {
+        refusal.headers_mut().insert(http::header::RETRY_AFTER, RETRY_AFTER_S.into());
+    }
+    refusal
+}
+
+/// Why the body of a request cannot be had, in words.
+pub(crate) fn body_fault(rejection: &BytesRejection) -> (Class, &'static str) {
+    if rejection.status() == http::StatusCode::PAYLOAD_TOO_LARGE {
+        (Class::TooLarge, "it is too large")
+    } else {
+        (Class::Invalid, "it cannot be read")
+    }
+}
+
 /// Events with their cursors, in their order. It ends when the reader falls too far behind; subscribe again from the
 /// last cursor then.
 pub type Subscription = BoxStream<'static, (u64, serde_json::Value)>;
+
+/// The address that a request came from: an extension of the request, set by the door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source(pub std::net::IpAddr);
 
 /// What a URL leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,19 +156,22 @@ pub enum SubscribeError {
     /// Too many subscriptions.
     #[error("there are as many subscriptions as this replica takes; ask again later")]
     TooMany,
+    /// Too many subscriptions of one user.
+    #[error("the user has as many subscriptions as one may have; end another one first")]
+    TooManyOfUser,
 }
 
 impl Classify for SubscribeError {
     fn class(&self) -> Class {
         match self {
             Self::TooOld(_) => Class::Stale,
-            Self::TooMany => Class::Exhausted,
+            Self::TooMany | Self::TooManyOfUser => Class::Exhausted,
         }
     }
     fn reason(&self) -> &'static str {
         match self {
             Self::TooOld(_) => "cursor_too_old",
-            Self::TooMany => "too_many_subscriptions",
+            Self::TooMany | Self::TooManyOfUser => "too_many_subscriptions",
         }
     }
 }

@@ -31,7 +31,8 @@ use sidetone_model::fold::Fold;
 use sidetone_model::ids::LegId;
 use sidetone_model::time::Timestamp;
 
-pub use doorway::{CommandRefusal, Doorway, MediaRef, SubscribeError, Subscription, look};
+pub use doorway::{Behind, CommandRefusal, Doorway, MediaRef, Source, SubscribeError, Subscription, look};
+use doorway::{body_fault, with_retry_after};
 pub use emission::{Emission, OrderKey, Recipient};
 pub use people::{Application, ApplicationKind, People, Person};
 

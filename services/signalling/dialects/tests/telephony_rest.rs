@@ -146,6 +146,94 @@ async fn who_guesses_passwords_has_to_wait() {
 }
 
 #[tokio::test]
+async fn one_address_cannot_keep_others_from_logging_in() {
+    let scene = scene().await;
+    let from = async |source: [u8; 4], login: &str, password: &str| {
+        use base64::Engine as _;
+        let basic = base64::prelude::BASE64_STANDARD.encode(format!("{login}:{password}"));
+        let request = Request::get("/api/rest/authenticate")
+            .header("authorization", format!("Basic {basic}"))
+            .extension(sidetone_dialects::Source(source.into()));
+        scene.routes.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status()
+    };
+    let (bad, good, right) = ([192, 0, 2, 1], [192, 0, 2, 2], format!("{PASSWORD}1001"));
+    for _ in 0..10 {
+        assert_eq!(from(bad, "icm1001", "wrong").await, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(from(bad, "icm1001", &right).await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(from(good, "icm1001", &right).await, StatusCode::OK, "whoever else has the login");
+    for n in 0..90 {
+        assert_eq!(from(bad, &format!("guess-{n}"), "wrong").await, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(from(bad, "icm1002", "wrong").await, StatusCode::TOO_MANY_REQUESTS, "the address is out");
+    assert_eq!(from(good, "icm1001", &right).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_user_has_so_many_sessions_and_the_one_used_least_goes() {
+    let scene = scene().await;
+    let (other, first) = (scene.session("1002").await, scene.session("1001").await);
+    let then = |after_ms: u64| {
+        let now = scene.door.now.lock().unwrap().as_millis();
+        *scene.door.now.lock().unwrap() = sidetone_model::time::Timestamp::from_millis(now + after_ms);
+    };
+    then(1);
+    let second = scene.session("1001").await;
+    then(1);
+    for _ in 2..16 {
+        scene.session("1001").await;
+    }
+    then(1);
+    let is_in = async |cookie: &str| {
+        scene.ask(Method::GET, "/telephony/calls", cookie, Value::Null).await.0 == StatusCode::OK
+    };
+    assert!(is_in(&first).await, "all sixteen are there, and this one is used now");
+    scene.session("1001").await;
+    assert!(!is_in(&second).await);
+    assert!(is_in(&first).await && is_in(&other).await);
+}
+
+#[tokio::test]
+async fn a_user_of_the_same_name_of_another_tenant_sees_nothing() {
+    let scene = scene().await;
+    let cookie = scene.session("1002").await;
+    let (call, caller, callee): (CallId, LegId, LegId) = (scene.door.id(), scene.door.id(), scene.door.id());
+    let to = Destination::User(UserId::new("icm1002").unwrap());
+    for kind in [
+        call_created(call, party("1001"), "1002", Some(to)),
+        leg_created(caller, call, party("1001"), true),
+        leg_created(callee, call, party("1002"), false),
+        FactKind::LegRinging { leg: callee },
+    ] {
+        // Of another tenant in the same shard.
+        let tenant = "other".parse().unwrap();
+        let fact = sidetone_model::fact::Fact { tenant, at: kit::NOW, kind };
+        scene.door.fold.lock().unwrap().apply(&fact);
+    }
+    let path = format!("/telephony/calls/{call}");
+    let (status, body) = scene.ask(Method::GET, &path, &cookie, Value::Null).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{body}");
+    for operation in ["answer", "drop", "hold"] {
+        let (status, _) = scene.ask(Method::POST, &format!("{path}/{operation}"), &cookie, Value::Null).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{operation}");
+    }
+    assert_eq!(scene.door.taken(), []);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_in_the_words_of_the_dialect() {
+    let scene = scene().await;
+    let cookie = scene.session("1001").await;
+    for path in ["/nothing", "/telephony/nothing", "/telephony/calls/1/2/3/4"] {
+        let (status, error) = scene.ask(Method::GET, path, &cookie, Value::Null).await;
+        assert_eq!((status, &error["type"]), (StatusCode::NOT_FOUND, &json!("not_found")), "{path}");
+    }
+    let long = json!({ "applicationName": "x".repeat(3 << 20) });
+    let (status, error) = scene.ask(Method::POST, "/sessions", &cookie, long).await;
+    assert_eq!((status, &error["type"]), (StatusCode::PAYLOAD_TOO_LARGE, &json!("too_large")));
+}
+
+#[tokio::test]
 async fn a_session_that_is_logged_out_or_not_used_is_over() {
     let scene = scene().await;
     let (one, other) = (scene.session("1001").await, scene.session("1001").await);
@@ -220,7 +308,11 @@ async fn a_channel_that_breaks_is_taken_up_without_loss_or_repetition() {
     assert_eq!(again, [told[2].clone(), told[3].clone(), held[0].clone()]);
     // The latest connection is the one that is served.
     assert!(second.next().await.is_none());
+    let mut third = connect("?after=5").await.into_body().into_data_stream();
+    // Who asks for what there is not does not cut it off.
     assert_eq!(connect("?after=99").await.status(), StatusCode::CONFLICT);
+    scene.happens(FactKind::LegRetrieved { leg: callee });
+    assert_eq!(read(&mut third, 1).await[0]["callData"]["state"], "ACTIVE");
     let path = format!("/subscriptions/{}", subscribed["subscriptionId"].as_str().unwrap());
     assert_eq!(scene.ask(Method::DELETE, &path, &cookie, Value::Null).await.0, StatusCode::NO_CONTENT);
     assert_eq!(connect("").await.status(), StatusCode::NOT_FOUND);

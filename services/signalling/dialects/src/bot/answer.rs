@@ -1,6 +1,7 @@
 //! How the dialect says yes and no.
 
 use axum::Json;
+use axum::extract::rejection::BytesRejection;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
@@ -64,6 +65,12 @@ impl Failure {
         Self { class: Class::FailedPrecondition, message: problem.to_owned() }
     }
 
+    /// The body of the request cannot be had.
+    pub(crate) fn body(rejection: &BytesRejection) -> Self {
+        let (class, problem) = crate::body_fault(rejection);
+        Self { class, message: format!("body: {problem}") }
+    }
+
     pub(crate) fn unauthenticated() -> Self {
         Self {
             class: Class::Unauthenticated,
@@ -90,7 +97,8 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let code = self.class.http_status();
         let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(Refused { code, message: self.message })).into_response()
+        let refused = (status, Json(Refused { code, message: self.message })).into_response();
+        crate::with_retry_after(self.class, refused)
     }
 }
 
@@ -110,6 +118,11 @@ pub(crate) async fn method_not_allowed() -> Response {
     let message = "every method is asked for by POST".to_owned();
     (status, [(http::header::ALLOW, "POST")], Json(Refused { code: status.as_u16(), message }))
         .into_response()
+}
+
+/// There is nothing at this path.
+pub(crate) async fn unknown() -> Failure {
+    Failure::not_found("path", "there is no such method")
 }
 
 const OK: u16 = StatusCode::OK.as_u16();

@@ -39,9 +39,8 @@ impl FromRequest<State> for Asked {
             request.extract_parts().await.map_err(|_| Failure::invalid("team", "it is missing"))?;
         let headers = request.headers().clone();
         let path = request.uri().path().to_owned();
-        let body = Bytes::from_request(request, state)
-            .await
-            .map_err(|_| Failure::invalid("body", "it cannot be read, or is too large"))?;
+        let body =
+            Bytes::from_request(request, state).await.map_err(|rejection| Failure::body(&rejection))?;
         let (tenant, team) = authenticate(state, &team, &headers, &body).await?;
         let key = key_of(state, (&tenant, &team), &headers, &path)?;
         let body =

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 pub use auth::signature_of;
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use sidetone_model::fact::Fact;
 use sidetone_model::fold::Fold;
 
@@ -68,6 +68,7 @@ impl Dialect for Bot {
             .route("/bot/{team}/call.stream/start", post(media::stream))
             .route("/bot/{team}/call.stream/stop", post(media::stop_stream))
             .route("/bot/openapi.json", get(openapi::serve))
+            .route("/bot/{team}/{*unknown}", any(answer::unknown))
             .method_not_allowed_fallback(answer::method_not_allowed)
             .with_state(State { door, signatures: Arc::default() })
     }

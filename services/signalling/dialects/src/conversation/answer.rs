@@ -1,13 +1,14 @@
 //! How the dialect says no.
 
 use axum::Json;
+use axum::extract::rejection::BytesRejection;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
 use sidetone_model::classify::{Class, Classify};
 use utoipa::ToSchema;
 
-use crate::CommandRefusal;
+use crate::{Behind, CommandRefusal};
 
 /// Why not.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,6 +41,21 @@ impl Failure {
         Self { class: Class::FailedPrecondition, description: problem.to_owned() }
     }
 
+    /// What has happened lately is not known here yet.
+    pub(crate) fn behind() -> Self {
+        Self::of(&Behind)
+    }
+
+    pub(crate) fn forbidden(problem: &str) -> Self {
+        Self { class: Class::Forbidden, description: problem.to_owned() }
+    }
+
+    /// The body of the request cannot be had.
+    pub(crate) fn body(rejection: &BytesRejection) -> Self {
+        let (class, problem) = crate::body_fault(rejection);
+        Self { class, description: format!("body: {problem}") }
+    }
+
     pub(crate) fn unauthenticated() -> Self {
         Self { class: Class::Unauthenticated, description: "the token does not prove who asks".to_owned() }
     }
@@ -60,7 +76,7 @@ impl IntoResponse for Failure {
         let status =
             StatusCode::from_u16(self.class.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let word = match self.class {
-            Class::Invalid => "validation-fail",
+            Class::Invalid | Class::TooLarge => "validation-fail",
             Class::Unauthenticated => "unauthorized",
             Class::Forbidden => "forbidden",
             Class::NotFound => "not-found",
@@ -69,7 +85,7 @@ impl IntoResponse for Failure {
             Class::Unavailable | Class::DeadlineExceeded | Class::Internal => "unavailable",
         };
         let refused = Refused { code: format!("http:error:{word}"), description: self.description };
-        (status, Json(refused)).into_response()
+        crate::with_retry_after(self.class, (status, Json(refused)).into_response())
     }
 }
 
@@ -81,4 +97,9 @@ pub(crate) async fn method_not_allowed() -> Response {
         description: "this cannot be done there".to_owned(),
     };
     (StatusCode::METHOD_NOT_ALLOWED, Json(refused)).into_response()
+}
+
+/// There is nothing at this path.
+pub(crate) async fn not_found() -> Failure {
+    Failure::not_found("resource")
 }

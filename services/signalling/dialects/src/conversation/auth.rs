@@ -2,9 +2,12 @@
 //!
 //! `application_id` names the application. `exp` is needed unless `iat` is there, which then is good for a quarter of an hour,
 //! as in the product. Which algorithm may be used is decided by what the directory holds, never by the token.
+//!
+//! A token of one user (`sub`), as applications hand to browsers, may do nothing here: what is asked for here is asked by the
+//! application. A token that names the paths it may be used for (`acl.paths`) is good for those only.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Query, Request};
+use axum::extract::{FromRequest, OriginalUri, Query, Request};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -13,6 +16,7 @@ use sidetone_model::ids::TenantId;
 use sidetone_proto::directory::v1::{Application, ApplicationKind};
 
 use super::State;
+use super::acl::Acl;
 use super::answer::Failure;
 use crate::idempotency::{BadKey, own_key, scoped};
 
@@ -33,6 +37,8 @@ struct Claims {
     iat: Option<u64>,
     exp: Option<u64>,
     nbf: Option<u64>,
+    sub: Option<Value>,
+    acl: Option<Acl>,
 }
 
 impl FromRequest<State> for Asked {
@@ -42,14 +48,22 @@ impl FromRequest<State> for Asked {
         let headers = request.headers().clone();
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let token = header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-        let (tenant, application) = authenticate(state, token.ok_or_else(Failure::unauthenticated)?).await?;
+        let token = token.ok_or_else(Failure::unauthenticated)?;
+        let (tenant, application, claims) = authenticate(state, token).await?;
+        // Routes are nested; what the client has asked for is the whole path.
+        let path = request.extensions().get::<OriginalUri>().map_or(request.uri(), |uri| &uri.0).path();
+        if claims.sub.is_some() {
+            return Err(Failure::forbidden("a token of one user (sub) may not do this"));
+        }
+        if claims.acl.is_some_and(|acl| !acl.covers(request.method().as_str(), path)) {
+            return Err(Failure::forbidden("the paths of the token (acl) do not cover this"));
+        }
         let own = own_key(&headers).map_err(|BadKey| Failure::invalid(BadKey::FIELD, BadKey::PROBLEM))?;
         let key = own.map_or_else(|| state.door.fresh_key(), |own| scoped("con", &[&application, own]));
         let query = Query::<Map<String, Value>>::try_from_uri(request.uri())
             .map_err(|_| Failure::invalid("query", "it cannot be read"))?;
-        let body = Bytes::from_request(request, state)
-            .await
-            .map_err(|_| Failure::invalid("body", "it cannot be read, or is too large"))?;
+        let body =
+            Bytes::from_request(request, state).await.map_err(|rejection| Failure::body(&rejection))?;
         let body = match body.is_empty() {
             true => Map::new(),
             false => serde_json::from_slice(&body)
@@ -59,7 +73,7 @@ impl FromRequest<State> for Asked {
     }
 }
 
-async fn authenticate(state: &State, token: &str) -> Result<(TenantId, Box<str>), Failure> {
+async fn authenticate(state: &State, token: &str) -> Result<(TenantId, Box<str>, Claims), Failure> {
     let refused = Failure::unauthenticated;
     let header = decode_header(token).map_err(|_| refused())?;
     let unproved = unproved(token).ok_or_else(refused)?;
@@ -79,12 +93,16 @@ async fn authenticate(state: &State, token: &str) -> Result<(TenantId, Box<str>)
     validation.validate_aud = false;
     let claims: Claims = decode(token, &key, &validation).map_err(|_| refused())?.claims;
     let now = state.door.now().as_millis() / 1000;
-    let expires = claims.exp.or_else(|| claims.iat.map(|iat| iat + LIFETIME_S)).ok_or_else(refused)?;
+    let expires =
+        claims.exp.or_else(|| claims.iat.map(|iat| iat.saturating_add(LIFETIME_S))).ok_or_else(refused)?;
     let begins = claims.nbf.or(claims.iat).unwrap_or_default();
-    if now > expires + LEEWAY_S || now + LEEWAY_S < begins || *claims.application_id != *unproved {
+    if now > expires.saturating_add(LEEWAY_S)
+        || now + LEEWAY_S < begins
+        || *claims.application_id != *unproved
+    {
         return Err(refused());
     }
-    Ok((TenantId::new(&found.tenant).map_err(|_| refused())?, unproved))
+    Ok((TenantId::new(&found.tenant).map_err(|_| refused())?, unproved, claims))
 }
 
 /// The application that a token names, before anything about it is proved: only to find the key.
@@ -92,8 +110,8 @@ fn unproved(token: &str) -> Option<Box<str>> {
     use base64::Engine as _;
     let payload = token.split('.').nth(1)?;
     let payload = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?;
-    let claims: Claims = serde_json::from_slice(&payload).ok()?;
-    Some(claims.application_id.into())
+    let claims: Value = serde_json::from_slice(&payload).ok()?;
+    Some(claims.get("application_id")?.as_str()?.into())
 }
 
 fn key_of(

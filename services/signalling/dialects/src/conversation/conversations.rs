@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::Path;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sidetone_model::conversation::ConversationCommand;
 use sidetone_model::ids::ConversationId;
 
@@ -32,17 +32,15 @@ pub(crate) async fn create(asked: Asked) -> Answer<(StatusCode, Json<Value>)> {
     params(("page_size" = Option<u32>, Query), ("cursor" = Option<String>, Query), ("order" = Option<String>, Query)),
     responses((status = 200, body = Value), (status = "4XX", body = Refused)))]
 pub(crate) async fn list(asked: Asked) -> Answer<Json<Value>> {
-    let page = Page::of(&asked.query)?;
-    let all = asked.see(|fold| {
-        let own = fold.conversations().of(&asked.tenant).filter(|view| view.application == asked.application);
-        Ok(own.map(|view| (view.conversation.to_string(), body::conversation(view))).collect())
+    let page = Page::<ConversationId>::of(&asked.query)?;
+    let body = asked.see(|fold| {
+        let known = fold.conversations();
+        let own = known.of(&asked.tenant).filter(|view| view.application == asked.application);
+        let cut = page.cut(own.map(|view| view.conversation));
+        let shown = cut.keys.iter().filter_map(|id| known.get(&asked.tenant, *id));
+        Ok(cut.answer(page.size, "conversations", shown.map(body::conversation).collect()))
     })?;
-    let (conversations, next) = page.cut(all);
-    Ok(Json(json!({
-        "page_size": page.size,
-        "_embedded": {"conversations": conversations},
-        "_links": {"next": next.map(|cursor| json!({"cursor": cursor}))},
-    })))
+    Ok(Json(body))
 }
 
 /// Tells about a conversation.

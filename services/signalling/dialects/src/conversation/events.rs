@@ -4,11 +4,14 @@ use axum::Json;
 use axum::extract::Path;
 use http::StatusCode;
 use serde_json::{Value, json};
-use sidetone_model::conversation::ConversationCommand;
+use sidetone_model::command::CallCommandKind;
+use sidetone_model::conversation::{ConversationCommand, ConversationEvent, ConversationView};
+use sidetone_model::fact::CommandSubject;
 use sidetone_model::ids::ConversationId;
 
 use super::answer::{Answer, Failure, Refused};
 use super::auth::Asked;
+use super::body;
 use super::openapi::EventRequest;
 use super::project;
 use super::request::{Page, id, number, text};
@@ -33,16 +36,17 @@ pub(crate) async fn create(
         return Err(Failure::invalid("type", "expected custom: and a name, or a type of audio"));
     }
     let member = text(&asked.body, "from")?.map(|from| id(&from, "MEM-", "member")).transpose()?;
-    let body = asked.body.get("body").cloned().unwrap_or_else(|| json!({}));
-    let body: Box<str> = body.to_string().into();
-    if body.len() > BODY_BYTES_MAX {
+    let said = asked.body.get("body").cloned().unwrap_or_else(|| json!({}));
+    let said: Box<str> = said.to_string().into();
+    if said.len() > BODY_BYTES_MAX {
         return Err(Failure::invalid("body", "it is longer than 4096 bytes"));
     }
-    asked.converse(ConversationCommand::Post { conversation, member, r#type, body }).await?;
-    let posted = asked.on(conversation, |fold, view| {
-        let last = view.events.back().ok_or_else(|| Failure::not_found("event"))?;
-        Ok(json!({"id": last.id, "timestamp": project::render(fold, &asked.tenant, view, last)["timestamp"]}))
-    })?;
+    let post = ConversationCommand::Post { conversation, member, r#type, body: said };
+    let posted = asked.carry_out("", CallCommandKind::Conversation(Box::new(post))).await?;
+    // Others may have said something since; and a request that is repeated is told of its own event.
+    let CommandSubject::ConversationEvent(_, id) = posted else { return Err(Failure::behind()) };
+    let at = asked.on(conversation, |_, view| Ok(event(view, id).map(|event| event.at)))?;
+    let posted = json!({"id": id, "timestamp": at.map(body::time)});
     Ok((StatusCode::CREATED, Json(posted)))
 }
 
@@ -69,23 +73,27 @@ fn last_of_type(
     responses((status = 200, body = Value), (status = "4XX", body = Refused)))]
 pub(crate) async fn list(Path(conversation): Path<String>, asked: Asked) -> Answer<Json<Value>> {
     let conversation = id(&conversation, "CON-", "conversation")?;
-    let page = Page::of(&asked.query)?;
+    let page = Page::<u32>::of(&asked.query)?;
     let first = number(&asked.query, "start_id")?.unwrap_or(0);
     let last = number(&asked.query, "end_id")?.unwrap_or(u32::MAX);
     let wanted = text(&asked.query, "event_type")?;
-    let all = asked.on(conversation, |fold, view| {
+    let body = asked.on(conversation, |fold, view| {
         let within = view.events.iter().filter(|event| (first..=last).contains(&event.id));
-        let shown =
-            within.map(|event| (event.id.to_string(), project::render(fold, &asked.tenant, view, event)));
-        let of_type = |body: &Value| wanted.as_deref().is_none_or(|wanted| body["type"] == wanted);
-        Ok(shown.filter(|(_, body)| of_type(body)).collect())
+        let of_type = |event: &&ConversationEvent| {
+            wanted.as_deref().is_none_or(|wanted| project::type_of(event) == wanted)
+        };
+        let cut = page.cut(within.filter(of_type).map(|event| event.id));
+        let shown = cut.keys.iter().filter_map(|id| event(view, *id));
+        let shown = shown.map(|event| project::render(fold, &asked.tenant, view, event));
+        Ok(cut.answer(page.size, "events", shown.collect()))
     })?;
-    let (events, next) = page.cut(all);
-    Ok(Json(json!({
-        "page_size": page.size,
-        "_embedded": {"events": events},
-        "_links": {"next": next.map(|cursor| json!({"cursor": cursor}))},
-    })))
+    Ok(Json(body))
+}
+
+/// An event by its number; the log is in their order.
+fn event(view: &ConversationView, id: u32) -> Option<&ConversationEvent> {
+    let place = view.events.binary_search_by_key(&id, |event| event.id).ok()?;
+    view.events.get(place)
 }
 
 /// Tells about one event.
@@ -93,10 +101,9 @@ pub(crate) async fn list(Path(conversation): Path<String>, asked: Asked) -> Answ
     params(("conversation" = String, Path), ("event" = u32, Path)),
     responses((status = 200, body = Value), (status = "4XX", body = Refused)))]
 pub(crate) async fn get(Path(path): Path<(String, String)>, asked: Asked) -> Answer<Json<Value>> {
-    let (conversation, event) = ids(&path)?;
+    let (conversation, number) = ids(&path)?;
     let body = asked.on(conversation, |fold, view| {
-        let found = view.events.iter().find(|kept| kept.id == event);
-        let found = found.ok_or_else(|| Failure::not_found("event"))?;
+        let found = event(view, number).ok_or_else(|| Failure::not_found("event"))?;
         Ok(project::render(fold, &asked.tenant, view, found))
     })?;
     Ok(Json(body))

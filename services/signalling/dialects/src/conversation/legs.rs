@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use sidetone_model::callback::{Callback, CallbackMethod, URL_BYTES_MAX};
 use sidetone_model::command::{CallCommandKind, RecordingOptions};
-use sidetone_model::conversation::LegStatus;
+use sidetone_model::conversation::{ConversationView, LegStatus, MemberView};
 use sidetone_model::fold::RecordingPhase;
 use sidetone_model::ids::{ConversationId, LegId, RecordingId};
 use sidetone_model::media::{FileFormat, Layout};
@@ -24,36 +24,38 @@ use crate::MediaRef;
     params(("page_size" = Option<u32>, Query), ("cursor" = Option<String>, Query), ("order" = Option<String>, Query)),
     responses((status = 200, body = Value), (status = "4XX", body = Refused)))]
 pub(crate) async fn list(asked: Asked) -> Answer<Json<Value>> {
-    let page = Page::of(&asked.query)?;
-    let mut all: Vec<(String, Value)> = asked.see(|fold| {
-        let own = fold.conversations().of(&asked.tenant).filter(|view| view.application == asked.application);
-        let legs = own.flat_map(|of| of.members.iter().map(move |member| (of, member)));
-        let legs = legs.filter_map(|(of, member)| {
-            let leg = member.leg?;
-            let status = member.statuses.last().map_or(LegStatus::Started, |(status, _)| *status);
-            let shown = json!({
-                "leg_id": leg.to_string(),
-                "type": "phone",
-                "direction": if member.knocked { "inbound" } else { "outbound" },
-                "status": status.name(),
-                "conversation_id": body::con(of.conversation),
-                "member_id": body::mem(member.member),
-                "from": body::endpoint(&member.from),
-                "to": body::endpoint(&member.to),
-                "start_time": body::time(member.invited_at),
-                "end_time": member.left_at.map(body::time),
-            });
-            Some((leg.to_string(), shown))
-        });
-        Ok(legs.collect())
+    let page = Page::<LegId>::of(&asked.query)?;
+    let body = asked.see(|fold| {
+        let known = fold.conversations();
+        let own = || known.of(&asked.tenant).filter(|view| view.application == asked.application);
+        let cut = page.cut(own().flat_map(|of| of.members.iter().filter_map(|member| member.leg)));
+        let mut shown: Vec<(LegId, Value)> = Vec::with_capacity(cut.keys.len());
+        for (of, member) in own().flat_map(|of| of.members.iter().map(move |member| (of, member))) {
+            if let Some(leg) = member.leg.filter(|leg| cut.keys.contains(leg)) {
+                shown.push((leg, shown_as(of, member, leg)));
+            }
+        }
+        let place = |leg: LegId| cut.keys.iter().position(|key| *key == leg);
+        shown.sort_by_key(|(leg, _)| place(*leg));
+        Ok(cut.answer(page.size, "legs", shown.into_iter().map(|(_, body)| body).collect()))
     })?;
-    all.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let (legs, next) = page.cut(all);
-    Ok(Json(json!({
-        "page_size": page.size,
-        "_embedded": {"legs": legs},
-        "_links": {"next": next.map(|cursor| json!({"cursor": cursor}))},
-    })))
+    Ok(Json(body))
+}
+
+fn shown_as(of: &ConversationView, member: &MemberView, leg: LegId) -> Value {
+    let status = member.statuses.last().map_or(LegStatus::Started, |(status, _)| *status);
+    json!({
+        "leg_id": leg.to_string(),
+        "type": "phone",
+        "direction": if member.knocked { "inbound" } else { "outbound" },
+        "status": status.name(),
+        "conversation_id": body::con(of.conversation),
+        "member_id": body::mem(member.member),
+        "from": body::endpoint(&member.from),
+        "to": body::endpoint(&member.to),
+        "start_time": body::time(member.invited_at),
+        "end_time": member.left_at.map(body::time),
+    })
 }
 
 /// Hangs up a leg.

@@ -1,9 +1,12 @@
 //! Members: asked in, muted, sent away.
 
+use std::fmt;
+use std::str::FromStr;
+
 use axum::Json;
 use axum::extract::Path;
 use http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sidetone_model::command::CallCommandKind;
 use sidetone_model::conversation::{ConversationCommand, ConversationView, MemberView};
 use sidetone_model::fold::{Fold, LegPhase};
@@ -49,7 +52,7 @@ pub(crate) async fn create(
     let member = MemberId::from(asked.new_id("member"));
     let command = ConversationCommand::Invite { conversation, member, person, from, to, knocking };
     asked.converse(command).await?;
-    let body = on(&asked, conversation, member, |fold, of, view| Ok(shown(&asked, fold, of, view)))?;
+    let body = on(&asked, conversation, member, |fold, of, view| Ok(shown_as(&asked, fold, of, view)))?;
     Ok((StatusCode::CREATED, Json(body)))
 }
 
@@ -101,17 +104,42 @@ fn knocking(text: &str) -> Result<LegId, Failure> {
     responses((status = 200, body = Value), (status = "4XX", body = Refused)))]
 pub(crate) async fn list(Path(conversation): Path<String>, asked: Asked) -> Answer<Json<Value>> {
     let conversation = id(&conversation, "CON-", "conversation")?;
-    let page = Page::of(&asked.query)?;
-    let all = asked.on(conversation, |fold, of| {
-        let members = of.members.iter();
-        Ok(members.map(|view| (view.member.to_string(), shown(&asked, fold, of, view))).collect())
+    let page = Page::<Place>::of(&asked.query)?;
+    let body = asked.on(conversation, |fold, of| {
+        let cut = page.cut(of.members.iter().map(Place::of));
+        let shown = cut.keys.iter().filter_map(|place| of.member(place.member));
+        Ok(cut.answer(page.size, "members", shown.map(|view| shown_as(&asked, fold, of, view)).collect()))
     })?;
-    let (members, next) = page.cut(all);
-    Ok(Json(json!({
-        "page_size": page.size,
-        "_embedded": {"members": members},
-        "_links": {"next": next.map(|cursor| json!({"cursor": cursor}))},
-    })))
+    Ok(Json(body))
+}
+
+/// Where a member stands in the list: in the order in which they were invited. As text the time in milliseconds, a dot, and
+/// the member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    invited_ms: u64,
+    member: MemberId,
+}
+
+impl Place {
+    fn of(view: &MemberView) -> Self {
+        Self { invited_ms: view.invited_at.as_millis(), member: view.member }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.invited_ms, self.member)
+    }
+}
+
+impl FromStr for Place {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (invited, member) = text.split_once('.').ok_or(())?;
+        let invited_ms = invited.parse().map_err(|_| ())?;
+        Ok(Self { invited_ms, member: member.parse().map_err(|_| ())? })
+    }
 }
 
 /// Tells about a member.
@@ -120,7 +148,7 @@ pub(crate) async fn list(Path(conversation): Path<String>, asked: Asked) -> Answ
     responses((status = 200, body = Value), (status = "4XX", body = Refused)))]
 pub(crate) async fn get(Path(path): Path<(String, String)>, asked: Asked) -> Answer<Json<Value>> {
     let (conversation, member) = ids(&path)?;
-    let body = on(&asked, conversation, member, |fold, of, view| Ok(shown(&asked, fold, of, view)))?;
+    let body = on(&asked, conversation, member, |fold, of, view| Ok(shown_as(&asked, fold, of, view)))?;
     Ok(Json(body))
 }
 
@@ -158,7 +186,7 @@ pub(crate) async fn update(Path(path): Path<(String, String)>, asked: Asked) -> 
             asked.execute("", CallCommandKind::SetAudio { leg, muted, deafened }).await?;
         }
     }
-    let body = on(&asked, conversation, member, |fold, of, view| Ok(shown(&asked, fold, of, view)))?;
+    let body = on(&asked, conversation, member, |fold, of, view| Ok(shown_as(&asked, fold, of, view)))?;
     Ok(Json(body))
 }
 
@@ -189,7 +217,7 @@ fn on<T>(
     })
 }
 
-fn shown(asked: &Asked, fold: &Fold, of: &ConversationView, view: &MemberView) -> Value {
+fn shown_as(asked: &Asked, fold: &Fold, of: &ConversationView, view: &MemberView) -> Value {
     let person = fold.conversations().person(&asked.tenant, view.person);
     body::member(of, view, person.map_or("", |person| &person.name))
 }

@@ -6,6 +6,7 @@
 //!
 //! Ids are those of the model behind a prefix: `CON-`, `USR-`, `MEM-`; a knocker is `knocker:` and its leg's id.
 
+mod acl;
 mod answer;
 mod auth;
 mod body;
@@ -23,7 +24,7 @@ mod users;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{any, delete, get, post, put};
 use sidetone_model::fact::Fact;
 use sidetone_model::fold::Fold;
 use sidetone_model::ids::LegId;
@@ -78,6 +79,7 @@ impl Dialect for Conversation {
             .route("/legs", get(legs::list))
             .route("/legs/{leg}", delete(legs::delete))
             .route("/openapi.json", get(openapi::serve))
+            .route("/{*unknown}", any(answer::not_found))
             .method_not_allowed_fallback(answer::method_not_allowed)
             .with_state(State { door });
         // The address of the seed, and that of the later release.

@@ -1,10 +1,15 @@
 //! What applications ask.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::{Map, Value, json};
 use sha::derived;
 use sidetone_model::call::ExternalRef;
 use sidetone_model::command::{CallCommand, CallCommandKind};
 use sidetone_model::conversation::{CALLS, ConversationCommand, ConversationView, PersonView};
+use sidetone_model::fact::CommandSubject;
 use sidetone_model::fold::{CallView, Fold};
 use sidetone_model::ids::{ConversationId, PersonId};
 use uuid::Uuid;
@@ -24,9 +29,17 @@ impl Asked {
     }
 
     pub(crate) async fn execute(&self, which: &str, kind: CallCommandKind) -> Result<(), Failure> {
+        self.carry_out(which, kind).await.map(drop)
+    }
+
+    /// Carries out a command: what it made or acted upon. `which` tells several commands of one request apart.
+    pub(crate) async fn carry_out(
+        &self,
+        which: &str,
+        kind: CallCommandKind,
+    ) -> Result<CommandSubject, Failure> {
         let key = format!("{}{which}", self.key).into();
-        self.state.door.execute(CallCommand { tenant: self.tenant.clone(), key, kind }).await?;
-        Ok(())
+        Ok(self.state.door.execute(CallCommand { tenant: self.tenant.clone(), key, kind }).await?)
     }
 
     /// Whether the request's command was carried out already.
@@ -48,8 +61,7 @@ impl Asked {
     }
 
     pub(crate) fn see<T>(&self, see: impl FnOnce(&Fold) -> Result<T, Failure>) -> Result<T, Failure> {
-        look(&*self.state.door, &self.tenant, see)
-            .unwrap_or_else(|| Err(Failure::state("conversations cannot be seen now")))
+        look(&*self.state.door, &self.tenant, see).unwrap_or_else(|| Err(Failure::behind()))
     }
 
     /// Looks at a conversation of the application.
@@ -107,14 +119,21 @@ pub(crate) fn number(query: &Map<String, Value>, field: &str) -> Result<Option<u
     }
 }
 
-/// One page of a list: `page_size` (10, at most 100), `cursor` (what the page before gave), `order`.
-pub(crate) struct Page {
+/// One page of a list: `page_size` (10, at most 100), `cursor` (what the page before gave), `order`. `K` is what the list is
+/// ordered by, and what cursors are made of: a page goes on behind a cursor whether or not its item is still there.
+pub(crate) struct Page<K> {
     pub(crate) size: usize,
-    pub(crate) cursor: Option<Box<str>>,
-    pub(crate) descending: bool,
+    cursor: Option<K>,
+    descending: bool,
 }
 
-impl Page {
+/// What one page shows, and what the next one goes on behind.
+pub(crate) struct Cut<K> {
+    pub(crate) keys: Vec<K>,
+    pub(crate) next: Option<K>,
+}
+
+impl<K: Ord + Copy + FromStr> Page<K> {
     pub(crate) fn of(query: &Map<String, Value>) -> Result<Self, Failure> {
         let size = number(query, "page_size")?.unwrap_or(10);
         if !(1..=100).contains(&size) {
@@ -125,24 +144,46 @@ impl Page {
             Some("desc" | "DESC") => true,
             Some(_) => return Err(Failure::invalid("order", "expected asc or desc")),
         };
-        Ok(Self { size: size as usize, cursor: text(query, "cursor")?, descending })
+        let cursor = text(query, "cursor")?.map(|cursor| {
+            cursor.parse().map_err(|_| Failure::invalid("cursor", "expected what the page before gave"))
+        });
+        Ok(Self { size: size as usize, cursor: cursor.transpose()?, descending })
     }
 
-    /// The page, and the cursor of the next one. `key` is what cursors are made of; it ascends with the items.
-    pub(crate) fn cut<T>(&self, mut items: Vec<(String, T)>) -> (Vec<T>, Option<String>) {
-        if self.descending {
-            items.reverse();
-        }
-        let begin = match &self.cursor {
-            None => 0,
-            Some(cursor) => {
-                items.iter().position(|(key, _)| **key == **cursor).map_or(items.len(), |at| at + 1)
-            }
+    /// The page's keys out of all, in whatever order those come: no more than a page is held at any time.
+    pub(crate) fn cut(&self, all: impl Iterator<Item = K>) -> Cut<K> {
+        let mut page = BTreeSet::new();
+        let is_behind = |key: &K| match &self.cursor {
+            Some(cursor) if self.descending => key < cursor,
+            Some(cursor) => key > cursor,
+            None => true,
         };
-        let rest = items.len().saturating_sub(begin);
-        let page: Vec<(String, T)> = items.into_iter().skip(begin).take(self.size).collect();
-        let next = (rest > page.len()).then(|| page.last().map(|(key, _)| key.clone())).flatten();
-        (page.into_iter().map(|(_, item)| item).collect(), next)
+        for key in all.filter(is_behind) {
+            page.insert(key);
+            if page.len() > self.size + 1 {
+                if self.descending {
+                    page.pop_first()
+                } else {
+                    page.pop_last()
+                };
+            }
+        }
+        let mut keys: Vec<K> =
+            if self.descending { page.into_iter().rev().collect() } else { page.into_iter().collect() };
+        let more = keys.len() > self.size;
+        keys.truncate(self.size);
+        Cut { next: keys.last().copied().filter(|_| more), keys }
+    }
+}
+
+impl<K: fmt::Display> Cut<K> {
+    /// The answer: the items under their name, and the way to the next page.
+    pub(crate) fn answer(&self, size: usize, name: &str, items: Vec<Value>) -> Value {
+        json!({
+            "page_size": size,
+            "_embedded": {name: items},
+            "_links": {"next": self.next.as_ref().map(|cursor| json!({"cursor": cursor.to_string()}))},
+        })
     }
 }
 
@@ -160,3 +201,31 @@ mod sha {
 }
 
 const TEXT_BYTES_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(query: Value) -> Result<Page<u32>, Failure> {
+        Page::of(query.as_object().unwrap())
+    }
+
+    #[test]
+    fn a_page_goes_on_where_the_last_one_ended_although_that_item_is_gone() {
+        let first = page(json!({"page_size": "3"})).unwrap().cut([9, 1, 5, 3, 7].into_iter());
+        assert_eq!((first.keys, first.next), (vec![1, 3, 5], Some(5)));
+        let rest = page(json!({"page_size": "3", "cursor": "5"})).unwrap().cut([9, 1, 3, 7].into_iter());
+        assert_eq!((rest.keys, rest.next), (vec![7, 9], None));
+        let back = page(json!({"page_size": "2", "cursor": "5", "order": "desc"})).unwrap();
+        let back = back.cut([9, 1, 2, 3, 7].into_iter());
+        assert_eq!((back.keys, back.next), (vec![3, 2], Some(2)));
+        let whole = page(json!({"page_size": "2"})).unwrap().cut([1, 2].into_iter());
+        assert_eq!((whole.keys, whole.next), (vec![1, 2], None), "nothing follows a page that is just full");
+    }
+
+    #[test]
+    fn a_cursor_that_no_page_gave_is_refused() {
+        let refused = page(json!({"cursor": "nonsense"})).map(drop);
+        assert_eq!(refused, Err(Failure::invalid("cursor", "expected what the page before gave")));
+    }
+}

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::Path;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sidetone_model::conversation::ConversationCommand;
 use sidetone_model::ids::PersonId;
 
@@ -30,18 +30,15 @@ pub(crate) async fn create(asked: Asked) -> Answer<(StatusCode, Json<Value>)> {
     params(("page_size" = Option<u32>, Query), ("cursor" = Option<String>, Query), ("order" = Option<String>, Query)),
     responses((status = 200, body = Value), (status = "4XX", body = Refused)))]
 pub(crate) async fn list(asked: Asked) -> Answer<Json<Value>> {
-    let page = Page::of(&asked.query)?;
-    let all = asked.see(|fold| {
-        let own = fold.conversations().persons(&asked.tenant);
-        let own = own.filter(|view| view.application == asked.application);
-        Ok(own.map(|view| (view.person.to_string(), body::person(view))).collect())
+    let page = Page::<PersonId>::of(&asked.query)?;
+    let body = asked.see(|fold| {
+        let known = fold.conversations();
+        let own = known.persons(&asked.tenant).filter(|view| view.application == asked.application);
+        let cut = page.cut(own.map(|view| view.person));
+        let shown = cut.keys.iter().filter_map(|id| known.person(&asked.tenant, *id));
+        Ok(cut.answer(page.size, "users", shown.map(body::person).collect()))
     })?;
-    let (users, next) = page.cut(all);
-    Ok(Json(json!({
-        "page_size": page.size,
-        "_embedded": {"users": users},
-        "_links": {"next": next.map(|cursor| json!({"cursor": cursor}))},
-    })))
+    Ok(Json(body))
 }
 
 /// Tells about a user.

@@ -1,6 +1,7 @@
 //! How the dialect says no.
 
 use axum::Json;
+use axum::extract::rejection::BytesRejection;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
@@ -49,6 +50,13 @@ impl Failure {
         Self::new(Class::NotFound, "not_found", format!("there is no such {what}"))
     }
 
+    /// The body of the request cannot be had.
+    pub(crate) fn body(rejection: &BytesRejection) -> Self {
+        let (class, problem) = crate::body_fault(rejection);
+        let reason = if class == Class::TooLarge { "too_large" } else { "invalid" };
+        Self::new(class, reason, format!("body: {problem}"))
+    }
+
     /// The state of the call does not allow it.
     pub(crate) fn not_now(capability: &str) -> Self {
         Self::new(Class::FailedPrecondition, "capability_missing", format!("not possible now: {capability}"))
@@ -82,6 +90,7 @@ impl IntoResponse for Failure {
             StatusCode::from_u16(self.class.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let can_retry = matches!(self.class, Class::Exhausted | Class::Unavailable | Class::DeadlineExceeded);
         let mut response = refused(status, self.reason, self.message, can_retry);
+        response = crate::with_retry_after(self.class, response);
         if status == StatusCode::UNAUTHORIZED {
             let basic = http::HeaderValue::from_static("Basic realm=\"sidetone\"");
             response.headers_mut().insert(http::header::WWW_AUTHENTICATE, basic);
@@ -100,4 +109,9 @@ fn refused(status: StatusCode, reason: &'static str, help_message: String, can_r
 /// The path is there, the method is not.
 pub(crate) async fn method_not_allowed() -> Response {
     refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not by this method".to_owned(), false)
+}
+
+/// There is nothing at this path.
+pub(crate) async fn not_found() -> Failure {
+    Failure::not_found("resource")
 }

@@ -4,15 +4,15 @@
 //! events as the client says it has (`after`). The last [`KEPT`] events are kept for that.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use sidetone_model::classify::Class;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
 use super::answer::Failure;
 use super::session::Asker;
@@ -20,7 +20,9 @@ use crate::Subscription;
 
 /// A subscription.
 pub(crate) struct Channel {
-    feed: Mutex<Feed>,
+    /// Held by the connection that waits for the next event.
+    feed: tokio::sync::Mutex<Subscription>,
+    kept: Mutex<Kept>,
     /// Events written so far.
     written: AtomicU64,
     /// Counts connections; the latest is served. [`u64::MAX`] when the subscription is over.
@@ -28,11 +30,32 @@ pub(crate) struct Channel {
     names: Vec<Box<str>>,
 }
 
-struct Feed {
-    events: Subscription,
-    kept: VecDeque<Value>,
-    /// Events taken from the feed so far: the number of the last in `kept`.
+#[derive(Default)]
+struct Kept {
+    events: VecDeque<Value>,
+    /// Events taken from the feed so far: the number of the last in `events`.
     taken: u64,
+}
+
+impl Kept {
+    /// Whether a client can go on behind this event.
+    fn can_follow(&self, after: u64) -> bool {
+        after <= self.taken && after + self.events.len() as u64 >= self.taken
+    }
+
+    fn push(&mut self, event: Value) {
+        self.taken += 1;
+        self.events.push_back(event);
+        if self.events.len() > KEPT {
+            self.events.pop_front();
+        }
+    }
+
+    /// The event of a number that was taken; none when it is kept no more.
+    fn event(&self, n: u64) -> Option<Value> {
+        let back = usize::try_from(self.taken.checked_sub(n)?).ok()?;
+        self.events.get(self.events.len().checked_sub(back + 1)?).cloned()
+    }
 }
 
 /// One connection's place.
@@ -48,8 +71,8 @@ struct Reader {
 impl Channel {
     /// The events of `names` among what comes; of all when there are none.
     pub(crate) fn new(events: Subscription, names: Vec<Box<str>>) -> Self {
-        let feed = Feed { events, kept: VecDeque::new(), taken: 0 };
-        Self { feed: Mutex::new(feed), written: AtomicU64::new(0), turn: watch::Sender::new(0), names }
+        let (feed, kept) = (tokio::sync::Mutex::new(events), Mutex::default());
+        Self { feed, kept, written: AtomicU64::new(0), turn: watch::Sender::new(0), names }
     }
 
     /// Ends it, for good.
@@ -58,7 +81,15 @@ impl Channel {
     }
 
     /// The answer's body. Whoever was connected before is cut.
-    pub(crate) async fn connect(self: Arc<Self>, asker: Asker, after: Option<u64>) -> Result<Body, Failure> {
+    pub(crate) fn connect(self: Arc<Self>, asker: Asker, after: Option<u64>) -> Result<Body, Failure> {
+        // Who asks for what cannot be had does not cut the one who is connected.
+        if after.is_some_and(|after| !self.kept().can_follow(after)) {
+            return Err(Failure::new(
+                Class::Stale,
+                "events_gone",
+                "after: these events are kept no more, or not there yet",
+            ));
+        }
         let mut mine = 0;
         self.turn.send_modify(|turn| {
             *turn = turn.saturating_add(1);
@@ -67,16 +98,7 @@ impl Channel {
         if mine == u64::MAX {
             return Err(Failure::not_found("subscription"));
         }
-        let feed = self.feed.lock().await;
         let next = after.unwrap_or_else(|| self.written.load(Ordering::Acquire)) + 1;
-        if next > feed.taken + 1 || next + feed.kept.len() as u64 <= feed.taken {
-            return Err(Failure::new(
-                Class::Stale,
-                "events_gone",
-                "after: these events are kept no more, or not there yet",
-            ));
-        }
-        drop(feed);
         let turn = self.turn.subscribe();
         let reader = Reader { channel: self, asker, turn, mine, next, over: false };
         let first = line(&json!({ "eventName": "OnChannelInformation", "text": "channel is started" }));
@@ -93,22 +115,20 @@ impl Channel {
             || event["eventName"].as_str().is_some_and(|name| self.names.iter().any(|own| **own == *name))
     }
 
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The event of a number, waited for; none when the feed has gone past us.
     async fn event(&self, n: u64) -> Option<Value> {
         let mut feed = self.feed.lock().await;
-        while feed.taken < n {
-            let (_, event) = feed.events.next().await?;
+        while self.kept().taken < n {
+            let (_, event) = feed.next().await?;
             if self.wants(&event) {
-                feed.taken += 1;
-                feed.kept.push_back(event);
-                if feed.kept.len() > KEPT {
-                    feed.kept.pop_front();
-                }
+                self.kept().push(event);
             }
         }
-        let back = (feed.taken - n) as usize;
-        let place = feed.kept.len().checked_sub(back + 1)?;
-        feed.kept.get(place).cloned()
+        self.kept().event(n)
     }
 }
 
@@ -129,6 +149,10 @@ impl Reader {
                     let lost = "events were lost: subscribe anew and read the state";
                     return Some(line(&json!({ "eventName": "OnChannelInformation", "text": lost })));
                 };
+                // Steady events are use as good as an empty line is.
+                if !self.asker.keep_alive() {
+                    return None;
+                }
                 channel.written.store(self.next, Ordering::Release);
                 self.next += 1;
                 Some(line(&event))

@@ -11,6 +11,7 @@ mod answer;
 mod basic;
 mod calls;
 mod channel;
+mod limits;
 mod openapi;
 mod operations;
 mod project;
@@ -22,7 +23,7 @@ mod session;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{delete, get, post};
+use axum::routing::{any, delete, get, post};
 use sidetone_model::fact::Fact;
 use sidetone_model::fold::Fold;
 
@@ -64,6 +65,7 @@ impl Dialect for Telephony {
             .route("/api/rest/1.0/subscriptions/{id}", delete(rest::unsubscribe))
             .route("/api/rest/1.0/subscriptions/{id}/events", get(rest::events))
             .nest("/api/rest/1.0/telephony", telephony)
+            .route("/api/rest/{*unknown}", any(answer::not_found))
             .method_not_allowed_fallback(answer::method_not_allowed)
             .with_state(state)
     }

@@ -16,7 +16,7 @@ use super::answer::Failure;
 use super::project::Seen;
 use super::session::Asker;
 use crate::dialling::lead;
-use crate::look;
+use crate::{Behind, look};
 
 /// A JSON body; an absent one is an empty object.
 pub(crate) struct Given<T>(pub(crate) T);
@@ -25,9 +25,8 @@ impl<T: DeserializeOwned> FromRequest<State> for Given<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &State) -> Result<Self, Failure> {
-        let body = Bytes::from_request(request, state)
-            .await
-            .map_err(|_| Failure::invalid("body", "it cannot be read, or is too large"))?;
+        let body =
+            Bytes::from_request(request, state).await.map_err(|rejection| Failure::body(&rejection))?;
         let body = if body.is_empty() { Bytes::from_static(b"{}") } else { body };
         serde_json::from_slice(&body).map(Given).map_err(|error| Failure::invalid("body", &error.to_string()))
     }
@@ -67,14 +66,15 @@ impl Asker {
     /// Looks at the calls of the asker's tenant.
     pub(crate) fn look<T>(&self, see: impl FnOnce(&Fold) -> Result<T, Failure>) -> Result<T, Failure> {
         let seen = look(&*self.state.door, &self.tenant, see);
-        seen.unwrap_or_else(|| Err(Failure::not_now("the calls cannot be seen")))
+        seen.unwrap_or_else(|| Err(Failure::of(&Behind)))
     }
 
     /// A call of the asker.
     pub(crate) fn mine(&self, call: &str, device: Option<&str>) -> Result<Mine, Failure> {
         let call = call_id(call)?;
         self.look(|fold| {
-            let seen = Seen::of(fold, call, &self.user).ok_or_else(|| Failure::not_found("call"))?;
+            let seen = Seen::of(fold, call, (&self.tenant, &self.user));
+            let seen = seen.ok_or_else(|| Failure::not_found("call"))?;
             let found = match device {
                 Some(device) => seen.legs.iter().find(|leg| *leg.device == *device),
                 None => seen.legs.iter().find(|leg| leg.state != "RINGING_INCOMING").or(seen.legs.first()),

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query, State as Extracted};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,13 +15,15 @@ use super::channel::Channel;
 use super::request::Given;
 use super::session::{Asker, authenticate as take_password, secret};
 use super::{NAME, State};
+use crate::Source;
 
 /// The versions that are spoken.
 #[utoipa::path(get, path = "/api/rest", tag = "session", security(()), responses((status = 200, body = Value)))]
-pub(crate) async fn versions() -> Json<Value> {
+pub(crate) async fn versions(Extracted(state): Extracted<State>) -> Json<Value> {
+    let url = format!("{}/api/rest/1.0", state.door.people().base_url());
     Json(json!({
         "serverInfo": { "productName": "Sidetone", "productVersion": env!("CARGO_PKG_VERSION") },
-        "versions": [{ "id": "1.0", "status": "CURRENT", "publicUrl": "/api/rest/1.0", "internalUrl": "/api/rest/1.0" }],
+        "versions": [{ "id": "1.0", "status": "CURRENT", "publicUrl": url, "internalUrl": url }],
     }))
 }
 
@@ -30,15 +32,20 @@ pub(crate) async fn versions() -> Json<Value> {
     responses((status = 200, body = Value), (status = "4XX", body = RestError)))]
 pub(crate) async fn authenticate(
     Extracted(state): Extracted<State>,
+    source: Option<Extension<Source>>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let (token, user) = take_password(&state, &headers).await?;
-    let cookie = format!("AlcUserId={token}; Path=/api/rest; HttpOnly; SameSite=Strict");
+    let (token, user) = take_password(&state, &headers, source.map(|Extension(source)| source)).await?;
+    let base = state.door.people().base_url();
+    // Clients that reach the door by TLS alone must not send it otherwise (RFC 6265, section 4.1.2.5).
+    let secure = if base.starts_with("https://") { "; Secure" } else { "" };
+    let cookie = format!("AlcUserId={token}; Path=/api/rest; HttpOnly; SameSite=Strict{secure}");
+    let url = format!("{base}/api/rest/1.0");
     let body = json!({
         "credential": &*token,
         "loginName": user.as_str(),
-        "publicUrl": "/api/rest/1.0",
-        "internalUrl": "/api/rest/1.0",
+        "publicUrl": url,
+        "internalUrl": url,
     });
     Ok((
         [(http::header::SET_COOKIE, cookie), (http::header::CACHE_CONTROL, "no-store".to_owned())],
@@ -62,13 +69,14 @@ pub(crate) struct SessionRequest {
     responses((status = 200, body = Value), (status = "4XX", body = RestError)))]
 pub(crate) async fn open(asker: Asker, _: Given<SessionRequest>) -> Json<Value> {
     asker.open();
+    let url = format!("{}/api/rest/1.0", asker.state.door.people().base_url());
     let service =
         |name: &str, path: &str| json!({ "serviceName": name, "serviceVersion": "1.0", "relativeUrl": path });
     Json(json!({
         "admin": false,
         "timeToLive": asker.state.door.session_idle().as_secs(),
-        "publicBaseUrl": "/api/rest/1.0",
-        "privateBaseUrl": "/api/rest/1.0",
+        "publicBaseUrl": url,
+        "privateBaseUrl": url,
         "services": [service("Telephony", "/telephony"), service("Subscriptions", "/subscriptions")],
     }))
 }
@@ -154,7 +162,7 @@ pub(crate) async fn subscribe(
     let names = request.filter.names(&asker)?;
     let events = asker.state.door.subscribe(NAME, &asker.tenant, &asker.user, None)?;
     let id = secret()?;
-    let url = format!("/api/rest/1.0/subscriptions/{id}/events");
+    let url = format!("{}/api/rest/1.0/subscriptions/{id}/events", asker.state.door.people().base_url());
     asker.add_channel(id.clone(), Arc::new(Channel::new(events, names)))?;
     Ok(Json(json!({
         "subscriptionId": &*id,
@@ -182,7 +190,7 @@ pub(crate) async fn events(
     after: Result<Query<After>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Failure> {
     let Query(After { after }) = after.map_err(|_| Failure::invalid("after", "expected a number"))?;
-    let body = asker.channel(&id)?.connect(asker, after).await?;
+    let body = asker.channel(&id)?.connect(asker, after)?;
     Ok(([(http::header::CONTENT_TYPE, "application/json"), (http::header::CACHE_CONTROL, "no-store")], body)
         .into_response())
 }

@@ -5,6 +5,7 @@
 //! nowhere, and nothing new has to be kept secret.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,8 +24,9 @@ use sidetone_model::time::Timestamp;
 use super::State;
 use super::answer::Failure;
 use super::channel::Channel;
+use super::limits::Failures;
 use super::repeat::Key;
-use crate::Doorway;
+use crate::{Doorway, Source};
 
 /// A user who has proved to be one.
 #[derive(Clone)]
@@ -47,14 +49,11 @@ struct Session {
     channels: BTreeMap<Box<str>, Arc<Channel>>,
 }
 
-/// Who tries to log in, as given.
-type Login = (TenantId, Box<str>);
-
 /// Everybody who is logged in at this replica, and who failed to lately.
 #[derive(Default)]
 pub(crate) struct Sessions {
     sessions: Mutex<BTreeMap<Box<str>, Session>>,
-    failures: Mutex<BTreeMap<Login, (Timestamp, u32)>>,
+    failures: Mutex<Failures>,
 }
 
 impl Sessions {
@@ -67,7 +66,15 @@ impl Sessions {
         let (token, now) = (secret()?, door.now());
         let mut sessions = self.lock();
         sessions.retain(|_, session| !is_over(session, now, door.session_idle()));
+        let surplus = surplus(&sessions, (&tenant, &user)).and_then(|token| sessions.remove(&token));
+        if surplus.is_some() {
+            door.limited("sessions_of_user");
+        }
+        for channel in surplus.into_iter().flat_map(|session| session.channels.into_values()) {
+            channel.close();
+        }
         if sessions.len() >= SESSIONS_MAX {
+            door.limited("sessions");
             return Err(Failure::new(
                 Class::Exhausted,
                 "too_many_sessions",
@@ -88,17 +95,18 @@ impl Sessions {
         Some((session.tenant.clone(), session.user.clone()))
     }
 
-    /// How often a name may still be tried now.
-    fn may_try(&self, who: &Login, now: Timestamp) -> bool {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.retain(|_, (since, _)| since.as_millis() + FAILURE_WINDOW_MS > now.as_millis());
-        failures.len() < SESSIONS_MAX && failures.get(who).is_none_or(|(_, count)| *count < FAILURES_MAX)
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn failed(&self, who: Login, now: Timestamp) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.entry(who).or_insert((now, 0)).1 += 1;
+/// The session that a user has used least of late, when the user has as many as one may have.
+fn surplus(sessions: &BTreeMap<Box<str>, Session>, (tenant, user): (&TenantId, &UserId)) -> Option<Box<str>> {
+    let own = || sessions.iter().filter(|(_, one)| one.tenant == *tenant && one.user == *user);
+    if own().count() < SESSIONS_OF_USER_MAX {
+        return None;
     }
+    own().min_by_key(|(_, one)| one.used_at).map(|(token, _)| token.clone())
 }
 
 impl Asker {
@@ -181,22 +189,33 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Takes a password and gives a cookie.
-pub(crate) async fn authenticate(state: &State, headers: &HeaderMap) -> Result<(Box<str>, UserId), Failure> {
+pub(crate) async fn authenticate(
+    state: &State,
+    headers: &HeaderMap,
+    source: Option<Source>,
+) -> Result<(Box<str>, UserId), Failure> {
     let refused =
         || Failure::new(Class::Unauthenticated, "bad_credentials", "expected a login and its password");
+    let too_many = |what| {
+        state.door.limited(what);
+        Failure::new(Class::Exhausted, "too_many_failures", "too many wrong passwords; wait a minute")
+    };
     let (login, password) = basic(headers).ok_or_else(refused)?;
-    let (login, tenant) = tenant_of(state, &login, headers).await?.ok_or_else(refused)?;
     let now = state.door.now();
+    let source = source.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |source| source.0);
+    if !state.sessions.failures().may_ask(source, now) {
+        return Err(too_many("log_in_of_source"));
+    }
+    let Some((login, tenant)) = tenant_of(state, &login, headers).await? else {
+        state.sessions.failures().add(None, source, now);
+        return Err(refused());
+    };
     let who = (tenant.clone(), Box::from(&*login));
-    if !state.sessions.may_try(&who, now) {
-        return Err(Failure::new(
-            Class::Exhausted,
-            "too_many_failures",
-            "too many wrong passwords; wait a minute",
-        ));
+    if !state.sessions.failures().may_try(&who, source, now) {
+        return Err(too_many("log_in"));
     }
     let Some(user) = user_of(state, &tenant, &login, &password).await? else {
-        state.sessions.failed(who, now);
+        state.sessions.failures().add(Some(who), source, now);
         return Err(refused());
     };
     Ok((state.sessions.begin(&*state.door, (tenant, user.clone()))?, user))
@@ -210,6 +229,9 @@ fn basic(headers: &HeaderMap) -> Option<(String, String)> {
     }
     let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
     let (login, password) = text.split_once(':')?;
+    if login.len() > LOGIN_BYTES_MAX {
+        return None;
+    }
     Some((login.to_owned(), password.to_owned()))
 }
 
@@ -281,7 +303,7 @@ fn is_over(session: &Session, now: Timestamp, idle: Duration) -> bool {
 const SESSIONS_MAX: usize = 10_000;
 /// Subscriptions of one session.
 const CHANNELS_MAX: usize = 8;
-/// Wrong passwords of one login within [`FAILURE_WINDOW_MS`].
-const FAILURES_MAX: u32 = 10;
-const FAILURE_WINDOW_MS: u64 = 60_000;
+/// Sessions of one user at once on one replica; with the next one the own one that was used least of late is over.
+const SESSIONS_OF_USER_MAX: usize = 16;
+const LOGIN_BYTES_MAX: usize = 256;
 const BASIC_BYTES_MAX: usize = 1024;

@@ -215,7 +215,7 @@ fn sight(fold: &Fold, tenant: &TenantId, (users, wide): (&[UserId], &[bool]), ca
     let mut sight = Sight::default();
     for (user, wide) in users.iter().zip(wide) {
         for call in calls {
-            if let Some(seen) = Seen::of(fold, *call, user) {
+            if let Some(seen) = Seen::of(fold, *call, (tenant, user)) {
                 sight.seen.insert((user.clone(), *call), seen);
             }
         }
@@ -234,7 +234,7 @@ fn sight(fold: &Fold, tenant: &TenantId, (users, wide): (&[UserId], &[bool]), ca
 fn elsewhere(fold: &Fold, tenant: &TenantId, user: &UserId, but: &[CallId]) -> Elsewhere {
     let mut they = Elsewhere::default();
     for leg in fold.live_legs_of(tenant, user).filter(|leg| !but.contains(&leg.call)) {
-        if let Some(seen) = Seen::of(fold, leg.call, user) {
+        if let Some(seen) = Seen::of(fold, leg.call, (tenant, user)) {
             they = Elsewhere { any: true, busy: seen.is_busy() };
         }
         if they.busy {

@@ -43,9 +43,10 @@ pub(crate) struct SeenParticipant {
 }
 
 impl Seen {
-    /// A call as a user sees it; none when the user does not.
-    pub(crate) fn of(fold: &Fold, call: CallId, user: &UserId) -> Option<Self> {
-        let call = fold.call(call)?;
+    /// A call as a user of a tenant sees it; none when the user does not.
+    pub(crate) fn of(fold: &Fold, call: CallId, (tenant, user): (&TenantId, &UserId)) -> Option<Self> {
+        // A shard holds several tenants, and users of all of them may have the same name.
+        let call = fold.call(call).filter(|call| call.tenant == *tenant)?;
         let mut own: Vec<(Standing, &LegView)> = fold
             .live_legs(call.call)
             .filter(|leg| leg.party.user.as_ref() == Some(user))
@@ -86,7 +87,7 @@ impl Seen {
         let mut calls: Vec<CallId> = fold.live_legs_of(tenant, user).map(|leg| leg.call).collect();
         calls.sort_unstable();
         calls.dedup();
-        calls.into_iter().filter_map(|call| Self::of(fold, call, user)).collect()
+        calls.into_iter().filter_map(|call| Self::of(fold, call, (tenant, user))).collect()
     }
 }
 
