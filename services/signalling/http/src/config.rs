@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use serde::Deserialize;
+use sidetone_model::cidr::Cidr;
 use sidetone_runtime::config::ConfigError;
 
 /// How the HTTP door works.
@@ -18,6 +19,14 @@ pub struct Config {
     pub body_bytes_max: usize,
     /// A request is answered within that many seconds or given up, 1 to 300; event channels are no requests. Default 30.
     pub request_timeout_s: u64,
+    /// The head of a request is sent within that many seconds, or the connection is closed, 1 to 300. Default 10.
+    pub head_timeout_s: u64,
+    /// Connections at a time; a further one is closed at once. Default 20000.
+    pub connections_max: usize,
+    /// Connections at a time from one address that is no proxy of ours. Default 2000.
+    pub connections_per_source_max: usize,
+    /// Networks of the reverse proxies whose `X-Forwarded-For` says from which address a request comes. Default none.
+    pub proxies: Vec<Cidr>,
     /// Event channels at a time. Default 10000.
     pub subscriptions_max: usize,
     /// Events of a shard that are kept for event channels that come back, 100 to 1000000. Default 10000.
@@ -39,6 +48,10 @@ impl Default for Config {
             public_url: None,
             body_bytes_max: 1 << 20,
             request_timeout_s: 30,
+            head_timeout_s: 10,
+            connections_max: 20_000,
+            connections_per_source_max: 2000,
+            proxies: Vec::new(),
             subscriptions_max: 10_000,
             events_kept: 10_000,
             session_idle_s: 3600,
@@ -68,6 +81,15 @@ impl Config {
         if !(1..=300).contains(&self.request_timeout_s) {
             wrong("request_timeout_s", "must be 1 to 300");
         }
+        if !(1..=300).contains(&self.head_timeout_s) {
+            wrong("head_timeout_s", "must be 1 to 300");
+        }
+        if self.connections_max == 0 {
+            wrong("connections_max", "must be at least 1");
+        }
+        if self.connections_per_source_max == 0 {
+            wrong("connections_per_source_max", "must be at least 1");
+        }
         if self.subscriptions_max == 0 {
             wrong("subscriptions_max", "must be at least 1");
         }
@@ -96,6 +118,10 @@ mod tests {
             bind: "0.0.0.0:80".parse().unwrap(),
             body_bytes_max: 1,
             request_timeout_s: 0,
+            head_timeout_s: 0,
+            connections_max: 0,
+            connections_per_source_max: 0,
+            proxies: Vec::new(),
             subscriptions_max: 0,
             events_kept: 1,
             public_url: None,
@@ -109,6 +135,9 @@ mod tests {
             "public_url",
             "body_bytes_max",
             "request_timeout_s",
+            "head_timeout_s",
+            "connections_max",
+            "connections_per_source_max",
             "subscriptions_max",
             "events_kept",
             "session_idle_s",

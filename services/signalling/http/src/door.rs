@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt as _;
-use sidetone_dialects::{CommandRefusal, Doorway, MediaRef, People, SubscribeError, Subscription};
+use sidetone_dialects::{Behind, CommandRefusal, Doorway, MediaRef, People, SubscribeError, Subscription};
 use sidetone_directory::Directory;
-use sidetone_model::classify::Class;
+use sidetone_model::classify::{Class, Classify as _};
 use sidetone_model::command::CallCommand;
 use sidetone_model::fact::CommandSubject;
 use sidetone_model::fold::Fold;
@@ -33,7 +33,10 @@ pub(crate) struct Door {
 }
 
 /// How long an answer waits for the fold to hold what the command has brought about.
-const CATCH_UP: Duration = Duration::from_secs(1);
+const CATCH_UP: Duration = Duration::from_secs(5);
+
+/// Event channels of one user at a time.
+const SUBSCRIPTIONS_OF_USER_MAX: usize = 32;
 
 impl Door {
     fn shard(&self, tenant: &TenantId) -> (ShardId, &Arc<Shard>) {
@@ -42,12 +45,16 @@ impl Door {
     }
 
     /// Waits until the fold is no older than the log is now.
-    async fn catch_up(&self, tenant: &TenantId) {
+    async fn catch_up(&self, tenant: &TenantId) -> Result<(), Behind> {
         let (id, shard) = self.shard(tenant);
-        let Ok(position) = self.feed.position(id).await else { return };
-        if tokio::time::timeout(CATCH_UP, shard.reach(position)).await.is_err() {
+        let position = self.feed.position(id).await.map_err(|error| {
+            tracing::warn!(shard = %id, %error, "how far call control is cannot be told");
+            Behind
+        })?;
+        tokio::time::timeout(CATCH_UP, shard.reach(position)).await.map_err(|_| {
             tracing::warn!(shard = %id, "the door is behind call control");
-        }
+            Behind
+        })
     }
 }
 
@@ -65,8 +72,8 @@ impl Doorway for Door {
     async fn execute(&self, command: CallCommand) -> Result<CommandSubject, CommandRefusal> {
         let tenant = command.tenant.clone();
         let outcome = self.commands.execute(command).await;
-        self.catch_up(&tenant).await;
-        outcome.map_err(|refused| CommandRefusal {
+        let caught_up = self.catch_up(&tenant).await;
+        let subject = outcome.map_err(|refused| CommandRefusal {
             class: refused.class,
             reason: refused.reason,
             // What went wrong inside is in the log; it is of no use outside.
@@ -75,7 +82,14 @@ impl Doorway for Door {
             } else {
                 refused.text
             },
-        })
+        })?;
+        // It is done; but whoever looked for it here now would not find it. Asked again with the same key, the answer is the same.
+        caught_up.map_err(|behind| CommandRefusal {
+            class: behind.class(),
+            reason: behind.reason(),
+            text: behind.to_string(),
+        })?;
+        Ok(subject)
     }
 
     async fn done_before(&self, tenant: &TenantId, key: &str) -> Option<CommandSubject> {
@@ -97,9 +111,14 @@ impl Doorway for Door {
         self.telemetry.http.channels.inc();
         let place = Place(Arc::clone(&self.telemetry));
         if self.telemetry.http.channels.get() > self.subscriptions_max as i64 {
+            self.limited("subscriptions");
             return Err(SubscribeError::TooMany);
         }
         let (_, shard) = self.shard(tenant);
+        if shard.ring.readers_of(tenant, user) >= SUBSCRIPTIONS_OF_USER_MAX {
+            self.limited("subscriptions_of_user");
+            return Err(SubscribeError::TooManyOfUser);
+        }
         let events = shard.ring.subscribe(dialect, (tenant.clone(), user.clone()), after)?;
         Ok(events.map(move |event| (event, &place).0).boxed())
     }
@@ -126,6 +145,10 @@ impl Doorway for Door {
 
     fn sessions(&self, open: usize) {
         self.telemetry.http.sessions.set(open as i64);
+    }
+
+    fn limited(&self, bound: &'static str) {
+        self.telemetry.http.limited.with_label_values(&[bound]).inc();
     }
 
     fn fresh_key(&self) -> Box<str> {

@@ -1,9 +1,10 @@
 //! One shard's facts, folded and projected in their order.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use sidetone_dialects::{Application, Dialect, Emission, People, Person, Recipient};
 use sidetone_model::fact::Fact;
 use sidetone_model::fold::Fold;
@@ -22,18 +23,38 @@ use crate::ring::{Kept, Ring};
 pub(crate) struct Shard {
     fold: Mutex<Fold>,
     position: watch::Sender<u64>,
+    /// What had happened before the door began is folded.
+    is_current: watch::Sender<bool>,
     pub(crate) ring: Arc<Ring>,
 }
 
 impl Shard {
     /// A shard of which nothing is known yet.
     pub(crate) fn new(ring: Ring) -> Self {
-        Self { fold: Mutex::default(), position: watch::Sender::new(0), ring: Arc::new(ring) }
+        Self {
+            fold: Mutex::default(),
+            position: watch::Sender::new(0),
+            is_current: watch::Sender::new(false),
+            ring: Arc::new(ring),
+        }
     }
 
     /// The fold, as far as it has come.
     pub(crate) fn fold(&self) -> MutexGuard<'_, Fold> {
         self.fold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until everything that had happened when the shard was first followed has been folded.
+    pub(crate) async fn current(&self) {
+        let mut is_current = self.is_current.subscribe();
+        // The sender lives as long as the shard.
+        drop(is_current.wait_for(|is| *is).await);
+    }
+
+    /// Puts a history that is complete in the place of what was known.
+    fn take_over(&self, fold: Fold, position: u64) {
+        *self.fold() = fold;
+        self.position.send_replace(position);
     }
 
     /// Waits until an entry has been folded.
@@ -115,35 +136,59 @@ impl Follower {
 
     async fn follow(&self, position: &mut Option<u64>) -> anyhow::Result<()> {
         let after = match *position {
-            Some(position) => Some(position),
+            Some(position) => position,
             None => match self.owed_after().await? {
-                Some(cursor) => Some(cursor),
-                None => Some(self.feed.position(self.id).await?),
+                Some(cursor) => cursor,
+                None => self.feed.position(self.id).await?,
             },
         };
-        let mut entries = self.feed.follow(self.id, after).await?;
-        // Every history begins from nothing.
-        *self.shard.fold() = Fold::default();
-        if let Some(after) = after {
-            // An empty log has no history that could say so.
-            self.shard.position.send_if_modified(|reached| after == 0 && *reached == 0);
-        }
-        while let Some(entry) = entries.next().await {
-            let entry = entry?;
-            let number = entry.entry;
-            if entry.history {
-                let mut fold = self.shard.fold();
-                entry.facts.iter().for_each(|fact| fold.apply(fact));
-            } else {
-                let posted = self.take_in(&entry);
-                if let Some(outlet) = &self.outlet {
-                    outlet.post(self.id, number, posted).await?;
+        let last = self.feed.position(self.id).await?;
+        let mut entries = self.feed.follow(self.id, Some(after)).await?;
+        // Every history begins from nothing, and is folded aside: until it is complete what was known is shown.
+        let (mut history, mut reached) = (Some(Fold::default()), 0);
+        loop {
+            let ready =
+                if history.is_some() && reached >= after { entries.next().now_or_never() } else { None };
+            let next = match ready {
+                Some(next) => next,
+                None => {
+                    // A history comes in one piece; its end is that nothing more of it is there.
+                    if reached >= after
+                        && let Some(fold) = history.take()
+                    {
+                        self.shard.take_over(fold, reached);
+                        self.is_at(reached, last);
+                    }
+                    entries.next().await
                 }
-                *position = Some(number);
+            };
+            let Some(entry) = next else { return Ok(()) };
+            let entry = entry?;
+            reached = entry.entry;
+            if entry.history {
+                let mut known = history.is_none().then(|| self.shard.fold());
+                let fold = known.as_deref_mut().or(history.as_mut());
+                fold.into_iter().for_each(|fold| entry.facts.iter().for_each(|fact| fold.apply(fact)));
+                continue;
             }
-            self.shard.position.send_replace(number);
+            if let Some(fold) = history.take() {
+                self.shard.take_over(fold, after);
+            }
+            let posted = self.take_in(&entry);
+            if let Some(outlet) = &self.outlet {
+                outlet.post(self.id, reached, posted).await?;
+            }
+            *position = Some(reached);
+            self.shard.position.send_replace(reached);
+            self.is_at(reached, last);
         }
-        Ok(())
+    }
+
+    /// An entry has been folded; `last` was the last one when following began.
+    fn is_at(&self, entry: u64, last: u64) {
+        if entry >= last {
+            self.shard.is_current.send_replace(true);
+        }
     }
 
     async fn owed_after(&self) -> anyhow::Result<Option<u64>> {
@@ -165,10 +210,10 @@ impl Follower {
                 .map(|dialect| (dialect.name(), dialect.project(&fold, fact, &people)))
                 .collect();
             fold.apply(fact);
-            let mut index = 0;
+            let mut told = BTreeMap::new();
             for (dialect, projection) in projections {
                 for emission in projection(&fold) {
-                    self.hand_on(dialect, fact, emission, (entry.entry, place, &mut index), &mut posted);
+                    self.hand_on(dialect, fact, emission, (entry.entry, place, &mut told), &mut posted);
                 }
             }
         }
@@ -186,7 +231,7 @@ impl Follower {
         dialect: &'static str,
         fact: &Fact,
         emission: Emission,
-        (entry, place, index): (u64, u32, &mut u32),
+        (entry, place, told): (u64, u32, &mut BTreeMap<Box<str>, u32>),
         posted: &mut Vec<Posted>,
     ) {
         let tenant = fact.tenant.clone();
@@ -200,10 +245,14 @@ impl Follower {
             Recipient::Application(application) => (application, None),
             Recipient::Callback(to) => (to.application.clone(), Some(to)),
         };
+        // Counted for each receiver: what others are told must not change the names of its messages.
+        let next = told.entry(application.clone()).or_default();
+        let index = *next;
+        *next += 1;
         posted.push(Posted {
             entry,
             place,
-            index: *index,
+            index,
             tenant,
             application,
             dialect,
@@ -212,6 +261,9 @@ impl Follower {
             body: emission.body,
             to,
         });
-        *index += 1;
     }
 }
+
+#[cfg(test)]
+#[path = "follower_tests.rs"]
+mod tests;

@@ -17,6 +17,7 @@ mod media;
 mod outlet;
 mod ring;
 mod server;
+mod serving;
 mod speaking;
 mod speech;
 

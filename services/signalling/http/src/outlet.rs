@@ -12,7 +12,7 @@ pub struct Posted {
     pub entry: u64,
     /// The fact in its entry, from 0.
     pub place: u32,
-    /// The message among those of its fact, from 0.
+    /// The message among those of its fact to the same application, from 0.
     pub index: u32,
     /// Whose.
     pub tenant: TenantId,

@@ -51,6 +51,11 @@ impl Ring {
         !readers.is_empty() && readers.contains_key(&(tenant.clone(), user.clone()))
     }
 
+    /// How many channels a user has.
+    pub(crate) fn readers_of(&self, tenant: &TenantId, user: &UserId) -> usize {
+        self.readers().get(&(tenant.clone(), user.clone())).copied().unwrap_or(0)
+    }
+
     /// Appends; the oldest goes when the ring is full.
     pub(crate) fn push(&self, kept: Kept) {
         let mut state = self.state();

@@ -2,13 +2,19 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use sidetone_dialects::{Dialect, Doorway, People};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use sidetone_dialects::{Behind, Dialect, Doorway, People};
 use sidetone_directory::Directory;
+use sidetone_model::classify::{Classify as _, RETRY_AFTER_S};
 use sidetone_model::ids::ShardId;
 use sidetone_runtime::Lifecycle;
 use sidetone_runtime::link::{CommandPort, FactFeed};
@@ -16,7 +22,6 @@ use sidetone_store::{Expect, Store, StoreError};
 use sidetone_telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::book::Book;
 use crate::config::Config;
@@ -26,6 +31,7 @@ use crate::follower::{Follower, Shard};
 use crate::media::{self, MediaSource, Tickets};
 use crate::outlet::Outlet;
 use crate::ring::Ring;
+use crate::serving::{Bounds, CLOSE_MAX, Serving};
 use crate::speaking::Speaking;
 
 /// What the door needs of its process.
@@ -108,6 +114,7 @@ impl HttpDoor {
             };
             tokio::spawn(speaking.run(deps.feed.speakers(), stopping.clone()));
         }
+        let known = shards.clone();
         let door: Arc<dyn Doorway> = Arc::new(Door {
             shards,
             feed: deps.feed,
@@ -125,10 +132,18 @@ impl HttpDoor {
         for dialect in dialects.iter() {
             router = router.merge(count(dialect.name(), dialect.routes(Arc::clone(&door))));
         }
-        let router = bounded(router, &config);
+        let current = Arc::new(AtomicBool::new(false));
+        let router = bounded(router, &config).layer(from_fn_with_state(Arc::clone(&current), when_current));
         let component = deps.lifecycle.component("http");
-        component.set_ready(true);
-        Ok(Self { address, task: tokio::spawn(serve(listener, router, stopping)) })
+        tokio::spawn(async move {
+            for shard in known {
+                shard.current().await;
+            }
+            current.store(true, Ordering::Release);
+            component.set_ready(true);
+        });
+        let serving = Serving { router, bounds: Bounds::of(&config), telemetry: deps.telemetry, stopping };
+        Ok(Self { address, task: tokio::spawn(serving.run(listener)) })
     }
 
     /// Where it listens.
@@ -138,21 +153,21 @@ impl HttpDoor {
 
     /// Resolves when it has closed; event channels that stay open are cut.
     pub async fn finished(mut self) {
-        if tokio::time::timeout(CLOSE_MAX, &mut self.task).await.is_err() {
+        if tokio::time::timeout(2 * CLOSE_MAX, &mut self.task).await.is_err() {
             self.task.abort();
         }
     }
 }
 
-async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
-    let served = axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned());
-    if let Err(error) = served.await {
-        tracing::error!(%error, "the HTTP door failed");
+/// Until the door knows what had happened before it began, it cannot tell a call that there is from one that there is not.
+async fn when_current(State(current): State<Arc<AtomicBool>>, request: Request, next: Next) -> Response {
+    if current.load(Ordering::Acquire) {
+        return next.run(request).await;
     }
+    let status =
+        StatusCode::from_u16(Behind.class().http_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    (status, [(RETRY_AFTER, RETRY_AFTER_S)], Behind.to_string()).into_response()
 }
-
-/// How long open answers may go on when the process stops.
-const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// The bounds of every request.
 fn bounded(router: Router, config: &Config) -> Router {

@@ -17,6 +17,10 @@ pub struct Http {
     pub sessions: IntGauge,
     /// Event channels that are open.
     pub channels: IntGauge,
+    /// Connections that are open.
+    pub connections: IntGauge,
+    /// What a bound kept clients from, by bound.
+    pub limited: IntCounterVec,
     /// Channels that were cut because they fell too far behind.
     pub channels_lost: IntCounter,
     /// Changes of who speaks that were not looked at in time.
@@ -47,6 +51,17 @@ impl Http {
             )?,
             sessions: gauge(registry, "sidetone_http_sessions_count", "Sessions of telephony clients.")?,
             channels: gauge(registry, "sidetone_http_channels_count", "Event channels that are open.")?,
+            connections: gauge(
+                registry,
+                "sidetone_http_connections_count",
+                "Connections to the HTTP door that are open.",
+            )?,
+            limited: counters(
+                registry,
+                "sidetone_http_limited_total",
+                "Connections, log-ins, sessions and subscriptions that a bound refused or ended, by bound.",
+                &["bound"],
+            )?,
             channels_lost: counter(
                 registry,
                 "sidetone_http_channels_lost_total",
