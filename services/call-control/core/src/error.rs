@@ -92,6 +92,9 @@ pub enum CommandError {
     /// There are as many conversations, members or people as there may be.
     #[error("there are as many conversations, members or users as there may be")]
     TooManyConversations,
+    /// Another conversation, or user, of the application has the name.
+    #[error("name: another one has this name")]
+    NameTaken,
     /// None of the user's devices is registered.
     #[error("from: none of the user's devices is registered")]
     Unregistered,
@@ -130,6 +133,7 @@ impl Classify for CommandError {
             | Self::NotRecording => Class::FailedPrecondition,
             Self::Unregistered | Self::WouldLoop => Class::FailedPrecondition,
             Self::FromIsNoUser | Self::SameDevice | Self::BadDigits | Self::BadPlaylist => Class::Invalid,
+            Self::NameTaken => Class::Conflict,
             Self::NoMediaNode | Self::TooManyCalls | Self::TooManyConversations => Class::Exhausted,
         }
     }
@@ -167,6 +171,7 @@ impl Classify for CommandError {
             Self::NoSuchPerson => "no_such_person",
             Self::NoSuchEvent => "no_such_event",
             Self::WouldLoop => "would_loop",
+            Self::NameTaken => "name_taken",
             Self::TooManyConversations => "too_many_conversations",
         }
     }

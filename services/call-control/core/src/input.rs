@@ -151,6 +151,12 @@ pub struct Limits {
     pub idempotency: Duration,
     /// How long an ended call can still be looked up.
     pub ended_kept: Duration,
+    /// A conversation in which nobody is, and nothing has happened for so long, is deleted; zero keeps it.
+    pub conversation_idle: Duration,
+    /// Conversations of one tenant. Past them the one in which nothing has happened for longest goes.
+    pub conversations_max: usize,
+    /// People of one tenant who can be members of conversations. Past them the oldest who is no member goes.
+    pub persons_max: usize,
     /// What those hear who are held; none is silence.
     pub hold_prompt: Option<Box<str>>,
     /// Phones of people who are held are told so, by a re-INVITE with `sendonly`.
@@ -186,6 +192,9 @@ impl Default for Limits {
             grace: Duration::from_secs(10),
             idempotency: Duration::from_secs(24 * 3600),
             ended_kept: Duration::from_secs(3600),
+            conversation_idle: Duration::from_secs(90 * 24 * 3600),
+            conversations_max: 10_000,
+            persons_max: 100_000,
             hold_prompt: None,
             hold_told: false,
             match_codecs: MatchCodecs::Reoffer,

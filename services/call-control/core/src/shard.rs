@@ -48,6 +48,8 @@ pub struct Shard {
     pub(crate) limits: Limits,
     pub(crate) ids: IdSource,
     last_fact_at: Timestamp,
+    /// When conversations in which nobody is were last looked for.
+    pub(crate) conversations_swept: Timestamp,
     step: Step,
 }
 
@@ -74,6 +76,7 @@ impl Shard {
             limits,
             ids: IdSource::seeded(seed),
             last_fact_at: Timestamp::default(),
+            conversations_swept: Timestamp::default(),
             step: Step::default(),
         }
     }

@@ -71,6 +71,7 @@ impl Shard {
         self.release_unknown(now);
         self.forget_commands(now);
         self.forget_old_calls(now);
+        self.forget_idle_conversations(now);
         self.finish()
     }
 

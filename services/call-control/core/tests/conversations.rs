@@ -7,8 +7,10 @@ use kit::{Office, connects, ended, media};
 use sidetone_call_core::{CommandError, Limits, Routing, Shard};
 use sidetone_model::command::CallCommandKind;
 use sidetone_model::conversation::{
-    ConversationCommand, ConversationView, EventKind, LegStatus, MemberState,
+    ConversationCommand, ConversationFact, ConversationView, EVENTS_BYTES_MAX, EventKind, LegStatus,
+    MEMBERS_MAX, MemberState,
 };
+use sidetone_model::fact::{CommandSubject, Fact, FactKind};
 use sidetone_model::ids::{ConversationId, LegId, MemberId, PersonId};
 use sidetone_model::party::Destination;
 use sidetone_model::signal::LegSignalKind;
@@ -23,7 +25,10 @@ struct Talk {
 
 impl Talk {
     fn new() -> Self {
-        let mut office = Office::new();
+        Self::over(Office::new())
+    }
+
+    fn over(mut office: Office) -> Self {
         let (conversation, person) = (office.ids.make(office.now), office.ids.make(office.now));
         let mut talk = Self { office, conversation, person, asked: 0 };
         let (application, name, display_name) = ("app".into(), "NAM-1".into(), "".into());
@@ -212,4 +217,127 @@ fn what_is_not_there_is_refused_and_changes_nothing() {
     talk.person = talk.office.ids.make(talk.office.now);
     assert_eq!(talk.invite(talk.office.to_user(1), None), Err(CommandError::NoSuchPerson));
     assert_eq!(talk.office.log.len(), before);
+}
+
+impl Talk {
+    fn put(&mut self, name: &str) -> Result<ConversationId, CommandError> {
+        let conversation = self.office.ids.make(self.office.now);
+        let (application, name, display_name) = ("app".into(), name.into(), "".into());
+        self.ask(ConversationCommand::Put { conversation, application, name, display_name })?;
+        Ok(conversation)
+    }
+
+    fn put_person(&mut self, application: &str, name: &str) -> Result<PersonId, CommandError> {
+        let person = self.office.ids.make(self.office.now);
+        let (application, name, display_name) = (application.into(), name.into(), "".into());
+        self.ask(ConversationCommand::PutPerson { person, application, name, display_name })?;
+        Ok(person)
+    }
+
+    fn is_there(&self, conversation: ConversationId) -> bool {
+        self.office.shard.fold().conversations().get(&self.office.tenant, conversation).is_some()
+    }
+}
+
+#[test]
+fn a_name_is_one_ones_own_until_it_is_given_up() {
+    let mut talk = Talk::new();
+    assert_eq!(talk.put("NAM-2"), Err(CommandError::NameTaken));
+    assert_eq!(talk.put_person("app", "NAM-1"), Err(CommandError::NameTaken));
+    talk.put_person("another", "NAM-1").unwrap();
+    let hall = talk.put("hall").unwrap();
+    let (application, display_name): (Box<str>, Box<str>) = ("app".into(), "".into());
+    let rename = |name: &str| ConversationCommand::Put {
+        conversation: hall,
+        application: application.clone(),
+        name: name.into(),
+        display_name: display_name.clone(),
+    };
+    assert_eq!(talk.ask(rename("NAM-2")), Err(CommandError::NameTaken));
+    talk.ask(rename("hall")).unwrap();
+    talk.ask(rename("attic")).unwrap();
+    let other = talk.put("hall").unwrap();
+    talk.ask(ConversationCommand::Delete { conversation: other }).unwrap();
+    talk.put("hall").unwrap();
+    talk.lasts();
+}
+
+#[test]
+fn past_the_bounds_what_nobody_is_in_goes_and_the_oldest_of_it_first() {
+    let limits = Limits { conversations_max: 3, persons_max: 3, ..Limits::default() };
+    let mut bounded = Talk::over(Office::with(limits));
+    let member = bounded.invite(bounded.office.to_user(1), None).unwrap();
+    let (second, third) = (bounded.put("second").unwrap(), bounded.put("third").unwrap());
+    let fourth = bounded.put("fourth").unwrap();
+    assert!(bounded.is_there(bounded.conversation), "somebody is asked in there");
+    assert!(!bounded.is_there(second) && !bounded.is_there(third) && bounded.is_there(fourth));
+    let others = [bounded.put_person("app", "a").unwrap(), bounded.put_person("app", "b").unwrap()];
+    let last = bounded.put_person("app", "c").unwrap();
+    let known = bounded.office.shard.fold().conversations();
+    let is_known = |person: PersonId| known.person(&bounded.office.tenant, person).is_some();
+    assert!(is_known(bounded.person) && is_known(last) && !others.into_iter().any(is_known));
+    assert_eq!(bounded.view().member(member).unwrap().state, MemberState::Invited);
+}
+
+#[test]
+fn where_nobody_is_and_nothing_happens_for_long_a_conversation_goes() {
+    let mut talk = Talk::new();
+    let member = talk.invite(talk.office.to_user(1), None).unwrap();
+    talk.answers(member);
+    let (empty, day) = (talk.put("empty").unwrap(), std::time::Duration::from_secs(24 * 3600));
+    let sweep = |talk: &mut Talk, after| {
+        talk.office.now = talk.office.now + after;
+        talk.office.shard.handle_timeout(talk.office.now)
+    };
+    drop(sweep(&mut talk, 89 * day));
+    assert!(talk.is_there(empty));
+    drop(sweep(&mut talk, 2 * day));
+    assert!(!talk.is_there(empty) && talk.is_there(talk.conversation));
+}
+
+#[test]
+fn a_post_is_answered_with_its_own_number_also_when_it_is_repeated() {
+    let mut talk = Talk::new();
+    let conversation = talk.conversation;
+    let mut post = |key: &str, r#type: &str| {
+        let (r#type, body) = (r#type.into(), "{}".into());
+        let post = ConversationCommand::Post { conversation, member: None, r#type, body };
+        let kind = CallCommandKind::Conversation(Box::new(post));
+        talk.office.ask(key, kind, Routing::default(), Routing::default()).unwrap()
+    };
+    let first = post("post-1", "custom:a");
+    assert_eq!(first, CommandSubject::ConversationEvent(conversation, 1));
+    assert_eq!(post("post-22", "custom:b"), CommandSubject::ConversationEvent(conversation, 2));
+    assert_eq!(post("post-1", "custom:a"), first);
+    talk.lasts();
+}
+
+#[test]
+fn a_room_remembers_who_left_last_and_what_was_said_last() {
+    let talk = Talk::new();
+    let (conversation, person, at) = (talk.conversation, talk.person, talk.office.now);
+    let mut fold = talk.office.shard.fold().clone();
+    let mut happens = |fact: ConversationFact| {
+        let kind = FactKind::Conversation { fact: Box::new(fact) };
+        fold.apply(&Fact { tenant: talk.office.tenant.clone(), at, kind });
+    };
+    for n in 0..=MEMBERS_MAX as u128 {
+        let member = MemberId::from(uuid::Uuid::from_u128(n));
+        let (from, to, legs, knocked) = ("100".into(), "200".into(), Vec::new(), false);
+        happens(ConversationFact::MemberInvited { conversation, member, person, from, to, legs, knocked });
+        if n > 0 {
+            happens(ConversationFact::MemberLeft { conversation, member });
+        }
+    }
+    let body = Box::from("x".repeat(4096));
+    for _ in 0..2 * EVENTS_BYTES_MAX / 4096 {
+        let (r#type, body) = ("custom:a".into(), Box::clone(&body));
+        happens(ConversationFact::EventPosted { conversation, member: None, r#type, body });
+    }
+    let view = fold.conversations().get(&talk.office.tenant, conversation).unwrap();
+    let kept = |n: u128| view.member(MemberId::from(uuid::Uuid::from_u128(n))).is_some();
+    assert_eq!(view.members.len(), MEMBERS_MAX);
+    assert!(kept(0) && !kept(1) && kept(2), "who is asked in stays; who left first goes");
+    assert!(view.event_bytes <= EVENTS_BYTES_MAX && view.event_bytes > EVENTS_BYTES_MAX / 2);
+    assert_eq!(view.events.back().unwrap().id, view.last_event);
 }

@@ -59,6 +59,8 @@ pub struct Config {
     pub mailbox_prompt: String,
     /// What is heard after the last one. Default tone:congestion.
     pub mailbox_end_prompt: String,
+    /// After so many days in which nobody was in a conversation and nothing happened there it is deleted; 0 keeps it. Default 90.
+    pub conversation_idle_days: u16,
     /// Registered phones are told how many messages wait for their users (NOTIFY, RFC 3842). Default true.
     pub message_waiting: bool,
     /// How long call control is not ready because it has found no media node, in seconds, 0 to 60. Default 10.
@@ -112,6 +114,7 @@ impl Default for Config {
             messages_max: 100,
             mailbox_prompt: "beep".to_owned(),
             mailbox_end_prompt: "tone:congestion".to_owned(),
+            conversation_idle_days: 90,
             message_waiting: true,
             media_wait_s: 10,
             cdr_dir: None,
@@ -176,6 +179,7 @@ impl Config {
             messages_max: self.messages_max,
             mailbox_prompt: self.mailbox_prompt.clone().into(),
             mailbox_end: self.mailbox_end_prompt.clone().into(),
+            conversation_idle: Duration::from_secs(u64::from(self.conversation_idle_days) * 24 * 3600),
             ..Limits::default()
         }
     }

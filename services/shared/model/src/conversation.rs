@@ -229,13 +229,25 @@ pub struct ConversationView {
     pub created_at: Timestamp,
     /// Who is, or was, in it, in the order in which they were invited.
     pub members: Vec<MemberView>,
-    /// What happened, oldest first; the last [`EVENTS_MAX`].
+    /// What happened, oldest first; the last [`EVENTS_MAX`], of [`EVENTS_BYTES_MAX`].
     pub events: std::collections::VecDeque<ConversationEvent>,
     /// The last number that was given to an event.
     pub last_event: u32,
+    /// What `events` cost in memory, in bytes, about.
+    pub event_bytes: usize,
 }
 
 impl ConversationView {
+    /// When something last happened there.
+    pub fn last_at(&self) -> Timestamp {
+        self.events.back().map_or(self.created_at, |event| event.at)
+    }
+
+    /// Everybody has left.
+    pub fn is_empty(&self) -> bool {
+        self.members.iter().all(|member| member.state == MemberState::Left)
+    }
+
     /// A member.
     pub fn member(&self, member: MemberId) -> Option<&MemberView> {
         self.members.iter().find(|view| view.member == member)
@@ -451,3 +463,7 @@ pub const RINGBACK: &str = "tone:ringback";
 
 /// Events of one conversation that are kept.
 pub const EVENTS_MAX: usize = 2000;
+/// What the events of one conversation may cost in memory, in bytes; the oldest go.
+pub const EVENTS_BYTES_MAX: usize = 1 << 20;
+/// Members of one conversation. Of those who left, the first go when others come.
+pub const MEMBERS_MAX: usize = 500;

@@ -602,6 +602,22 @@ async fn bad_input_is_named_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_caller_who_knocks_is_refused_by_hanging_up_the_leg() {
+    let scene = scene().await;
+    let (call, leg): (CallId, LegId) = (scene.door.id(), scene.door.id());
+    scene.happens(call_created(call, party(None, "100"), "200", None));
+    scene.happens(leg_created(leg, call, party(None, "100"), true));
+    let refuse = || scene.ask(Method::DELETE, "/v1/legs/", None);
+    assert_eq!(refuse().await.0, StatusCode::NOT_FOUND);
+    let path = format!("/v1/legs/{leg}");
+    assert_eq!(scene.ask(Method::DELETE, &path, None).await.0, StatusCode::NOT_FOUND, "it does not wait");
+    scene.happens(FactKind::LegWaiting { leg });
+    assert_eq!(scene.door.taken(), []);
+    assert_eq!(scene.ask(Method::DELETE, &path, None).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(scene.door.taken(), [CallCommandKind::HangUpLeg { leg }]);
+}
+
+#[tokio::test]
 async fn only_a_token_of_the_application_is_heard() {
     let scene = scene().await;
     let now = NOW.as_millis() / 1000;

@@ -3,11 +3,12 @@
 //! The call of a conversation is found by its external name and begun with the first member. Everything that then happens
 //! to a member's leg is told by the leg's own facts; see [`sidetone_model::conversation`].
 
+mod keeping;
 mod snapshot;
 
 use sidetone_model::call::{ExternalRef, MoveCause};
 use sidetone_model::command::CallName;
-use sidetone_model::conversation::{CALLS, ConversationCommand, ConversationFact, MemberState};
+use sidetone_model::conversation::{CALLS, ConversationCommand, ConversationFact, MEMBERS_MAX, MemberState};
 use sidetone_model::fact::{CommandSubject, FactKind};
 use sidetone_model::fold::{LegPhase, LegView};
 use sidetone_model::ids::{CallId, ConversationId, LegId, MemberId, PersonId, TenantId};
@@ -87,10 +88,15 @@ impl Shard {
     ) -> Result<(), CommandError> {
         let known = self.fold.conversations();
         let is_new = known.person(tenant, person).is_none();
-        let fact = match fact_of_put(command) {
-            Some(_) if is_new && known.persons(tenant).count() >= PERSONS_MAX => {
-                return Err(CommandError::TooManyConversations);
+        if let ConversationCommand::PutPerson { application, name, .. } = command {
+            if known.person_named(tenant, application, name).is_some_and(|other| other != person) {
+                return Err(CommandError::NameTaken);
             }
+            if is_new {
+                self.make_room_for_person(tenant, now)?;
+            }
+        }
+        let fact = match fact_of_put(command) {
             Some(put) => put,
             None if is_new => return Err(CommandError::NoSuchPerson),
             None => ConversationFact::PersonDeleted { person },
@@ -108,8 +114,13 @@ impl Shard {
     ) -> Result<(), CommandError> {
         let known = self.fold.conversations();
         let is_new = known.get(tenant, conversation).is_none();
-        if is_new && known.of(tenant).count() >= CONVERSATIONS_MAX {
-            return Err(CommandError::TooManyConversations);
+        if let ConversationCommand::Put { application, name, .. } = command
+            && known.named(tenant, application, name).is_some_and(|other| other != conversation)
+        {
+            return Err(CommandError::NameTaken);
+        }
+        if is_new {
+            self.make_room_for_conversation(tenant, now)?;
         }
         if let Some(put) = fact_of_put(command) {
             self.tell(tenant, put, now);
@@ -128,6 +139,7 @@ impl Shard {
         if let Some(member) = member {
             self.own_member(tenant, conversation, member)?;
         }
+        self.make_room_for_bytes(tenant, conversation, now)?;
         let (r#type, body) = (r#type.into(), body.into());
         self.tell(tenant, ConversationFact::EventPosted { conversation, member, r#type, body }, now);
         let view = self.fold.conversations().get(tenant, conversation);
@@ -186,7 +198,8 @@ impl Shard {
         let known = self.fold.conversations();
         known.person(tenant, invitation.person).ok_or(CommandError::NoSuchPerson)?;
         let view = known.get(tenant, invitation.conversation).ok_or(CommandError::NoSuchConversation)?;
-        if view.members.len() >= MEMBERS_MAX {
+        let there = view.members.iter().filter(|member| member.state != MemberState::Left);
+        if there.count() >= MEMBERS_MAX {
             return Err(CommandError::TooManyConversations);
         }
         // The number of an application leads to whoever knocks there; calling it would make it knock again, for ever.
@@ -353,10 +366,3 @@ fn fact_of_put(command: &ConversationCommand) -> Option<ConversationFact> {
         _ => None,
     }
 }
-
-/// Conversations of one tenant at a time.
-const CONVERSATIONS_MAX: usize = 10_000;
-/// People of one tenant who can be members.
-const PERSONS_MAX: usize = 100_000;
-/// Members of one conversation, those who left included.
-const MEMBERS_MAX: usize = 500;

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use uuid::Uuid;
+
 use super::Fold;
 use crate::call::PlaybackEnd;
 use crate::conversation::{
-    CALLS, ConversationEvent, ConversationFact, ConversationView, EVENTS_MAX, EventKind, LegStatus,
-    MemberState, MemberView, PersonView, RINGBACK,
+    CALLS, ConversationEvent, ConversationFact, ConversationView, EVENTS_BYTES_MAX, EVENTS_MAX, EventKind,
+    LegStatus, MEMBERS_MAX, MemberState, MemberView, PersonView, RINGBACK,
 };
 use crate::fact::{Fact, FactKind};
 use crate::ids::{CallId, ConversationId, LegId, MemberId, PersonId, TenantId};
@@ -21,6 +23,23 @@ pub struct Conversations {
     all: BTreeMap<(TenantId, ConversationId), ConversationView>,
     /// Whose a leg is.
     legs: BTreeMap<LegId, (ConversationId, MemberId)>,
+    /// Who and what has a name of an application.
+    names: BTreeMap<Name, Uuid>,
+}
+
+/// The name of a conversation or of a person. Those of one application are told apart by it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Name {
+    tenant: TenantId,
+    application: Box<str>,
+    of_person: bool,
+    name: Box<str>,
+}
+
+impl Name {
+    fn new(tenant: &TenantId, application: &str, of_person: bool, name: &str) -> Self {
+        Self { tenant: tenant.clone(), application: application.into(), of_person, name: name.into() }
+    }
 }
 
 impl Conversations {
@@ -31,7 +50,8 @@ impl Conversations {
 
     /// Everybody of a tenant who can be a member.
     pub fn persons(&self, tenant: &TenantId) -> impl Iterator<Item = &PersonView> {
-        self.persons.iter().filter(move |((of, _), _)| of == tenant).map(|(_, view)| view)
+        let first = (tenant.clone(), PersonId::from(Uuid::nil()));
+        self.persons.range(first..).take_while(move |((of, _), _)| of == tenant).map(|(_, view)| view)
     }
 
     /// A conversation.
@@ -41,7 +61,29 @@ impl Conversations {
 
     /// Every conversation of a tenant.
     pub fn of(&self, tenant: &TenantId) -> impl Iterator<Item = &ConversationView> {
-        self.all.iter().filter(move |((of, _), _)| of == tenant).map(|(_, view)| view)
+        let first = (tenant.clone(), ConversationId::from(Uuid::nil()));
+        self.all.range(first..).take_while(move |((of, _), _)| of == tenant).map(|(_, view)| view)
+    }
+
+    /// The conversation of an application that has a name.
+    pub fn named(&self, tenant: &TenantId, application: &str, name: &str) -> Option<ConversationId> {
+        self.names.get(&Name::new(tenant, application, false, name)).map(|id| (*id).into())
+    }
+
+    /// The person of an application who has a name.
+    pub fn person_named(&self, tenant: &TenantId, application: &str, name: &str) -> Option<PersonId> {
+        self.names.get(&Name::new(tenant, application, true, name)).map(|id| (*id).into())
+    }
+
+    fn rename(&mut self, was: Option<Name>, is: Option<Name>, id: Uuid) {
+        if let Some(was) = was
+            && self.names.get(&was) == Some(&id)
+        {
+            self.names.remove(&was);
+        }
+        if let Some(is) = is {
+            self.names.insert(is, id);
+        }
     }
 
     /// Whose a leg is.
@@ -63,20 +105,29 @@ impl Conversations {
         match fact {
             ConversationFact::PersonPut { person, application, name, display_name } => {
                 let key = (tenant.clone(), *person);
-                let created_at = self.persons.get(&key).map_or(at, |view| view.created_at);
+                let before = self.persons.get(&key);
+                let created_at = before.map_or(at, |view| view.created_at);
+                let was = before.map(|view| Name::new(tenant, &view.application, true, &view.name));
+                self.rename(was, Some(Name::new(tenant, application, true, name)), person.as_uuid());
                 let (application, name) = (application.clone(), name.clone());
                 let display_name = display_name.clone();
                 let person = *person;
                 self.persons.insert(key, PersonView { person, application, name, display_name, created_at });
             }
             ConversationFact::PersonDeleted { person } => {
-                self.persons.remove(&(tenant.clone(), *person));
+                if let Some(view) = self.persons.remove(&(tenant.clone(), *person)) {
+                    let was = Name::new(tenant, &view.application, true, &view.name);
+                    self.rename(Some(was), None, person.as_uuid());
+                }
             }
             ConversationFact::Put { conversation, application, name, display_name } => {
                 self.put(tenant, *conversation, (application, name, display_name), at);
             }
             ConversationFact::Deleted { conversation } => {
-                self.all.remove(&(tenant.clone(), *conversation));
+                if let Some(view) = self.all.remove(&(tenant.clone(), *conversation)) {
+                    let was = Name::new(tenant, &view.application, false, &view.name);
+                    self.rename(Some(was), None, conversation.as_uuid());
+                }
                 self.legs.retain(|_, (of, _)| of != conversation);
             }
             ConversationFact::MemberInvited { .. } => self.invited(tenant, fact, at),
@@ -87,11 +138,14 @@ impl Conversations {
                 if let Some(view) = self.all.get_mut(&(tenant.clone(), *conversation)) {
                     let event = view.event(at, EventKind::Custom, *member, None, r#type.clone());
                     event.body = body.clone();
+                    view.event_bytes += body.len();
+                    view.trim();
                 }
             }
             ConversationFact::EventDeleted { conversation, event } => {
                 if let Some(view) = self.all.get_mut(&(tenant.clone(), *conversation)) {
                     view.events.retain(|kept| kept.id != *event);
+                    view.event_bytes = view.events.iter().map(size_of_event).sum();
                 }
             }
             ConversationFact::MemberKept { conversation, member } => {
@@ -105,6 +159,7 @@ impl Conversations {
             ConversationFact::EventsKept { conversation, last, events } => {
                 if let Some(view) = self.all.get_mut(&(tenant.clone(), *conversation)) {
                     view.events.extend(events.iter().cloned());
+                    view.event_bytes += events.iter().map(size_of_event).sum::<usize>();
                     view.last_event = *last;
                 }
             }
@@ -119,6 +174,8 @@ impl Conversations {
         at: Timestamp,
     ) {
         let key = (tenant.clone(), conversation);
+        let was = self.all.get(&key).map(|view| Name::new(tenant, &view.application, false, &view.name));
+        self.rename(was, Some(Name::new(tenant, application, false, name)), conversation.as_uuid());
         if let Some(view) = self.all.get_mut(&key) {
             (view.name, view.display_name) = (name.into(), display_name.into());
             view.event(at, EventKind::Updated, None, None, "".into());
@@ -133,6 +190,7 @@ impl Conversations {
             members: Vec::new(),
             events: VecDeque::new(),
             last_event: 0,
+            event_bytes: 0,
         };
         self.all.insert(key, view);
     }
@@ -144,6 +202,13 @@ impl Conversations {
         };
         let Some(view) = self.all.get_mut(&(tenant.clone(), *conversation)) else { return };
         let leg = legs.first().copied();
+        // A room through which people come and go remembers those who went last.
+        let gone = |member: &MemberView| member.state == MemberState::Left;
+        if view.members.len() >= MEMBERS_MAX
+            && let Some(place) = view.members.iter().position(gone)
+        {
+            view.members.remove(place);
+        }
         view.members.push(MemberView {
             member: *member,
             person: *person,
@@ -211,13 +276,22 @@ impl ConversationView {
         text: Box<str>,
     ) -> &mut ConversationEvent {
         self.last_event += 1;
-        if self.events.len() >= EVENTS_MAX {
-            self.events.pop_front();
-        }
         let id = self.last_event;
-        self.events.push_back(ConversationEvent { id, at, kind, member, leg, text, body: "".into() });
+        let event = ConversationEvent { id, at, kind, member, leg, text, body: "".into() };
+        self.event_bytes += size_of_event(&event);
+        self.events.push_back(event);
+        self.trim();
         let last = self.events.len() - 1;
         &mut self.events[last]
+    }
+
+    /// The oldest events go while there are more than are kept; the last one stays.
+    fn trim(&mut self) {
+        while self.events.len() > EVENTS_MAX || (self.event_bytes > EVENTS_BYTES_MAX && self.events.len() > 1)
+        {
+            let Some(gone) = self.events.pop_front() else { return };
+            self.event_bytes -= size_of_event(&gone);
+        }
     }
 
     fn status(&mut self, place: usize, status: LegStatus, at: Timestamp) {
@@ -396,6 +470,11 @@ fn ended(view: &mut ConversationView, place: usize, leg: LegId, why: &Terminatio
         (member.state, member.left_at) = (MemberState::Left, Some(at));
         view.event(at, EventKind::MemberLeft, Some(id), Some(leg), status.name().into());
     }
+}
+
+/// What an event costs in memory, about.
+fn size_of_event(event: &ConversationEvent) -> usize {
+    size_of::<ConversationEvent>() + event.text.len() + event.body.len()
 }
 
 fn is_ringback(source: &Source) -> bool {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sidetone_model::callback::{Callback, CallbackMethod, URL_BYTES_MAX};
 use sidetone_model::command::{CallCommandKind, RecordingOptions};
 use sidetone_model::conversation::{ConversationView, LegStatus, MemberView};
-use sidetone_model::fold::RecordingPhase;
+use sidetone_model::fold::{CallView, LegPhase, RecordingPhase};
 use sidetone_model::ids::{ConversationId, LegId, RecordingId};
 use sidetone_model::media::{FileFormat, Layout};
 
@@ -58,16 +58,31 @@ fn shown_as(of: &ConversationView, member: &MemberView, leg: LegId) -> Value {
     })
 }
 
-/// Hangs up a leg.
+/// Hangs up a leg: of a member, or of a caller who knocks at the application and is not let in.
 #[utoipa::path(delete, path = "/beta/legs/{leg}", tag = "legs", params(("leg" = String, Path)),
     responses((status = 204), (status = "4XX", body = Refused)))]
 pub(crate) async fn delete(Path(leg): Path<String>, asked: Asked) -> Result<StatusCode, Failure> {
     let leg: LegId = id(&leg, "", "leg")?;
-    let (conversation, _) =
-        asked.see(|fold| fold.conversations().of_leg(leg).ok_or_else(|| Failure::not_found("leg")))?;
-    asked.on(conversation, |_, _| Ok(()))?;
+    match asked.see(|fold| Ok(fold.conversations().of_leg(leg)))? {
+        Some((conversation, _)) => asked.on(conversation, |_, _| Ok(()))?,
+        None => knocks(&asked, leg)?,
+    }
     asked.execute("", CallCommandKind::HangUpLeg { leg }).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether a caller waits at a number of the application.
+fn knocks(asked: &Asked, leg: LegId) -> Result<(), Failure> {
+    let of_tenant = asked.state.door.people().applications(&asked.tenant);
+    let own = of_tenant.into_iter().find(|application| application.id == asked.application);
+    let numbers = own.map(|application| application.numbers).unwrap_or_default();
+    asked.see(|fold| {
+        let waiting =
+            fold.leg(leg).filter(|leg| leg.tenant == asked.tenant && leg.phase == LegPhase::Waiting);
+        let call = waiting.and_then(|leg| fold.call(leg.call));
+        let is_own = |call: &&CallView| numbers.is_empty() || numbers.contains(&call.dialled);
+        call.filter(is_own).map(drop).ok_or_else(|| Failure::not_found("leg"))
+    })
 }
 
 /// Leads to the sound of a complete recording, whose id is in the event `audio:record:done`.
