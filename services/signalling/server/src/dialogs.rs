@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use prost::Message as _;
 use sidetone_model::ids::{LegId, ReplicaId};
 use sidetone_sip_core::leg::StoredLeg;
 use sidetone_store::{Expect, Store, StoreError};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// One dialog as it is stored.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -66,11 +69,52 @@ impl Dialogs {
     }
 
     /// Removes one. What stays for want of an answer is removed when call control does not know it.
-    pub(crate) async fn remove(&self, leg: LegId) {
+    async fn remove(&self, leg: LegId) {
         let key = format!("{}{leg}", self.prefix);
         let _best_effort = tokio::time::timeout(DEADLINE, self.store.delete(&key, Expect::Any)).await;
     }
 }
 
+/// Removes the records of legs that are over: those that have come together, in one commit of the store.
+#[derive(Debug)]
+pub(crate) struct Removal {
+    over: mpsc::Sender<LegId>,
+    task: JoinHandle<()>,
+}
+
+impl Removal {
+    pub(crate) fn start(dialogs: Dialogs) -> Self {
+        let (over, mut legs) = mpsc::channel(REMOVALS_MAX);
+        let task = tokio::spawn(async move {
+            let mut together = Vec::new();
+            while legs.recv_many(&mut together, TOGETHER).await > 0 {
+                join_all(together.drain(..).map(|leg| dialogs.remove(leg))).await;
+                if !legs.is_closed() {
+                    tokio::time::sleep(BETWEEN_REMOVALS).await;
+                }
+            }
+        });
+        Self { over, task }
+    }
+
+    /// Has a record removed soon; false when too many wait, and it stays until call control says that it does not know the
+    /// leg.
+    pub(crate) fn remove(&self, leg: LegId) -> bool {
+        self.over.try_send(leg).is_ok()
+    }
+
+    /// Comes back when nothing is left to be removed, or the store does not answer.
+    pub(crate) async fn finish(self) {
+        drop(self.over);
+        let _best_effort = tokio::time::timeout(DEADLINE, self.task).await;
+    }
+}
+
+/// Records that may wait to be removed.
+const REMOVALS_MAX: usize = 16_384;
+/// How many are removed at once at most.
+const TOGETHER: usize = 256;
+/// How long the next ones are gathered.
+const BETWEEN_REMOVALS: Duration = Duration::from_millis(20);
 /// A caller waits no longer for its 200, whatever the store does.
 const DEADLINE: Duration = Duration::from_secs(1);

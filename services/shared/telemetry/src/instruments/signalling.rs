@@ -127,7 +127,7 @@ impl Signalling {
             dialogs: counters(
                 registry,
                 "sidetone_signalling_dialogs_total",
-                "Dialogs written to the store before a final response, by whether that was done in time.",
+                "Dialogs written to the store before a final response, by whether that was done in time, and those left there.",
                 &["result"],
             )?,
             defended: counters(

@@ -11,11 +11,12 @@ use sidetone_sip_core::message::Method;
 
 use super::Agent;
 use super::lookup::Finding;
-use crate::dialogs::{Dialogs, StoredDialog};
+use crate::dialogs::{Dialogs, Removal, StoredDialog};
 
 /// What is known of the legs' records.
 pub(super) struct Durable {
     dialogs: Dialogs,
+    removal: Removal,
     legs: HashMap<LegId, Record>,
 }
 
@@ -31,7 +32,12 @@ struct Record {
 
 impl Durable {
     pub(super) fn new(dialogs: Dialogs) -> Self {
-        Self { dialogs, legs: HashMap::new() }
+        Self { removal: Removal::start(dialogs.clone()), dialogs, legs: HashMap::new() }
+    }
+
+    /// Waits until the records of legs that are over are gone.
+    pub(super) async fn finish(self) {
+        self.removal.finish().await;
     }
 
     /// Whether a leg is a device's of ours.
@@ -134,9 +140,8 @@ impl Agent {
     pub(super) fn forget_dialog(&mut self, id: LegId) {
         self.parts.ladder.ended(id);
         let stored = self.durable.legs.remove(&id).is_none_or(|record| record.stored);
-        if stored {
-            let dialogs = self.durable.dialogs.clone();
-            tokio::spawn(async move { dialogs.remove(id).await });
+        if stored && !self.durable.removal.remove(id) {
+            self.parts.telemetry.signalling.dialogs.with_label_values(&["not_removed"]).inc();
         }
     }
 

@@ -151,7 +151,7 @@ impl Agent {
             let now = Instant::now();
             self.settle(now);
             if self.stop_at.is_some_and(|at| now >= at || self.legs.is_empty()) {
-                return;
+                return self.durable.finish().await;
             }
             let input = self.next_input(&mut inputs, &mut found).await;
             self.handle(input, Instant::now());
