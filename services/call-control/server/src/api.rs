@@ -1,6 +1,5 @@
 //! The API of calls: parse, ask the owner, project.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
@@ -376,7 +375,7 @@ impl CallControlApi for CallControl {
         let tenant = tenant(&caller, &request.tenant)?;
         let shared = self.shared();
         let shard = ShardId::of(&tenant, shared.shards);
-        let records = cdr::records(Arc::clone(&shared.store), shard, request.follow).await?;
+        let records = cdr::records(self.source(shard), request.follow).await?;
         let until = if request.until_unix_ms == 0 { u64::MAX } else { request.until_unix_ms };
         let wanted = records.try_filter_map(move |(_, record)| {
             let ended = record.ended_at.as_millis();

@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use sidetone_model::fold::{Cdr, CdrKind, Fold};
 use sidetone_model::ids::ShardId;
 use sidetone_model::time::Timestamp;
 use sidetone_proto::callcontrol::v1 as pb;
-use sidetone_store::{Expect, Store};
+use sidetone_store::Expect;
 use tonic::Status;
 
 use crate::CallControl;
+use crate::entries::Source;
 use crate::facts::{self, Cursor};
 
 /// How long ended calls are kept while folding; nothing looks at them after their last record.
@@ -25,24 +26,26 @@ const ENDED_KEPT_MS: u64 = 60_000;
 
 /// Every record of a shard, from the oldest fact that is kept, and, with `follow`, those that come.
 pub(crate) async fn records(
-    store: Arc<dyn Store>,
-    shard: ShardId,
+    source: Source,
     follow: bool,
 ) -> Result<BoxStream<'static, Result<(Cursor, Cdr), Status>>, Status> {
-    let facts = facts::read(store, shard, Cursor::START, follow).await?;
+    let entries = facts::read(source, Cursor::START, follow).await?;
     let mut fold = Fold::default();
     let mut seen = 0u32;
-    let records = facts.try_filter_map(move |(cursor, fact)| {
-        fold.apply(&fact);
-        let record = Cdr::project(&fact, &fold);
-        seen = seen.wrapping_add(1);
-        if seen.is_multiple_of(1024) {
-            let before = fact.at.as_millis().saturating_sub(ENDED_KEPT_MS);
-            fold.forget_ended(Timestamp::from_millis(before));
+    let records = entries.map_ok(move |entry| {
+        let mut records = Vec::new();
+        for (cursor, fact) in facts::placed(&entry) {
+            fold.apply(fact);
+            records.extend(Cdr::project(fact, &fold).map(|record| Ok((cursor, record))));
+            seen = seen.wrapping_add(1);
+            if seen.is_multiple_of(1024) {
+                let before = fact.at.as_millis().saturating_sub(ENDED_KEPT_MS);
+                fold.forget_ended(Timestamp::from_millis(before));
+            }
         }
-        std::future::ready(Ok(record.map(|record| (cursor, record))))
+        stream::iter(records)
     });
-    Ok(records.boxed())
+    Ok(records.try_flatten().boxed())
 }
 
 /// A record in the form of the contract.
@@ -100,9 +103,8 @@ pub(crate) fn start(control: &CallControl, folder: Option<&Path>) -> anyhow::Res
         tokio::spawn(async move {
             let stopping = control.shared().lifecycle.stopping();
             while !stopping.is_cancelled() {
-                let store = Arc::clone(&control.shared().store);
                 tokio::select! {
-                    Err(error) = export(store, shard, &folder) => {
+                    Err(error) = export(control.source(shard), &folder) => {
                         tracing::warn!(%shard, %error, "CDRs could not be written; trying again");
                     }
                     () = stopping.cancelled() => return,
@@ -116,12 +118,13 @@ pub(crate) fn start(control: &CallControl, folder: Option<&Path>) -> anyhow::Res
 
 /// Writes what is behind the shard's cursor, and then what comes. A record is written before the cursor moves: after a crash
 /// one may be there twice, none is missing.
-async fn export(store: Arc<dyn Store>, shard: ShardId, folder: &Path) -> anyhow::Result<()> {
-    let key = format!("cdr-cursors/{shard}");
+async fn export(source: Source, folder: &Path) -> anyhow::Result<()> {
+    let store = Arc::clone(&source.store);
+    let key = format!("cdr-cursors/{}", source.shard);
     let kept = store.get(&key).await?;
     let mut done = kept.and_then(|entry| parse_cursor(&entry.value)).unwrap_or(Cursor::START);
-    let records = records(Arc::clone(&store), shard, true).await?;
-    // What has come together is written with one move of the cursor: that is durable, and costs a sync of the store.
+    let records = records(source, true).await?;
+    // What has come together is written with one move of the cursor: each of the two is durable, and costs a sync.
     let mut together = records.ready_chunks(TOGETHER);
     while let Some(ready) = together.next().await {
         let from = done;

@@ -1,6 +1,5 @@
 //! Reading facts out of the log: for watchers, with cursors, and for CDRs. And forgetting them in time.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream};
@@ -8,13 +7,15 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use sidetone_model::fact::Fact;
 use sidetone_model::ids::{ShardId, TenantId};
 use sidetone_model::time::Timestamp;
-use sidetone_model::wire::{self, decode_batch};
+use sidetone_model::wire;
 use sidetone_proto::events::v1::events_server::Events;
 use sidetone_proto::events::v1::{WatchRequest, WatchedFact};
 use sidetone_runtime::{Caller, status};
-use sidetone_store::{Record, Sequence, Store, StoreError};
+use sidetone_store::Sequence;
 use tonic::{Request, Response, Status};
 
+use crate::entries::{EntryError, Source};
+use crate::owner::Entry;
 use crate::owner::log::stream;
 use crate::{CallControl, clock};
 
@@ -41,52 +42,32 @@ impl std::fmt::Display for Cursor {
     }
 }
 
-/// Facts of a shard after `after`: those that are in the log, and, with `follow`, those that come.
+/// Entries of a shard that may hold facts after `after`: those that are in the log, and, with `follow`, those that come.
 pub(crate) async fn read(
-    store: Arc<dyn Store>,
-    shard: ShardId,
+    source: Source,
     after: Cursor,
     follow: bool,
-) -> Result<BoxStream<'static, Result<(Cursor, Fact), Status>>, Status> {
-    let name = stream(shard);
-    let (first, last) = store.bounds(&name).await.map_err(|error| status(&error))?;
+) -> Result<BoxStream<'static, Result<Entry, Status>>, Status> {
+    let (first, last) = source.bounds().await.map_err(|error| status(&error))?;
     let from = Sequence(after.entry.0.max(first.0).max(1));
-    let entries = if follow {
-        store.tail(&name, from).await.map_err(|error| status(&error))?
-    } else {
-        pages(store, name, from, last)
-    };
-    let facts = entries.map_err(|error| status(&error)).and_then(async |record| facts_of(&record));
-    let flat = facts.map_ok(|facts| stream::iter(facts.into_iter().map(Ok))).try_flatten();
-    Ok(flat.try_filter(move |(cursor, _)| std::future::ready(*cursor > after)).boxed())
+    let entries = if follow { source.follow(from) } else { source.until(from, last) };
+    Ok(entries.map_err(refused).boxed())
 }
 
-fn pages(
-    store: Arc<dyn Store>,
-    name: String,
-    from: Sequence,
-    last: Sequence,
-) -> BoxStream<'static, Result<Record, StoreError>> {
-    stream::try_unfold((store, name, from), move |(store, name, from)| async move {
-        if from > last {
-            return Ok(None);
+/// The facts of an entry, each with its place.
+pub(crate) fn placed(entry: &Entry) -> impl Iterator<Item = (Cursor, &Fact)> {
+    let cursor = |place| Cursor { entry: entry.sequence, place };
+    (0..).map(cursor).zip(entry.facts.iter())
+}
+
+fn refused(error: EntryError) -> Status {
+    match error {
+        EntryError::Store(error) => status(&error),
+        EntryError::Unreadable { at, source } => {
+            tracing::error!(entry = %at, error = %source, "an entry of the log cannot be read");
+            Status::internal("an entry of the log cannot be read; it is in the server's log")
         }
-        let page = store.read(&name, from, 1000).await?;
-        let Some(end) = page.last().map(|record| record.sequence) else { return Ok(None) };
-        Ok(Some((stream::iter(page.into_iter().map(Ok)), (store, name, Sequence(end.0 + 1)))))
-    })
-    .try_flatten()
-    .boxed()
-}
-
-fn facts_of(record: &Record) -> Result<Vec<(Cursor, Fact)>, Status> {
-    let steps = decode_batch(&record.record).map_err(|error| {
-        tracing::error!(entry = %record.sequence, %error, "an entry of the log cannot be read");
-        Status::internal("an entry of the log cannot be read; it is in the server's log")
-    })?;
-    let facts = steps.into_iter().flat_map(|step| step.facts);
-    let placed = (0..).zip(facts).map(|(place, fact)| (Cursor { entry: record.sequence, place }, fact));
-    Ok(placed.collect())
+    }
 }
 
 #[tonic::async_trait]
@@ -102,18 +83,21 @@ impl Events for CallControl {
         let shard = ShardId::of(&tenant, shared.shards);
         let after = match request.cursor.as_str() {
             "" if request.from_now => {
-                let (_, last) = shared.store.bounds(&stream(shard)).await.map_err(|error| status(&error))?;
+                let (_, last) = self.source(shard).bounds().await.map_err(|error| status(&error))?;
                 Cursor { entry: last, place: u32::MAX }
             }
             "" => Cursor::START,
             text => Cursor::parse(text).ok_or_else(|| Status::invalid_argument("cursor: not one of ours"))?,
         };
-        let facts = read(Arc::clone(&shared.store), shard, after, true).await?;
-        let own = facts.try_filter_map(move |(cursor, fact)| {
-            let watched = (fact.tenant == tenant)
-                .then(|| WatchedFact { cursor: cursor.to_string(), fact: Some((&fact).into()) });
-            std::future::ready(Ok(watched))
+        let entries = read(self.source(shard), after, true).await?;
+        let own = entries.map_ok(move |entry| {
+            let own = placed(&entry).filter(|(cursor, fact)| *cursor > after && fact.tenant == tenant);
+            let watched = own.map(|(cursor, fact)| {
+                Ok(WatchedFact { cursor: cursor.to_string(), fact: Some(fact.into()) })
+            });
+            stream::iter(watched.collect::<Vec<_>>())
         });
+        let own = own.try_flatten();
         let stopping = shared.lifecycle.stopping();
         Ok(Response::new(own.take_until(stopping.cancelled_owned()).boxed()))
     }
@@ -148,13 +132,14 @@ pub(crate) fn start_trimming(control: &CallControl, retention_days: u64) {
 async fn trim(control: &CallControl, shard: ShardId, before: Timestamp) -> Result<(), Status> {
     let store = &control.shared().store;
     let Some(snapshot_holds) = crate::owner::log::snapshot_holds(store, shard).await else { return Ok(()) };
-    let mut facts = read(Arc::clone(store), shard, Cursor::START, false).await?;
+    let mut entries = read(control.source(shard), Cursor::START, false).await?;
     let mut keep = Sequence(0);
-    while let Some((cursor, fact)) = facts.try_next().await? {
-        if fact.at >= before || cursor.entry >= snapshot_holds {
+    while let Some(entry) = entries.try_next().await? {
+        let Some(fact) = entry.facts.first() else { continue };
+        if fact.at >= before || entry.sequence >= snapshot_holds {
             break;
         }
-        keep = cursor.entry;
+        keep = entry.sequence;
     }
     if keep.0 > 0 {
         store.trim(&stream(shard), keep).await.map_err(|error| status(&error))?;

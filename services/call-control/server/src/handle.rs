@@ -8,14 +8,15 @@ use sidetone_directory::Directory;
 use sidetone_model::ids::{IdSource, ShardId};
 use sidetone_runtime::Lifecycle;
 use sidetone_runtime::link::{MediaConnector, PushService};
-use sidetone_store::Store;
+use sidetone_store::{Sequence, Store};
 use sidetone_telemetry::Telemetry;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
+use crate::entries::Source;
 use crate::nodes::Nodes;
 use crate::owner::log::Log;
-use crate::owner::{INPUTS_MAX, Input, Owner, OwnerParts, ReplicaInfo};
+use crate::owner::{INPUTS_MAX, Input, Owner, OwnerParts, Recent, ReplicaInfo};
 use crate::routing::Router;
 use crate::{cdr, clock};
 
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) replica_infos: Arc<Mutex<Vec<ReplicaInfo>>>,
+    /// What each shard's log has been given last, in the order of the shards.
+    recent: Vec<Arc<Recent>>,
     finished: watch::Receiver<bool>,
 }
 
@@ -73,6 +76,7 @@ impl CallControl {
             state.begin(clock::now());
             shards.push((state, log));
         }
+        let recent = shards.iter().map(|(_, log)| log.recent()).collect();
         let (inputs, receiver) = mpsc::channel(INPUTS_MAX);
         let refresh = Duration::from_secs(config.refresh_s);
         let nodes = Nodes::new(deps.media, inputs.clone(), Arc::clone(&deps.telemetry), refresh);
@@ -103,6 +107,7 @@ impl CallControl {
             telemetry: deps.telemetry,
             lifecycle: deps.lifecycle,
             replica_infos,
+            recent,
             finished,
         };
         let new = Self { shared: Arc::new(shared) };
@@ -150,6 +155,13 @@ impl CallControl {
 
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// A shard's log, for reading.
+    pub(crate) fn source(&self, shard: ShardId) -> Source {
+        let Shared { store, telemetry, recent, .. } = self.shared();
+        let recent = recent.get(usize::from(shard.0)).map_or_else(|| Recent::new(Sequence(0)), Arc::clone);
+        Source { store: Arc::clone(store), shard, recent, telemetry: Arc::clone(telemetry) }
     }
 
     pub(crate) fn inputs(&self) -> mpsc::Sender<Input> {

@@ -16,6 +16,7 @@ mod clock;
 mod config;
 mod content;
 mod devices;
+mod entries;
 mod execute;
 mod facts;
 mod follow;

@@ -45,7 +45,7 @@ async fn up_to(world: &World, after: Option<u64>, last: u64) -> Vec<Followed> {
 
 fn fold(entries: &[Followed]) -> Fold {
     let mut fold = Fold::default();
-    entries.iter().flat_map(|entry| &entry.facts).for_each(|fact| fold.apply(fact));
+    entries.iter().flat_map(|entry| entry.facts.iter()).for_each(|fact| fold.apply(fact));
     fold
 }
 
@@ -88,4 +88,28 @@ async fn without_a_cursor_the_present_is_history() {
     }
     assert!(news, "the call that came afterwards is no history");
     assert_eq!(fold.calls().count(), 3, "the two of before and the new one");
+}
+
+#[tokio::test]
+async fn a_former_life_is_read_from_the_store_and_this_one_from_memory() {
+    let mut world = world(false).await;
+    let _phone = some_calls(&mut world).await;
+    let (_, former) = sidetone_store::Store::bounds(&*world.store, "shards/0/log").await.unwrap();
+    let whole = fold(&up_to(&world, Some(0), former.0).await);
+    world.restart().await;
+    let read =
+        |world: &World, from| world.telemetry.call_control.entries_read.with_label_values(&[from]).get();
+    assert_eq!(read(&world, "store"), 0);
+    assert_eq!(fold(&up_to(&world, Some(0), former.0).await), whole);
+    assert!(read(&world, "store") >= former.0, "{} of {former}", read(&world, "store"));
+
+    let mut feed = world.control.follow(ShardId(0), None).await.unwrap();
+    let mut phone = world.attach().await;
+    let leg = phone.call(&mut world.ids, "demo", "700").await;
+    let mut seen = Fold::default();
+    while seen.leg(leg).is_none() {
+        let entry = tokio::time::timeout(DEADLINE, feed.next()).await.unwrap().unwrap().unwrap();
+        entry.facts.iter().for_each(|fact| seen.apply(fact));
+    }
+    assert!(read(&world, "memory") > 0);
 }

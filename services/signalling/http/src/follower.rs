@@ -203,7 +203,7 @@ impl Follower {
         let mut posted = Vec::new();
         let people = Listeners { people: &*self.people, ring: &self.shard.ring };
         let mut fold = self.shard.fold();
-        for (place, fact) in (0..).zip(&entry.facts) {
+        for (place, fact) in (0..).zip(entry.facts.iter()) {
             let projections: Vec<_> = self
                 .dialects
                 .iter()

@@ -10,6 +10,8 @@ use sidetone_model::ids::{BootId, ShardId};
 use sidetone_model::wire::{WireError, decode_batch, encode_batch};
 use sidetone_store::{Append, Expect, Sequence, Store, StoreError, VALUE_BYTES_MAX};
 
+use super::recent::{Entry, Recent};
+
 /// How long to wait before a store that is away is asked again.
 const RETRY: Duration = Duration::from_millis(200);
 /// Records of one snapshot entry: well below the store's largest value.
@@ -52,6 +54,7 @@ pub(crate) struct Log {
     shard: ShardId,
     boot: BootId,
     last: Sequence,
+    recent: Arc<Recent>,
     steps_since_snapshot: u64,
 }
 
@@ -76,7 +79,8 @@ impl Log {
         boot: BootId,
         target: &mut Shard,
     ) -> Result<Self, LogError> {
-        let mut log = Self { store, shard, boot, last: Sequence(0), steps_since_snapshot: 0 };
+        let recent = Recent::new(Sequence(0));
+        let mut log = Self { store, shard, boot, last: Sequence(0), recent, steps_since_snapshot: 0 };
         let mut next = Sequence(log.fold_snapshot(target).await?.0 + 1);
         loop {
             let records = log.retried(|| log.store.read_owned(stream(shard), next)).await?;
@@ -88,8 +92,13 @@ impl Log {
             }
         }
         let (_, last) = log.retried(|| log.store.bounds_owned(stream(shard))).await?;
-        log.last = last;
+        (log.last, log.recent) = (last, Recent::new(last));
         Ok(log)
+    }
+
+    /// What was appended last, for who follows.
+    pub(crate) fn recent(&self) -> Arc<Recent> {
+        Arc::clone(&self.recent)
     }
 
     fn replay(&self, target: &mut Shard, at: Sequence, bytes: &[u8]) -> Result<(), LogError> {
@@ -100,18 +109,20 @@ impl Log {
     }
 
     /// Appends steps as one entry. Comes back when they are durable, however long the store is away.
-    pub(crate) async fn append(&mut self, records: &[FactRecord]) -> Result<(), LogError> {
+    pub(crate) async fn append(&mut self, records: Vec<FactRecord>) -> Result<(), LogError> {
         let append = Append {
             stream: stream(self.shard),
             expected_last: self.last,
             idempotency_key: format!("{}-{}", self.boot, self.last.0 + 1),
-            record: encode_batch(records),
+            record: encode_batch(&records),
         };
         loop {
             match self.store.append(append.clone()).await {
                 Ok(sequence) => {
                     self.last = sequence;
                     self.steps_since_snapshot += records.len() as u64;
+                    let facts = records.into_iter().flat_map(|record| record.facts).collect();
+                    self.recent.push(Entry { sequence, facts });
                     return Ok(());
                 }
                 Err(StoreError::SequenceMismatch { current }) => {

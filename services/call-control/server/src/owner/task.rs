@@ -308,7 +308,7 @@ impl Owner {
         let appends = self.parts.shards.iter_mut().zip(&mut self.records).map(|((_, log), records)| {
             let records = std::mem::take(records);
             appended |= !records.is_empty();
-            async move { if records.is_empty() { Ok(()) } else { log.append(&records).await } }
+            async move { if records.is_empty() { Ok(()) } else { log.append(records).await } }
         });
         let appends: Vec<_> = appends.collect();
         for outcome in futures_util::future::join_all(appends).await {

@@ -1,5 +1,7 @@
 //! Following what happens in a shard, and having commands carried out, in the process that decides it.
 
+use std::sync::Arc;
+
 use futures_util::stream::BoxStream;
 use sidetone_model::classify::{Class, Classify};
 use sidetone_model::command::CallCommand;
@@ -18,7 +20,7 @@ pub struct Followed {
     /// It happened before the cursor: to be folded, not to be told.
     pub history: bool,
     /// What happened, in its order.
-    pub facts: Vec<Fact>,
+    pub facts: Arc<[Fact]>,
 }
 
 /// Where facts come from.

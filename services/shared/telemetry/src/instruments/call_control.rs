@@ -17,6 +17,8 @@ pub struct CallControl {
     pub legs_ended: IntCounterVec,
     /// Facts written to the log.
     pub facts: IntCounter,
+    /// Entries of the log that were handed to who follows it, by where they were had from.
+    pub entries_read: IntCounterVec,
     /// From the decision to its durable record.
     pub append: Histogram,
     /// Live calls.
@@ -61,6 +63,12 @@ impl CallControl {
                 &["outcome", "cause"],
             )?,
             facts: counter(registry, "sidetone_call_control_facts_total", "Facts written to the log.")?,
+            entries_read: counters(
+                registry,
+                "sidetone_call_control_entries_read_total",
+                "Entries of the log that were handed to who follows it, by where they were had from.",
+                &["from"],
+            )?,
             append: seconds(
                 registry,
                 "sidetone_call_control_append_seconds",
