@@ -128,6 +128,7 @@ async fn export(source: Source, folder: &Path) -> anyhow::Result<()> {
     let mut together = records.ready_chunks(TOGETHER);
     while let Some(ready) = together.next().await {
         let from = done;
+        let full = ready.len() == TOGETHER;
         let mut lines = BTreeMap::<PathBuf, String>::new();
         for ready in ready {
             let (cursor, record) = ready?;
@@ -145,6 +146,9 @@ async fn export(source: Source, folder: &Path) -> anyhow::Result<()> {
         tokio::task::spawn_blocking(move || lines.iter().try_for_each(|(path, lines)| append(path, lines)))
             .await??;
         store.put(&key, Bytes::from(done.to_string()), None, Expect::Any).await?;
+        if !full {
+            tokio::time::sleep(BETWEEN_WRITES).await;
+        }
     }
     Ok(())
 }
@@ -188,6 +192,8 @@ fn length_of_whole_lines(file: &mut std::fs::File) -> std::io::Result<u64> {
 
 /// How many records are written at once at most.
 const TOGETHER: usize = 256;
+/// How long the next ones are gathered after a write that was not full.
+const BETWEEN_WRITES: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
