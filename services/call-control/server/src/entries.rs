@@ -115,6 +115,8 @@ impl Tail {
             if self.read.is_empty() {
                 let ended = || StoreError::Unavailable("the log is not written any more".to_owned());
                 self.last.changed().await.map_err(|_| ended())?;
+                // Who is told of an entry comes after what follows from it: phones wait for that.
+                tokio::task::yield_now().await;
             }
         }
     }
