@@ -46,6 +46,7 @@ pub(crate) fn done(response: &CommandResponse) -> String {
         Some(Subject::PlaybackId(id)) => format!("playback {id}"),
         Some(Subject::StreamId(id)) => format!("stream {id}"),
         Some(Subject::ConversationId(conversation)) => conversation.clone(),
+        Some(Subject::ConversationEvent(event)) => format!("event {event}"),
         None => "done".to_owned(),
     }
 }

@@ -2,6 +2,7 @@
 //! signature of bots.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -200,11 +201,13 @@ impl Drop for Telephony {
 pub struct Bot {
     http: Client,
     address: SocketAddr,
+    /// The time stamp of its last request, in seconds: one signature is good for one request that changes something.
+    last_s: AtomicU64,
 }
 
 impl Bot {
     pub fn new(installation: &Installation) -> Self {
-        Self { http: Client::new(), address: installation.http }
+        Self { http: Client::new(), address: installation.http, last_s: AtomicU64::new(0) }
     }
 
     /// Asks with a signature made with a secret, `seconds` in the past.
@@ -214,7 +217,11 @@ impl Bot {
         method: &str,
         body: &Value,
     ) -> (StatusCode, Value) {
-        let (timestamp, body) = ((now_s() - seconds).to_string(), body.to_string());
+        // Its clock may go ahead by five minutes.
+        let now = now_s();
+        let last = self.last_s.fetch_update(SeqCst, SeqCst, |last| Some(now.max(last + 1)));
+        let stamp = now.max(last.unwrap_or_default() + 1);
+        let (timestamp, body) = ((stamp - seconds).to_string(), body.to_string());
         let signature = sidetone_dialects::bot::signature_of(BOT, secret, &timestamp, body.as_bytes());
         let request = self
             .http

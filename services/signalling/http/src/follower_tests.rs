@@ -83,7 +83,7 @@ fn entry(entry: u64, history: bool) -> Followed {
     };
     let kind = FactKind::Conversation { fact: Box::new(put) };
     let fact = Fact { tenant: tenant(), at: Timestamp::from_millis(entry), kind };
-    Followed { entry, history, facts: vec![fact] }
+    Followed { entry, history, facts: [fact].into() }
 }
 
 struct Scene {
