@@ -86,6 +86,19 @@ impl CallControl {
         content_of(&*self.node(&node)?, recording, file).await
     }
 
+    /// A finished recording, of which is known where it is: also when it is looked up no more.
+    ///
+    /// # Errors
+    /// When it is no more, or its node does not answer.
+    pub async fn kept_content(
+        &self,
+        recording: RecordingId,
+        node: &NodeId,
+        file: &str,
+    ) -> Result<Content, NoContent> {
+        content_of(&*self.node(node)?, recording, file.to_owned()).await
+    }
+
     /// A stream of a tenant, from now on.
     ///
     /// # Errors

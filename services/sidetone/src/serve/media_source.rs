@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use sidetone_call_control::{CallControl, NoContent};
 use sidetone_dialects::MediaRef;
-use sidetone_http::{MediaBody, MediaSource, MediaUnavailable, Spoken};
+use sidetone_http::{KeptAt, MediaBody, MediaSource, MediaUnavailable, Spoken};
 use sidetone_model::ids::TenantId;
 use tokio::sync::mpsc;
 
@@ -18,10 +18,18 @@ pub(super) struct FromNodes(pub(super) CallControl);
 
 #[async_trait::async_trait]
 impl MediaSource for FromNodes {
-    async fn open(&self, tenant: &TenantId, media: &MediaRef) -> Result<MediaBody, MediaUnavailable> {
-        let content = match media {
-            MediaRef::Recording(recording) => self.0.recording_content(tenant, *recording).await,
-            MediaRef::Stream(stream) => match stream.parse() {
+    async fn open(
+        &self,
+        tenant: &TenantId,
+        media: &MediaRef,
+        kept: Option<&KeptAt>,
+    ) -> Result<MediaBody, MediaUnavailable> {
+        let content = match (media, kept) {
+            (MediaRef::Recording(recording), Some(KeptAt { node, file })) => {
+                self.0.kept_content(*recording, node, file).await
+            }
+            (MediaRef::Recording(recording), None) => self.0.recording_content(tenant, *recording).await,
+            (MediaRef::Stream(stream), _) => match stream.parse() {
                 Ok(stream) => self.0.stream_content(tenant, stream).await,
                 Err(_) => Err(NoContent::Gone),
             },

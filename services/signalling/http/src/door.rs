@@ -9,15 +9,15 @@ use sidetone_directory::Directory;
 use sidetone_model::classify::{Class, Classify as _};
 use sidetone_model::command::CallCommand;
 use sidetone_model::fact::CommandSubject;
-use sidetone_model::fold::Fold;
-use sidetone_model::ids::{ShardId, TenantId, UserId};
+use sidetone_model::fold::{Fold, RecordingPhase};
+use sidetone_model::ids::{RecordingId, ShardId, TenantId, UserId};
 use sidetone_model::time::Timestamp;
 use sidetone_runtime::link::{CommandPort, FactFeed};
 use sidetone_telemetry::Telemetry;
 
 use crate::book::Book;
 use crate::follower::Shard;
-use crate::media::Tickets;
+use crate::media::{KeptAt, Tickets};
 
 /// The door as dialects see it.
 pub(crate) struct Door {
@@ -42,6 +42,19 @@ impl Door {
     fn shard(&self, tenant: &TenantId) -> (ShardId, &Arc<Shard>) {
         let id = ShardId::of(tenant, self.shards.len() as u16);
         (id, &self.shards[usize::from(id.0)])
+    }
+
+    /// Where a recording is, when it is finished.
+    fn kept_at(&self, tenant: &TenantId, recording: RecordingId) -> Option<KeptAt> {
+        let (_, shard) = self.shard(tenant);
+        let fold = shard.fold();
+        let view = fold.recording(recording).filter(|view| view.tenant == *tenant)?;
+        match &view.phase {
+            RecordingPhase::Finished { file, .. } => {
+                Some(KeptAt { node: view.node.clone(), file: file.clone() })
+            }
+            _ => None,
+        }
     }
 
     /// Waits until the fold is no older than the log is now.
@@ -124,7 +137,11 @@ impl Doorway for Door {
     }
 
     fn media_url(&self, tenant: &TenantId, media: MediaRef) -> String {
-        self.tickets.url(tenant, &media, self.now())
+        let kept = match &media {
+            MediaRef::Recording(recording) => self.kept_at(tenant, *recording),
+            MediaRef::Stream(_) => None,
+        };
+        self.tickets.url(tenant, &media, kept.as_ref(), self.now())
     }
 
     fn directory(&self) -> &Directory {

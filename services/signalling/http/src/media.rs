@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use sidetone_dialects::MediaRef;
 use sidetone_model::classify::{Class, Classify};
-use sidetone_model::ids::{RecordingId, TenantId};
+use sidetone_model::ids::{NodeId, RecordingId, TenantId};
 use sidetone_model::time::Timestamp;
 
 use tokio::sync::mpsc;
@@ -34,6 +34,24 @@ pub(crate) struct Tickets {
     lifetime: Duration,
 }
 
+/// Where a finished recording is. A ticket that says so is good for its whole life, also when call control has forgotten the
+/// recording; it is signed, and for a client no more than a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptAt {
+    /// The media node that made it.
+    pub node: NodeId,
+    /// The file's name there.
+    pub file: Box<str>,
+}
+
+/// What a ticket opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Opened {
+    tenant: TenantId,
+    media: MediaRef,
+    kept: Option<KeptAt>,
+}
+
 /// A ticket that is none, or none any more. One answer for all: nothing can be learnt from trying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the URL is not valid, or is not valid any more; ask for a new one")]
@@ -46,26 +64,39 @@ impl Tickets {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret), base, lifetime }
     }
 
-    pub(crate) fn url(&self, tenant: &TenantId, media: &MediaRef, now: Timestamp) -> String {
+    /// `kept` is where a recording is, as far as that is known by now.
+    pub(crate) fn url(
+        &self,
+        tenant: &TenantId,
+        media: &MediaRef,
+        kept: Option<&KeptAt>,
+        now: Timestamp,
+    ) -> String {
         let (kind, id) = match media {
             MediaRef::Recording(recording) => ("r", recording.to_string()),
             MediaRef::Stream(stream) => ("s", stream.to_string()),
         };
         let expires = now.as_millis() + self.lifetime.as_millis() as u64;
-        let claim = format!("{kind} {tenant} {id} {expires}");
+        // A file's name may hold spaces: it is the last.
+        let kept = kept.map(|kept| format!(" {} {}", kept.node, kept.file)).unwrap_or_default();
+        let claim = format!("{kind} {tenant} {id} {expires}{kept}");
         let tag = hmac::sign(&self.key, claim.as_bytes());
         let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
         format!("{}/media/{}.{}", self.base, encode(claim.as_bytes()), encode(tag.as_ref()))
     }
 
-    fn read(&self, ticket: &str, now: Timestamp) -> Result<(TenantId, MediaRef), BadTicket> {
+    fn read(&self, ticket: &str, now: Timestamp) -> Result<Opened, BadTicket> {
         let (claim, tag) = ticket.split_once('.').ok_or(BadTicket)?;
         let decode = |text: &str| BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| BadTicket);
         let (claim, tag) = (decode(claim)?, decode(tag)?);
         hmac::verify(&self.key, &claim, &tag).map_err(|_| BadTicket)?;
         let claim = String::from_utf8(claim).map_err(|_| BadTicket)?;
-        let fields: Vec<&str> = claim.split(' ').collect();
-        let [kind, tenant, id, expires] = fields[..] else { return Err(BadTicket) };
+        let fields: Vec<&str> = claim.splitn(6, ' ').collect();
+        let (kind, tenant, id, expires, kept) = match fields[..] {
+            [kind, tenant, id, expires] => (kind, tenant, id, expires, None),
+            [kind, tenant, id, expires, node, file] => (kind, tenant, id, expires, Some((node, file))),
+            _ => return Err(BadTicket),
+        };
         if expires.parse::<u64>().map_err(|_| BadTicket)? <= now.as_millis() {
             return Err(BadTicket);
         }
@@ -73,7 +104,11 @@ impl Tickets {
             "r" => MediaRef::Recording(id.parse::<RecordingId>().map_err(|_| BadTicket)?),
             _ => MediaRef::Stream(id.into()),
         };
-        Ok((TenantId::new(tenant).map_err(|_| BadTicket)?, media))
+        let kept_at = |(node, file): (&str, &str)| {
+            Ok(KeptAt { node: NodeId::new(node).map_err(|_| BadTicket)?, file: file.into() })
+        };
+        let kept = kept.map(kept_at).transpose()?;
+        Ok(Opened { tenant: TenantId::new(tenant).map_err(|_| BadTicket)?, media, kept })
     }
 }
 
@@ -116,8 +151,13 @@ impl Classify for MediaUnavailable {
 /// Who has recordings and streams.
 #[async_trait::async_trait]
 pub trait MediaSource: Send + Sync + 'static {
-    /// Opens one of a tenant.
-    async fn open(&self, tenant: &TenantId, media: &MediaRef) -> Result<MediaBody, MediaUnavailable>;
+    /// Opens one of a tenant. `kept` is where a recording is, when its URL says so.
+    async fn open(
+        &self,
+        tenant: &TenantId,
+        media: &MediaRef,
+        kept: Option<&KeptAt>,
+    ) -> Result<MediaBody, MediaUnavailable>;
 
     /// Lets what comes be heard in the call of a stream, until it ends or the stream does.
     async fn speak(
@@ -144,10 +184,10 @@ async fn fetch(
     Path(ticket): Path<String>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let Ok((tenant, media)) = shared.tickets.read(&ticket, now()) else {
+    let Ok(Opened { tenant, media, kept }) = shared.tickets.read(&ticket, now()) else {
         return refused(Class::NotFound, &BadTicket);
     };
-    let body = match shared.source.open(&tenant, &media).await {
+    let body = match shared.source.open(&tenant, &media, kept.as_ref()).await {
         Ok(body) => body,
         Err(error) => return refused(error.class(), &error),
     };
@@ -191,9 +231,15 @@ mod tests {
         let tenant = TenantId::new("demo").unwrap();
         let media = MediaRef::Stream("018f".into());
         let now = Timestamp::from_millis(1_000);
-        let url = tickets.url(&tenant, &media, now);
+        let url = tickets.url(&tenant, &media, None, now);
         let ticket = url.strip_prefix("http://door/media/").unwrap();
-        assert_eq!(tickets.read(ticket, now), Ok((tenant, media)));
+        let opened = Opened { tenant: tenant.clone(), media, kept: None };
+        assert_eq!(tickets.read(ticket, now), Ok(opened));
+        let media = MediaRef::Recording(RecordingId::from(uuid::Uuid::from_u128(7)));
+        let kept = Some(KeptAt { node: NodeId::new("m1").unwrap(), file: "a b.wav".into() });
+        let of_file = tickets.url(&tenant, &media, kept.as_ref(), now);
+        let of_file = of_file.strip_prefix("http://door/media/").unwrap();
+        assert_eq!(tickets.read(of_file, now), Ok(Opened { tenant, media, kept }));
         let late = Timestamp::from_millis(61_000);
         assert_eq!(tickets.read(ticket, late), Err(BadTicket));
         let others = Tickets::new(b"other", String::new(), Duration::from_secs(60));
