@@ -10,7 +10,7 @@ use crate::sdp;
 /// Why a request outside of a dialog is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// Max-Forwards is used up (RFC 3261 section 16.3, step 3).
+    /// Max-Forwards is used up (RFC 3261 section 16.3, step 3), or the call was passed on too often.
     TooManyHops,
     /// A method that nobody defined (section 21.5.2).
     UnknownMethod,
@@ -71,6 +71,9 @@ pub fn inspect(request: &Request) -> Result<(), Refusal> {
     if request.max_forwards() == Some(0) && method != Method::Options {
         return Err(Refusal::TooManyHops);
     }
+    if method == Method::Invite && diversions(request) > DIVERSIONS_MAX {
+        return Err(Refusal::TooManyHops);
+    }
     match method {
         Method::Invite | Method::Register | Method::Options => {}
         // RFC 3261 section 15, RFC 3311, RFC 6086, RFC 3262, RFC 6665.
@@ -94,6 +97,16 @@ pub fn inspect(request: &Request) -> Result<(), Refusal> {
         return Err(Refusal::NoSdpAccepted);
     }
     Ok(())
+}
+
+/// How often the call was passed on before it came here (Diversion, RFC 5806; History-Info, RFC 7044). Each of our legs starts with
+/// a Max-Forwards of its own, so a number that is forwarded to a carrier and from there to itself is told by this.
+fn diversions(request: &Request) -> usize {
+    let addresses = |name| {
+        let lines = request.headers_named(name);
+        lines.iter().map(|line| line.matches('<').count().max(1)).sum::<usize>()
+    };
+    addresses("Diversion").max(addresses("History-Info"))
 }
 
 /// What `Require` names and nobody here has (RFC 3261 section 8.2.2.3).
@@ -122,6 +135,33 @@ fn accepts_sdp(request: &Request) -> bool {
     })
 }
 
+/// More forwardings than a call has that arrives anywhere.
+const DIVERSIONS_MAX: usize = 20;
 /// What may be asked of us outside of a dialog; inside one it is [`ALLOW`].
 pub const ALLOW_OUTSIDE: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER, REGISTER";
 const _: () = assert!(ALLOW.len() < ALLOW_OUTSIDE.len());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Limits, Message, parse_datagram};
+
+    #[test]
+    fn a_call_that_goes_round_is_stopped() {
+        let invite = |diversions: usize| {
+            let passed = "<sip:1001@example.org>;reason=unconditional".to_owned();
+            let text = format!(
+                "INVITE sip:1002@example.org SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+                 From: <sip:a@example.org>;tag=1\r\nTo: <sip:1002@example.org>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n\
+                 Diversion: {}\r\nContent-Length: 0\r\n\r\n",
+                vec![passed; diversions].join(", ")
+            );
+            match parse_datagram(text.into(), &Limits::default()) {
+                Ok(Message::Request(request)) => inspect(&request),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((invite(1), invite(20)), (Ok(()), Ok(())));
+        assert_eq!(invite(21), Err(Refusal::TooManyHops));
+    }
+}
