@@ -8,7 +8,7 @@ use sidetone_model::ids::{CallId, LegId, RecordingId, TenantId};
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
-use crate::effect::Step;
+use crate::effect::{Pause, Step};
 use crate::error::CommandError;
 use crate::input::Routing;
 use crate::shard::Shard;
@@ -273,14 +273,14 @@ impl Shard {
                 self.stop_recording(*recording)?;
                 Ok(CommandSubject::Recording(*recording))
             }
-            CallCommandKind::PauseRecording { recording } => {
+            CallCommandKind::PauseRecording { recording, mask } => {
                 self.own_recording(tenant, *recording)?;
-                self.pause_recording(*recording, true, now)?;
+                self.pause_recording(*recording, Some(Pause { mask: *mask }), now)?;
                 Ok(CommandSubject::Recording(*recording))
             }
             CallCommandKind::ResumeRecording { recording } => {
                 self.own_recording(tenant, *recording)?;
-                self.pause_recording(*recording, false, now)?;
+                self.pause_recording(*recording, None, now)?;
                 Ok(CommandSubject::Recording(*recording))
             }
             CallCommandKind::Play { to, sources, repeat, manner } => {

@@ -97,6 +97,13 @@ pub enum Heard {
     Mix(ConferenceId),
 }
 
+/// Something is left out of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// Silence stands for it; otherwise the time is left out, too.
+    pub mask: bool,
+}
+
 /// A request to a media node. Repeating one is harmless.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MediaRequest {
@@ -210,8 +217,8 @@ pub enum MediaRequest {
     PauseRecording {
         /// The recording.
         recording: RecordingId,
-        /// Leave out.
-        paused: bool,
+        /// Leave out; none is to take in again.
+        pause: Option<Pause>,
     },
     /// Make a live stream of legs; repeated with more legs, it takes those in too.
     StartStream {

@@ -61,7 +61,7 @@ mod timeout;
 mod topology;
 mod voicemail;
 
-pub use effect::{Answers, Connection, Effect, Heard, MediaRequest, Step};
+pub use effect::{Answers, Connection, Effect, Heard, MediaRequest, Pause, Step};
 pub use error::CommandError;
 pub use input::{
     HeldMedia, Later, Limits, MatchCodecs, MediaFailure, MediaReply, NodeCandidate, OtherFlow, RoomSettings,

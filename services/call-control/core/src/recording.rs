@@ -8,7 +8,7 @@ use sidetone_model::media::Layout;
 use sidetone_model::termination::Termination;
 use sidetone_model::time::Timestamp;
 
-use crate::effect::{MediaRequest, Step};
+use crate::effect::{MediaRequest, Pause, Step};
 use crate::error::CommandError;
 use crate::shard::Shard;
 
@@ -117,24 +117,24 @@ impl Shard {
         Ok(())
     }
 
-    /// Leaves out what is said from now on, or takes it in again.
+    /// Leaves out what is said from now on, or, with no pause, takes it in again.
     pub(crate) fn pause_recording(
         &mut self,
         recording: RecordingId,
-        paused: bool,
+        pause: Option<Pause>,
         now: Timestamp,
     ) -> Result<(), CommandError> {
         let view = self.fold.recording(recording).cloned().ok_or(CommandError::NoSuchRecording)?;
-        let kind = match (&view.phase, paused) {
-            (RecordingPhase::Running, true) => FactKind::RecordingPaused { recording },
-            (RecordingPhase::Paused, false) => FactKind::RecordingResumed { recording },
+        let kind = match (&view.phase, pause) {
+            (RecordingPhase::Running, Some(_)) => FactKind::RecordingPaused { recording },
+            (RecordingPhase::Paused, None) => FactKind::RecordingResumed { recording },
             (RecordingPhase::Running | RecordingPhase::Paused, _) => {
                 return Err(CommandError::CapabilityMissing);
             }
             _ => return Err(CommandError::NotRecording),
         };
         self.fact(&view.tenant, now, kind);
-        self.ask_node(view.node, MediaRequest::PauseRecording { recording, paused });
+        self.ask_node(view.node, MediaRequest::PauseRecording { recording, pause });
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 mod kit;
 
 use kit::{Office, connects, ended, media};
-use sidetone_call_core::{CommandError, Connection, Heard, MediaRequest, Routing};
+use sidetone_call_core::{CommandError, Connection, Heard, MediaRequest, Pause, Routing};
 use sidetone_model::call::PlaybackEnd;
 use sidetone_model::command::CallCommandKind;
 use sidetone_model::fact::FactKind;
@@ -126,6 +126,22 @@ fn a_recording_has_one_start_and_one_end() {
         office.ask("stop it", stop, Routing::default(), Routing::default()),
         Err(CommandError::NotRecording)
     );
+}
+
+#[test]
+fn what_is_left_out_of_a_recording_is_masked_or_cut() {
+    let mut office = Office::new();
+    let (caller, _) = office.talk();
+    let recording = office.start_recording(caller);
+    office.serve();
+    for mask in [true, false] {
+        office.does(CallCommandKind::PauseRecording { recording, mask }).unwrap();
+        let asked = MediaRequest::PauseRecording { recording, pause: Some(Pause { mask }) };
+        assert_eq!(office.serve(), [asked]);
+        assert_eq!(*office.recording(recording), RecordingPhase::Paused);
+        office.does(CallCommandKind::ResumeRecording { recording }).unwrap();
+        assert_eq!(office.serve(), [MediaRequest::PauseRecording { recording, pause: None }]);
+    }
 }
 
 #[test]

@@ -264,7 +264,8 @@ fn with_media(command: Command) -> Result<CallCommandKind, WireError> {
         }
         Command::Record(it) => record(it)?,
         Command::PauseRecording(it) => {
-            CallCommandKind::PauseRecording { recording: id("recording_id", &it.recording_id)? }
+            let recording = id("recording_id", &it.recording_id)?;
+            CallCommandKind::PauseRecording { recording, mask: it.mask }
         }
         Command::ResumeRecording(it) => {
             CallCommandKind::ResumeRecording { recording: id("recording_id", &it.recording_id)? }

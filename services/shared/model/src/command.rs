@@ -408,6 +408,9 @@ pub enum CallCommandKind {
     PauseRecording {
         /// The recording.
         recording: RecordingId,
+        /// Silence stands in the recording for as long as it lasts, so that what comes after keeps its place in time; without it
+        /// the time is left out, too.
+        mask: bool,
     },
     /// Take in again what is said.
     ResumeRecording {

@@ -4,8 +4,8 @@ use clap::Subcommand;
 use sidetone_proto::callcontrol::v1::execute_request::Command;
 use sidetone_proto::callcontrol::v1::{
     AddExternalRef, Deflect, Intrude, Join, LegToDevice, LegToNumber, OneLeg, OneOfSeveral, OneRecording,
-    PickUp, PickUpInGroup, Play, PlayManner, Redirect, SendDigits, SetAudio, StartStream, StopPlay,
-    StopStream, TwoLegs, join, play, redirect, stop_play,
+    PauseRecording, PickUp, PickUpInGroup, Play, PlayManner, Redirect, SendDigits, SetAudio, StartStream,
+    StopPlay, StopStream, TwoLegs, join, play, redirect, stop_play,
 };
 use sidetone_proto::types::v1::{ExternalRef, FileFormat, Source, source};
 
@@ -217,6 +217,9 @@ pub(crate) enum Operation {
         /// Take it in again.
         #[arg(long)]
         resume: bool,
+        /// Let silence stand for what is left out, so that what comes after keeps its place in time.
+        #[arg(long, conflicts_with = "resume")]
+        mask: bool,
     },
     /// Play prompts or URLs into a call, one after the other.
     Play {
@@ -375,11 +378,11 @@ impl Operation {
                 Command::SetAudio(SetAudio { leg_id: leg, muted, deafened })
             }
             Self::Digits { leg, digits } => Command::SendDigits(SendDigits { leg_id: leg, digits }),
-            Self::PauseRecording { recording, resume: true } => {
+            Self::PauseRecording { recording, resume: true, .. } => {
                 Command::ResumeRecording(OneRecording { recording_id: recording })
             }
-            Self::PauseRecording { recording, .. } => {
-                Command::PauseRecording(OneRecording { recording_id: recording })
+            Self::PauseRecording { recording, mask, .. } => {
+                Command::PauseRecording(PauseRecording { recording_id: recording, mask })
             }
             Self::Play { call, sources, leg, repeat, beside } => {
                 let audience = leg.map_or(play::Audience::CallId(call), play::Audience::LegId);

@@ -201,7 +201,7 @@ impl World {
                 any_may(Capability::StartStream),
             ),
             (5, Some((recording, phase))) => {
-                (CallCommandKind::PauseRecording { recording }, phase == RecordingPhase::Running)
+                (CallCommandKind::PauseRecording { recording, mask: false }, phase == RecordingPhase::Running)
             }
             _ => {
                 let options = crate::stereo();

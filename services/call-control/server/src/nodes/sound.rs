@@ -1,6 +1,6 @@
 //! What a node is asked about playing, recording and streaming.
 
-use sidetone_call_core::{Heard, MediaRequest};
+use sidetone_call_core::{Heard, MediaRequest, Pause};
 use sidetone_model::media::{Beside, FileFormat, Layout, Manner, Source};
 use sidetone_proto::media::v1::*;
 use sidetone_runtime::link::MediaService;
@@ -74,11 +74,11 @@ async fn record(service: &MediaService, request: MediaRequest) -> Result<(), Sta
             };
             service.start_recording(Request::new(request)).await?;
         }
-        MediaRequest::PauseRecording { recording, paused: true } => {
-            let request = PauseRecordingRequest { recording_id: recording.to_string(), mask: false };
+        MediaRequest::PauseRecording { recording, pause: Some(Pause { mask }) } => {
+            let request = PauseRecordingRequest { recording_id: recording.to_string(), mask };
             service.pause_recording(Request::new(request)).await?;
         }
-        MediaRequest::PauseRecording { recording, paused: false } => {
+        MediaRequest::PauseRecording { recording, pause: None } => {
             let request = ResumeRecordingRequest { recording_id: recording.to_string() };
             service.resume_recording(Request::new(request)).await?;
         }

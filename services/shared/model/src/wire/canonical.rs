@@ -183,8 +183,9 @@ impl CallCommandKind {
                 }
             }
             Self::StopRecording { recording }
-            | Self::PauseRecording { recording }
+            | Self::PauseRecording { recording, mask: false }
             | Self::ResumeRecording { recording } => fields.field(recording),
+            Self::PauseRecording { recording, mask: true } => fields.field(recording).field("mask"),
             Self::Play { to, sources, repeat, manner } => {
                 let source = |fields: Fields, source: &Source| match source {
                     Source::Prompt(name) => fields.field("prompt").field(name),

@@ -439,7 +439,7 @@ pub(crate) async fn record(
             CallCommandKind::StartRecording { call: mine.call, options: RecordingOptions::default() }
         }
         "stopRecord" => CallCommandKind::StopRecording { recording: running()? },
-        "pauseRecord" => CallCommandKind::PauseRecording { recording: running()? },
+        "pauseRecord" => CallCommandKind::PauseRecording { recording: running()?, mask: false },
         _ => CallCommandKind::ResumeRecording { recording: running()? },
     };
     done(&asker, kind).await
