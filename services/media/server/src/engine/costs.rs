@@ -20,7 +20,7 @@ impl Engine {
         let media = &self.telemetry.media;
         for (kind, role) in Kind::ALL.into_iter().flat_map(|kind| Role::ALL.map(|role| (kind, role))) {
             let cost = control.admission.cost_ns(kind, role);
-            media.leg_cost.with_label_values(&[kind.name(), role.name()]).set(cost as i64);
+            media.leg_cost.with_label_values(&[kind.name(), role.name()]).set(cost as f64 / 1e9);
         }
         let expected = (0..control.workers.len()).map(|worker| control.admission.expected_permille(worker));
         media.emptiest_worker.set(expected.min().unwrap_or(0) as f64 / 1_000.0);

@@ -1,8 +1,8 @@
 //! Instruments of a media node.
 
-use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result};
+use prometheus::{Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, Result};
 
-use super::{Registry, counter, counters, gauge, gauges, ratio, seconds};
+use super::{Registry, counter, counters, durations, gauge, ratio, seconds};
 
 /// Instruments of a media node.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct Media {
     /// How much of its time the worker with most room needs for its legs when all are connected, 0 to 1 and more.
     pub emptiest_worker: Gauge,
     /// What a leg costs in each tick of 20 ms as it was learned, in ns, by codec and role.
-    pub leg_cost: IntGaugeVec,
+    pub leg_cost: GaugeVec,
     /// Recordings running now.
     pub recordings: IntGauge,
     /// Ticks that began more than one packet time late.
@@ -125,9 +125,9 @@ impl Media {
                 "sidetone_media_emptiest_worker_ratio",
                 "How much of its time the worker with most room needs for its legs when all are connected.",
             )?,
-            leg_cost: gauges(
+            leg_cost: durations(
                 registry,
-                "sidetone_media_leg_cost_nanoseconds",
+                "sidetone_media_leg_cost_seconds",
                 "What a leg costs in each tick of 20 ms, as it was learned, by codec and role.",
                 &["codec", "role"],
             )?,

@@ -24,7 +24,7 @@ use std::sync::{Mutex, PoisonError};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Result,
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Result,
 };
 
 /// Every instrument of the process, with its help.
@@ -78,6 +78,13 @@ pub(crate) fn ratio(registry: &Registry, name: &str, help: &str) -> Result<Gauge
     let gauge = Gauge::new(name, help)?;
     registry.register(gauge.clone())?;
     Ok(gauge)
+}
+
+/// Durations in seconds as they are now, by labels from closed sets.
+pub(crate) fn durations(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec> {
+    let durations = GaugeVec::new(Opts::new(name, help), labels)?;
+    registry.register(durations.clone())?;
+    Ok(durations)
 }
 
 /// How many there are now, by labels from closed sets.
