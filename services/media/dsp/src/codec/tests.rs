@@ -110,7 +110,9 @@ fn what_does_not_fit_is_an_error() {
             "{codec:?}"
         );
         assert!(matches!(encoder.encode(&[0; 161], &mut [0; 999]), Err(CodecError::FrameLength { .. })));
-        assert!(encoder.encode(&[0; 160], &mut [0; 1]).is_err(), "{codec:?}");
+        // A packet of Opus may be one byte (RFC 6716, section 3.1), and libopus makes such of silence.
+        let may_fit = codec == Codec::Opus && cfg!(feature = "opus-c");
+        assert!(may_fit || encoder.encode(&[0; 160], &mut [0; 1]).is_err(), "{codec:?}");
     }
     let mut gsm = Encoder::new(Codec::Gsm, Rate::Narrow, &OpusSettings::default()).unwrap();
     assert_eq!(gsm.encode(&[0; 80], &mut [0; 99]), Err(CodecError::FrameLength { samples: 80 }));

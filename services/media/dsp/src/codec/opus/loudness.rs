@@ -184,7 +184,7 @@ mod tests {
         sound.chunks_exact(rate.samples(20)).map(packet).collect()
     }
 
-    fn levels_of_celt<E: OpusEncode>() {
+    fn levels_of_celt<E: OpusEncode>(hybrid: bool) {
         for dbov in [-25.0, -45.0, -60.0] {
             let sound = noise(Rate::Full, 2_000, dbov);
             let mut reader = LoudnessReader::new();
@@ -193,7 +193,11 @@ mod tests {
             // Noise up to 24 kHz, of which CELT carries what is below 20 kHz.
             let truth = level_dbov(&sound) - 0.8;
             for told in &told[20..] {
-                let Loudness::Level(level) = told else { panic!("{told:?} at {dbov}") };
+                // libopus may code the lower band by SILK (hybrid), which tells nothing: such a packet is decoded.
+                let Loudness::Level(level) = told else {
+                    assert!(hybrid, "{told:?} at {dbov}");
+                    continue;
+                };
                 assert!((level - truth).abs() < 4.0, "{level} for {truth} dBov");
             }
         }
@@ -230,9 +234,9 @@ mod tests {
 
     #[test]
     fn the_level_of_celt_is_that_of_the_sound() {
-        levels_of_celt::<PureEncoder>();
+        levels_of_celt::<PureEncoder>(false);
         #[cfg(feature = "opus-c")]
-        levels_of_celt::<crate::codec::opus::LibopusEncoder>();
+        levels_of_celt::<crate::codec::opus::LibopusEncoder>(true);
     }
 
     #[test]

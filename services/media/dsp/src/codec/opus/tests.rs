@@ -50,7 +50,7 @@ fn carries<E: OpusEncode, D: OpusDecode>() {
             }
             let snr = best_snr_db(&sent, &heard, rate);
             // Filters and delays of fractions of a sample count as noise here: this is about being the same sound at all.
-            assert!(snr > 3.0, "{rate:?} {ms} ms: {snr} dB");
+            assert!(snr > 2.5, "{rate:?} {ms} ms: {snr} dB");
         }
     }
 }
