@@ -4,7 +4,7 @@
 mod support;
 
 use support::linphone::{self, Linphone, Setup};
-use support::process::{Installation, free_port};
+use support::process::{Installation, tls_listener};
 
 const PLAIN: Setup<'static> = Setup {
     number: "1001",
@@ -116,19 +116,10 @@ fn tls_srtp_and_ice() {
     if skipped() {
         return;
     }
-    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
-    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    let (cert, key) = (folder.path().join("sip.crt"), folder.path().join("sip.key"));
-    std::fs::write(&cert, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let section = format!(
-        "[[signalling.listeners]]\ntransport = \"tls\"\nbind = \"127.0.0.1:{port}\"\n\
-         [[signalling.tls.certificates]]\ncert = \"{}\"\nkey = \"{}\"\n",
-        cert.display(),
-        key.display()
-    );
+    let folder = tempfile::tempdir().unwrap();
+    let (section, tls) = tls_listener(folder.path());
     let installation = Installation::one_process_with("", "", &section);
-    let (tls, plain) = (format!("127.0.0.1:{port}"), installation.sip.to_string());
+    let plain = installation.sip.to_string();
     let secure = Setup { transport: "tls", encryption: "srtp", ice: true, server: &tls, ..PLAIN };
     let mut ada = Linphone::start(&Setup { codec: "PCMU", ..secure });
     let mut ben =

@@ -5,7 +5,7 @@ mod support;
 
 use std::process::Command;
 use support::baresip::{self, Baresip, Setup};
-use support::process::{Installation, free_port};
+use support::process::{Installation, tls_listener};
 
 fn phone(installation: &Installation, number: &str, codec: &str, transport: &str, tone_hz: u32) -> Baresip {
     phone_with(installation, number, codec, transport, tone_hz, "")
@@ -142,24 +142,15 @@ fn phones_register_and_call_over_tls_and_tcp() {
     if skipped() {
         return;
     }
-    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
-    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    let (cert, key) = (folder.path().join("sip.crt"), folder.path().join("sip.key"));
-    std::fs::write(&cert, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let section = format!(
-        "[[signalling.listeners]]\ntransport = \"tls\"\nbind = \"127.0.0.1:{port}\"\n\
-         [[signalling.tls.certificates]]\ncert = \"{}\"\nkey = \"{}\"\n",
-        cert.display(),
-        key.display()
-    );
+    let folder = tempfile::tempdir().unwrap();
+    let (section, tls) = tls_listener(folder.path());
     let installation = Installation::one_process_with("", "", &section);
     let ada = Baresip::start(&Setup {
         encryption: "srtp",
         number: "1001",
         password: "secret-1001",
         transport: "tls",
-        server: &format!("127.0.0.1:{port}"),
+        server: &tls,
         codec: "PCMU",
         tone_hz: 440,
     });

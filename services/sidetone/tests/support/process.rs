@@ -348,6 +348,22 @@ fn media_section(folder: &Path, more: &str) -> String {
     )
 }
 
+/// A listener for TLS, with a certificate in that folder: its section of the configuration, and its address.
+pub fn tls_listener(folder: &Path) -> (String, String) {
+    let address = free_address().to_string();
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let (cert, key) = (folder.join("sip.crt"), folder.join("sip.key"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let section = format!(
+        "[[signalling.listeners]]\ntransport = \"tls\"\nbind = \"{address}\"\n\
+         [[signalling.tls.certificates]]\ncert = \"{}\"\nkey = \"{}\"\n",
+        cert.display(),
+        key.display()
+    );
+    (section, address)
+}
+
 /// A free port on loopback, for UDP and TCP.
 pub fn free_port() -> u16 {
     free_ports(1)

@@ -86,12 +86,8 @@ impl HttpDoor {
         let fresh = Arc::clone(&book).keep_fresh(deps.store, deps.directory.clone(), stopping.clone());
         tokio::spawn(fresh);
         let dialects: Arc<[Arc<dyn Dialect>]> = deps.dialects.into();
-        let shards: Vec<Arc<Shard>> = (0..deps.feed.shards())
-            .map(|_| {
-                let first = now().as_millis() << 20;
-                Arc::new(Shard::new(Ring::new(config.events_kept, first, Arc::clone(&deps.telemetry))))
-            })
-            .collect();
+        let ring = || Ring::new(config.events_kept, now().as_millis() << 20, Arc::clone(&deps.telemetry));
+        let shards: Vec<Arc<Shard>> = (0..deps.feed.shards()).map(|_| Arc::new(Shard::new(ring()))).collect();
         for (id, shard) in (0..).map(ShardId).zip(&shards) {
             let follower = Follower {
                 id,
