@@ -42,15 +42,19 @@ impl Shard {
         now: Timestamp,
     ) -> Result<(), CommandError> {
         let mut bytes: usize = self.fold.conversations().of(tenant).map(|view| view.event_bytes).sum();
-        if bytes < TENANT_BYTES_MAX {
-            return Ok(());
-        }
-        for (_, conversation) in self.idle(tenant, Some(wanted)).into_iter().take(CONVERSATIONS_AT_ONCE) {
+        let mut going = Vec::new();
+        let mut idle = self.idle(tenant, Some(wanted)).into_iter().take(CONVERSATIONS_AT_ONCE);
+        while bytes >= TENANT_BYTES_MAX {
+            // Nothing goes for what is refused all the same.
+            let (_, conversation) = idle.next().ok_or(CommandError::TooManyConversations)?;
             let of = self.fold.conversations().get(tenant, conversation).map_or(0, |view| view.event_bytes);
             bytes = bytes.saturating_sub(of);
+            going.push(conversation);
+        }
+        for conversation in going {
             self.tell(tenant, ConversationFact::Deleted { conversation }, now);
         }
-        if bytes < TENANT_BYTES_MAX { Ok(()) } else { Err(CommandError::TooManyConversations) }
+        Ok(())
     }
 
     /// Sees that a tenant may have one more person who can be a member.

@@ -7,7 +7,8 @@ use sidetone_model::command::CallCommand;
 use sidetone_model::fact::CommandSubject;
 use tokio::sync::oneshot;
 
-/// How many may wait for one and the same command. More are refused by nobody's answering them: their deadline ends them.
+/// How many may wait for one and the same command. More are told at once that nobody answers them;
+/// who has gone counts no more.
 const ASKERS_MAX: usize = 8;
 
 /// A command, and who wants to know what became of it.
@@ -35,6 +36,7 @@ impl Waiting {
         let Some((_, waiting)) = self.0.iter_mut().find(|(key, waiting)| same(key, waiting)) else {
             return Some(asked);
         };
+        waiting.replies.retain(|reply| !reply.is_closed());
         if waiting.replies.len() < ASKERS_MAX {
             waiting.replies.extend(asked.replies);
         }

@@ -22,7 +22,6 @@ pub(crate) struct WorkerLink {
     pub(crate) counters: Arc<Counters>,
     free_legs: Vec<Slot>,
     free_mixes: Vec<Slot>,
-    pub(crate) legs: usize,
 }
 
 /// What a worker answered to a command with a token.
@@ -54,7 +53,7 @@ impl WorkerLink {
         slots: usize,
     ) -> Self {
         let free: Vec<Slot> = (0..slots as Slot).rev().collect();
-        Self { commands, wake, counters, free_legs: free.clone(), free_mixes: free, legs: 0 }
+        Self { commands, wake, counters, free_legs: free.clone(), free_mixes: free }
     }
 
     /// Gives a command to the worker. Waits while the ring is full, at most a second.
@@ -90,14 +89,12 @@ impl WorkerLink {
 
     pub(crate) fn take_leg_slot(&mut self) -> Result<Slot, MediaError> {
         let slot = self.free_legs.pop().ok_or(MediaError::TooMany("legs"))?;
-        self.legs += 1;
         Ok(slot)
     }
 
     /// A slot is free as soon as its command of removal is in the ring: commands are carried out in order.
     pub(crate) fn free_leg_slot(&mut self, slot: Slot) {
         self.free_legs.push(slot);
-        self.legs -= 1;
     }
 
     pub(crate) fn take_mix_slot(&mut self) -> Result<Slot, MediaError> {

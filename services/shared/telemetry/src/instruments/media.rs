@@ -33,7 +33,7 @@ pub struct Media {
     pub busiest_worker: Gauge,
     /// How much of its time the worker with most room needs for its legs when all are connected, 0 to 1 and more.
     pub emptiest_worker: Gauge,
-    /// What a leg costs in each tick of 20 ms as it was learned, in ns, by codec and role.
+    /// What a leg costs in each tick of 20 ms as it was learned, in seconds, by codec and role.
     pub leg_cost: GaugeVec,
     /// Recordings running now.
     pub recordings: IntGauge,
