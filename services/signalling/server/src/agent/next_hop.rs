@@ -67,7 +67,7 @@ fn next_hop(uri: &SipUri, flow: &Flow, stands: bool, trunk: &Trunk) -> Option<(T
         _ if uri.is_secure() => Some(Transport::Tls),
         _ => None,
     };
-    let Some(ip) = uri.host_addr() else { return by_name(uri, flow, trunk) };
+    let Some(ip) = uri.host_addr() else { return by_name(uri, flow, stands, trunk) };
     // Many carriers leave the transport out of a Contact that is reached over the one that the call came by.
     let transport = asked.unwrap_or(flow.transport);
     let same_host = ip.to_canonical() == flow.remote.ip().to_canonical() && transport == flow.transport;
@@ -80,9 +80,15 @@ fn next_hop(uri: &SipUri, flow: &Flow, stands: bool, trunk: &Trunk) -> Option<(T
 
 /// A name: that of the trunk leads where the trunk leads. Others are not looked up here; what they name is believed to be behind
 /// the flow.
-fn by_name(uri: &SipUri, flow: &Flow, trunk: &Trunk) -> Option<(Transport, SocketAddr)> {
+fn by_name(uri: &SipUri, flow: &Flow, stands: bool, trunk: &Trunk) -> Option<(Transport, SocketAddr)> {
     let own = SipUri::parse(trunk.record.uri.as_bytes()).ok()?.host().eq_ignore_ascii_case(&uri.host());
-    let here = trunk.targets.iter().any(|target| target.address == flow.remote);
+    // A connection that it has opened comes from any port (RFC 5923).
+    let here = trunk.targets.iter().any(|target| {
+        let same_host = target.address.ip().to_canonical() == flow.remote.ip().to_canonical();
+        same_host
+            && target.transport == flow.transport
+            && (stands || target.address.port() == flow.remote.port())
+    });
     let first = trunk.targets.first().filter(|_| own && !here)?;
     Some((first.transport, first.address))
 }
