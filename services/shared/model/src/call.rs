@@ -1,6 +1,8 @@
 //! Words for what happens between the legs of calls.
 
-use crate::ids::UserId;
+use crate::ids::{CallId, UserId};
+use crate::party::{Destination, Party};
+use crate::time::Timestamp;
 
 /// Why a leg came to its call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -12,7 +14,7 @@ pub enum LegCause {
     Enquiry,
     /// The call was transferred to it; `by` is the leg of whoever transferred.
     Transferred,
-    /// The call was sent on to it while it rang elsewhere; `by` is the leg that rang.
+    /// The call was sent on to it while it rang elsewhere, or because nobody took it there; `by` is that leg.
     Redirected,
     /// The caller chose the voicemail; `by` is the caller's leg.
     Overflown,
@@ -53,7 +55,7 @@ pub enum DivertCause {
     Transferred,
     /// It, or somebody for it, sent the call on while it rang.
     Redirected,
-    /// The caller chose its voicemail.
+    /// The caller chose its voicemail, or the call went there because nobody took it.
     Overflown,
     /// Somebody else took the call that rang there.
     PickedUp,
@@ -92,6 +94,26 @@ pub enum MoveCause {
     Transferred,
     /// Whoever talked to both made one conversation of them.
     Merged,
+}
+
+/// The call in which a leg began that is in another one now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LegOrigin {
+    /// It.
+    pub call: CallId,
+    /// Who began it.
+    pub from: Party,
+    /// The number that was called.
+    pub dialled: Box<str>,
+}
+
+/// What becomes of a caller who waits is an application's to decide, for a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Until then.
+    pub deadline: Timestamp,
+    /// Where the caller goes when nobody has decided; none for nowhere.
+    pub fallback: Option<Destination>,
 }
 
 /// How a playback came to its end.

@@ -162,7 +162,7 @@ impl Cause {
             Self::Timeout => 408,
             Self::NoCapacity | Self::Shutdown | Self::SignallingLost | Self::MediaNodeLost => 503,
             Self::TransportFailure | Self::MediaTimeout => 504,
-            Self::Internal => 500,
+            Self::Internal | Self::PromptMissing => 500,
         }
     }
 
@@ -182,7 +182,11 @@ impl Cause {
             Self::ProtocolError => 111,
             Self::Timeout => 102,
             Self::TransportFailure => 38,
-            Self::MediaTimeout | Self::MediaNodeLost | Self::SignallingLost | Self::Internal => 41,
+            Self::MediaTimeout
+            | Self::MediaNodeLost
+            | Self::SignallingLost
+            | Self::Internal
+            | Self::PromptMissing => 41,
             Self::NoCapacity => 42,
             Self::Shutdown => 27,
         }
@@ -216,6 +220,12 @@ impl Cause {
 }
 
 impl Termination {
+    /// The final response with which a caller is refused. That a call has gone in circles is told as it was heard (482, 483): other
+    /// ways lead nowhere else, and those before us are to know.
+    pub fn refusal_status(&self) -> u16 {
+        self.sip_status.filter(|status| matches!(status, 482 | 483)).unwrap_or(self.cause.sip_status())
+    }
+
     /// Whether a leg to a phone that was not answered ended because of its flow, so that the phone may be asked over another
     /// (RFC 5626, section 5.3: 430, 408, or a failure of our own). A phone that `rang` and did not answer in time has answered for
     /// itself.

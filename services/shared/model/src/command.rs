@@ -7,6 +7,7 @@ use crate::ids::{CallId, DeviceId, LegId, PlaybackId, RecordingId, ReplicaId, St
 use crate::media::{FileFormat, Layout, Manner, MediaDescription, Source};
 use crate::party::{Binding, Destination, Party};
 use crate::termination::Termination;
+use crate::voice::LegVoice;
 
 /// Something signalling is to do on one leg. Stands in the log before it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +108,9 @@ pub struct Invite {
     pub headers: Vec<(Box<str>, Box<str>)>,
     /// Of which call the leg is one, for the eyes of those who follow calls; none from a call control that did not tell.
     pub call: Option<CallId>,
+    /// Max-Forwards of the INVITE: one less than the call had when it came to us (RFC 7332, section 3). None for a call that begins
+    /// here.
+    pub max_forwards: Option<u8>,
 }
 
 /// Something an application asks of call control.
@@ -365,6 +369,8 @@ pub enum CallCommandKind {
         to_number: Box<str>,
         /// As whom it is called.
         from_number: Box<str>,
+        /// Under which name the application knows whoever is called; empty for the user or the number.
+        contact: Box<str>,
     },
     /// Let through, or not, what a leg says and hears.
     SetAudio {
@@ -374,6 +380,8 @@ pub enum CallCommandKind {
         muted: bool,
         /// It does not hear the others.
         deafened: bool,
+        /// How it sounds to the others; none leaves that as it is.
+        voice: Option<LegVoice>,
     },
     /// Send digits to the far end.
     SendDigits {

@@ -3,7 +3,9 @@
 //! One command's or signal's facts are one record. A record is appended with the number of the last one it has
 //! seen, so that two writers can never both succeed.
 
-use crate::call::{DivertCause, ExternalRef, HeldBy, LegCause, LegQuality, MoveCause, PlaybackEnd};
+use crate::call::{
+    DivertCause, ExternalRef, HeldBy, LegCause, LegOrigin, LegQuality, MoveCause, PlaybackEnd,
+};
 use crate::callback::Callback;
 use crate::command::LegCommand;
 use crate::conversation::ConversationFact;
@@ -15,6 +17,7 @@ use crate::media::{Direction, FileFormat, Layout, Source};
 use crate::party::{Destination, Party};
 use crate::termination::Termination;
 use crate::time::Timestamp;
+use crate::voice::LegVoice;
 
 /// One entry of a shard's log: the facts of one step, and what makes the step repeatable after a crash.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,6 +31,19 @@ pub struct FactRecord {
     pub commands: Vec<LegCommand>,
     /// The API command that was carried out, if it was one.
     pub completed: Option<CompletedCommand>,
+}
+
+/// What there is of a recording and can be fetched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordedSound {
+    /// Relative to the recording folder of its node.
+    pub file: Box<str>,
+    /// The files of the other legs, where each has one of its own.
+    pub tracks: Vec<Box<str>>,
+    /// Its length in ms of sound.
+    pub duration_ms: u64,
+    /// The size of all files together in bytes.
+    pub size_bytes: u64,
 }
 
 /// The last signal of a leg that has been taken into account.
@@ -107,6 +123,8 @@ pub enum FactKind {
         open: bool,
         /// Headers of the INVITE that others may want: X-, P-, Diversion, Subject; in their order.
         headers: Vec<(Box<str>, Box<str>)>,
+        /// How many hops the INVITE had left when it came here; none for a call that began here.
+        max_forwards: Option<u8>,
     },
     /// Only in snapshots, behind a call's legs: what legs said of it that have gone to other calls since.
     CallRestated {
@@ -116,6 +134,19 @@ pub enum FactKind {
         answered_at: Option<Timestamp>,
         /// Who took the place of a party last.
         diverted_to: Option<Party>,
+        /// The leg with which it began; none where an older release wrote it.
+        first_leg: Option<LegId>,
+        /// Who passed it on last while talking.
+        transferred_by: Option<Party>,
+    },
+    /// Only in snapshots: what other calls, or legs that are forgotten, said of a leg.
+    LegRestated {
+        /// The leg.
+        leg: LegId,
+        /// Where it began; none for in its present call.
+        origin: Option<Box<LegOrigin>>,
+        /// Who passed it on, or the call on to it.
+        transferred_by: Option<Party>,
     },
     /// A client named a call. Its key leads to the call until that ends.
     ExternalRefAdded {
@@ -171,6 +202,22 @@ pub enum FactKind {
         /// The leg.
         leg: LegId,
     },
+    /// An application has until then to decide what becomes of a leg that waits. The leg's answer or end closes it, too.
+    DecisionOpened {
+        /// The leg.
+        leg: LegId,
+        /// Until when.
+        deadline: Timestamp,
+        /// Where the caller goes when nobody has decided; none for nowhere.
+        fallback: Option<Destination>,
+    },
+    /// It is decided, or nobody has in time.
+    DecisionClosed {
+        /// The leg.
+        leg: LegId,
+        /// Nobody has decided in time.
+        expired: bool,
+    },
     /// Answered: talk time begins.
     LegAnswered {
         /// The leg.
@@ -203,6 +250,8 @@ pub enum FactKind {
         muted: bool,
         /// It does not hear the others.
         deafened: bool,
+        /// How it sounds to the others.
+        voice: LegVoice,
     },
     /// How an ended leg sounded, told by its media node when it let go of it; not of a leg from which nothing came.
     LegMeasured {
@@ -244,6 +293,13 @@ pub enum FactKind {
         digit: char,
         /// How long, in ms.
         duration_ms: u32,
+    },
+    /// The leg is about to be told as lost, and was last known to be there at an earlier time.
+    LegLastHeld {
+        /// The leg.
+        leg: LegId,
+        /// When.
+        held: Timestamp,
     },
     /// The leg is over.
     LegEnded {
@@ -352,6 +408,11 @@ pub enum FactKind {
         /// The recording.
         recording: RecordingId,
     },
+    /// An application has ended it: nobody is taken into it any more, and it is completed.
+    RecordingStopping {
+        /// The recording.
+        recording: RecordingId,
+    },
     /// A recording is complete. Exactly one of this and [`FactKind::RecordingFailed`] follows every start.
     RecordingFinished {
         /// The recording.
@@ -360,15 +421,19 @@ pub enum FactKind {
         file: Box<str>,
         /// Its length in ms of sound.
         duration_ms: u64,
-        /// Its size in bytes.
+        /// Its size in bytes, that of all files together.
         size_bytes: u64,
+        /// The files of the other legs, where each has one of its own.
+        tracks: Vec<Box<str>>,
     },
-    /// A recording could not be completed; what there is of it is kept on the node.
+    /// A recording could not be completed.
     RecordingFailed {
         /// The recording.
         recording: RecordingId,
         /// Why.
         termination: Termination,
+        /// What there is of it nevertheless, and can be fetched.
+        kept: Option<Box<RecordedSound>>,
     },
     /// A message was left in a user's voicemail.
     MessageLeft {

@@ -22,4 +22,6 @@ pub mod party;
 pub mod signal;
 pub mod termination;
 pub mod time;
+pub mod voice;
+pub mod watch;
 pub mod wire;

@@ -17,6 +17,8 @@ pub struct Party {
     pub display_name: Box<str>,
     /// What vouches for the number.
     pub proof: Proof,
+    /// Under which name the application that asked it in knows it; empty for the user or the number.
+    pub contact: Box<str>,
 }
 
 impl Party {

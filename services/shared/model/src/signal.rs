@@ -15,6 +15,7 @@ use crate::media::MediaDescription;
 use crate::party::{Binding, Party};
 use crate::termination::Termination;
 use crate::time::Timestamp;
+use crate::watch::{Watch, WatchedState};
 
 /// Something that happened on one leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +135,8 @@ pub struct Offered {
     /// Header fields of the INVITE that others may want, in their order, bounded: X-, P-, Referred-By, Subject; from carriers
     /// that are trusted also P-Asserted-Identity, Remote-Party-ID, Diversion and History-Info.
     pub headers: Vec<(Box<str>, Box<str>)>,
+    /// Max-Forwards of the INVITE (RFC 3261, section 20.22); none when it had none.
+    pub max_forwards: Option<u8>,
 }
 
 /// From a replica to the owner.
@@ -152,6 +155,8 @@ pub enum ReplicaMessage {
     },
     /// The replica will take no new legs and will be gone when its last leg is.
     Draining,
+    /// A phone has subscribed to something of a user; or the last one that had has not any more.
+    Watch(Watch),
 }
 
 /// Who a replica is and what it holds.
@@ -200,6 +205,8 @@ pub enum OwnerMessage {
     },
     /// A phone is to show how many voicemail messages wait for its user.
     MessagesWaiting(Box<MessagesWaiting>),
+    /// How things stand with somebody whom the replica watches.
+    Watched(WatchedState),
 }
 
 /// How many voicemail messages wait for the user of a registered phone (RFC 3842).

@@ -60,11 +60,13 @@ pub enum Cause {
     Internal,
     /// Its call goes on without it: transferred, sent on, merged, or taken over by another device.
     Diverted,
+    /// The prompt that was to be heard is not there, or is no sound.
+    PromptMissing,
 }
 
 impl Cause {
     /// Every cause, for tables and tests.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Normal,
         Self::Application,
         Self::Cancelled,
@@ -86,6 +88,7 @@ impl Cause {
         Self::Shutdown,
         Self::Internal,
         Self::Diverted,
+        Self::PromptMissing,
     ];
 
     /// The cause as a metric label and as it stands in CDRs.
@@ -112,6 +115,7 @@ impl Cause {
             Self::Shutdown => "shutdown",
             Self::Internal => "internal",
             Self::Diverted => "diverted",
+            Self::PromptMissing => "prompt_missing",
         }
     }
 
@@ -129,7 +133,11 @@ impl Cause {
             | Self::NoCommonCodec
             | Self::ProtocolError => Outcome::Client,
             Self::Timeout | Self::TransportFailure | Self::MediaTimeout => Outcome::Upstream,
-            Self::MediaNodeLost | Self::NoCapacity | Self::Shutdown | Self::Internal => Outcome::Server,
+            Self::MediaNodeLost
+            | Self::NoCapacity
+            | Self::Shutdown
+            | Self::Internal
+            | Self::PromptMissing => Outcome::Server,
             Self::SignallingLost => Outcome::Indeterminate,
         }
     }

@@ -4,7 +4,8 @@ use super::{
     CallView, ConferenceView, Fold, LegPhase, LegView, PlaybackView, RecordingPhase, RecordingView,
     StreamView,
 };
-use crate::fact::{Fact, FactKind};
+use crate::call::{Decision, DivertCause, LegCause, LegOrigin};
+use crate::fact::{Fact, FactKind, RecordedSound};
 use crate::ids::{CallId, ConferenceId, LegId, RecordingId};
 use crate::termination::Termination;
 use crate::time::Timestamp;
@@ -28,6 +29,17 @@ impl Fold {
             FactKind::LegAnswered { leg } => self.answered(*leg, fact.at),
             FactKind::LegMoved { leg, to, .. } => self.moved(*leg, *to),
             FactKind::LegsBridged { .. } | FactKind::LegEnded { .. } => self.apply_to_pair(fact),
+            FactKind::LegLastHeld { .. } | FactKind::LegRestated { .. } => self.apply_for_records(&fact.kind),
+            FactKind::DecisionOpened { leg, deadline, fallback } => {
+                let decision = Decision { deadline: *deadline, fallback: fallback.clone() };
+                self.with_leg(*leg, |leg| leg.decision = Some(decision));
+            }
+            FactKind::DecisionClosed { leg, .. } => self.with_leg(*leg, |leg| leg.decision = None),
+            FactKind::LegServed { leg, by } => {
+                self.part(*leg);
+                self.with_leg(*leg, |leg| leg.served_by = Some(by.clone()));
+                self.met(*leg, fact.at);
+            }
             FactKind::LegRinging { leg } => self.with_leg(*leg, |leg| {
                 leg.phase = LegPhase::Ringing;
                 leg.rang_at.get_or_insert(fact.at);
@@ -39,7 +51,6 @@ impl Fold {
             | FactKind::LegHeld { .. }
             | FactKind::LegRetrieved { .. }
             | FactKind::LegAudioChanged { .. }
-            | FactKind::LegServed { .. }
             | FactKind::ParticipantHeld { .. }
             | FactKind::ParticipantRetrieved { .. } => self.apply_to_leg(&fact.kind),
             FactKind::LegDigit { .. }
@@ -54,6 +65,7 @@ impl Fold {
             FactKind::RecordingStarted { .. }
             | FactKind::RecordingPaused { .. }
             | FactKind::RecordingResumed { .. }
+            | FactKind::RecordingStopping { .. }
             | FactKind::RecordingFinished { .. }
             | FactKind::RecordingFailed { .. } => self.apply_to_recording(fact),
             FactKind::MessageLeft { .. }
@@ -75,10 +87,12 @@ impl Fold {
     fn apply_to_call(&mut self, fact: &Fact) {
         match &fact.kind {
             FactKind::CallCreated { .. } => self.apply_call_created(fact),
-            FactKind::CallRestated { call, answered_at, diverted_to } => {
+            FactKind::CallRestated { call, answered_at, diverted_to, first_leg, transferred_by } => {
                 if let Some(view) = self.calls.get_mut(call) {
                     view.answered_at = *answered_at;
                     view.diverted_to = diverted_to.clone();
+                    view.first_leg = first_leg.or(view.first_leg);
+                    view.transferred_by = transferred_by.clone();
                 }
             }
             FactKind::ExternalRefAdded { call, external } => {
@@ -91,7 +105,10 @@ impl Fold {
                     self.externals.insert((fact.tenant.clone(), external.clone()), *call);
                 }
             }
-            FactKind::CallDiverted { call, leg, to, .. } => {
+            FactKind::CallDiverted { call, leg, to, cause } => {
+                if *cause == DivertCause::Transferred {
+                    self.transferred(*call, *leg);
+                }
                 self.part(*leg);
                 self.with_leg(*leg, |leg| leg.diverted = true);
                 if let Some(view) = self.calls.get_mut(call) {
@@ -113,6 +130,7 @@ impl Fold {
             anonymous,
             open,
             headers,
+            max_forwards,
         } = &fact.kind
         else {
             return;
@@ -127,12 +145,15 @@ impl Fold {
             anonymous: *anonymous,
             open: *open,
             headers: headers.clone(),
+            max_forwards: *max_forwards,
             externals: Vec::new(),
             diverted_to: None,
             conference: None,
             created_at: fact.at,
             answered_at: None,
             ended: None,
+            first_leg: None,
+            transferred_by: None,
             legs: Vec::new(),
             recordings: Vec::new(),
             playbacks: Vec::new(),
@@ -159,11 +180,47 @@ impl Fold {
     fn answered(&mut self, leg: LegId, at: Timestamp) {
         self.with_leg(leg, |leg| {
             leg.phase = LegPhase::Answered;
+            leg.decision = None;
             leg.answered_at.get_or_insert(at);
         });
         let call = self.legs.get(&leg).map(|leg| leg.call);
+        // The phone of whoever has a call made is answered before anybody is called.
+        let call =
+            call.and_then(|call| self.calls.get_mut(&call)).filter(|call| !call.by_application || call.open);
+        if let Some(call) = call {
+            call.answered_at.get_or_insert(at);
+        }
+    }
+
+    /// A leg has reached somebody: another leg, a machine or a meeting.
+    fn met(&mut self, leg: LegId, at: Timestamp) {
+        let call = self.legs.get(&leg).map(|leg| leg.call);
         if let Some(call) = call.and_then(|call| self.calls.get_mut(&call)) {
             call.answered_at.get_or_insert(at);
+        }
+    }
+
+    /// Somebody who talks passes a call on: those who stay have been transferred.
+    fn transferred(&mut self, call: CallId, by: LegId) {
+        let Some(party) = self.legs.get(&by).map(|leg| leg.party.clone()) else { return };
+        let Some(view) = self.calls.get_mut(&call) else { return };
+        view.transferred_by = Some(party.clone());
+        for leg in view.legs.iter().filter(|leg| **leg != by) {
+            if let Some(view) = self.legs.get_mut(leg).filter(|view| view.is_answered()) {
+                view.transferred_by = Some(party.clone());
+            }
+        }
+    }
+
+    /// What only records look at.
+    fn apply_for_records(&mut self, kind: &FactKind) {
+        match kind {
+            FactKind::LegLastHeld { leg, held } => self.with_leg(*leg, |leg| leg.last_held = Some(*held)),
+            FactKind::LegRestated { leg, origin, transferred_by } => self.with_leg(*leg, |leg| {
+                leg.origin = origin.clone();
+                leg.transferred_by = transferred_by.clone();
+            }),
+            _ => {}
         }
     }
 
@@ -173,6 +230,11 @@ impl Fold {
         let Some(view) = self.legs.get_mut(&leg) else { return };
         let from = std::mem::replace(&mut view.call, to);
         if let Some(call) = self.calls.get_mut(&from) {
+            let origin = || {
+                let (from, dialled) = (call.from.clone(), call.dialled.clone());
+                Box::new(LegOrigin { call: call.call, from, dialled })
+            };
+            view.origin.get_or_insert_with(origin);
             call.legs.retain(|of| *of != leg);
         }
         if let Some(call) = self.calls.get_mut(&to) {
@@ -186,6 +248,8 @@ impl Fold {
         else {
             return;
         };
+        let passed_on = matches!(cause, LegCause::Transferred | LegCause::Redirected | LegCause::Overflown);
+        let passed_on_by = by.filter(|_| passed_on).and_then(|by| self.legs.get(&by));
         let view = LegView {
             leg: *leg,
             call: *call,
@@ -199,6 +263,7 @@ impl Fold {
             sip_call_id: sip_call_id.clone(),
             node: None,
             phase: LegPhase::SettingUp,
+            decision: None,
             direction: Default::default(),
             peer: None,
             conference: None,
@@ -207,8 +272,13 @@ impl Fold {
             held: None,
             diverted: false,
             put_aside: false,
+            put_aside_by: None,
             muted: false,
             deafened: false,
+            voice: Default::default(),
+            origin: None,
+            transferred_by: passed_on_by.map(|by| by.party.clone()),
+            last_held: None,
             created_at: fact.at,
             rang_at: None,
             answered_at: None,
@@ -220,6 +290,7 @@ impl Fold {
         self.legs.insert(*leg, view);
         if let Some(call) = self.calls.get_mut(call) {
             call.legs.push(*leg);
+            call.first_leg.get_or_insert(*leg);
         }
     }
 
@@ -234,11 +305,13 @@ impl Fold {
                         leg.diverted = false;
                     });
                 }
+                self.met(*a, fact.at);
             }
             FactKind::LegEnded { leg, termination } => {
                 self.part(*leg);
                 self.with_leg(*leg, |leg| {
                     leg.phase = LegPhase::Ended;
+                    leg.decision = None;
                     leg.ended = Some((fact.at, termination.clone()));
                 });
                 self.note_holding(*leg);
@@ -300,16 +373,15 @@ impl Fold {
                 self.with_leg(*leg, |leg| leg.held = None);
                 self.note_holding(*leg);
             }
-            FactKind::LegAudioChanged { leg, muted, deafened } => self.with_leg(*leg, |leg| {
-                leg.muted = *muted;
-                leg.deafened = *deafened;
+            FactKind::LegAudioChanged { leg, muted, deafened, voice } => self.with_leg(*leg, |leg| {
+                (leg.muted, leg.deafened, leg.voice) = (*muted, *deafened, *voice);
             }),
-            FactKind::LegServed { leg, by } => {
-                self.part(*leg);
-                self.with_leg(*leg, |leg| leg.served_by = Some(by.clone()));
+            FactKind::ParticipantHeld { leg, by } => {
+                self.with_leg(*leg, |leg| (leg.put_aside, leg.put_aside_by) = (true, *by));
             }
-            FactKind::ParticipantHeld { leg, .. } => self.with_leg(*leg, |leg| leg.put_aside = true),
-            FactKind::ParticipantRetrieved { leg } => self.with_leg(*leg, |leg| leg.put_aside = false),
+            FactKind::ParticipantRetrieved { leg } => {
+                self.with_leg(*leg, |leg| (leg.put_aside, leg.put_aside_by) = (false, None));
+            }
             _ => {}
         }
     }
@@ -343,6 +415,7 @@ impl Fold {
                     leg.conference = Some(*conference);
                     leg.diverted = false;
                 });
+                self.met(*leg, fact.at);
             }
             FactKind::ParticipantLeft { conference, leg } => {
                 if let Some(view) = self.conferences.get_mut(conference) {
@@ -393,6 +466,8 @@ impl Fold {
                     legs: legs.clone(),
                     callback: callback.clone(),
                     phase: RecordingPhase::Running,
+                    stopping: false,
+                    sound: None,
                 };
                 self.recordings.insert(*recording, view);
                 if let Some(call) = self.calls.get_mut(call) {
@@ -405,12 +480,20 @@ impl Fold {
             FactKind::RecordingResumed { recording } => {
                 self.with_recording(*recording, RecordingPhase::Running)
             }
-            FactKind::RecordingFinished { recording, file, duration_ms, size_bytes } => {
-                let (file, duration_ms, size_bytes) = (file.clone(), *duration_ms, *size_bytes);
-                self.with_recording(*recording, RecordingPhase::Finished { file, duration_ms, size_bytes });
+            FactKind::RecordingStopping { recording } => {
+                if let Some(view) = self.recordings.get_mut(recording) {
+                    view.stopping = true;
+                }
             }
-            FactKind::RecordingFailed { recording, termination } => {
-                self.with_recording(*recording, RecordingPhase::Failed(termination.clone()));
+            FactKind::RecordingFinished { recording, file, duration_ms, size_bytes, tracks } => {
+                let (file, tracks) = (file.clone(), tracks.clone());
+                let (duration_ms, size_bytes) = (*duration_ms, *size_bytes);
+                let sound = RecordedSound { file, tracks, duration_ms, size_bytes };
+                self.end_recording(*recording, RecordingPhase::Finished, Some(sound));
+            }
+            FactKind::RecordingFailed { recording, termination, kept } => {
+                let phase = RecordingPhase::Failed(termination.clone());
+                self.end_recording(*recording, phase, kept.as_deref().cloned());
             }
             _ => {}
         }
@@ -451,6 +534,13 @@ impl Fold {
     fn with_leg(&mut self, leg: LegId, change: impl FnOnce(&mut LegView)) {
         if let Some(view) = self.legs.get_mut(&leg) {
             change(view);
+        }
+    }
+
+    fn end_recording(&mut self, recording: RecordingId, phase: RecordingPhase, sound: Option<RecordedSound>) {
+        if let Some(view) = self.recordings.get_mut(&recording) {
+            view.phase = phase;
+            view.sound = sound;
         }
     }
 

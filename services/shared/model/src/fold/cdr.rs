@@ -1,9 +1,9 @@
 //! Call detail records: one per leg, one of how it sounded, and one per call; each made of one fact and the fold after it.
 
-use super::Fold;
+use super::{Fold, LegView};
 use crate::call::LegQuality;
 use crate::fact::{Fact, FactKind};
-use crate::ids::{CallId, LegId, NodeId, ReplicaId, TenantId};
+use crate::ids::{CallId, LegId, NodeId, RecordingId, ReplicaId, TenantId};
 use crate::party::Party;
 use crate::termination::Termination;
 use crate::time::Timestamp;
@@ -30,7 +30,11 @@ pub struct Cdr {
     pub call: CallId,
     /// The leg, for a leg's record.
     pub leg: Option<LegId>,
-    /// Whether a phone called us; for a call, of its first leg.
+    /// The call in which the leg began, when it has moved since: `from` and `to` are those of that call.
+    pub first_call: Option<CallId>,
+    /// Who passed the call on to the leg, or the leg on; for a call, who did so last while talking.
+    pub transferred_by: Option<Party>,
+    /// Whether a phone called us; for a call, whether it began so.
     pub incoming: bool,
     /// Who called.
     pub from: Party,
@@ -38,9 +42,9 @@ pub struct Cdr {
     pub to: Party,
     /// When it began.
     pub started_at: Timestamp,
-    /// When it was answered.
+    /// When it was answered. A call that an application makes is, when its two sides first meet.
     pub answered_at: Option<Timestamp>,
-    /// When it ended.
+    /// When it ended: of what was lost with a process, when it was last known to be there.
     pub ended_at: Timestamp,
     /// Why.
     pub termination: Termination,
@@ -52,6 +56,8 @@ pub struct Cdr {
     pub sip_call_id: Box<str>,
     /// How it sounded, for a record of quality.
     pub quality: Option<Box<LegQuality>>,
+    /// What was recorded of it, for a call's record.
+    pub recordings: Vec<RecordingId>,
 }
 
 impl Cdr {
@@ -78,50 +84,67 @@ impl Cdr {
     fn of_leg(leg: LegId, termination: &Termination, at: Timestamp, fold: &Fold) -> Option<Self> {
         let view = fold.leg(leg)?;
         let call = fold.call(view.call)?;
-        let dialled = Party { number: call.dialled.clone(), ..Party::default() };
-        let (from, to) = if view.incoming {
-            (view.party.clone(), dialled)
-        } else {
-            (call.from.clone(), view.party.clone())
+        let (from, dialled) = match &view.origin {
+            Some(origin) => (&origin.from, &origin.dialled),
+            None => (&call.from, &call.dialled),
         };
+        let dialled = Party { number: dialled.clone(), ..Party::default() };
+        let (from, to) =
+            if view.incoming { (view.party.clone(), dialled) } else { (from.clone(), view.party.clone()) };
         Some(Self {
             kind: CdrKind::Leg,
             tenant: view.tenant.clone(),
             call: view.call,
             leg: Some(leg),
+            first_call: view.origin.as_ref().map(|origin| origin.call).filter(|first| *first != view.call),
+            transferred_by: view.transferred_by.clone(),
             incoming: view.incoming,
             from,
             to,
             started_at: view.created_at,
             answered_at: view.answered_at,
-            ended_at: at,
+            ended_at: ended_at(view, at),
             termination: termination.clone(),
             node: view.node.as_ref().map(|(node, _)| node.clone()),
             replica: Some(view.replica.clone()),
             sip_call_id: view.sip_call_id.clone(),
             quality: None,
+            recordings: Vec::new(),
         })
     }
 
     fn of_call(call: CallId, termination: &Termination, at: Timestamp, fold: &Fold) -> Option<Self> {
         let view = fold.call(call)?;
-        let first = view.legs.first().and_then(|leg| fold.leg(*leg));
+        let first = view.first_leg.or_else(|| view.legs.first().copied()).and_then(|leg| fold.leg(leg));
+        let legs = || view.legs.iter().filter_map(|leg| fold.leg(*leg));
+        // The last of them, when some were lost before that was found.
+        let last = legs().filter_map(|leg| Some(ended_at(leg, leg.ended.as_ref()?.0))).max();
+        let ended_at = last.filter(|_| legs().any(|leg| leg.last_held.is_some())).unwrap_or(at);
         Some(Self {
             kind: CdrKind::Call,
             tenant: view.tenant.clone(),
             call,
             leg: None,
-            incoming: first.is_some_and(|leg| leg.incoming),
+            first_call: None,
+            transferred_by: view.transferred_by.clone(),
+            incoming: !view.by_application,
             from: view.from.clone(),
             to: Party { number: view.dialled.clone(), ..Party::default() },
             started_at: view.created_at,
             answered_at: view.answered_at,
-            ended_at: at,
+            ended_at,
             termination: termination.clone(),
             node: first.and_then(|leg| leg.node.as_ref()).map(|(node, _)| node.clone()),
             replica: first.map(|leg| leg.replica.clone()),
             sip_call_id: first.map(|leg| leg.sip_call_id.clone()).unwrap_or_default(),
             quality: None,
+            recordings: view.recordings.clone(),
         })
     }
+}
+
+/// A leg that was lost was last there before that was found, and after it was answered.
+fn ended_at(leg: &LegView, told: Timestamp) -> Timestamp {
+    let held = leg.last_held.map(|held| held.max(leg.answered_at.unwrap_or(leg.created_at)));
+    held.map_or(told, |held| held.min(told))
 }

@@ -38,6 +38,12 @@ impl Fold {
         self.mailboxes.get(&(tenant.clone(), user.clone())).into_iter().flat_map(BTreeMap::values)
     }
 
+    /// Messages of a user: not heard yet, and heard.
+    pub fn message_counts(&self, tenant: &TenantId, user: &UserId) -> (u32, u32) {
+        let messages = self.messages(tenant, user);
+        messages.fold((0, 0), |(new, old), view| if view.heard { (new, old + 1) } else { (new + 1, old) })
+    }
+
     /// One message of a user.
     pub fn message(&self, tenant: &TenantId, user: &UserId, message: RecordingId) -> Option<&MessageView> {
         self.mailboxes.get(&(tenant.clone(), user.clone()))?.get(&message)

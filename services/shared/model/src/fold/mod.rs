@@ -7,6 +7,7 @@ mod apply;
 mod capabilities;
 mod cdr;
 mod conversation;
+mod dialogs;
 mod mailbox;
 mod views;
 
@@ -14,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use capabilities::{Capabilities, Capability};
 pub use cdr::{Cdr, CdrKind};
-pub use conversation::Conversations;
+pub use conversation::{ConversationTotals, Conversations};
 pub use mailbox::MessageView;
 pub use views::{
     CallView, ConferenceView, LegPhase, LegView, PlaybackView, RecordingPhase, RecordingView, StreamView,

@@ -1,7 +1,8 @@
 //! What a fold holds.
 
-use crate::call::{ExternalRef, HeldBy, LegCause};
+use crate::call::{Decision, ExternalRef, HeldBy, LegCause, LegOrigin};
 use crate::callback::Callback;
+use crate::fact::RecordedSound;
 use crate::ids::{
     BootId, CallId, ConferenceId, LegId, NodeId, PlaybackId, RecordingId, ReplicaId, RoomId, StreamId,
     TenantId,
@@ -10,6 +11,7 @@ use crate::media::{Direction, FileFormat, Layout, Source};
 use crate::party::{Destination, Party};
 use crate::termination::Termination;
 use crate::time::Timestamp;
+use crate::voice::LegVoice;
 
 /// One call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub struct CallView {
     pub open: bool,
     /// Headers of the INVITE.
     pub headers: Vec<(Box<str>, Box<str>)>,
+    /// How many hops the INVITE had left (Max-Forwards); none for a call that began here.
+    pub max_forwards: Option<u8>,
     /// The names that clients gave it.
     pub externals: Vec<ExternalRef>,
     /// Who is meant since the last time that a party was replaced.
@@ -40,10 +44,14 @@ pub struct CallView {
     pub conference: Option<ConferenceId>,
     /// When it began.
     pub created_at: Timestamp,
-    /// When its first leg was answered.
+    /// When its first leg was answered; of a call that an application makes, when its two sides first met.
     pub answered_at: Option<Timestamp>,
     /// When and why it ended.
     pub ended: Option<(Timestamp, Termination)>,
+    /// The leg with which it began, wherever that is now.
+    pub first_leg: Option<LegId>,
+    /// Who passed it on last while talking.
+    pub transferred_by: Option<Party>,
     /// All its legs, in the order in which they joined; those that went to another call are there.
     pub legs: Vec<LegId>,
     /// All its recordings.
@@ -96,6 +104,8 @@ pub struct LegView {
     pub node: Option<(NodeId, BootId)>,
     /// How far it is.
     pub phase: LegPhase,
+    /// Until when an application may decide what becomes of it, while it waits.
+    pub decision: Option<Decision>,
     /// How the far end describes the direction of its media.
     pub direction: Direction,
     /// The leg it is bridged with.
@@ -112,10 +122,20 @@ pub struct LegView {
     pub diverted: bool,
     /// Somebody put it aside.
     pub put_aside: bool,
+    /// Who did, if it was a participant.
+    pub put_aside_by: Option<LegId>,
     /// The others do not hear it.
     pub muted: bool,
     /// It does not hear the others.
     pub deafened: bool,
+    /// How it sounds to the others.
+    pub voice: LegVoice,
+    /// The call in which it began, when that is another one.
+    pub origin: Option<Box<LegOrigin>>,
+    /// Who passed it on, or the call on to it.
+    pub transferred_by: Option<Party>,
+    /// Of a leg that is lost: when it was last known to be there.
+    pub last_held: Option<Timestamp>,
     /// When it began.
     pub created_at: Timestamp,
     /// When the far end was first said to be alerted.
@@ -127,6 +147,12 @@ pub struct LegView {
 }
 
 impl LegView {
+    /// What is let through of its sound and how it sounds, (muted, deafened, voice): none where all of it is as usual.
+    pub fn audio(&self) -> Option<(bool, bool, LegVoice)> {
+        let audio = (self.muted, self.deafened, self.voice);
+        (audio != Default::default()).then_some(audio)
+    }
+
     /// Whether it has not ended.
     pub fn is_live(&self) -> bool {
         self.phase != LegPhase::Ended
@@ -165,14 +191,7 @@ pub enum RecordingPhase {
     /// It runs, and leaves out what is said.
     Paused,
     /// It is complete.
-    Finished {
-        /// Relative to the node's recording folder.
-        file: Box<str>,
-        /// Milliseconds of sound.
-        duration_ms: u64,
-        /// Bytes.
-        size_bytes: u64,
-    },
+    Finished,
     /// It could not be completed.
     Failed(Termination),
 }
@@ -202,12 +221,25 @@ pub struct RecordingView {
     pub callback: Option<Box<Callback>>,
     /// How far it is.
     pub phase: RecordingPhase,
+    /// An application has ended it.
+    pub stopping: bool,
+    /// What can be fetched: of one that is complete, and of one that failed if something of it was kept.
+    pub sound: Option<RecordedSound>,
 }
 
 impl RecordingView {
     /// Whether its end is still to come.
     pub fn is_running(&self) -> bool {
         matches!(self.phase, RecordingPhase::Running | RecordingPhase::Paused)
+    }
+
+    /// The name of one of its files: 0 is the first, the others are those of the other legs.
+    pub fn file(&self, track: u32) -> Option<&str> {
+        let sound = self.sound.as_ref()?;
+        match track.checked_sub(1) {
+            None => Some(&sound.file),
+            Some(other) => sound.tracks.get(other as usize).map(AsRef::as_ref),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::command::{Audience, CallCommandKind, CallName, PlaceOptions, Recordin
 use crate::conversation::ConversationCommand;
 use crate::media::{Beside, FileFormat, Layout, Manner, Source};
 use crate::party::Destination;
+use crate::voice::{LegVoice, VoiceRole};
 
 /// Fields, one behind the other.
 struct Fields(Vec<u8>);
@@ -54,6 +55,17 @@ impl Fields {
             Destination::PickUpGroup { members } => {
                 self.field("pick_up_group").all(members, |fields, member| fields.field(member))
             }
+        }
+    }
+
+    fn voice(self, voice: &LegVoice) -> Self {
+        let LegVoice { gain_mdb, role, automatic_gain, suppress_noise } = voice;
+        let loud = self.field(gain_mdb).field(automatic_gain).field(suppress_noise);
+        match role {
+            VoiceRole::Speaker => loud.field("speaker"),
+            VoiceRole::Listener => loud.field("listener"),
+            VoiceRole::Coach { heard_by } => loud.field("coach").field(heard_by),
+            VoiceRole::Monitor => loud.field("monitor"),
         }
     }
 
@@ -154,12 +166,14 @@ impl CallCommandKind {
                 let fields = fields.field(leg).field(to_number);
                 if *anonymous { fields.field(anonymous) } else { fields }
             }
-            Self::Join { call, to, to_number, from_number } => {
+            Self::Join { call, to, to_number, from_number, contact } => {
                 let call = match call {
                     CallName::Id(call) => fields.field("id").field(call),
                     CallName::External(external) => fields.field("external").external(external),
                 };
-                call.destination(to).field(to_number).field(from_number)
+                let named = call.destination(to).field(to_number).field(from_number);
+                // As before it could be said.
+                if contact.is_empty() { named } else { named.field(contact) }
             }
             _ => self.with_media(fields),
         }
@@ -167,7 +181,14 @@ impl CallCommandKind {
 
     fn with_media(&self, fields: Fields) -> Fields {
         match self {
-            Self::SetAudio { leg, muted, deafened } => fields.field(leg).field(muted).field(deafened),
+            Self::SetAudio { leg, muted, deafened, voice } => {
+                let let_through = fields.field(leg).field(muted).field(deafened);
+                // As before there was any.
+                match voice {
+                    None => let_through,
+                    Some(voice) => let_through.voice(voice),
+                }
+            }
             Self::SendDigits { leg, digits } => fields.field(leg).field(digits),
             Self::StartRecording { call, options } => {
                 let RecordingOptions { format, layout, legs, name, callback } = options;

@@ -4,11 +4,13 @@ use prost::Message as _;
 use sidetone_proto::events::v1 as pb;
 
 use super::{
-    WireError, digit, enumeration, headers_in, headers_out, id, kind, message, number, optional_id,
+    WireError, digit, enumeration, headers_in, headers_out, hops, id, kind, message, number, optional_id,
     optional_text,
 };
-use crate::call::LegQuality;
-use crate::fact::{CommandSubject, CompletedCommand, Fact, FactKind, FactRecord, SignalCursor};
+use crate::call::{LegOrigin, LegQuality};
+use crate::fact::{
+    CommandSubject, CompletedCommand, Fact, FactKind, FactRecord, RecordedSound, SignalCursor,
+};
 use crate::time::Timestamp;
 
 impl FactRecord {
@@ -193,6 +195,44 @@ impl TryFrom<pb::LegQuality> for LegQuality {
     }
 }
 
+impl From<&RecordedSound> for pb::RecordedSound {
+    fn from(value: &RecordedSound) -> Self {
+        Self {
+            file: value.file.as_ref().into(),
+            duration_ms: value.duration_ms,
+            size_bytes: value.size_bytes,
+            tracks: value.tracks.iter().map(|track| track.as_ref().into()).collect(),
+        }
+    }
+}
+
+impl TryFrom<pb::RecordedSound> for RecordedSound {
+    type Error = WireError;
+    fn try_from(value: pb::RecordedSound) -> Result<Self, WireError> {
+        Ok(Self {
+            file: value.file.into(),
+            duration_ms: value.duration_ms,
+            size_bytes: value.size_bytes,
+            tracks: value.tracks.into_iter().map(Into::into).collect(),
+        })
+    }
+}
+
+impl From<&LegOrigin> for pb::LegOrigin {
+    fn from(value: &LegOrigin) -> Self {
+        let (call_id, dialled) = (value.call.to_string(), value.dialled.as_ref().into());
+        Self { call_id, from: Some((&value.from).into()), dialled }
+    }
+}
+
+impl TryFrom<pb::LegOrigin> for LegOrigin {
+    type Error = WireError;
+    fn try_from(value: pb::LegOrigin) -> Result<Self, WireError> {
+        let (call, from) = (id("LegOrigin.call_id", &value.call_id)?, message("LegOrigin.from", value.from)?);
+        Ok(Self { call, from, dialled: value.dialled.into() })
+    }
+}
+
 /// Writes both directions of the facts out of one table, so that they cannot disagree. For every field: its name in
 /// the model, its name in the contract, and how it is carried.
 macro_rules! facts {
@@ -225,20 +265,29 @@ macro_rules! facts {
     (@in plain $value:expr, $field:expr) => { $value };
     (@out message $value:ident) => { Some($value.into()) };
     (@in message $value:expr, $field:expr) => { message($field, $value)? };
+    // Left out where it has its usual value, as logs of older releases do.
+    (@out usual $value:ident) => { (*$value != Default::default()).then(|| $value.into()) };
+    (@in usual $value:expr, $field:expr) => { $value.map(TryInto::try_into).transpose()?.unwrap_or_default() };
     (@out boxed $value:ident) => { Some((&**$value).into()) };
     (@in boxed $value:expr, $field:expr) => { Box::new(message($field, $value)?) };
     (@out optional_message $value:ident) => { $value.as_ref().map(Into::into) };
     (@in optional_message $value:expr, $field:expr) => { $value.map(TryInto::try_into).transpose()? };
     (@out optional_boxed $value:ident) => { $value.as_deref().map(Into::into) };
     (@in optional_boxed $value:expr, $field:expr) => { $value.map(TryInto::try_into).transpose()?.map(Box::new) };
+    (@out time $value:ident) => { $value.as_millis() };
+    (@in time $value:expr, $field:expr) => { Timestamp::from_millis($value) };
     (@out optional_time $value:ident) => { $value.map(Timestamp::as_millis) };
     (@in optional_time $value:expr, $field:expr) => { $value.map(Timestamp::from_millis) };
+    (@out optional_hops $value:ident) => { $value.map(u32::from) };
+    (@in optional_hops $value:expr, $field:expr) => { hops($value) };
     (@out digit $value:ident) => { $value.to_string() };
     (@in digit $value:expr, $field:expr) => { digit($field, &$value)? };
     (@out one_of $value:ident) => { number(*$value) };
     (@in one_of $value:expr, $field:expr) => { enumeration($field, $value)? };
     (@out headers $value:ident) => { headers_out($value) };
     (@in headers $value:expr, $field:expr) => { headers_in($value) };
+    (@out texts $value:ident) => { $value.iter().map(|text| text.as_ref().into()).collect() };
+    (@in texts $value:expr, $field:expr) => { $value.into_iter().map(Into::into).collect() };
     (@out ids $value:ident) => { $value.iter().map(ToString::to_string).collect() };
     (@in ids $value:expr, $field:expr) => {
         $value.iter().map(|it| id($field, it)).collect::<Result<_, _>>()?
@@ -255,12 +304,21 @@ facts! {
         anonymous: anonymous as plain,
         open: open as plain,
         headers: headers as headers,
+        max_forwards: max_forwards as optional_hops,
     }
     CallRestated {
         call: call_id as id,
         answered_at: answered_unix_ms as optional_time,
         diverted_to: diverted_to as optional_message,
+        first_leg: first_leg_id as optional_id,
+        transferred_by: transferred_by as optional_message,
     }
+    LegRestated {
+        leg: leg_id as id,
+        origin: origin as optional_boxed,
+        transferred_by: transferred_by as optional_message,
+    }
+    LegLastHeld { leg: leg_id as id, held: held_unix_ms as time }
     ExternalRefAdded { call: call_id as id, external: external as message }
     LegCreated {
         leg: leg_id as id,
@@ -277,12 +335,19 @@ facts! {
     LegRinging { leg: leg_id as id }
     LegTalkRefused { leg: leg_id as id, why: why as message }
     LegWaiting { leg: leg_id as id }
+    DecisionOpened { leg: leg_id as id, deadline: deadline_unix_ms as time, fallback: fallback as optional_message }
+    DecisionClosed { leg: leg_id as id, expired: expired as plain }
     LegAnswered { leg: leg_id as id }
     LegDirectionChanged { leg: leg_id as id, direction: direction as one_of }
     LegDigit { leg: leg_id as id, digit: digit as digit, duration_ms: duration_ms as plain }
     LegHeld { leg: leg_id as id, by: by as one_of }
     LegRetrieved { leg: leg_id as id }
-    LegAudioChanged { leg: leg_id as id, muted: muted as plain, deafened: deafened as plain }
+    LegAudioChanged {
+        leg: leg_id as id,
+        muted: muted as plain,
+        deafened: deafened as plain,
+        voice: voice as usual,
+    }
     LegServed { leg: leg_id as id, by: by as message }
     LegMeasured { leg: leg_id as id, quality: quality as boxed }
     LegMoved { leg: leg_id as id, from: from_call_id as id, to: to_call_id as id, cause: cause as one_of }
@@ -310,13 +375,19 @@ facts! {
     }
     RecordingPaused { recording: recording_id as id }
     RecordingResumed { recording: recording_id as id }
+    RecordingStopping { recording: recording_id as id }
     RecordingFinished {
         recording: recording_id as id,
         file: file as text,
         duration_ms: duration_ms as plain,
         size_bytes: size_bytes as plain,
+        tracks: tracks as texts,
     }
-    RecordingFailed { recording: recording_id as id, termination: termination as message }
+    RecordingFailed {
+        recording: recording_id as id,
+        termination: termination as message,
+        kept: kept as optional_boxed,
+    }
     MessageLeft {
         message: message_id as id,
         user: user as id,

@@ -14,6 +14,8 @@ mod strategies;
 #[cfg(test)]
 mod tests;
 mod types;
+mod voice;
+mod watching;
 
 use std::str::FromStr;
 
@@ -130,6 +132,11 @@ fn headers_out(headers: &[(Box<str>, Box<str>)]) -> Vec<sidetone_proto::types::v
 
 fn headers_in(headers: Vec<sidetone_proto::types::v1::Header>) -> Vec<(Box<str>, Box<str>)> {
     headers.into_iter().map(|header| (header.name.into(), header.value.into())).collect()
+}
+
+/// Max-Forwards, 0 to 255 (RFC 3261, section 20.22); what is out of range says nothing.
+fn hops(value: Option<u32>) -> Option<u8> {
+    value.and_then(|hops| hops.try_into().ok())
 }
 
 /// One of `0-9 * # A-D`: the digits of RFC 4733, section 3.2.

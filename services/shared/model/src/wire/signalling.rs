@@ -4,7 +4,7 @@ use sidetone_proto::signalling::v1 as pb;
 use sidetone_proto::types::v1 as types;
 
 use super::{
-    WireError, digit, enumeration, headers_in, headers_out, id, kind, message, number, optional_id,
+    WireError, digit, enumeration, headers_in, headers_out, hops, id, kind, message, number, optional_id,
     optional_text, socket_addr, socket_address,
 };
 use crate::call::Diversion;
@@ -148,6 +148,7 @@ impl From<&Offered> for pb::Offered {
             replaces_leg_id: optional_text(value.replaces.as_ref()),
             anonymous: value.anonymous,
             headers: headers_out(&value.headers),
+            max_forwards: value.max_forwards.map(u32::from),
         }
     }
 }
@@ -164,6 +165,7 @@ impl TryFrom<pb::Offered> for Offered {
             replaces: optional_id("Offered.replaces_leg_id", &value.replaces_leg_id)?,
             anonymous: value.anonymous,
             headers: headers_in(value.headers),
+            max_forwards: hops(value.max_forwards),
         })
     }
 }
@@ -249,6 +251,7 @@ impl From<&Invite> for pb::Invite {
             diversions: value.diversions.iter().map(Into::into).collect(),
             headers: headers_out(&value.headers),
             call_id: value.call.map(|call| call.to_string()).unwrap_or_default(),
+            max_forwards: value.max_forwards.map(u32::from),
         }
     }
 }
@@ -281,6 +284,7 @@ impl TryFrom<pb::Invite> for Invite {
             headers: headers_in(value.headers),
             // It is told for the eyes of people, and nothing hangs on it.
             call: value.call_id.parse().ok(),
+            max_forwards: hops(value.max_forwards),
         })
     }
 }
@@ -337,6 +341,7 @@ impl From<&ReplicaMessage> for pb::ReplicaMessage {
                 Kind::Applied(pb::Applied { leg_id: leg.to_string(), n: *n })
             }
             ReplicaMessage::Draining => Kind::Draining(pb::Draining {}),
+            ReplicaMessage::Watch(watch) => Kind::Watch(watch.into()),
         };
         Self { kind: Some(kind) }
     }
@@ -351,6 +356,7 @@ impl TryFrom<pb::ReplicaMessage> for ReplicaMessage {
             Kind::Signal(it) => Self::Signal(it.try_into()?),
             Kind::Applied(it) => Self::Applied { leg: id("Applied.leg_id", &it.leg_id)?, n: it.n },
             Kind::Draining(_) => Self::Draining,
+            Kind::Watch(it) => Self::Watch(it.try_into()?),
         })
     }
 }
@@ -369,6 +375,7 @@ impl From<&OwnerMessage> for pb::OwnerMessage {
                 new_messages: it.new,
                 old_messages: it.old,
             }),
+            OwnerMessage::Watched(state) => Kind::Watched(state.into()),
         };
         Self { kind: Some(kind) }
     }
@@ -389,6 +396,7 @@ impl TryFrom<pb::OwnerMessage> for OwnerMessage {
                 new: it.new_messages,
                 old: it.old_messages,
             })),
+            Kind::Watched(it) => Self::Watched(it.try_into()?),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! Arbitrary values of every type of the model, within what the contracts can carry.
 
+mod facts;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use proptest::option::of;
@@ -16,6 +18,10 @@ use crate::party::*;
 use crate::signal::*;
 use crate::termination::*;
 use crate::time::Timestamp;
+use crate::voice::{GAIN_MDB_MAX, GAIN_MDB_MIN, LegVoice, VoiceRole};
+use crate::watch::*;
+
+pub(super) use self::facts::record;
 
 fn uuid<T: From<uuid::Uuid> + std::fmt::Debug>() -> impl Strategy<Value = T> {
     any::<u128>().prop_map(|n| T::from(uuid::Uuid::from_u128(n)))
@@ -27,6 +33,12 @@ fn name<T: std::str::FromStr<Err = IdError> + std::fmt::Debug>() -> impl Strateg
 
 fn text() -> impl Strategy<Value = Box<str>> {
     "\\PC{0,20}".prop_map(Into::into)
+}
+
+fn sound() -> impl Strategy<Value = RecordedSound> {
+    (text(), prop::collection::vec(text(), 0..3), any::<u64>(), any::<u64>()).prop_map(
+        |(file, tracks, duration_ms, size_bytes)| RecordedSound { file, tracks, duration_ms, size_bytes },
+    )
 }
 
 fn digit() -> impl Strategy<Value = char> {
@@ -115,9 +127,16 @@ fn ice() -> impl Strategy<Value = Box<Ice>> {
 
 fn party() -> impl Strategy<Value = Party> {
     let proof = proptest::sample::select(&Proof::ALL[..]);
-    (of(name()), of(name()), text(), text(), proof).prop_map(|(user, device, number, display_name, proof)| {
-        Party { user, device, number, display_name, proof }
-    })
+    (of(name()), of(name()), text(), text(), (proof, text())).prop_map(
+        |(user, device, number, display_name, (proof, contact))| Party {
+            user,
+            device,
+            number,
+            display_name,
+            proof,
+            contact,
+        },
+    )
 }
 
 pub(crate) fn destination() -> impl Strategy<Value = Destination> {
@@ -162,12 +181,23 @@ fn binding() -> impl Strategy<Value = Binding> {
 
 pub(crate) fn command() -> impl Strategy<Value = LegCommand> {
     let diversions = prop::collection::vec(diversion(), 0..3);
-    let call = of(uuid::<CallId>());
-    let parts = (party(), text(), binding(), media(), any::<[bool; 2]>(), diversions, headers(), call);
+    let told = (of(uuid::<CallId>()), any::<Option<u8>>());
+    let parts = (party(), text(), binding(), media(), any::<[bool; 2]>(), diversions, headers(), told);
     let invite =
-        parts.prop_map(|(from, to, binding, media, [auto_answer, anonymous], diversions, headers, call)| {
-            let invite =
-                Invite { from, to, binding, media, auto_answer, anonymous, diversions, headers, call };
+        parts.prop_map(|(from, to, binding, media, [auto_answer, anonymous], diversions, headers, told)| {
+            let (call, max_forwards) = told;
+            let invite = Invite {
+                from,
+                to,
+                binding,
+                media,
+                auto_answer,
+                anonymous,
+                diversions,
+                headers,
+                call,
+                max_forwards,
+            };
             LegCommandKind::Invite(Box::new(invite))
         });
     let kind = prop_oneof![
@@ -199,11 +229,22 @@ pub(crate) fn command() -> impl Strategy<Value = LegCommand> {
 }
 
 fn signal() -> impl Strategy<Value = LegSignal> {
-    let offered = (party(), text(), address(), of(media()), text(), of(uuid()), any::<bool>(), headers())
-        .prop_map(|(from, dialled, source, media, sip_call_id, replaces, anonymous, headers)| {
-            let offered = Offered { from, dialled, source, media, sip_call_id, replaces, anonymous, headers };
-            LegSignalKind::Offered(Box::new(offered))
-        });
+    let told = (any::<bool>(), headers(), any::<Option<u8>>());
+    let offered = (party(), text(), address(), of(media()), text(), of(uuid()), told).prop_map(
+        |(from, dialled, source, media, sip_call_id, replaces, (anonymous, headers, max_forwards))| {
+            LegSignalKind::Offered(Box::new(Offered {
+                from,
+                dialled,
+                source,
+                media,
+                sip_call_id,
+                replaces,
+                anonymous,
+                headers,
+                max_forwards,
+            }))
+        },
+    );
     let target = || (text(), any::<bool>()).prop_map(|(number, own)| Target { number, own });
     let kind = prop_oneof![
         offered,
@@ -242,6 +283,10 @@ pub(crate) fn replica_message() -> impl Strategy<Value = ReplicaMessage> {
         signal().prop_map(ReplicaMessage::Signal),
         (uuid(), any::<u64>()).prop_map(|(leg, n)| ReplicaMessage::Applied { leg, n }),
         Just(ReplicaMessage::Draining),
+        (name(), name(), any::<bool>(), any::<bool>()).prop_map(|(tenant, user, dialogs, on)| {
+            let what = if dialogs { WatchedKind::Dialogs } else { WatchedKind::Messages };
+            ReplicaMessage::Watch(Watch { watched: Watched { tenant, user, what }, on })
+        }),
     ]
 }
 
@@ -254,72 +299,21 @@ pub(crate) fn owner_message() -> impl Strategy<Value = OwnerMessage> {
         (name(), binding(), any::<u32>(), any::<u32>()).prop_map(|(tenant, binding, new, old)| {
             OwnerMessage::MessagesWaiting(Box::new(MessagesWaiting { tenant, binding, new, old }))
         }),
+        (name(), name(), user_state()).prop_map(|(tenant, user, state)| {
+            OwnerMessage::Watched(WatchedState { tenant, user, state })
+        }),
     ]
 }
 
-/// One strategy for each kind of fact, in the order of the contract.
-pub(crate) fn facts() -> Vec<BoxedStrategy<FactKind>> {
-    use FactKind::*;
-    let leg = || uuid::<LegId>();
-    vec![
-        (uuid(), party(), text(), of(destination()), any::<[bool; 3]>(), headers())
-            .prop_map(|(call, from, dialled, destination, [by_application, anonymous, open], headers)| {
-                CallCreated { call, from, dialled, destination, by_application, anonymous, open, headers }
-            })
-            .boxed(),
-        (leg(), uuid(), party(), any::<bool>(), name(), of(uuid()), text(), (leg_cause(), of(leg())))
-            .prop_map(|(leg, call, party, incoming, replica, boot, sip_call_id, (cause, by))| LegCreated {
-                leg,
-                call,
-                party,
-                incoming,
-                replica,
-                boot,
-                sip_call_id,
-                cause,
-                by,
-            })
-            .boxed(),
-        (leg(), name(), uuid()).prop_map(|(leg, node, boot)| LegMediaAllocated { leg, node, boot }).boxed(),
-        leg().prop_map(|leg| LegRinging { leg }).boxed(),
-        (leg(), termination()).prop_map(|(leg, why)| LegTalkRefused { leg, why }).boxed(),
-        leg().prop_map(|leg| LegWaiting { leg }).boxed(),
-        leg().prop_map(|leg| LegAnswered { leg }).boxed(),
-        (leg(), direction()).prop_map(|(leg, direction)| LegDirectionChanged { leg, direction }).boxed(),
-        (leg(), digit(), any::<u32>())
-            .prop_map(|(leg, digit, duration_ms)| LegDigit { leg, digit, duration_ms })
-            .boxed(),
-        (leg(), termination()).prop_map(|(leg, termination)| LegEnded { leg, termination }).boxed(),
-        (uuid(), leg(), leg()).prop_map(|(call, a, b)| LegsBridged { call, a, b }).boxed(),
-        (uuid(), name(), name())
-            .prop_map(|(conference, room, node)| ConferenceStarted { conference, room, node })
-            .boxed(),
-        (uuid(), leg()).prop_map(|(conference, leg)| ParticipantJoined { conference, leg }).boxed(),
-        (uuid(), leg()).prop_map(|(conference, leg)| ParticipantLeft { conference, leg }).boxed(),
-        uuid().prop_map(|conference| ConferenceEnded { conference }).boxed(),
-        (uuid(), uuid(), name(), any::<bool>(), file_format(), layout(), text(), (legs(), callback()))
-            .prop_map(|(recording, call, node, stereo, format, layout, name, (legs, callback))| {
-                RecordingStarted { recording, call, node, stereo, format, layout, name, legs, callback }
-            })
-            .boxed(),
-        (uuid(), text(), any::<u64>(), any::<u64>())
-            .prop_map(|(recording, file, duration_ms, size_bytes)| RecordingFinished {
-                recording,
-                file,
-                duration_ms,
-                size_bytes,
-            })
-            .boxed(),
-        (uuid(), termination())
-            .prop_map(|(recording, termination)| RecordingFailed { recording, termination })
-            .boxed(),
-        (uuid(), termination()).prop_map(|(call, termination)| CallEnded { call, termination }).boxed(),
+fn user_state() -> impl Strategy<Value = UserState> {
+    let phase = prop::sample::select(vec![DialogPhase::Trying, DialogPhase::Early, DialogPhase::Confirmed]);
+    let remote = (text(), text()).prop_map(|(number, display_name)| RemoteParty { number, display_name });
+    let dialog = (uuid(), any::<bool>(), phase, of(remote))
+        .prop_map(|(leg, initiator, phase, remote)| UserDialog { leg, initiator, phase, remote });
+    prop_oneof![
+        (any::<u32>(), any::<u32>()).prop_map(|(new, old)| UserState::Messages { new, old }),
+        prop::collection::vec(dialog, 0..4).prop_map(UserState::Dialogs),
     ]
-    .into_iter()
-    .chain(facts_between_legs())
-    .chain(facts_of_media())
-    .chain(facts_of_conversations())
-    .collect()
 }
 
 fn headers() -> impl Strategy<Value = Vec<(Box<str>, Box<str>)>> {
@@ -362,240 +356,19 @@ fn layout() -> impl Strategy<Value = Layout> {
     prop::sample::select(vec![Layout::Mono, Layout::Stereo, Layout::TrackPerLeg])
 }
 
-/// What release 0.1 did not know of legs and conversations.
-fn facts_between_legs() -> Vec<BoxedStrategy<FactKind>> {
-    use FactKind::*;
-    let leg = || uuid::<LegId>();
-    let divert = || {
-        use DivertCause::*;
-        prop::sample::select(vec![Transferred, Redirected, Overflown, PickedUp])
-    };
-    let held_by = || prop::sample::select(vec![HeldBy::Application, HeldBy::Phone]);
-    let moved = || prop::sample::select(vec![MoveCause::Transferred, MoveCause::Merged]);
-    vec![
-        (uuid(), of(any::<u64>().prop_map(Timestamp::from_millis)), of(party()))
-            .prop_map(|(call, answered_at, diverted_to)| CallRestated { call, answered_at, diverted_to })
-            .boxed(),
-        (uuid(), text(), "[a-z]{1,9}", "\\PC{1,20}")
-            .prop_map(|(call, _, dialect, key)| ExternalRefAdded {
-                call,
-                external: ExternalRef { dialect: dialect.into(), key: key.into() },
-            })
-            .boxed(),
-        (leg(), held_by()).prop_map(|(leg, by)| LegHeld { leg, by }).boxed(),
-        leg().prop_map(|leg| LegRetrieved { leg }).boxed(),
-        (leg(), any::<bool>(), any::<bool>())
-            .prop_map(|(leg, muted, deafened)| LegAudioChanged { leg, muted, deafened })
-            .boxed(),
-        (leg(), destination()).prop_map(|(leg, by)| LegServed { leg, by }).boxed(),
-        (leg(), any::<[u64; 4]>(), any::<[u32; 5]>())
-            .prop_map(|(leg, packets, [jitter_us, round_trip_us, rating, own, far])| LegMeasured {
-                leg,
-                quality: Box::new(LegQuality {
-                    encoding: "opus".into(),
-                    packets_received: packets[0],
-                    packets_lost: packets[1],
-                    packets_late: packets[2],
-                    packets_sent: packets[3],
-                    jitter_us,
-                    round_trip_us,
-                    rating,
-                    mean_opinion_hundredths: own,
-                    far_mean_opinion_hundredths: far,
-                }),
-            })
-            .boxed(),
-        (leg(), uuid(), uuid(), moved())
-            .prop_map(|(leg, from, to, cause)| LegMoved { leg, from, to, cause })
-            .boxed(),
-        (leg(), text()).prop_map(|(leg, digits)| LegDigitsSent { leg, digits }).boxed(),
-        (uuid(), leg(), divert(), party())
-            .prop_map(|(call, leg, cause, to)| CallDiverted { call, leg, cause, to })
-            .boxed(),
-        (uuid(), uuid(), name())
-            .prop_map(|(call, conference, node)| CallConferenced { call, conference, node })
-            .boxed(),
-        (leg(), of(leg())).prop_map(|(leg, by)| ParticipantHeld { leg, by }).boxed(),
-        leg().prop_map(|leg| ParticipantRetrieved { leg }).boxed(),
-    ]
-}
-
-/// What release 0.1 did not know of recordings, playbacks, streams and devices.
-fn facts_of_media() -> Vec<BoxedStrategy<FactKind>> {
-    use FactKind::*;
-    let source = prop_oneof![text().prop_map(Source::Prompt), text().prop_map(Source::Url)];
-    let end = prop::sample::select(vec![PlaybackEnd::Done, PlaybackEnd::Stopped, PlaybackEnd::Failed]);
-    vec![
-        uuid().prop_map(|recording| RecordingPaused { recording }).boxed(),
-        uuid().prop_map(|recording| RecordingResumed { recording }).boxed(),
-        (uuid(), uuid(), of(uuid()), source)
-            .prop_map(|(playback, call, leg, source)| PlaybackStarted { playback, call, leg, source })
-            .boxed(),
-        (uuid(), end).prop_map(|(playback, end)| PlaybackFinished { playback, end }).boxed(),
-        (uuid(), uuid(), file_format(), name())
-            .prop_map(|(stream, call, format, node)| StreamStarted { stream, call, format, node })
-            .boxed(),
-        uuid().prop_map(|stream| StreamStopped { stream }).boxed(),
-        (uuid(), name(), uuid(), party(), name(), text(), any::<u64>())
-            .prop_map(|(message, user, call, from, node, file, duration_ms)| MessageLeft {
-                message,
-                user,
-                call,
-                from,
-                node,
-                file,
-                duration_ms,
-            })
-            .boxed(),
-        (uuid(), name()).prop_map(|(message, user)| MessageHeard { message, user }).boxed(),
-        (uuid(), name()).prop_map(|(message, user)| MessageDeleted { message, user }).boxed(),
-        (name(), name(), any::<bool>())
-            .prop_map(|(user, device, in_service)| DeviceStateChanged { user, device, in_service })
-            .boxed(),
-    ]
-}
-
-fn moment() -> impl Strategy<Value = Timestamp> {
-    any::<u64>().prop_map(Timestamp::from_millis)
-}
-
-fn member() -> impl Strategy<Value = Box<MemberView>> {
-    let status = prop::sample::select(LegStatus::ALL.to_vec());
-    let state = prop::sample::select(vec![MemberState::Invited, MemberState::Joined, MemberState::Left]);
-    (
-        (uuid(), uuid(), state, text(), text(), of(uuid::<LegId>())),
-        (
-            prop::collection::vec(uuid::<LegId>(), 0..3),
-            any::<[bool; 4]>(),
-            prop::collection::vec((status, moment()), 0..3),
-        ),
-        (moment(), of(moment()), of(moment())),
-    )
-        .prop_map(|((member, person, state, from, to, leg), (legs, flags, statuses), times)| {
-            let [knocked, muted, earmuffed, held] = flags;
-            let (invited_at, joined_at, left_at) = times;
-            Box::new(MemberView {
-                member,
-                person,
-                state,
-                from,
-                to,
-                leg,
-                legs,
-                knocked,
-                statuses,
-                muted,
-                earmuffed,
-                held,
-                invited_at,
-                joined_at,
-                left_at,
-            })
-        })
-}
-
-fn conversation_event() -> impl Strategy<Value = ConversationEvent> {
-    let kind = prop::sample::select(EventKind::ALL.to_vec());
-    (any::<u32>(), moment(), kind, of(uuid()), of(uuid::<LegId>()), text(), text()).prop_map(
-        |(id, at, kind, member, leg, text, body)| ConversationEvent { id, at, kind, member, leg, text, body },
-    )
-}
-
-/// What is told of conversations, also in snapshots.
-fn facts_of_conversations() -> Vec<BoxedStrategy<FactKind>> {
-    use crate::conversation::ConversationFact as Said;
-    let said: Vec<BoxedStrategy<Said>> = vec![
-        (uuid(), text(), text(), text())
-            .prop_map(|(person, application, name, display_name)| Said::PersonPut {
-                person,
-                application,
-                name,
-                display_name,
-            })
-            .boxed(),
-        uuid().prop_map(|person| Said::PersonDeleted { person }).boxed(),
-        (uuid(), text(), text(), text())
-            .prop_map(|(conversation, application, name, display_name)| Said::Put {
-                conversation,
-                application,
-                name,
-                display_name,
-            })
-            .boxed(),
-        uuid().prop_map(|conversation| Said::Deleted { conversation }).boxed(),
-        (uuid(), uuid(), uuid(), text(), text(), prop::collection::vec(uuid::<LegId>(), 0..3), any::<bool>())
-            .prop_map(|(conversation, member, person, from, to, legs, knocked)| Said::MemberInvited {
-                conversation,
-                member,
-                person,
-                from,
-                to,
-                legs,
-                knocked,
-            })
-            .boxed(),
-        (uuid(), uuid()).prop_map(|(conversation, member)| Said::MemberLeft { conversation, member }).boxed(),
-        (uuid(), of(uuid()), text(), text())
-            .prop_map(|(conversation, member, r#type, body)| Said::EventPosted {
-                conversation,
-                member,
-                r#type,
-                body,
-            })
-            .boxed(),
-        (uuid(), any::<u32>())
-            .prop_map(|(conversation, event)| Said::EventDeleted { conversation, event })
-            .boxed(),
-        (uuid(), member())
-            .prop_map(|(conversation, member)| Said::MemberKept { conversation, member })
-            .boxed(),
-        (uuid(), any::<u32>(), prop::collection::vec(conversation_event(), 0..3))
-            .prop_map(|(conversation, last, events)| Said::EventsKept { conversation, last, events })
-            .boxed(),
-    ];
-    said.into_iter()
-        .map(|said| said.prop_map(|fact| FactKind::Conversation { fact: Box::new(fact) }).boxed())
-        .collect()
-}
-
-/// A record with one fact of every kind.
-pub(crate) fn record() -> impl Strategy<Value = FactRecord> {
-    let fact = |kind: BoxedStrategy<FactKind>| {
-        (name(), any::<u64>(), kind).prop_map(|(tenant, at, kind)| Fact {
-            tenant,
-            at: Timestamp::from_millis(at),
-            kind,
-        })
-    };
-    let subject = prop_oneof![
-        uuid().prop_map(CommandSubject::Call),
-        uuid().prop_map(CommandSubject::Leg),
-        uuid().prop_map(CommandSubject::Recording),
-        uuid().prop_map(CommandSubject::Playback),
-        uuid().prop_map(CommandSubject::Stream),
-        uuid().prop_map(CommandSubject::Conversation),
-        (uuid(), any::<u32>()).prop_map(|(of, event)| CommandSubject::ConversationEvent(of, event)),
-    ];
-    let completed = (name(), any::<u64>(), text(), any::<[u8; 32]>(), subject).prop_map(
-        |(tenant, at, key, fingerprint, subject)| CompletedCommand {
-            tenant,
-            at: Timestamp::from_millis(at),
-            key,
-            fingerprint,
-            subject,
+fn voice() -> impl Strategy<Value = LegVoice> {
+    let role = (0..4, uuid::<LegId>()).prop_map(|(role, heard_by)| match role {
+        0 => VoiceRole::Speaker,
+        1 => VoiceRole::Listener,
+        2 => VoiceRole::Coach { heard_by },
+        _ => VoiceRole::Monitor,
+    });
+    (GAIN_MDB_MIN..=GAIN_MDB_MAX, role, any::<bool>(), any::<bool>()).prop_map(
+        |(gain_mdb, role, automatic_gain, suppress_noise)| LegVoice {
+            gain_mdb,
+            role,
+            automatic_gain,
+            suppress_noise,
         },
-    );
-    let cursor = (uuid(), uuid(), any::<u64>()).prop_map(|(boot, leg, n)| SignalCursor { boot, leg, n });
-    (
-        facts().into_iter().map(fact).collect::<Vec<_>>(),
-        prop::collection::vec(cursor, 0..3),
-        prop::collection::vec(command(), 0..3),
-        of(completed),
     )
-        .prop_map(|(facts, consumed, commands, completed)| FactRecord {
-            facts,
-            consumed,
-            commands,
-            completed,
-        })
 }

@@ -104,10 +104,11 @@ fn the_log_of_release_0_1_still_decodes() {
 }
 
 /// What releases after 0.1 added, as it is in a log that knows nothing of it.
-const ADDED: [&str; 11] = [
+const ADDED: [&str; 15] = [
     "anonymous: false,",
     "open: false,",
     "headers: [],",
+    "max_forwards: None,",
     "cause: Normal,",
     "by: None,",
     "format: Wav,",
@@ -116,6 +117,9 @@ const ADDED: [&str; 11] = [
     "legs: [],",
     "proof: None,",
     "callback: None,",
+    "contact: \"\",",
+    "tracks: [],",
+    "kept: None,",
 ];
 
 /// Wrote the files of the test above. A new release gets a new folder; old folders stay as they are.

@@ -86,7 +86,7 @@ enumerations! {
         Forbidden = Forbidden, NoCommonCodec = NoCommonCodec, ProtocolError = ProtocolError, Timeout = Timeout,
         TransportFailure = TransportFailure, MediaTimeout = MediaTimeout, MediaNodeLost = MediaNodeLost,
         SignallingLost = SignallingLost, NoCapacity = NoCapacity, Shutdown = Shutdown, Internal = Internal,
-        Diverted = Diverted,
+        Diverted = Diverted, PromptMissing = PromptMissing,
     }
 }
 
@@ -251,6 +251,7 @@ impl From<&Party> for pb::Party {
             number: value.number.as_ref().into(),
             display_name: value.display_name.as_ref().into(),
             proof: number(value.proof),
+            contact: value.contact.as_ref().into(),
         }
     }
 }
@@ -264,6 +265,7 @@ impl TryFrom<pb::Party> for Party {
             number: value.number.into(),
             display_name: value.display_name.into(),
             proof: enumeration("Party.proof", value.proof)?,
+            contact: value.contact.into(),
         })
     }
 }
