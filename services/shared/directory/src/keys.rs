@@ -120,21 +120,31 @@ pub(crate) fn registrations(tenant: &TenantId, user: Option<&UserId>) -> String 
     }
 }
 
-/// `reg_id` tells the flows of one instance apart (RFC 5626, section 4.2); 0 for none.
+/// `reg_id` tells the flows of one instance apart (RFC 5626, section 4.2); 0 for none. Contacts without an instance are told apart by
+/// their URI.
 pub(crate) fn registration(
     tenant: &TenantId,
     user: &UserId,
     device: &DeviceId,
     (instance, reg_id): (&str, u32),
+    contact_uri: &str,
 ) -> String {
-    let mut key = format!("{REGISTRATIONS}{tenant}/{user}/{device}");
-    if !instance.is_empty() {
+    let mut key = registration_of_device(tenant, user, device);
+    if instance.is_empty() {
+        // Before the hexadecimal digits of the others.
+        let _ = write!(key, "=-{}", &sha256_hex(contact_uri.as_bytes())[..32]);
+    } else {
         let _ = write!(key, "={}", &sha256_hex(instance.as_bytes())[..32]);
         if reg_id > 0 {
             let _ = write!(key, ".{reg_id}");
         }
     }
     key
+}
+
+/// Where the one contact without an instance stood that a device had in former releases.
+pub(crate) fn registration_of_device(tenant: &TenantId, user: &UserId, device: &DeviceId) -> String {
+    format!("{REGISTRATIONS}{tenant}/{user}/{device}")
 }
 
 fn escape(text: &str) -> String {

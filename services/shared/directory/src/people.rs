@@ -36,7 +36,20 @@ impl Directory {
                 reason: "expected at most 128 bytes without control characters",
             });
         }
+        if pb::MessageWaiting::try_from(user.message_waiting).is_err() {
+            return Err(DirectoryError::Invalid {
+                field: "user.message_waiting",
+                reason: "expected always or subscribed",
+            });
+        }
+        if pb::BusyLamp::try_from(user.busy_lamp).is_err() {
+            return Err(DirectoryError::Invalid {
+                field: "user.busy_lamp",
+                reason: "expected calls, state or nobody",
+            });
+        }
         self.needs_tenant(&tenant).await?;
+        self.check_forwards(&tenant, &id, &user).await?;
         self.put_record(&keys::user(&tenant, &id), &user, replaces).await
     }
 
@@ -191,6 +204,49 @@ impl Directory {
         let deleted = self.store().delete(&key, Expect::Revision(entry.revision)).await;
         self.inner.cache.forget(&key);
         ignore_changed(deleted)
+    }
+}
+
+/// Which phones of a user are told that voicemail messages wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SeedMessageWaiting {
+    /// Every registered one, whether it has subscribed or not.
+    #[default]
+    Always,
+    /// Those that have subscribed (RFC 3842).
+    Subscribed,
+}
+
+impl From<SeedMessageWaiting> for pb::MessageWaiting {
+    fn from(seed: SeedMessageWaiting) -> Self {
+        match seed {
+            SeedMessageWaiting::Always => Self::Always,
+            SeedMessageWaiting::Subscribed => Self::Subscribed,
+        }
+    }
+}
+
+/// What other users of the tenant may see of a user's calls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SeedBusyLamp {
+    /// Whether the user is called or talks, and with whom.
+    #[default]
+    Calls,
+    /// Whether the user is called or talks.
+    State,
+    /// Nothing.
+    Nobody,
+}
+
+impl From<SeedBusyLamp> for pb::BusyLamp {
+    fn from(seed: SeedBusyLamp) -> Self {
+        match seed {
+            SeedBusyLamp::Calls => Self::Calls,
+            SeedBusyLamp::State => Self::State,
+            SeedBusyLamp::Nobody => Self::Nobody,
+        }
     }
 }
 

@@ -80,27 +80,32 @@ impl Directory {
     ) -> Result<Vec<Registration>, DirectoryError> {
         let now = self.inner.clock.now();
         let entries = self.store().list(&keys::registrations(tenant, user)).await?;
-        let mut registrations =
-            entries.iter().map(Registration::from_entry).collect::<Result<Vec<_>, _>>()?;
+        let mut registrations = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            let mut registration = Registration::from_entry(entry)?;
+            if owner_of(&entry.key).is_some_and(|(tenant, ..)| registration.key(&tenant) != entry.key) {
+                registration.revision = None;
+            }
+            registrations.push(registration);
+        }
         registrations.retain(|r| r.expires_at > now);
         Ok(registrations)
     }
 
-    /// The registration of one contact of a device; `instance` is empty for a contact without +sip.instance, and `reg_id` 0 for
-    /// one that is not one of several flows.
+    /// The registration of one contact with +sip.instance of a device; `reg_id` is 0 for one that is not one of several flows.
     pub async fn registration(
         &self,
         tenant: &TenantId,
         user: &UserId,
         device: &DeviceId,
-        (instance, reg_id): (&str, u32),
+        flow: (&str, u32),
     ) -> Result<Option<Registration>, DirectoryError> {
-        let entry = self.store().get(&keys::registration(tenant, user, device, (instance, reg_id))).await?;
+        let entry = self.store().get(&keys::registration(tenant, user, device, flow, "")).await?;
         let found = entry.as_ref().map(Registration::from_entry).transpose()?;
         Ok(found.filter(|r| r.expires_at > self.inner.clock.now()))
     }
 
-    /// Writes a registration. Each device has one without +sip.instance, and one for each flow of each +sip.instance.
+    /// Writes a registration. Each device has one for each flow of each +sip.instance, and one for each URI without.
     ///
     /// # Errors
     /// [`DirectoryError::Changed`] when `expect` is not met: another REGISTER of the same contact came first.
@@ -123,7 +128,14 @@ impl Directory {
         registration: &Registration,
         expect: Expect,
     ) -> Result<(), DirectoryError> {
-        let deleted = self.store().delete(&registration.key(tenant), expect).await;
+        // Where a former release has written it.
+        let of_device =
+            || keys::registration_of_device(tenant, &registration.binding.user, &registration.binding.device);
+        let key = match registration.revision {
+            None if registration.instance.is_empty() => of_device(),
+            _ => registration.key(tenant),
+        };
+        let deleted = self.store().delete(&key, expect).await;
         deleted.map_err(|e| changed(e, pb::Registration::WHAT))
     }
 
@@ -150,7 +162,8 @@ impl Directory {
 
 impl Registration {
     fn key(&self, tenant: &TenantId) -> String {
-        keys::registration(tenant, &self.binding.user, &self.binding.device, (&self.instance, self.reg_id))
+        let flow = (&*self.instance, self.reg_id);
+        keys::registration(tenant, &self.binding.user, &self.binding.device, flow, &self.binding.contact_uri)
     }
 
     fn from_entry(entry: &Entry) -> Result<Self, DirectoryError> {

@@ -12,8 +12,9 @@ use sidetone_runtime::config::ConfigError;
 use crate::applications::SeedApplication;
 use crate::directory::Directory;
 use crate::error::DirectoryError;
+use crate::forwards::{forward_of, forward_text, timed_forward_of};
 use crate::numbers::is_number;
-use crate::people::is_auth_username;
+use crate::people::{SeedBusyLamp, SeedMessageWaiting, is_auth_username};
 use crate::record::Replaces;
 use crate::secret::Password;
 use crate::tenants::normal_host;
@@ -71,12 +72,34 @@ pub struct SeedUser {
     /// What others see. Default empty.
     #[serde(default)]
     pub display_name: String,
+    /// May take calls that ring at users with whom it shares no pick-up group. Default false.
+    #[serde(default)]
+    pub may_pick_up: bool,
+    /// May break into the conversations of others. Default false.
+    #[serde(default)]
+    pub may_intrude: bool,
+    /// Which phones are told that voicemail messages wait: `always`, or `subscribed`. Default `always`.
+    #[serde(default)]
+    pub message_waiting: SeedMessageWaiting,
+    /// What other users of the tenant may see of this one's calls: `calls`, `state` or `nobody`. Default `calls`.
+    #[serde(default)]
+    pub busy_lamp: SeedBusyLamp,
     /// Numbers that ring this user. Default none.
     #[serde(default)]
     pub numbers: Vec<String>,
     /// Telephones. Default none.
     #[serde(default)]
     pub devices: Vec<SeedDevice>,
+    /// Where calls go when the user is busy: `voicemail` (the user's own), `assistant` (the tenant's), or a number. Default
+    /// nowhere.
+    #[serde(default)]
+    pub on_busy: Option<String>,
+    /// The same when nobody answers, with the seconds that it rings before: `20:voicemail`. Without seconds the ring time.
+    #[serde(default)]
+    pub on_no_answer: Option<String>,
+    /// The same when no device is registered or can be reached.
+    #[serde(default)]
+    pub on_unregistered: Option<String>,
 }
 
 /// One telephone.
@@ -153,6 +176,47 @@ impl SeedConfig {
             tenant.check(&format!("seed.tenants[{n}]"), errors);
         }
     }
+
+    /// What leads nowhere as far as the seed tells: no mistake, since the directory may have it already.
+    pub fn odd(&self) -> Vec<ConfigError> {
+        let mut odd = Vec::new();
+        for (t, tenant) in self.tenants.iter().enumerate() {
+            for (n, number) in tenant.numbers.iter().enumerate() {
+                let mut tell = |key: &str, name: &str| {
+                    let problem = format!(
+                        "{name:?} is not in the seed; without it in the directory, calls to the number fail"
+                    );
+                    odd.push(ConfigError::new(format!("seed.tenants[{t}].numbers[{n}].{key}"), problem));
+                };
+                if let Some(room) =
+                    number.room.as_ref().filter(|room| !tenant.rooms.iter().any(|r| r.room == **room))
+                {
+                    tell("room", room);
+                }
+                let users =
+                    [("user", &number.user), ("voicemail", &number.voicemail), ("mailbox", &number.mailbox)];
+                for (key, user) in users {
+                    if let Some(user) =
+                        user.as_ref().filter(|user| !tenant.users.iter().any(|u| u.user == **user))
+                    {
+                        tell(key, user);
+                    }
+                }
+            }
+        }
+        odd
+    }
+
+    /// The prompts of announcements, each with its key.
+    pub fn announcements(&self) -> Vec<(String, String)> {
+        let tenants = self.tenants.iter().enumerate();
+        let numbers =
+            tenants.flat_map(|(t, tenant)| tenant.numbers.iter().enumerate().map(move |(n, of)| (t, n, of)));
+        let announced = numbers.filter_map(|(t, n, number)| {
+            Some((format!("seed.tenants[{t}].numbers[{n}].announcement"), number.announcement.clone()?))
+        });
+        announced.collect()
+    }
 }
 
 impl SeedTenant {
@@ -171,6 +235,7 @@ impl SeedTenant {
             if let Err(error) = UserId::new(&user.user) {
                 bad(format!("{at}.user"), error.reason.to_owned());
             }
+            user.check_forwards(&at, &mut bad);
             for (n, number) in user.numbers.iter().enumerate() {
                 if !is_number(number) {
                     bad(format!("{at}.numbers[{n}]"), NUMBER_PROBLEM.into());
@@ -203,6 +268,54 @@ impl SeedTenant {
                 bad(at, problem.into());
             }
         }
+    }
+}
+
+impl SeedUser {
+    fn check_forwards(&self, at: &str, bad: &mut impl FnMut(String, String)) {
+        let own = |text: &str| text == self.user || self.numbers.iter().any(|number| number == text);
+        let rules = [
+            ("on_busy", &self.on_busy),
+            ("on_no_answer", &self.on_no_answer),
+            ("on_unregistered", &self.on_unregistered),
+        ];
+        for (key, rule) in rules {
+            let Some(rule) = rule else { continue };
+            let read = match key {
+                "on_no_answer" => timed_forward_of(rule).map(|(forward, _)| forward),
+                _ => forward_of(rule),
+            };
+            match read {
+                Err(problem) => bad(format!("{at}.{key}"), problem.into()),
+                Ok(forward) if own(forward_text(Some(&forward))) => {
+                    bad(format!("{at}.{key}"), "the number leads back to the user".into());
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn record(&self, tenant: &TenantId) -> Result<pb::User, DirectoryError> {
+        let invalid = |field| move |reason| DirectoryError::Invalid { field, reason };
+        let rule = |rule: &Option<String>| rule.as_deref().map(forward_of).transpose();
+        let no_answer = self.on_no_answer.as_deref().map(timed_forward_of).transpose();
+        let (on_no_answer, no_answer_s) =
+            no_answer.map_err(invalid("seed.tenants.users.on_no_answer"))?.unzip();
+        Ok(pb::User {
+            tenant: tenant.to_string(),
+            user: self.user.clone(),
+            display_name: self.display_name.clone(),
+            may_pick_up: self.may_pick_up,
+            may_intrude: self.may_intrude,
+            message_waiting: pb::MessageWaiting::from(self.message_waiting).into(),
+            busy_lamp: pb::BusyLamp::from(self.busy_lamp).into(),
+            on_busy: rule(&self.on_busy).map_err(invalid("seed.tenants.users.on_busy"))?,
+            on_no_answer,
+            no_answer_s: no_answer_s.unwrap_or_default(),
+            on_unregistered: rule(&self.on_unregistered)
+                .map_err(invalid("seed.tenants.users.on_unregistered"))?,
+            revision: 0,
+        })
     }
 }
 
@@ -336,12 +449,7 @@ impl Directory {
     ) -> Result<(), DirectoryError> {
         let id = UserId::new(&user.user).map_err(DirectoryError::id("seed.tenants.users.user"))?;
         if seeded.is_new(self.user(tenant, &id).await?) {
-            let record = pb::User {
-                tenant: tenant.to_string(),
-                user: user.user.clone(),
-                display_name: user.display_name.clone(),
-                revision: 0,
-            };
+            let record = user.record(tenant)?;
             seeded.note(self.write_user(record, Replaces::Nothing).await)?;
         }
         for device in &user.devices {

@@ -1,10 +1,15 @@
 //! `directory.v1` over gRPC, and the check of bearer tokens.
 
+use std::sync::Arc;
+
+use sidetone_model::classify::{Class, Classify};
 use sidetone_model::ids::{DeviceId, RoomId, TenantId, UserId};
 use sidetone_proto::directory::v1 as pb;
 use sidetone_proto::directory::v1::directory_server::Directory as DirectoryV1;
+use sidetone_proto::types::v1::destination::Kind;
 use sidetone_runtime::grpc::caller::TokenVerifier;
 use sidetone_runtime::{Caller, status};
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Request, Response, Status};
 
 use crate::directory::Directory;
@@ -12,15 +17,91 @@ use crate::error::DirectoryError;
 use crate::secret::Password;
 
 /// Serves a [`Directory`]. Tenants themselves are the operator's; everything in a tenant is also its applications'.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DirectoryService {
     directory: Directory,
+    prompts: Option<Arc<dyn Prompts>>,
+    webhooks: Option<Arc<WebhookProblem>>,
+}
+
+/// Why nothing would be posted to a URL.
+pub type WebhookProblem = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// In the answer's metadata: what was done all the same, and will not work as things are.
+pub const WARNING: &str = "sidetone-warning";
+
+/// Who knows which prompts there are.
+#[async_trait::async_trait]
+pub trait Prompts: Send + Sync {
+    /// Why a prompt cannot be played; none when it can, or nobody can tell now.
+    async fn problem(&self, prompt: &str) -> Option<String>;
+}
+
+/// A number at which nothing would be heard.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "number.announcement: the prompt {prompt:?} cannot be played: {problem}; prompts are files in media.prompts_dir"
+)]
+struct Unplayable {
+    prompt: String,
+    problem: String,
+}
+
+impl Classify for Unplayable {
+    fn class(&self) -> Class {
+        Class::Invalid
+    }
+
+    fn reason(&self) -> &'static str {
+        "no_such_prompt"
+    }
+}
+
+impl std::fmt::Debug for DirectoryService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DirectoryService").field("directory", &self.directory).finish_non_exhaustive()
+    }
 }
 
 impl DirectoryService {
     /// Serves `directory`.
     pub fn new(directory: Directory) -> Self {
-        Self { directory }
+        Self { directory, prompts: None, webhooks: None }
+    }
+
+    /// Refuses numbers whose announcement nobody could hear.
+    pub fn with_prompts(self, prompts: Arc<dyn Prompts>) -> Self {
+        Self { prompts: Some(prompts), ..self }
+    }
+
+    /// Warns who gives an application a URL to which nothing is posted.
+    pub fn with_webhooks(self, webhooks: Arc<WebhookProblem>) -> Self {
+        Self { webhooks: Some(webhooks), ..self }
+    }
+
+    /// Whose records are asked for. A name that nobody has is no tenant without any.
+    async fn listed(&self, request: &Request<pb::ListRequest>) -> Result<(TenantId, Option<UserId>), Status> {
+        let tenant = allowed(&Caller::of(request), &request.get_ref().tenant, "tenant")?;
+        let there = self.directory.tenant(&tenant).await.map_err(|e| status(&e))?;
+        there.ok_or_else(|| status(&DirectoryError::NotFound { what: "tenant" }))?;
+        let user = &request.get_ref().user;
+        let user = if user.is_empty() { None } else { Some(id(UserId::new(user), "user")?) };
+        Ok((tenant, user))
+    }
+
+    fn webhook_warning(&self, application: &pb::Application) -> Option<MetadataValue<Ascii>> {
+        let problem = self.webhooks.as_ref()?;
+        let urls = [
+            ("event_url", &application.event_url),
+            ("answer_url", &application.answer_url),
+            ("fallback_url", &application.fallback_url),
+        ];
+        let told = |(field, url): (&str, &String)| {
+            let why = problem(url).filter(|_| !url.is_empty())?;
+            Some(format!("application.{field}: nothing is posted there: {why}"))
+        };
+        let all: Vec<String> = urls.into_iter().filter_map(told).collect();
+        all.join("; ").parse().ok().filter(|_| !all.is_empty())
     }
 }
 
@@ -73,7 +154,7 @@ impl DirectoryV1 for DirectoryService {
     }
 
     async fn list_users(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListUsersResponse> {
-        let (tenant, user) = listed(&request)?;
+        let (tenant, user) = self.listed(&request).await?;
         let mut users = self.directory.list_users(&tenant).await.map_err(|e| status(&e))?;
         users.retain(|u| user.as_ref().is_none_or(|user| u.user == user.as_str()));
         Ok(Response::new(pb::ListUsersResponse { users }))
@@ -96,7 +177,7 @@ impl DirectoryV1 for DirectoryService {
     }
 
     async fn list_devices(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListDevicesResponse> {
-        let (tenant, user) = listed(&request)?;
+        let (tenant, user) = self.listed(&request).await?;
         let devices = self.directory.list_devices(&tenant, user.as_ref()).await;
         answer(devices.map(|devices| pb::ListDevicesResponse { devices }))
     }
@@ -105,6 +186,12 @@ impl DirectoryV1 for DirectoryService {
         let caller = Caller::of(&request);
         let number = given(request.into_inner().number, "number")?;
         allowed(&caller, &number.tenant, "number.tenant")?;
+        let destination = number.destination.as_ref().and_then(|destination| destination.kind.as_ref());
+        if let (Some(Kind::Announcement(it)), Some(prompts)) = (destination, &self.prompts)
+            && let Some(problem) = prompts.problem(&it.prompt).await
+        {
+            return Err(status(&Unplayable { prompt: it.prompt.clone(), problem }));
+        }
         answer(self.directory.put_number(number).await)
     }
 
@@ -114,7 +201,7 @@ impl DirectoryV1 for DirectoryService {
     }
 
     async fn list_numbers(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListNumbersResponse> {
-        let (tenant, _) = listed(&request)?;
+        let (tenant, _) = self.listed(&request).await?;
         let numbers = self.directory.list_numbers(&tenant).await;
         answer(numbers.map(|numbers| pb::ListNumbersResponse { numbers }))
     }
@@ -133,7 +220,7 @@ impl DirectoryV1 for DirectoryService {
     }
 
     async fn list_rooms(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListRoomsResponse> {
-        let (tenant, _) = listed(&request)?;
+        let (tenant, _) = self.listed(&request).await?;
         let rooms = self.directory.list_rooms(&tenant).await;
         answer(rooms.map(|rooms| pb::ListRoomsResponse { rooms }))
     }
@@ -142,7 +229,7 @@ impl DirectoryV1 for DirectoryService {
         &self,
         request: Request<pb::ListRequest>,
     ) -> Answer<pb::ListRegistrationsResponse> {
-        let (tenant, user) = listed(&request)?;
+        let (tenant, user) = self.listed(&request).await?;
         let registrations = self.directory.list_registrations(&tenant, user.as_ref()).await;
         answer(
             registrations.map(|all| pb::ListRegistrationsResponse {
@@ -166,7 +253,7 @@ impl DirectoryV1 for DirectoryService {
     }
 
     async fn list_tokens(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListTokensResponse> {
-        let (tenant, _) = listed(&request)?;
+        let (tenant, _) = self.listed(&request).await?;
         answer(self.directory.list_tokens(&tenant).await.map(|tokens| pb::ListTokensResponse { tokens }))
     }
 
@@ -176,7 +263,12 @@ impl DirectoryV1 for DirectoryService {
         let application = given(request.application, "application")?;
         allowed(&caller, &application.tenant, "application.tenant")?;
         let secret = request.secret.map(Password::new);
-        answer(self.directory.put_application(application, secret.as_ref()).await)
+        let warning = self.webhook_warning(&application);
+        let mut put = answer(self.directory.put_application(application, secret.as_ref()).await)?;
+        if let Some(warning) = warning {
+            put.metadata_mut().insert(WARNING, warning);
+        }
+        Ok(put)
     }
 
     async fn delete_application(
@@ -191,7 +283,7 @@ impl DirectoryV1 for DirectoryService {
         &self,
         request: Request<pb::ListRequest>,
     ) -> Answer<pb::ListApplicationsResponse> {
-        let (tenant, _) = listed(&request)?;
+        let (tenant, _) = self.listed(&request).await?;
         let found = self.directory.list_applications(&tenant).await;
         answer(found.map(|applications| pb::ListApplicationsResponse { applications }))
     }
@@ -211,7 +303,7 @@ impl DirectoryV1 for DirectoryService {
     }
 
     async fn list_trunks(&self, request: Request<pb::ListRequest>) -> Answer<pb::ListTrunksResponse> {
-        let (tenant, _) = listed(&request)?;
+        let (tenant, _) = self.listed(&request).await?;
         let found = self.directory.list_trunks(Some(&tenant)).await;
         answer(found.map(|trunks| pb::ListTrunksResponse { trunks }))
     }
@@ -220,7 +312,7 @@ impl DirectoryV1 for DirectoryService {
         &self,
         request: Request<pb::ListRequest>,
     ) -> Answer<pb::ListTrunkStatesResponse> {
-        let (tenant, _) = listed(&request)?;
+        let (tenant, _) = self.listed(&request).await?;
         let found = self.directory.trunk_states(&tenant).await;
         answer(found.map(|states| pb::ListTrunkStatesResponse { states }))
     }
@@ -247,11 +339,4 @@ fn allowed(caller: &Caller, tenant: &str, field: &'static str) -> Result<TenantI
     let tenant = id(TenantId::new(tenant), field)?;
     caller.may(&tenant)?;
     Ok(tenant)
-}
-
-fn listed(request: &Request<pb::ListRequest>) -> Result<(TenantId, Option<UserId>), Status> {
-    let tenant = allowed(&Caller::of(request), &request.get_ref().tenant, "tenant")?;
-    let user = &request.get_ref().user;
-    let user = if user.is_empty() { None } else { Some(id(UserId::new(user), "user")?) };
-    Ok((tenant, user))
 }

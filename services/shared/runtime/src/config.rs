@@ -78,6 +78,11 @@ impl ConfigFile {
         }
     }
 
+    /// Whether a section is in the file, and was not taken out.
+    pub fn has(&self, name: &str) -> bool {
+        self.table.contains_key(name)
+    }
+
     /// Takes a section out of the file; absent, it is the default. `check` looks for mistakes that types cannot show.
     pub fn section<T: DeserializeOwned + Default>(
         &mut self,
@@ -98,13 +103,17 @@ impl ConfigFile {
 
     fn typed<T: DeserializeOwned + Default>(&mut self, name: &str, table: toml::Table) -> T {
         let before = self.errors.len();
-        // Each key alone first: a deserializer stops at its first mistake, a person wants all of them.
-        for (key, value) in &table {
-            let single = toml::Table::from_iter([(key.clone(), value.clone())]);
-            if let Err(error) = single.try_into::<T>() {
+        // Each key alone first: a deserializer stops at its first mistake, a person wants all of them. What cannot be read is left
+        // out, so that the rest is looked at, too.
+        let mut table = table;
+        table.retain(|key, value| {
+            let single = toml::Table::from_iter([(key.to_owned(), value.clone())]);
+            let read = single.try_into::<T>();
+            if let Err(error) = &read {
                 self.errors.push(ConfigError::new(format!("{name}.{key}"), one_line(error.message())));
             }
-        }
+            read.is_ok()
+        });
         match table.try_into::<T>() {
             Ok(value) => value,
             Err(error) => {
@@ -199,8 +208,13 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_with_its_key() {
-        let mut file = ConfigFile::parse("[a]\nport = 70000\nnaem = 'x'\n[b]\nport = 1\n[c]\n");
-        let _: Section = file.section("a", |_, _| {});
+        let mut file =
+            ConfigFile::parse("[a]\nport = 70000\nnaem = 'x'\nname = 'taken'\n[b]\nport = 1\n[c]\n");
+        let _: Section = file.section("a", |s: &Section, errors| {
+            if s.name == "taken" {
+                errors.push(ConfigError::new("a.name", "is taken"));
+            }
+        });
         let b: Section = file.section("b", |s: &Section, errors| {
             if s.name.is_empty() {
                 errors.push(ConfigError::new("b.name", "is missing"));
@@ -209,6 +223,6 @@ mod tests {
         assert_eq!(b.port, 1);
         let errors = file.finish().unwrap_err();
         let keys: Vec<_> = errors.0.iter().map(|e| e.key.as_str()).collect();
-        assert_eq!(keys, ["a.naem", "a.port", "b.name", "c"], "{errors}");
+        assert_eq!(keys, ["a.naem", "a.port", "a.name", "b.name", "c"], "{errors}");
     }
 }

@@ -7,7 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// How long phones have to answer that their calls are over, when a process stops.
+const ENDING_MAX: Duration = Duration::from_secs(3);
 
 /// The life of one process, shared by everything in it.
 #[derive(Debug, Clone, Default)]
@@ -82,20 +86,21 @@ impl Lifecycle {
     }
 
     /// Waits for SIGTERM or SIGINT and carries them out; returns when the process is to stop. `finished` is what a
-    /// drain waits for, at most `drain_max`.
+    /// drain waits for, at most `drain_max`; `ending` is done about what still runs then, before everything stops, for at most
+    /// 3 s.
     pub async fn run_until_stopped(
         &self,
         drain_max: Duration,
         finished: impl Future<Output = ()>,
+        ending: impl Future<Output = ()>,
     ) -> std::io::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let stopping = self.stopping();
         let draining = self.draining();
         tokio::select! {
             _ = terminate.recv() => tracing::info!(limit_s = drain_max.as_secs(), "draining"),
-            _ = interrupt.recv() => { self.stop(); return Ok(()) }
+            _ = interrupt.recv() => return self.end(ending, &mut interrupt).await,
             () = draining.cancelled() => tracing::info!(limit_s = drain_max.as_secs(), "draining on request"),
             () = stopping.cancelled() => return Ok(()),
         }
@@ -105,7 +110,19 @@ impl Lifecycle {
             () = tokio::time::sleep(drain_max) => tracing::warn!("drain time is over; what still runs is ended"),
             _ = terminate.recv() => tracing::warn!("second SIGTERM; stopping at once"),
             _ = interrupt.recv() => tracing::warn!("SIGINT; stopping at once"),
-            () = stopping.cancelled() => {}
+            () = stopping.cancelled() => return Ok(()),
+        }
+        self.end(ending, &mut interrupt).await
+    }
+
+    /// Lets what still runs end in order, but not for long, and not for somebody who interrupts again.
+    async fn end(&self, ending: impl Future<Output = ()>, again: &mut Signal) -> std::io::Result<()> {
+        self.drain();
+        tokio::select! {
+            () = ending => {}
+            () = tokio::time::sleep(ENDING_MAX) => tracing::warn!("not all calls ended in time"),
+            _ = again.recv() => {}
+            () = self.stopping.cancelled() => {}
         }
         self.stop();
         Ok(())

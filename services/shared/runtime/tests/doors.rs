@@ -81,12 +81,19 @@ async fn server(tls: &TlsConfig, tokens: bool, lifecycle: &Lifecycle) -> String 
 }
 
 async fn ask(address: &str, tls: &TlsConfig, token: Option<&str>, tenant: &str) -> Result<String, Code> {
-    let mut request = Request::new(ListTargetsRequest { tenant: tenant.to_owned() });
-    if let Some(token) = token {
-        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    let mut tries = 0..5;
+    loop {
+        let mut request = Request::new(ListTargetsRequest { tenant: tenant.to_owned() });
+        if let Some(token) = token {
+            request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        let answer = PushClient::new(channel(address, tls).unwrap()).list_targets(request).await;
+        match answer.map(|r| r.into_inner().targets[0].tenant.clone()).map_err(|status| status.code()) {
+            // A connection is to be there within a second, with TLS, on a machine that stalls.
+            Err(Code::Unavailable) if tries.next().is_some() => {}
+            answer => return answer,
+        }
     }
-    let answer = PushClient::new(channel(address, tls).unwrap()).list_targets(request).await;
-    answer.map(|r| r.into_inner().targets[0].tenant.clone()).map_err(|status| status.code())
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! registrations of nodes; DEBUG, one call's life by its ids; TRACE, messages without their contents. Nothing per packet.
 
 use serde::Deserialize;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::{EnvFilter, fmt};
 
 /// How logs are written.
@@ -34,14 +35,28 @@ impl Default for LogConfig {
 
 /// The filter's text cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("not a log filter: {0}")]
-pub struct FilterError(#[from] tracing_subscriber::filter::ParseError);
+pub enum FilterError {
+    /// It is not one.
+    #[error("not a log filter: {0}")]
+    Unreadable(#[from] tracing_subscriber::filter::ParseError),
+    /// A word that is no level would be taken for a part of the program that logs everything, and silence all others.
+    #[error(
+        "{0:?} is no level: expected off, error, warn, info, debug or trace, or PART=LEVEL as in info,sidetone_media=debug"
+    )]
+    NoLevel(String),
+}
 
 impl LogConfig {
     /// Checks the filter without installing it.
     pub fn check(&self) -> Result<(), FilterError> {
         EnvFilter::try_new(&self.filter)?;
-        Ok(())
+        let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+        let words = self.filter.split(',').map(str::trim).filter(|word| !word.is_empty());
+        // `part[span]` says of itself that it is more than a level.
+        match words.filter(|word| !word.contains(['=', '['])).find(|word| !is_level(word)) {
+            Some(word) => Err(FilterError::NoLevel(word.to_owned())),
+            None => Ok(()),
+        }
     }
 
     /// Installs the log for the whole process, writing to standard error. A second call changes nothing.

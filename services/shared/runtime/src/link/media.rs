@@ -102,6 +102,7 @@ forward! {
         stop_play(StopPlayRequest) -> StopPlayResponse;
         start_recording(StartRecordingRequest) -> StartRecordingResponse;
         stop_recording(StopRecordingRequest) -> StopRecordingResponse;
+        finish_recording(FinishRecordingRequest) -> FinishRecordingResponse;
         refresh(RefreshRequest) -> RefreshResponse;
         list_legs(ListLegsRequest) -> ListLegsResponse;
         get_node(GetNodeRequest) -> Node;

@@ -1,68 +1,29 @@
 //! Instruments of what a media node plays, fetches, streams and stores.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Result};
+use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
-use super::{Registry, counter, counters, gauge};
+use super::instruments;
 
-/// Instruments of what a media node plays, fetches, streams and stores.
-#[derive(Debug)]
-pub struct Audio {
-    /// Live streams running now.
-    pub streams: IntGauge,
-    /// Who listen to live streams now.
-    pub listeners: IntGauge,
-    /// Listeners cut off because they did not keep up.
-    pub listeners_cut_off: IntCounter,
-    /// Bytes of decoded prompts held in memory.
-    pub prompt_cache_bytes: IntGauge,
-    /// Prompts fetched by URL, by result.
-    pub fetches: IntCounterVec,
-    /// Digits that phones sent, by what carried them: event, sound, or both (told of once).
-    pub digits: IntCounterVec,
-    /// Objects put into the bucket, by result.
-    pub uploads: IntCounterVec,
-    /// Recordings that are not in the bucket as a whole yet.
-    pub uploads_waiting: IntGauge,
-}
-
-impl Audio {
-    pub(crate) fn register(registry: &Registry) -> Result<Self> {
-        Ok(Self {
-            streams: gauge(registry, "sidetone_audio_streams_count", "Live streams running now.")?,
-            listeners: gauge(registry, "sidetone_audio_listeners_count", "Who listen to live streams now.")?,
-            listeners_cut_off: counter(
-                registry,
-                "sidetone_audio_listeners_cut_off_total",
-                "Listeners cut off because they did not keep up.",
-            )?,
-            prompt_cache_bytes: gauge(
-                registry,
-                "sidetone_audio_prompt_cache_bytes",
-                "Bytes of decoded prompts held in memory.",
-            )?,
-            fetches: counters(
-                registry,
-                "sidetone_audio_fetches_total",
-                "Prompts fetched by URL, by result.",
-                &["result"],
-            )?,
-            digits: counters(
-                registry,
-                "sidetone_audio_digits_total",
-                "Digits that phones sent, by what carried them: event, sound, or both (told of once).",
-                &["carrier"],
-            )?,
-            uploads: counters(
-                registry,
-                "sidetone_audio_uploads_total",
-                "Objects put into the bucket, by result.",
-                &["result"],
-            )?,
-            uploads_waiting: gauge(
-                registry,
-                "sidetone_audio_uploads_waiting_count",
-                "Recordings that are not in the bucket as a whole yet.",
-            )?,
-        })
+instruments! {
+    /// Instruments of what a media node plays, fetches, streams and stores.
+    pub struct Audio {
+        /// Live streams running now.
+        streams: IntGauge = "sidetone_audio_streams_count",
+        /// Who listen to live streams now.
+        listeners: IntGauge = "sidetone_audio_listeners_count",
+        /// Listeners cut off because they did not keep up.
+        listeners_cut_off: IntCounter = "sidetone_audio_listeners_cut_off_total",
+        /// Bytes of decoded prompts held in memory.
+        prompt_cache_bytes: IntGauge = "sidetone_audio_prompt_cache_bytes",
+        /// Prompts fetched by URL, by result.
+        fetches: IntCounterVec = "sidetone_audio_fetches_total" by ["result"],
+        /// Digits that phones sent, by what carried them: event, sound, or both (told of once).
+        digits: IntCounterVec = "sidetone_audio_digits_total" by ["carrier"],
+        /// Objects put into the bucket, by result.
+        uploads: IntCounterVec = "sidetone_audio_uploads_total" by ["result"],
+        /// Recordings that are not in the bucket as a whole yet.
+        uploads_waiting: IntGauge = "sidetone_audio_uploads_waiting_count",
+        /// For how long the oldest of them waits since it ended, or since the bucket first refused it.
+        upload_oldest_seconds: IntGauge = "sidetone_audio_upload_oldest_seconds",
     }
 }

@@ -1,101 +1,43 @@
 //! Instruments of call control.
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Result};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
-use super::{Registry, counter, counters, gauge, seconds};
+use super::instruments;
 
-/// Instruments of call control.
-#[derive(Debug)]
-pub struct CallControl {
-    /// API commands by kind and result.
-    pub commands: IntCounterVec,
-    /// Times that legs had to come to one media node for a command, by what became of it.
-    pub gatherings: IntCounterVec,
-    /// Calls that ended, by outcome and cause.
-    pub calls_ended: IntCounterVec,
-    /// Legs that ended, by outcome and cause.
-    pub legs_ended: IntCounterVec,
-    /// Facts written to the log.
-    pub facts: IntCounter,
-    /// Entries of the log that were handed to who follows it, by where they were had from.
-    pub entries_read: IntCounterVec,
-    /// From the decision to its durable record.
-    pub append: Histogram,
-    /// Live calls.
-    pub calls: IntGauge,
-    /// Live legs.
-    pub legs: IntGauge,
-    /// Signalling replicas attached.
-    pub replicas: IntGauge,
-    /// Media nodes that can be reached.
-    pub media_nodes: IntGauge,
-    /// Appends refused because another owner had written.
-    pub fenced: IntCounter,
-    /// Changes of mailboxes that phones were not told of, because too many waited.
-    pub mailbox_changes_dropped: IntCounter,
-}
-
-impl CallControl {
-    pub(crate) fn register(registry: &Registry) -> Result<Self> {
-        Ok(Self {
-            commands: counters(
-                registry,
-                "sidetone_call_control_commands_total",
-                "API commands by kind and result.",
-                &["kind", "result"],
-            )?,
-            gatherings: counters(
-                registry,
-                "sidetone_call_control_gatherings_total",
-                "Times that legs had to come to one media node for a command, by what became of it.",
-                &["result"],
-            )?,
-            calls_ended: counters(
-                registry,
-                "sidetone_call_control_calls_ended_total",
-                "Calls that ended, by outcome and cause.",
-                &["outcome", "cause"],
-            )?,
-            legs_ended: counters(
-                registry,
-                "sidetone_call_control_legs_ended_total",
-                "Legs that ended, by outcome and cause.",
-                &["outcome", "cause"],
-            )?,
-            facts: counter(registry, "sidetone_call_control_facts_total", "Facts written to the log.")?,
-            entries_read: counters(
-                registry,
-                "sidetone_call_control_entries_read_total",
-                "Entries of the log that were handed to who follows it, by where they were had from.",
-                &["from"],
-            )?,
-            append: seconds(
-                registry,
-                "sidetone_call_control_append_seconds",
-                "From the decision to its durable record.",
-            )?,
-            calls: gauge(registry, "sidetone_call_control_calls_count", "Live calls.")?,
-            legs: gauge(registry, "sidetone_call_control_legs_count", "Live legs.")?,
-            replicas: gauge(
-                registry,
-                "sidetone_call_control_replicas_count",
-                "Signalling replicas attached.",
-            )?,
-            media_nodes: gauge(
-                registry,
-                "sidetone_call_control_media_nodes_count",
-                "Media nodes that can be reached.",
-            )?,
-            fenced: counter(
-                registry,
-                "sidetone_call_control_fenced_total",
-                "Appends refused because another owner had written.",
-            )?,
-            mailbox_changes_dropped: counter(
-                registry,
-                "sidetone_call_control_mailbox_changes_dropped_total",
-                "Changes of mailboxes that phones were not told of, because too many waited.",
-            )?,
-        })
+instruments! {
+    /// Instruments of call control.
+    pub struct CallControl {
+        /// API commands by kind and result.
+        commands: IntCounterVec = "sidetone_call_control_commands_total" by ["kind", "result"],
+        /// Times that legs had to come to one media node for a command, by what became of it.
+        gatherings: IntCounterVec = "sidetone_call_control_gatherings_total" by ["result"],
+        /// Calls that ended, by outcome and cause.
+        calls_ended: IntCounterVec = "sidetone_call_control_calls_ended_total" by ["outcome", "cause"],
+        /// Legs that ended, by outcome and cause.
+        legs_ended: IntCounterVec = "sidetone_call_control_legs_ended_total" by ["outcome", "cause"],
+        /// Facts written to the log.
+        facts: IntCounter = "sidetone_call_control_facts_total",
+        /// Entries of the log that were handed to who follows it, by where they were had from.
+        entries_read: IntCounterVec = "sidetone_call_control_entries_read_total" by ["from"],
+        /// From the decision to its durable record.
+        append: Histogram = "sidetone_call_control_append_seconds",
+        /// Live calls.
+        calls: IntGauge = "sidetone_call_control_calls_count",
+        /// Live legs.
+        legs: IntGauge = "sidetone_call_control_legs_count",
+        /// Signalling replicas attached.
+        replicas: IntGauge = "sidetone_call_control_replicas_count",
+        /// Media nodes that can be reached.
+        media_nodes: IntGauge = "sidetone_call_control_media_nodes_count",
+        /// Appends refused because another owner had written.
+        fenced: IntCounter = "sidetone_call_control_fenced_total",
+        /// Conversations, and persons who can be members, that were forgotten without being asked to, by why.
+        conversations_evicted: IntCounterVec = "sidetone_call_control_conversations_evicted_total" by ["why"],
+        /// Changes of mailboxes that phones were not told of, because too many waited.
+        mailbox_changes_dropped: IntCounter = "sidetone_call_control_mailbox_changes_dropped_total",
+        /// Users whose mailbox or calls phones watch, now.
+        watched: IntGauge = "sidetone_call_control_watched_count",
+        /// States of watched users told to signalling: sent, later because a replica did not keep up, or refused for too many.
+        watched_states: IntCounterVec = "sidetone_call_control_watched_states_total" by ["result"],
     }
 }

@@ -1,4 +1,4 @@
-//! One file per service. [`counter`] and its kin register an instrument and hand it back.
+//! One file per service. An instrument is said once, in [`instruments!`].
 
 mod audio;
 mod call_control;
@@ -47,58 +47,79 @@ impl Registry {
     }
 }
 
-/// A count of events. Its name ends in `_total`.
-pub(crate) fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter> {
-    let counter = IntCounter::new(name, help)?;
-    registry.register(counter.clone())?;
-    Ok(counter)
+/// How one kind of instrument is made. The kinds are those of the `prometheus` crate; names end in what tells the
+/// unit: `_total` for counts of events, `_seconds`, `_bytes`, `_ratio` (0 to 1), and `_count` for how many there are.
+pub(crate) trait Instrument: Collector + Clone + Sized + 'static {
+    /// `labels` is empty for an instrument that has none; their values come from closed sets.
+    fn make(name: &str, help: &str, labels: &[&str]) -> Result<Self>;
+
+    /// Makes it, registers it and hands it back.
+    fn register(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<Self> {
+        let made = Self::make(name, help, labels)?;
+        registry.register(made.clone())?;
+        Ok(made)
+    }
 }
 
-/// A count of events by labels from closed sets.
-pub(crate) fn counters(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<IntCounterVec> {
-    let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
-    registry.register(counters.clone())?;
-    Ok(counters)
+/// The kinds without and with labels.
+macro_rules! kinds {
+    ($($plain:ident, $labelled:ident;)*) => {$(
+        impl Instrument for $plain {
+            fn make(name: &str, help: &str, _: &[&str]) -> Result<Self> {
+                Self::new(name, help)
+            }
+        }
+        impl Instrument for $labelled {
+            fn make(name: &str, help: &str, labels: &[&str]) -> Result<Self> {
+                Self::new(Opts::new(name, help), labels)
+            }
+        }
+    )*};
+}
+kinds! {
+    IntCounter, IntCounterVec;
+    IntGauge, IntGaugeVec;
+    Gauge, GaugeVec;
 }
 
-/// How many there are now. Its name ends in `_count`, or in its unit.
-pub(crate) fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge> {
-    let gauge = IntGauge::new(name, help)?;
-    registry.register(gauge.clone())?;
-    Ok(gauge)
+/// A distribution of durations, with buckets from 0.1 ms to about 13 s.
+impl Instrument for Histogram {
+    fn make(name: &str, help: &str, _: &[&str]) -> Result<Self> {
+        let buckets = prometheus::exponential_buckets(0.000_1, 2.0, 18)?;
+        Self::with_opts(HistogramOpts::new(name, help).buckets(buckets))
+    }
 }
 
-/// A part of a whole, 0 to 1. Its name ends in `_ratio`.
-pub(crate) fn ratio(registry: &Registry, name: &str, help: &str) -> Result<Gauge> {
-    let gauge = Gauge::new(name, help)?;
-    registry.register(gauge.clone())?;
-    Ok(gauge)
-}
+/// A group of instruments: a field each, whose documentation is also the help that Prometheus shows, then its kind, its
+/// name, and its labels.
+macro_rules! instruments {
+    (
+        $(#[$about:meta])*
+        pub struct $group:ident {
+            $( $(#[doc = $help:literal])+ $field:ident: $kind:ty = $name:literal $(by [$($label:literal),+])?, )*
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Debug)]
+        pub struct $group {
+            $( $(#[doc = $help])+ pub $field: $kind, )*
+        }
 
-/// Durations in seconds as they are now, by labels from closed sets.
-pub(crate) fn durations(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec> {
-    let durations = GaugeVec::new(Opts::new(name, help), labels)?;
-    registry.register(durations.clone())?;
-    Ok(durations)
+        impl $group {
+            pub(crate) fn register(
+                registry: &$crate::instruments::Registry,
+            ) -> ::prometheus::Result<Self> {
+                use $crate::instruments::Instrument;
+                Ok(Self {
+                    $( $field: <$kind as Instrument>::register(
+                        registry,
+                        $name,
+                        concat!($($help),+).trim_start(),
+                        &[$($($label),+)?],
+                    )?, )*
+                })
+            }
+        }
+    };
 }
-
-/// How many there are now, by labels from closed sets.
-#[allow(dead_code, reason = "a service without such an instrument leaves it unused")]
-pub(crate) fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec> {
-    let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
-    registry.register(gauges.clone())?;
-    Ok(gauges)
-}
-
-/// A distribution in seconds, with buckets from 0.1 ms to about 13 s.
-pub(crate) fn seconds(registry: &Registry, name: &str, help: &str) -> Result<Histogram> {
-    let buckets = prometheus::exponential_buckets(0.000_1, 2.0, 18)?;
-    let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
-    registry.register(histogram.clone())?;
-    Ok(histogram)
-}
+use instruments;

@@ -233,6 +233,38 @@ impl Phone {
         self.register_for(0).await.map(drop)
     }
 
+    /// Subscribes to an event of a number or user (RFC 6665) in a dialog of its own, answering one challenge. NOTIFYs are
+    /// answered with 200 and stand in the trace.
+    pub async fn subscribe(&self, number: &str, event: &str, expires: u32) -> Result<Message, PhoneError> {
+        let inner = &self.inner;
+        let uri = format!("sip:{number}@{}", inner.config.domain);
+        let (from, call_id) = (format!("<{}>;tag={}", inner.own_uri(), token()), token());
+        let mut challenge: Option<Challenge> = None;
+        for cseq in 1.. {
+            let mut message = inner
+                .request("SUBSCRIBE", &uri, &branch())
+                .with("From", &from)
+                .with("To", format!("<{uri}>"))
+                .with("Call-ID", &call_id)
+                .with("CSeq", format!("{cseq} SUBSCRIBE"))
+                .with("Contact", inner.registered_contact())
+                .with("Event", event)
+                .with("Expires", expires.to_string());
+            if let Some(challenge) = &challenge {
+                message = inner.authorized(message, challenge, "SUBSCRIBE", &uri);
+            }
+            let response = inner.transact(&message, inner.config.server, None).await?;
+            match (response.status().unwrap_or(0), challenge.is_some()) {
+                (200..300, _) => return Ok(response),
+                (401 | 407, false) => {
+                    challenge = Some(Challenge::of(&response).ok_or_else(|| refused(&response))?)
+                }
+                _ => return Err(refused(&response)),
+            }
+        }
+        unreachable!("the second answer is the last")
+    }
+
     /// Calls a number and waits, ringing for up to two minutes, until it is answered.
     pub async fn call(&self, number: &str) -> Result<Call, PhoneError> {
         self.call_within(number, RING_MAX).await
