@@ -27,6 +27,8 @@ pub struct Told {
     pub metrics: Option<VoipMetrics>,
     /// How much of it was lost since the report before, in 1/256.
     pub fraction_lost: Option<u8>,
+    /// All of it was understood.
+    pub is_sound: bool,
 }
 
 impl Reporter {
@@ -110,8 +112,8 @@ impl Reporter {
             Incoming::Report(_) | Incoming::Metrics(_) | Incoming::Bye(_) => {}
         };
         // Statements before a fault count; the rest says nothing.
-        let _ = rtcp::read(packet, statement);
-        told
+        let is_sound = rtcp::read(packet, statement).is_ok();
+        Told { is_sound, ..told }
     }
 
     fn ntp(&self, now_us: u64) -> u64 {

@@ -38,6 +38,8 @@ pub struct Mapping {
     pub sequence: u16,
     /// Added to its timestamps.
     pub timestamp: u32,
+    /// Its packet that was far from all before, and which number would confirm it: the source has begun anew then.
+    pub candidate: Option<SequenceNumber>,
 }
 
 impl SenderState {
@@ -70,10 +72,17 @@ impl SenderState {
     }
 
     /// The header with which a packet of another stream, of `units` of sound, goes on. Gaps and exchanges in the source's
-    /// order stay visible, so that the receiver can conceal and sort.
-    pub fn forward(&mut self, source: &Header, payload_type: u8, units: u32, now_ms: u64) -> Header {
-        let mapping = match self.mapping {
-            Some(mapping) if mapping.ssrc == source.ssrc => mapping,
+    /// order stay visible, so that the receiver can conceal and sort. A source that begins anew under its old name, or comes back
+    /// after a long outage, does not: our numbers go on. None for a packet far from all others of its source, which the next has
+    /// to confirm (RFC 3550, appendix A.1).
+    pub fn forward(&mut self, source: &Header, payload_type: u8, units: u32, now_ms: u64) -> Option<Header> {
+        let known = self.mapping.filter(|mapping| mapping.ssrc == source.ssrc);
+        let mapping = match known {
+            Some(mapping) if !self.is_far(mapping, source) => Mapping { candidate: None, ..mapping },
+            Some(mapping) if mapping.candidate != Some(source.sequence) => {
+                self.mapping = Some(Mapping { candidate: Some(source.sequence.next()), ..mapping });
+                return None;
+            }
             _ => {
                 self.resume(now_ms);
                 self.starts = true;
@@ -81,6 +90,7 @@ impl SenderState {
                     ssrc: source.ssrc,
                     sequence: self.sequence.0.wrapping_sub(source.sequence.0),
                     timestamp: self.timestamp.0.wrapping_sub(source.timestamp.0),
+                    candidate: None,
                 }
             }
         };
@@ -93,7 +103,21 @@ impl SenderState {
         }
         self.at_ms = now_ms;
         let header = self.header(payload_type, sequence, timestamp);
-        Header { marker: source.marker | header.marker, ..header }
+        Some(Header { marker: source.marker | header.marker, ..header })
+    }
+
+    /// A packet of another stream is not passed on although it came: it is no loss of the far side's. What is passed on next follows
+    /// the last that was sent, at the time that it is, as a talk spurt.
+    pub fn withhold(&mut self) {
+        if self.mapping.take().is_some() {
+            self.starts = true;
+        }
+    }
+
+    /// Whether a packet would be so far from the last one that a receiver could take it for another stream's, or for a copy.
+    fn is_far(&self, mapping: Mapping, source: &Header) -> bool {
+        let sequence = SequenceNumber(source.sequence.0.wrapping_add(mapping.sequence));
+        sequence.distance(self.sequence).unsigned_abs() > FAR
     }
 
     /// The header of a packet of a telephone event that began at `start` and lasts for `elapsed` units so far: the
@@ -164,6 +188,8 @@ impl SenderState {
     }
 }
 
+/// So many packets are 2 s of sound. SRTP takes none that is 128 older than the newest.
+const FAR: u16 = 100;
 /// A pause longer than this is shown in the timestamps, in ms.
 const RESUME_MS: u64 = 100;
 
@@ -185,17 +211,56 @@ mod tests {
         let mut out = SenderState::new(Ssrc(1), SequenceNumber(65_534), RtpTimestamp(1000));
         let told = |h: Header| (h.sequence.0, h.timestamp.0, h.marker);
         assert_eq!(told(out.next(0, 160, 20)), (65_534, 1000, true));
-        assert_eq!(told(out.forward(&source(7, 100, 5_000), 0, 160, 40)), (65_535, 1160, true));
+        assert_eq!(told(out.forward(&source(7, 100, 5_000), 0, 160, 40).unwrap()), (65_535, 1160, true));
         assert_eq!(
-            told(out.forward(&source(7, 102, 5_320), 0, 160, 80)),
+            told(out.forward(&source(7, 102, 5_320), 0, 160, 80).unwrap()),
             (1, 1480, false),
             "a loss stays visible"
         );
-        let late = told(out.forward(&source(7, 101, 5_160), 0, 160, 81));
+        let late = told(out.forward(&source(7, 101, 5_160), 0, 160, 81).unwrap());
         assert_eq!(late, (0, 1320, false), "and so does a late packet");
         assert_eq!(told(out.next(0, 160, 100)), (2, 1640, true));
-        let after = told(out.forward(&source(9, 4, 4), 0, 160, 1100));
+        let after = told(out.forward(&source(9, 4, 4), 0, 160, 1100).unwrap());
         assert_eq!(after, (3, 1800 + 980 * 8, true), "a pause shows in the time alone");
+    }
+
+    #[test]
+    fn what_was_left_out_on_purpose_is_no_loss() {
+        let mut out = SenderState::new(Ssrc(1), SequenceNumber(10), RtpTimestamp(1000));
+        let told = |h: Header| (h.sequence.0, h.timestamp.0, h.marker);
+        assert_eq!(told(out.forward(&source(7, 100, 0), 0, 160, 20).unwrap()), (10, 1000, true));
+        // The far side holds for a second, in which the source speaks on.
+        (0..50).for_each(|_| out.withhold());
+        let after = told(out.forward(&source(7, 151, 51 * 160), 0, 160, 1040).unwrap());
+        assert_eq!(after, (11, 1160 + 1000 * 8, true));
+    }
+
+    #[test]
+    fn a_source_that_begins_anew_under_its_name_goes_on_without_a_jump() {
+        let mut out = SenderState::new(Ssrc(1), SequenceNumber(900), RtpTimestamp(1000));
+        let told = |h: Option<Header>| h.map(|h| (h.sequence.0, h.timestamp.0, h.marker));
+        for n in 0..3u16 {
+            out.forward(&source(7, 40_000 + n, 160 * u32::from(n)), 0, 160, 20 * u64::from(n + 1));
+        }
+        // A gateway was started again, or its clock set.
+        for (began, at_ms) in [(12u16, 80), (30_000, 1_000), (29_000, 1_500)] {
+            let next = (out.sequence.0, out.timestamp.0);
+            let first = out.forward(&source(7, began, 777_777), 0, 160, at_ms);
+            assert_eq!(first, None, "one alone may be a stray");
+            let second = told(out.forward(&source(7, began.wrapping_add(1), 777_937), 0, 160, at_ms + 20));
+            let (sequence, timestamp, marker) = second.unwrap();
+            assert_eq!((sequence, marker), (next.0, true));
+            let ahead = timestamp.wrapping_sub(next.1);
+            assert!(ahead <= (at_ms as u32 + 20) * 8, "{ahead}");
+            let third = told(out.forward(&source(7, began.wrapping_add(2), 778_097), 0, 160, at_ms + 40));
+            assert_eq!(third, Some((next.0.wrapping_add(1), timestamp.wrapping_add(160), false)));
+        }
+        // A stray changes nothing, and neither does what comes late.
+        let next = out.sequence.0;
+        assert_eq!(out.forward(&source(7, 5, 5), 0, 160, 1_600), None);
+        assert_eq!(out.forward(&source(7, 29_003, 778_257), 0, 160, 1_600).unwrap().sequence.0, next);
+        assert_eq!(out.forward(&source(7, 6, 5), 0, 160, 1_620), None, "the stray was not confirmed at once");
+        assert_eq!(out.forward(&source(7, 29_002, 778_097), 0, 160, 1_621).unwrap().sequence.0, next - 1);
     }
 
     #[test]

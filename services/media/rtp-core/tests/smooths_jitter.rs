@@ -263,6 +263,32 @@ fn a_talk_spurt_after_silence_is_played_whole_with_the_least_delay() {
 }
 
 #[test]
+fn a_spurt_without_a_mark_loses_nothing_when_the_clock_has_gone_on() {
+    // Some gateways mark nothing and tell of no silence: number after number, and the time goes on.
+    for (silence_ms, is_plausible) in [(1_000u64, true), (30_000, true), (30_000, false)] {
+        let mut listener = Listener::new();
+        for n in 0..3 {
+            listener.give(n, u64::from(n) * TICK_US);
+        }
+        let began = silence_ms * MS;
+        listener.until(began);
+        let leap = if is_plausible { silence_ms as u32 * 8 - 3 * FRAME as u32 } else { 1 << 29 };
+        for n in 3..6u32 {
+            let now = began + u64::from(n - 3) * TICK_US;
+            listener.until(now);
+            let (mut header, samples) = packet(n, FRAME, 1);
+            header.timestamp = header.timestamp.plus(leap);
+            let first = if is_plausible || n > 3 { Inserted::Accepted } else { Inserted::Stray };
+            assert_eq!(listener.playout.insert(&header, &samples, now), first, "{silence_ms} {n}");
+        }
+        listener.until(began + 200 * MS);
+        if is_plausible {
+            listener.assert_whole(3 * 160..6 * 160);
+        }
+    }
+}
+
+#[test]
 fn ticks_that_were_missed_are_left_out_and_the_delay_stays() {
     let mut listener = Listener::new();
     for n in 0..50u32 {

@@ -129,22 +129,40 @@ fn strangers_change_repeat_and_invent_nothing() {
     }
 }
 
+/// A packet of a source that begins anew under the same key, as a PBX does at each hold.
+fn of_source(ssrc: u32, sequence: u16) -> Vec<u8> {
+    let mut sender = Sender::new(&master(Suite::AesCm128HmacSha1_80, 9)).unwrap();
+    protect(&mut sender, &rtp(sequence, ssrc)).unwrap()
+}
+
 #[test]
 fn a_source_that_was_given_up_cannot_be_played_back() {
     let (_, mut receiver) = pair(Suite::AesCm128HmacSha1_80);
-    // Each source starts anew under the same key, as a telephone does that restarts its stream.
-    let streams: Vec<Vec<u8>> = (0..9)
-        .map(|ssrc| {
-            protect(&mut Sender::new(&master(Suite::AesCm128HmacSha1_80, 9)).unwrap(), &rtp(5, ssrc)).unwrap()
-        })
-        .collect();
-    for packet in &streams[..8] {
-        assert!(open(&mut receiver, packet).is_ok());
+    for ssrc in 0..64 {
+        for sequence in [5, 6, 8] {
+            assert!(open(&mut receiver, &of_source(ssrc, sequence)).is_ok(), "{ssrc} {sequence}");
+        }
     }
-    for packet in &streams[..8] {
-        assert_eq!(open(&mut receiver, packet), Err(SrtpError::Replayed));
+    let (rtp_places, rtcp_places) = receiver.places();
+    assert_eq!(rtp_places.len(), 64);
+    let elsewhere = Receiver::new(&master(Suite::AesCm128HmacSha1_80, 9)).unwrap();
+    for mut receiver in [receiver, elsewhere.resumed_at(&rtp_places, &rtcp_places)] {
+        for ssrc in 0..64 {
+            for sequence in [5, 6, 8] {
+                let again = open(&mut receiver, &of_source(ssrc, sequence));
+                assert_eq!(again, Err(SrtpError::Replayed), "{ssrc} {sequence}");
+            }
+        }
+        assert_eq!(open(&mut receiver, &of_source(64, 5)), Err(SrtpError::TooManySources));
+        // One that comes back goes on where it was, and what is forged moves nobody.
+        let mut forged = of_source(3, 9);
+        *forged.last_mut().unwrap() ^= 1;
+        assert_eq!(open(&mut receiver, &forged), Err(SrtpError::NotAuthentic));
+        assert!(open(&mut receiver, &of_source(3, 9)).is_ok());
+        assert_eq!(open(&mut receiver, &of_source(3, 9)), Err(SrtpError::Replayed));
+        assert_eq!(open(&mut receiver, &of_source(3, 7)), Err(SrtpError::Replayed), "before what came");
+        assert_eq!(receiver.places().0.len(), 64);
     }
-    assert_eq!(open(&mut receiver, &streams[8]), Err(SrtpError::TooManySources));
 }
 
 #[test]

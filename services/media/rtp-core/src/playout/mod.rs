@@ -80,7 +80,8 @@ impl Playout {
         let mut stream = self.stream_of(header, now);
         let ahead = i32::from(header.sequence.distance(stream.newest_sequence));
         let step = header.timestamp.distance(stream.newest_timestamp);
-        if self.is_jump(ahead, step, header) {
+        let is_spurt = step > 0 && ahead == 1 && self.is_due(&stream, header, now);
+        if !is_spurt && self.is_jump(ahead, step, header) {
             if !stream.confirms(header, self.config.clock_hz) {
                 self.stream = Some(stream);
                 self.counters.strays += 1;
@@ -207,6 +208,12 @@ impl Playout {
         let delay = self.config.samples(std::mem::take(&mut self.delay_us).into());
         stream.begin_later(delay - self.config.frame() as i64 - self.config.slack(), now, &self.config);
         stream
+    }
+
+    /// Whether a packet comes about when it would be played: after silence of which nothing was told, the clock has gone on.
+    fn is_due(&self, stream: &Stream, header: &Header, now: i64) -> bool {
+        let due = self.config.place(stream.units_of(header)) + stream.offset;
+        self.is_idle(stream) && due.abs_diff(now) < self.config.samples(DUE_WITHIN_US) as u64
     }
 
     fn is_jump(&self, ahead: i32, step: i32, header: &Header) -> bool {
@@ -382,6 +389,8 @@ const LATE_BEFORE_RESET: u32 = 5;
 const SEQUENCE_JUMP: u32 = 100;
 /// How far a timestamp may step, in seconds.
 const JUMP_S: u32 = 2;
+/// How far from its time the first packet after silence may come.
+const DUE_WITHIN_US: u64 = 2_000_000;
 /// How alike two ends must be to be joined, as a correlation, and after how many frames any will do.
 const ALIKE: f32 = 0.7;
 const PATIENCE: u32 = 50;

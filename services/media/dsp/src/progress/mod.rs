@@ -1,6 +1,9 @@
 //! Call-progress tones: what a caller hears before or instead of an answer.
 //!
-//! Frequencies and cadences: ITU-T E.180 (425 Hz family) and ANSI T1.401 precise tones (North America).
+//! Frequencies and cadences: ITU-T E.180 (425 Hz family) with its Supplement 2 (what nations have), and ANSI T1.401 precise tones
+//! (North America).
+
+mod countries;
 
 use crate::tone::{Tone, ToneGenerator};
 
@@ -27,6 +30,8 @@ pub enum TonePlan {
     Itu,
     /// Precise tone plan of the United States and Canada.
     NorthAmerica,
+    /// Those of a country, by its ISO 3166 code in lower case; of one that is not known those of E.180.
+    National([u8; 2]),
 }
 
 /// One row of the plan.
@@ -39,14 +44,27 @@ pub struct ProgressTone {
 }
 
 impl TonePlan {
+    /// The plan of a country, by its ISO 3166 code in lower case; none for what is no such code.
+    pub fn of_country(code: &str) -> Option<Self> {
+        match (code, code.as_bytes()) {
+            ("us" | "ca" | "pr" | "do" | "jm" | "bs" | "bb" | "tt", _) => Some(Self::NorthAmerica),
+            (_, &[a, b]) if a.is_ascii_lowercase() && b.is_ascii_lowercase() => Some(Self::National([a, b])),
+            _ => None,
+        }
+    }
+
     /// The tone for a meaning.
-    pub const fn tone(self, meaning: Meaning) -> ProgressTone {
+    pub fn tone(self, meaning: Meaning) -> ProgressTone {
+        let code = if let Self::National(code) = self { code } else { [0; 2] };
+        if let Some(tone) = str::from_utf8(&code).ok().and_then(|code| countries::tone(code, meaning)) {
+            return tone;
+        }
         let (tones, cadence_ms): (&'static [Tone], &'static [u32]) = match (self, meaning) {
-            (Self::Itu, Meaning::Dial) => (ITU, &[1_000]),
-            (Self::Itu, Meaning::Ringback) => (ITU, &[1_000, 4_000]),
-            (Self::Itu, Meaning::Busy) => (ITU, &[500, 500]),
-            (Self::Itu, Meaning::Congestion) => (ITU, &[250, 250]),
-            (Self::Itu, Meaning::CallWaiting) => (ITU, &[200, 600, 200, 4_000]),
+            (Self::Itu | Self::National(_), Meaning::Dial) => (ITU, &[1_000]),
+            (Self::Itu | Self::National(_), Meaning::Ringback) => (ITU, &[1_000, 4_000]),
+            (Self::Itu | Self::National(_), Meaning::Busy) => (ITU, &[500, 500]),
+            (Self::Itu | Self::National(_), Meaning::Congestion) => (ITU, &[250, 250]),
+            (Self::Itu | Self::National(_), Meaning::CallWaiting) => (ITU, &[200, 600, 200, 4_000]),
             (Self::NorthAmerica, Meaning::Dial) => (US_DIAL, &[1_000]),
             (Self::NorthAmerica, Meaning::Ringback) => (US_RINGBACK, &[2_000, 4_000]),
             (Self::NorthAmerica, Meaning::Busy) => (US_BUSY, &[500, 500]),
@@ -138,6 +156,43 @@ mod tests {
             assert_eq!(sounds, second % 5 == 0, "second {second}");
         }
         assert!(tone_power(&seconds[..8_000], 8_000, 425.0) / mean_square(&seconds[..8_000]) > 0.99);
+    }
+
+    #[test]
+    fn every_tone_of_every_country_can_be_told_and_repeated() {
+        let meanings =
+            [Meaning::Dial, Meaning::Ringback, Meaning::Busy, Meaning::Congestion, Meaning::CallWaiting];
+        let mut known: Vec<&str> = countries::all().collect();
+        known.sort_unstable();
+        assert!(known.windows(2).all(|pair| pair[0] != pair[1]), "a country twice: {known:?}");
+        assert!(known.len() >= 40);
+        for country in known {
+            let plan = TonePlan::of_country(country).unwrap();
+            for meaning in meanings {
+                let tone = plan.tone(meaning);
+                let length: u32 = tone.cadence_ms.iter().sum();
+                assert!((200..=25_000).contains(&length), "{country} {meaning:?}");
+                assert!(tone.cadence_ms.len() == 1 || tone.cadence_ms.len().is_multiple_of(2), "{country}");
+                assert!(tone.tones.iter().all(|tone| (300.0..1500.0).contains(&tone.freq_hz)), "{country}");
+            }
+        }
+    }
+
+    #[test]
+    fn countries_differ_and_unknown_ones_have_what_is_recommended() {
+        let of = |code: &str, meaning| TonePlan::of_country(code).unwrap().tone(meaning);
+        let british = of("gb", Meaning::Ringback);
+        assert_eq!(british.cadence_ms, [400, 200, 400, 2_000]);
+        let mut generator = ProgressGenerator::new(8_000, british);
+        let mut samples = vec![0; 3_200];
+        generator.fill(&mut samples);
+        for freq in [400.0, 450.0] {
+            assert!((tone_power(&samples, 8_000, freq) / mean_square(&samples) - 0.5).abs() < 0.02);
+        }
+        assert_eq!(of("fr", Meaning::Dial).tones[0].freq_hz, 440.0);
+        assert_eq!(of("us", Meaning::Busy), TonePlan::NorthAmerica.tone(Meaning::Busy));
+        assert_eq!(of("zz", Meaning::Busy), TonePlan::Itu.tone(Meaning::Busy));
+        assert!(["", "GB", "gbr", "é"].iter().all(|code| TonePlan::of_country(code).is_none()));
     }
 
     #[test]
