@@ -6,8 +6,8 @@
 //! plays up to the last patch; [`repaired_header`] makes all that lies behind it count, too.
 //!
 //! [`Timeline`] says where sound belongs when a recording is paused or masked, [`Mixdown`] adds voices up, [`Encoder`] makes
-//! WAV, Opus in Ogg, FLAC or (feature `mp3-encode`) MP3 of them, [`Units`] finds what of a file is whole, and [`Segments`] cuts
-//! it into pieces that play alone.
+//! WAV, Opus in Ogg, FLAC or (feature `mp3-encode`) MP3 of them, [`Units`] finds what of a file is whole, [`Segments`] cuts
+//! it into pieces that play alone, and [`Joiner`] makes one file of such pieces again.
 //!
 //! # What it does not do
 //! It opens no file and knows no clock.
@@ -15,6 +15,7 @@
 
 mod container;
 mod flac;
+mod join;
 mod mixdown;
 #[cfg(feature = "mp3-encode")]
 mod mp3;
@@ -25,6 +26,7 @@ mod units;
 mod wav;
 
 pub use container::{Container, EncodeError, Encoder, RATE_HZ};
+pub use join::{JoinError, Joiner};
 pub use mixdown::Mixdown;
 pub use segment::{Segment, Segments};
 pub use timeline::Timeline;

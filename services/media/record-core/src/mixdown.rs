@@ -2,13 +2,23 @@
 
 use std::collections::VecDeque;
 
-/// Sums samples of several voices, channels interleaved, until they are taken out in order.
+use sidetone_dsp::mix;
+
+/// Sums samples of several voices, channels interleaved, until they are taken out in order. One voice alone comes out as it went in;
+/// where several meet, what is too loud for 16 bits bends smoothly towards full scale.
 #[derive(Debug)]
 pub struct Mixdown {
     channels: usize,
-    /// Sums from `taken` on.
-    window: VecDeque<i32>,
+    /// From `taken` on.
+    window: VecDeque<Sum>,
     taken: u64,
+}
+
+/// What is said at one moment.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    value: i32,
+    voices: u16,
 }
 
 /// The longest window, in samples of one channel: 10 s at 8 kHz. What lies beyond is of another time.
@@ -17,7 +27,12 @@ const WINDOW_MAX: u64 = 80_000;
 impl Mixdown {
     /// An empty window for 1 or more channels.
     pub fn new(channels: u16) -> Self {
-        Self { channels: usize::from(channels.max(1)), window: VecDeque::new(), taken: 0 }
+        Self::starting_at(0, channels)
+    }
+
+    /// An empty window of which everything before a sample is taken out already.
+    pub fn starting_at(taken: u64, channels: u16) -> Self {
+        Self { channels: usize::from(channels.max(1)), window: VecDeque::new(), taken }
     }
 
     /// Samples taken out so far.
@@ -36,11 +51,13 @@ impl Mixdown {
         let first = ahead as usize;
         let end = (first + heard.len()) * self.channels;
         if self.window.len() < end {
-            self.window.resize(end, 0);
+            self.window.resize(end, Sum::default());
         }
         let channel = channel.min(self.channels - 1);
         for (n, sample) in heard.iter().enumerate() {
-            self.window[(first + n) * self.channels + channel] += i32::from(*sample);
+            let sum = &mut self.window[(first + n) * self.channels + channel];
+            sum.value = sum.value.saturating_add(i32::from(*sample));
+            sum.voices = sum.voices.saturating_add(1);
         }
         late == 0
     }
@@ -49,8 +66,17 @@ impl Mixdown {
     pub fn take_until(&mut self, end: u64, most: usize) -> Vec<i16> {
         let wanted = end.saturating_sub(self.taken).min(most as u64);
         self.taken += wanted;
-        let clipped = |sum: i32| sum.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16;
-        (0..wanted as usize * self.channels).map(|_| self.window.pop_front().map_or(0, clipped)).collect()
+        let length = wanted as usize * self.channels;
+        let mut sums: Vec<Sum> = self.window.drain(..length.min(self.window.len())).collect();
+        sums.resize(length, Sum::default());
+        let values: Vec<i32> = sums.iter().map(|sum| sum.value).collect();
+        let mut out = vec![0; length];
+        mix::limit(&values, &mut out);
+        for (out, alone) in out.iter_mut().zip(&sums).filter(|(_, sum)| sum.voices < 2) {
+            // It is one sample of 16 bits.
+            *out = alone.value as i16;
+        }
+        out
     }
 }
 
@@ -59,14 +85,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_voice_is_as_loud_as_it_was_and_several_keep_their_order() {
+        let mut mix = Mixdown::new(1);
+        mix.add(0, 0, &[i16::MAX, i16::MIN, 25_000]);
+        assert_eq!(mix.take_until(3, 3), [i16::MAX, i16::MIN, 25_000]);
+        for _ in 0..3 {
+            mix.add(3, 0, &[8_000, 9_000, 10_000, 20_000, -20_000]);
+        }
+        let loud = mix.take_until(8, 5);
+        assert!(loud[..4].is_sorted_by(|a, b| a < b), "what is louder stays louder: {loud:?}");
+        assert!(loud[3] > 29_000 && loud[4] < -29_000, "{loud:?}");
+    }
+
+    #[test]
     fn voices_add_up_at_their_places_and_late_ones_are_cut() {
         let mut mix = Mixdown::new(2);
         assert!(mix.add(2, 0, &[1, 2, 3]));
-        assert!(mix.add(3, 0, &[30_000, i16::MAX]));
+        assert!(mix.add(3, 0, &[20_000, i16::MAX]));
         assert!(mix.add(2, 1, &[-7]));
-        assert_eq!(mix.take_until(4, 100), [0, 0, 0, 0, 1, -7, 30_002, 0]);
+        assert_eq!(mix.take_until(4, 100), [0, 0, 0, 0, 1, -7, 20_002, 0]);
         assert!(!mix.add(3, 1, &[9, 9]), "half of it came too late");
-        assert_eq!(mix.take_until(6, 1), [i16::MAX, 9]);
+        let both = mix.take_until(6, 1);
+        assert!((28_000..i16::MAX).contains(&both[0]), "two that are loud are not cut off: {}", both[0]);
+        assert_eq!(both[1], 9);
         assert_eq!(mix.take_until(6, 100), [0, 0]);
         assert!(!mix.add(1_000_000, 0, &[1]), "too far ahead");
         assert_eq!(mix.taken(), 6);

@@ -129,6 +129,41 @@ impl OpusWriter {
     }
 }
 
+/// Pages of several files put one behind the other, numbered anew (RFC 3533, section 6).
+#[derive(Debug, Default)]
+pub(crate) struct PageJoiner {
+    pages: u32,
+    /// The last packets: their page says that it is the last.
+    held: Option<Vec<u8>>,
+}
+
+impl PageJoiner {
+    /// Appends the page before this one, whose packets these are.
+    pub(crate) fn add(&mut self, packets: &[u8], out: &mut Vec<u8>) {
+        self.give(Flags::None, out);
+        self.held = Some(packets.to_vec());
+        self.pages += 1;
+    }
+
+    /// The last page.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        self.give(Flags::Last, out);
+    }
+
+    fn give(&mut self, flags: Flags, out: &mut Vec<u8>) {
+        if let Some(packets) = self.held.take() {
+            let end = u64::from(self.pages) * PAGE_SAMPLES * GRANULES;
+            // Two pages go before the first with sound.
+            out.extend(page(flags, end, self.pages + 1, &packets, PACKETS));
+        }
+    }
+}
+
+/// What of a page with sound is its packets.
+pub(crate) fn packets(page: &[u8]) -> &[u8] {
+    page.get(PAGE_HEADER + PACKETS..).unwrap_or_default()
+}
+
 /// What every file and stream begins with: two pages.
 pub(crate) fn header(channels: u16) -> Vec<u8> {
     let mut head = b"OpusHead\x01".to_vec();
