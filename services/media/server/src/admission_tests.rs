@@ -16,7 +16,7 @@ fn seen(census: Census, spent_ns: u64) -> Seen {
 
 /// How many legs a worker of a node takes before it refuses.
 fn taken(admission: &mut Admission, kind: Kind) -> usize {
-    (0..100_000).take_while(|_| admission.admit(kind, None).is_ok()).count()
+    (0..100_000).take_while(|_| admission.admit(kind, false, None).is_ok()).count()
 }
 
 #[test]
@@ -27,12 +27,55 @@ fn until_it_is_measured_the_start_table_decides() {
         (16_000 - 20) / 130 - 1,
         "16 ms, less the base and a second leg"
     );
-    assert_eq!(admission.admit(Kind::Opus, Some(0)), Ok(0), "the other leg of a call that is there");
-    assert_eq!(admission.admit(Kind::Opus, Some(0)), Err(NoRoom));
-    assert_eq!(admission.admit(Kind::G711, None), Ok(0), "a cheaper one fits");
+    assert_eq!(admission.admit(Kind::Opus, false, Some(0)), Ok(0), "the other leg of a call that is there");
+    assert_eq!(admission.admit(Kind::Opus, false, Some(0)), Err(NoRoom));
+    assert_eq!(admission.admit(Kind::G711, false, None), Ok(0), "a cheaper one fits");
     assert!(admission.fullness_permille().unwrap() < 1_000);
     let mut two = Admission::new(2, 800);
     assert!(taken(&mut two, Kind::Opus) > 2 * taken(&mut Admission::new(1, 800), Kind::Opus) - 3);
+}
+
+#[test]
+fn srtp_is_counted_besides_what_its_leg_does() {
+    let per_leg = |secured: bool| {
+        let mut admission = Admission::new(1, 800);
+        (0..100_000).take_while(|_| admission.admit(Kind::G711, secured, Some(0)).is_ok()).count()
+    };
+    assert_eq!(per_leg(false), (16_000 - 20) / 12);
+    assert_eq!(per_leg(true), (16_000 - 20) / 15);
+    let mut admission = Admission::new(1, 800);
+    let both = [(Kind::G711, Role::Bridged, 400), (Kind::G711, Role::Secured, 400)];
+    let plain = [(Kind::G711, Role::Bridged, 400)];
+    for n in 0..240 * LOOKS_A_SECOND {
+        let (legs, each) = if n % 2 == 0 { (census(&both), 9_000 + 6_000) } else { (census(&plain), 9_000) };
+        admission.look([seen(legs, 20_000 + 400 * each)]);
+    }
+    let cost = |role| admission.cost_ns(Kind::G711, role);
+    assert!((5_000..7_000).contains(&cost(Role::Secured)), "{}", cost(Role::Secured));
+    assert!((8_000..10_500).contains(&cost(Role::Bridged)), "{}", cost(Role::Bridged));
+    // Counted besides, not as legs of their own.
+    admission.look([seen(census(&both), 20_000)]);
+    assert_eq!(admission.all.legs(), 400);
+}
+
+#[test]
+fn who_comes_from_another_node_is_not_refused() {
+    let mut admission = Admission::new(2, 800);
+    admission.look([seen(Census::default(), 19_000_000), seen(Census::default(), 18_000_000)]);
+    assert_eq!(admission.admit(Kind::G711, false, None), Err(NoRoom));
+    assert_eq!(admission.take(Kind::G711, false, None), 1);
+    assert_eq!(admission.take(Kind::Opus, true, Some(0)), 0, "where its call is");
+    assert_eq!(admission.expected_permille(1), 900, "and it is counted");
+}
+
+#[test]
+fn who_is_to_be_relieved_of_noise_takes_the_place_of_several() {
+    let (mut plain, mut relieved) = (Admission::new(1, 800), Admission::new(1, 800));
+    let room = (Kind::G711, Role::Mixed, 40);
+    plain.look([seen(census(&[room]), 0)]);
+    relieved.look([seen(census(&[room, (Kind::G711, Role::Suppressed, 40)]), 0)]);
+    assert!(relieved.expected_permille(0) > 5 * plain.expected_permille(0));
+    assert!(taken(&mut relieved, Kind::G711) * 3 < taken(&mut plain, Kind::G711), "and so will who comes");
 }
 
 #[test]
@@ -70,14 +113,14 @@ fn two_workers_with_other_legs_tell_two_classes_apart() {
 fn a_worker_that_is_busy_takes_nothing_whatever_its_legs_should_cost() {
     let mut admission = Admission::new(2, 800);
     admission.look([seen(Census::default(), 15_999_000), seen(Census::default(), 1_000)]);
-    assert_eq!(admission.admit(Kind::G711, None), Ok(1));
-    assert_eq!(admission.admit(Kind::G711, Some(0)), Err(NoRoom), "its call is there");
+    assert_eq!(admission.admit(Kind::G711, false, None), Ok(1));
+    assert_eq!(admission.admit(Kind::G711, false, Some(0)), Err(NoRoom), "its call is there");
     assert_eq!(admission.expected_permille(0), 799);
     admission.look([seen(Census::default(), 19_000_000); 2]);
-    assert_eq!(admission.admit(Kind::G711, None), Err(NoRoom));
+    assert_eq!(admission.admit(Kind::G711, false, None), Err(NoRoom));
     assert!(admission.fullness_permille().unwrap() >= 1_000);
     admission.look([seen(Census::default(), 20_000); 2]);
-    assert!(admission.admit(Kind::G711, None).is_ok(), "it passes");
+    assert!(admission.admit(Kind::G711, false, None).is_ok(), "it passes");
 }
 
 #[test]
@@ -93,7 +136,7 @@ fn who_rings_is_counted_as_if_it_spoke() {
 fn what_was_promised_is_counted_once() {
     let mut admission = Admission::new(1, 800);
     let empty = admission.expected_permille(0);
-    assert_eq!(admission.admit(Kind::Opus, None), Ok(0));
+    assert_eq!(admission.admit(Kind::Opus, false, None), Ok(0));
     let promised = admission.expected_permille(0);
     assert!(promised > empty);
     admission.look([Seen { census: census(&[(Kind::Opus, Role::Idle, 1)]), spent_ns: None }]);
@@ -103,13 +146,13 @@ fn what_was_promised_is_counted_once() {
 #[test]
 fn few_legs_go_where_there_are_fewest_and_zero_refuses_nothing() {
     let mut admission = Admission::new(3, 0);
-    let placed: Vec<usize> = (0..6).map(|_| admission.admit(Kind::G711, None).unwrap()).collect();
+    let placed: Vec<usize> = (0..6).map(|_| admission.admit(Kind::G711, false, None).unwrap()).collect();
     assert_eq!(placed, [0, 1, 2, 0, 1, 2]);
     assert_eq!(admission.fullness_permille(), None);
     for _ in 0..10_000 {
-        assert!(admission.admit(Kind::Opus, Some(1)).is_ok());
+        assert!(admission.admit(Kind::Opus, false, Some(1)).is_ok());
     }
-    assert_eq!(admission.admit(Kind::G711, None), Ok(0), "who has least to do");
+    assert_eq!(admission.admit(Kind::G711, false, None), Ok(0), "who has least to do");
 }
 
 /// A machine of unknown speed under calls that come and go: never above the share, once it has learned.
@@ -126,9 +169,9 @@ fn a_node_that_is_offered_too_much_settles_below_its_share() {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 let kind = if (random >> 60) < 4 { Kind::Opus } else { Kind::G711 };
                 let role = if (random >> 40) % 3 == 0 { Role::Mixed } else { Role::Bridged };
-                if let Ok(worker) = admission.admit(kind, None) {
+                if let Ok(worker) = admission.admit(kind, false, None) {
                     legs[worker].push((kind, role, 40 + (random >> 50) as u32 % 80));
-                    if admission.admit(kind, Some(worker)).is_ok() {
+                    if admission.admit(kind, false, Some(worker)).is_ok() {
                         legs[worker].push((kind, role, 40 + (random >> 50) as u32 % 80));
                     }
                 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use sidetone_dsp::Rate;
@@ -11,6 +12,7 @@ use sidetone_model::ids::NodeId;
 use sidetone_runtime::config::ConfigError;
 
 use crate::negotiate::codec_named;
+use crate::recorder::Bounds;
 
 /// How a media node is set up.
 #[derive(Debug, Clone, Deserialize)]
@@ -69,6 +71,10 @@ pub struct Config {
     /// After how long without a refresh a leg that needs no RTP (held, inactive, receive-only) is freed, in seconds.
     /// Default: 3600.
     pub held_timeout_s: u64,
+    /// After how long without any sign of life (RTP that was agreed on, RTCP) of a far side that is to send a talking leg is ended,
+    /// in seconds, 5 to 86400; 0 never. Not while the call is on hold, and after five times as long where comfort noise was agreed
+    /// on. Default: 120.
+    pub rtp_timeout_s: u64,
     /// Where prompts are, as wav, mp3, flac, ogg (Vorbis), ulaw, alaw or sln. Default: `prompts`; it need not exist.
     pub prompts_dir: PathBuf,
     /// Decoded prompts that are kept, in MB, 1 to 65536; a minute of sound takes 2. Default: 128.
@@ -77,8 +83,15 @@ pub struct Config {
     pub fetch: Fetch,
     /// Where recordings are kept beyond this node.
     pub storage: Storage,
-    /// Where recordings are written. Default: `recordings`; made at the first recording.
+    /// Where recordings are written. Default: `recordings`; made when it is not there.
     pub recordings_dir: PathBuf,
+    /// After how many hours an ended recording is removed from `recordings_dir`, 0 to 87600; 0 keeps all. What waits for its upload, or
+    /// to be taken note of, stays. With `storage` recordings leave the node with their upload. Default: 0.
+    pub recordings_keep_h: u32,
+    /// With less than this free on the disk no recording is begun, in MB, 0 to 100000000; 0 begins them all. Default: 256.
+    pub recordings_free_min_mb: u64,
+    /// With more than this in `recordings_dir` no recording is begun, in MB, 0 to 100000000; 0 sets no bound. Default: 0.
+    pub recordings_held_max_mb: u64,
     /// SRTP with keys in SDP (RFC 4568) or by DTLS (RFC 5764): `off`, `optional` (taken when it is offered, offered over TLS) or `required` (no leg
     /// without). Default: `optional`.
     pub srtp: Srtp,
@@ -276,11 +289,15 @@ impl Default for Config {
             port_rest_s: 10,
             idle_timeout_s: 60,
             held_timeout_s: 3600,
+            rtp_timeout_s: 120,
             prompts_dir: "prompts".into(),
             prompt_cache_mb: 128,
             fetch: Fetch::default(),
             storage: Storage::default(),
             recordings_dir: "recordings".into(),
+            recordings_keep_h: 0,
+            recordings_free_min_mb: 256,
+            recordings_held_max_mb: 0,
             srtp: Srtp::default(),
             ice: Ice::default(),
         }
@@ -318,6 +335,16 @@ impl Config {
         codecs
     }
 
+    /// What bounds the folder of recordings.
+    pub(crate) fn room(&self) -> Bounds {
+        let hours = u64::from(self.recordings_keep_h);
+        Bounds {
+            keep: (hours > 0).then(|| Duration::from_secs(hours * 3600)),
+            free_min: self.recordings_free_min_mb << 20,
+            held_max: self.recordings_held_max_mb << 20,
+        }
+    }
+
     /// Adds every mistake that types cannot show.
     pub fn check(&self, errors: &mut Vec<ConfigError>) {
         let mut bad =
@@ -334,6 +361,9 @@ impl Config {
             ("opus.complexity", self.opus.complexity.into(), 0..=10),
             ("opus.loss_percent", self.opus.loss_percent.into(), 0..=100),
             ("recordings_max", self.recordings_max as u64, 1..=10_000),
+            ("recordings_keep_h", self.recordings_keep_h.into(), 0..=87_600),
+            ("recordings_free_min_mb", self.recordings_free_min_mb, 0..=100_000_000),
+            ("recordings_held_max_mb", self.recordings_held_max_mb, 0..=100_000_000),
             ("streams_max", self.streams_max as u64, 1..=10_000),
             ("listeners_max", self.listeners_max as u64, 1..=100_000),
             ("prompt_cache_mb", self.prompt_cache_mb as u64, 1..=65_536),
@@ -369,6 +399,13 @@ impl Config {
         if self.held_timeout_s < self.idle_timeout_s {
             bad("held_timeout_s", "must not be shorter than idle_timeout_s");
         }
+        if !matches!(self.rtp_timeout_s, 0 | 5..=86_400) {
+            bad("rtp_timeout_s", "expected 5 to 86400, or 0 for never");
+        }
+        self.check_realms(&mut bad);
+    }
+
+    fn check_realms(&self, bad: &mut impl FnMut(&str, &str)) {
         if self.realms.is_empty() {
             bad("realms", "at least one is needed");
         }

@@ -46,6 +46,9 @@ pub enum MediaError {
     /// Every worker has as much to do as it may.
     #[error("no worker has room for another leg")]
     NoRoom,
+    /// The disk of recordings has no room for another one.
+    #[error("the disk of recordings is nearly full")]
+    DiskFull,
     /// A worker does not take commands fast enough.
     #[error("the node is overloaded")]
     Overloaded,
@@ -81,9 +84,12 @@ impl Classify for MediaError {
                 Class::FailedPrecondition
             }
             Self::UnknownVersion(_) | Self::NotWhile(_) => Class::FailedPrecondition,
-            Self::NoPort | Self::TooMany(_) | Self::NoRoom | Self::Overloaded | Self::TooSlow => {
-                Class::Exhausted
-            }
+            Self::NoPort
+            | Self::TooMany(_)
+            | Self::NoRoom
+            | Self::DiskFull
+            | Self::Overloaded
+            | Self::TooSlow => Class::Exhausted,
             Self::Draining | Self::Stopping => Class::Unavailable,
             Self::Fetch(_) => Class::FailedPrecondition,
             Self::Io { .. } => Class::Internal,
@@ -104,6 +110,7 @@ impl Classify for MediaError {
             Self::NoPort => "no_port",
             Self::TooMany(_) => "too_many",
             Self::NoRoom => "no_room",
+            Self::DiskFull => "disk_full",
             Self::Overloaded => "overloaded",
             Self::Fetch(_) => "fetch",
             Self::TooSlow => "too_slow",

@@ -50,6 +50,11 @@ impl Rekeying {
 }
 
 impl Keys {
+    /// Whether both sides have keys out of their descriptions.
+    pub(crate) fn is_agreed(&self) -> bool {
+        self.theirs.is_some()
+    }
+
     /// Puts keys into an offer of ours. `must` is a wish for SRTP that the configuration does not have.
     ///
     /// # Errors

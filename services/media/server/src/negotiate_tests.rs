@@ -143,3 +143,59 @@ fn payload_types_of_both_sides_need_not_be_the_same() {
     assert_eq!((agreement.receive.event(), agreement.send.event()), (Some((110, 48)), Some((99, 48))));
     assert!(!agreement.opus.applied_to(OpusSettings::default()).fec, "not asked for");
 }
+
+/// An offer of nonsense: numbers twice, clocks that no codec has, parameters cut off.
+fn nonsense(mut pick: impl FnMut(usize) -> usize) -> MediaDescription {
+    const NAMES: [&str; 10] =
+        ["PCMU", "PCMA", "G722", "GSM", "opus", "L16", "CN", "telephone-event", "G729", "x"];
+    const CLOCKS: [u32; 7] = [8_000, 16_000, 48_000, 0, 1, 44_100, u32::MAX];
+    const PARAMETERS: [&str; 7] = [
+        "useinbandfec=1",
+        "maxaveragebitrate=99999999999",
+        "=;;=",
+        "0-16",
+        "usedtx",
+        "minptime=0;;",
+        "\u{fffd}",
+    ];
+    let (count, ptime_ms) = (pick(40), pick(256) as u8);
+    let format = |_| Format {
+        payload_type: pick(128) as u8,
+        encoding: Encoding::from_name(NAMES[pick(NAMES.len())]),
+        // Mostly those that exist, or nothing would ever be agreed.
+        clock_rate_hz: CLOCKS[if pick(4) == 0 { pick(CLOCKS.len()) } else { pick(3) }],
+        channels: pick(4) as u8,
+        parameters: (pick(3) == 0).then(|| PARAMETERS[pick(PARAMETERS.len())].into()),
+    };
+    let formats = (0..count).map(format).collect();
+    let mut offer = describe("127.0.0.9:4000".parse().unwrap(), formats, Direction::SendRecv, 20);
+    offer.ptime_ms = ptime_ms;
+    offer
+}
+
+#[test]
+fn whatever_is_offered_both_sides_agree_on_the_same_or_on_nothing() {
+    let (mut state, mut agreed) = (20_261_122u64, 0);
+    let mut pick = |of: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 33) % of as u64) as usize
+    };
+    for n in 0..20_000 {
+        let offer = nonsense(&mut pick);
+        let Ok((description, ours)) = answer(local(), &offer, &ALL) else { continue };
+        agreed += 1;
+        let offered = |format: &Format| offer.formats.iter().any(|o| o.payload_type == format.payload_type);
+        assert!(description.formats.iter().all(offered), "offer {n}: {offer:?} got {description:?}");
+        let (_, codec) = ours.send.audio().expect("an answer has sound");
+        assert!(ALL.contains(&codec) && (10..=60).contains(&ours.ptime_ms), "offer {n}: {ours:?}");
+        let opus = ours.opus.applied_to(OpusSettings::default());
+        assert_eq!(opus, opus.in_range(), "offer {n}");
+        let theirs = conclude(&offer, &description).expect("the offerer understands it");
+        assert_eq!(
+            theirs.send.audio().map(|(_, codec)| codec),
+            Some(codec),
+            "offer {n}: {offer:?} got {description:?}"
+        );
+    }
+    assert!(agreed > 5_000, "{agreed} of them mean something");
+}

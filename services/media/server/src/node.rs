@@ -1,5 +1,6 @@
 //! A running node: threads started, registered in the store, and stopped in order.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ use crate::engine::{Engine, Parts, pump, unix_ms};
 use crate::handshake::{self, Handshakes, Identity};
 use crate::recorder;
 use crate::service::MediaServer;
-use crate::storage::{Bucket, Uploads};
+use crate::storage::{Bucket, Joining, Joins, Orders, Uploads};
 use crate::worker::counters::Counters;
 use crate::worker::proofs::{Door, PROOFS_MAX, Proof};
 use crate::worker::rings::{COMMANDS_MAX, Command, EVENTS_MAX, FRAMES_MAX};
@@ -53,6 +54,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Recordings cannot be written where they are to be.
+    #[error(transparent)]
+    Folder(#[from] recorder::FolderError),
     /// The object storage that is configured cannot be used.
     #[error("the object storage cannot be used")]
     Storage(#[source] object_store::Error),
@@ -71,25 +75,20 @@ pub struct MediaNode {
     supervisor: Task<()>,
 }
 
-/// How often the registration is renewed, and for how long it is good.
+/// How often the registration is renewed, and for how long it is good. Each renewal is a durable write: some seconds of a slow
+/// disk, or of a busy machine, must not keep calls away from a node that is well. One that is lost is found by its connection.
 const RENEWAL: Duration = Duration::from_millis(500);
-const GOOD_FOR: Duration = Duration::from_secs(2);
+const GOOD_FOR: Duration = Duration::from_secs(6);
+/// How often the threads are looked at.
+const WATCH_EVERY: Duration = Duration::from_millis(200);
 
 impl MediaNode {
     /// Starts the threads and registers. The configuration must have passed [`Config::check`].
     pub async fn start(config: Config, deps: Deps) -> Result<Self, StartError> {
         let Deps { store, telemetry, lifecycle, grpc_address } = deps;
-        let component = lifecycle.component("media");
-        let epoch = Instant::now();
-        let cpus =
-            allowed_cpus().map_err(|source| StartError::System { what: "reading the CPU set", source })?;
-        let count = if config.workers == 0 { cpus.len().max(1) } else { config.workers };
+        let (component, epoch) = (lifecycle.component("media"), Instant::now());
         let mut threads = Threads::default();
-        let mut links = Vec::new();
-        for number in 0..count {
-            let cpu = config.pin_workers.then(|| cpus[number % cpus.len()]);
-            links.push(threads.start_worker(&config, number, cpu, epoch)?);
-        }
+        let links = threads.start_workers(&config, epoch)?;
         let bucket = Bucket::open(&config.storage).map_err(StartError::Storage)?;
         let frames = std::mem::take(&mut threads.frames);
         let (recorder, mut failed, join) = recorder::start(
@@ -102,6 +101,7 @@ impl MediaNode {
         )
         .map_err(|source| StartError::System { what: "starting the recorder", source })?;
         threads.joins.push(join);
+        let (joins, wanted) = bucket.as_ref().map(|_| Joins::new()).unzip();
         let identity = Identity::new().map_err(StartError::Dtls)?;
         let (handshakes, orders) = Handshakes::new(config.legs_max);
         let counters = links.iter().map(|link| Arc::clone(&link.counters)).collect();
@@ -112,6 +112,7 @@ impl MediaNode {
             epoch,
             workers: links,
             recorder,
+            joins,
             fingerprint: identity.fingerprint.clone(),
             handshakes,
             draining: lifecycle.draining(),
@@ -126,12 +127,11 @@ impl MediaNode {
                 failing.recording_failed(failed.number, failed.problem).await;
             }
         }));
-        if let Some(bucket) = bucket {
-            let uploads = Uploads::new(bucket, engine.spool(), Arc::clone(&engine.telemetry));
-            let (telling, stopping) = (Arc::clone(&engine), threads.pumps.clone());
-            tasks.push(tokio::spawn(async move {
-                uploads.run(stopping, |stored| telling.recording_stored(stored)).await;
-            }));
+        let (taking, stopping) = (Arc::clone(&engine), threads.pumps.clone());
+        tasks.push(tokio::spawn(async move { taking.take_over(stopping).await }));
+        tasks.push(tokio::spawn(engine.room().run(threads.pumps.clone())));
+        if let (Some(bucket), Some(wanted)) = (bucket, wanted) {
+            tasks.extend(threads.start_storage(&engine, bucket, wanted));
         }
         let registration = Registration { store, grpc_address, engine: Arc::clone(&engine), counters };
         registration.renew().await;
@@ -139,7 +139,15 @@ impl MediaNode {
         let stopping = lifecycle.stopping();
         let supervised = Arc::clone(&engine);
         let supervisor = tokio::spawn(async move {
-            registration.run(stopping).await;
+            let mut registered = pin!(registration.run(stopping));
+            tokio::select! {
+                () = &mut registered => {}
+                // Half a node would keep legs that nobody hears, and be given more.
+                () = one_ended(&threads.joins) => {
+                    lifecycle.fail("a thread of the media node has ended by itself");
+                    registered.await;
+                }
+            }
             component.set_ready(false);
             supervised.stop_workers().await;
             threads.end(&supervised, tasks).await;
@@ -182,6 +190,36 @@ struct Threads {
 }
 
 impl Threads {
+    /// Starts the workers, once what they will have to say can be recorded.
+    fn start_workers(&mut self, config: &Config, epoch: Instant) -> Result<Vec<WorkerLink>, StartError> {
+        recorder::prepare(&config.recordings_dir)?;
+        let cpus =
+            allowed_cpus().map_err(|source| StartError::System { what: "reading the CPU set", source })?;
+        let count = if config.workers == 0 { cpus.len().max(1) } else { config.workers };
+        let cpu_of = |number: usize| config.pin_workers.then(|| cpus[number % cpus.len()]);
+        (0..count).map(|number| self.start_worker(config, number, cpu_of(number), epoch)).collect()
+    }
+
+    /// Starts what brings recordings into the bucket, and makes one of the parts that lost nodes have left there.
+    fn start_storage(&self, engine: &Arc<Engine>, bucket: Bucket, wanted: Orders) -> [Task<()>; 2] {
+        let joining = Joining::new(bucket.clone(), engine.spool(), Arc::clone(&engine.telemetry), wanted);
+        let uploads = Uploads::new(bucket, engine.spool(), Arc::clone(&engine.telemetry));
+        let (telling, stopping) = (Arc::clone(engine), self.pumps.clone());
+        let joined = tokio::spawn(async move {
+            let told = |joined| {
+                let telling = Arc::clone(&telling);
+                async move { telling.recording_joined(joined).await }
+            };
+            joining.run(stopping, told).await;
+        });
+        let (telling, stopping) = (Arc::clone(engine), self.pumps.clone());
+        let uploaded =
+            tokio::spawn(
+                async move { uploads.run(stopping, |stored| telling.recording_stored(stored)).await },
+            );
+        [joined, uploaded]
+    }
+
     /// Starts the tasks that bring what happens on the workers to the engine.
     fn start_pumps(&mut self, engine: &Arc<Engine>) -> Vec<Task<()>> {
         let of_workers = std::mem::take(&mut self.events).into_iter();
@@ -257,6 +295,7 @@ impl Threads {
         let limits = Limits {
             idle_ms: config.idle_timeout_s * 1000,
             held_ms: config.held_timeout_s.saturating_mul(1000),
+            lifeless_ms: config.rtp_timeout_s * 1000,
             extended_reports: config.rtcp_xr,
             batch: Duration::from_micros(config.batch_us),
         };
@@ -367,11 +406,34 @@ pub(crate) struct Counted {
 }
 
 /// Instruments that workers count for.
-pub(crate) const COUNTED: usize = 27;
+pub(crate) const COUNTED: usize = 30;
 
 fn boot_id() -> Result<BootId, StartError> {
     use rand::TryRng as _;
     let mut seed = [0; 32];
     rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(|_| StartError::Random)?;
     Ok(IdSource::seeded(seed).make(Timestamp::from_millis(unix_ms())))
+}
+
+/// Resolves when a thread has ended that nobody told to: it has panicked.
+async fn one_ended(threads: &[JoinHandle<()>]) {
+    while !threads.iter().any(JoinHandle::is_finished) {
+        tokio::time::sleep(WATCH_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_that_panics_is_noticed() {
+        let (go_on, waits) = std::sync::mpsc::channel::<()>();
+        let mut threads = vec![std::thread::spawn(move || assert!(waits.recv().is_err()))];
+        let looked = tokio::time::timeout(WATCH_EVERY * 2, one_ended(&threads)).await;
+        assert!(looked.is_err(), "it runs");
+        threads.push(std::thread::spawn(|| panic!("as a worker might")));
+        one_ended(&threads).await;
+        drop(go_on);
+    }
 }

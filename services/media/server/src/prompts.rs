@@ -2,6 +2,7 @@
 
 mod decode;
 mod fetch;
+mod ogg_opus;
 mod tones;
 
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use sidetone_dsp::{Law, g711};
 
-use crate::config::Fetch;
+use crate::config::{Config, Fetch};
 use crate::error::MediaError;
 use crate::worker::FRAME;
 
@@ -182,6 +183,13 @@ fn named(folder: &Path, name: &str) -> Result<Vec<i16>, MediaError> {
         "tone" => Ok(tones::tone()),
         "beep" => Ok(tones::beep()),
         _ => Err(MediaError::NotFound("prompt")),
+    }
+}
+
+impl Config {
+    /// Why this machine could not play a prompt of this name; none when it could.
+    pub fn prompt_problem(&self, name: &str) -> Option<String> {
+        named(&self.prompts_dir, name).err().map(|error| error.to_string())
     }
 }
 

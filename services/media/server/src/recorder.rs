@@ -4,18 +4,27 @@
 //! legs say is placed by sample position into a short window, where voices of one channel add up. A recording is written half a
 //! second behind the clock and its header put right with each write: a file of a process that was killed plays up to a second
 //! before that. A small sheet beside the recordings (`.spool/<node>/<recording>.json`) is kept until the end of the recording is
-//! acknowledged; sheets that a dead process left open are adopted at the start. A stream is made a tenth of a second behind
+//! acknowledged; sheets that a dead process left open are adopted, those of
+//! other nodes that recorded into the same folder, too ([`takeover`]). A stream is made a tenth of a second behind
 //! the clock and given to whoever listens.
 
 mod ear;
 pub(crate) mod live;
 mod read;
+mod ready;
 mod recording;
+mod room;
 mod spool;
+mod takeover;
 mod thread;
 mod track;
+mod writer;
+
+#[cfg(test)]
+pub(crate) mod stalls;
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -32,8 +41,11 @@ use crate::storage::Bucket;
 use crate::worker::rings::RecordingFrame;
 use live::{Listener, StreamFormat};
 pub(crate) use read::{FileBytes, content_type};
-pub(crate) use recording::TRACKS_MAX;
-pub(crate) use spool::{Spool, Spooled, read_range};
+pub use ready::FolderError;
+pub(crate) use ready::prepare;
+pub(crate) use room::{Bounds, Room};
+pub(crate) use spool::{Spool, Spooled, date, duration_ms, read_range};
+pub(crate) use writer::TRACKS_MAX;
 
 /// A recording to be begun.
 #[derive(Debug, Clone)]
@@ -50,7 +62,7 @@ pub(crate) struct NewRecording {
 }
 
 /// A recording that has ended.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Finished {
     pub(crate) id: String,
     /// Relative to the folder of recordings.
@@ -74,7 +86,11 @@ pub(crate) struct RecorderHandle {
     finished: Arc<Mutex<Vec<Finished>>>,
     spool: Spool,
     bucket: Option<Bucket>,
+    full: Arc<AtomicBool>,
 }
+
+/// Whether a recording has its file.
+pub(crate) type Begun = oneshot::Receiver<Result<(), MediaError>>;
 
 /// What the thread is asked to do.
 #[derive(Debug)]
@@ -91,7 +107,6 @@ enum Order {
     Route {
         feed: u32,
         place: Place,
-        done: oneshot::Sender<Result<(), MediaError>>,
     },
     /// Of one recording or stream, or of all.
     Unroute {
@@ -149,27 +164,45 @@ pub(crate) fn start(
     bucket: Option<Bucket>,
 ) -> std::io::Result<(RecorderHandle, mpsc::Receiver<Failed>, std::thread::JoinHandle<()>)> {
     let spool = Spool::new(folder, node_id, bucket.is_some());
-    let finished = Arc::new(Mutex::new(spool.adopt()));
+    let held = spool.hold()?;
+    let mut adopted = Vec::new();
+    spool.take_over().into_iter().for_each(|one| writer::keep(&mut adopted, one));
+    let finished = Arc::new(Mutex::new(adopted));
     let (orders, waiting) = sync_channel(ORDERS_MAX);
     let (failures, failed) = mpsc::channel(ORDERS_MAX);
-    let shared = thread::Shared { finished: Arc::clone(&finished), failures, telemetry };
-    let recorder = thread::Recorder::new(spool.clone(), epoch, frames, shared);
-    let join =
-        std::thread::Builder::new().name("media-recorder".into()).spawn(move || recorder.run(&waiting))?;
-    Ok((RecorderHandle { orders, finished, spool, bucket }, failed, join))
+    let shared = writer::Shared {
+        spool: spool.clone(),
+        finished: Arc::clone(&finished),
+        failures,
+        telemetry: Arc::clone(&telemetry),
+        #[cfg(test)]
+        gate: stalls::gate_of(node_id),
+    };
+    let recorder = thread::Recorder::new(writer::Writers::start(&shared)?, epoch, frames, telemetry);
+    let join = std::thread::Builder::new().name("media-recorder".into()).spawn(move || {
+        recorder.run(&waiting);
+        // Until here nobody may take over what it writes.
+        drop(held);
+    })?;
+    Ok((RecorderHandle { orders, finished, spool, bucket, full: Arc::default() }, failed, join))
 }
 
 impl RecorderHandle {
+    /// Whether the disk has too little room for one more; kept by [`Room`].
+    pub(crate) fn full(&self) -> &Arc<AtomicBool> {
+        &self.full
+    }
+
     /// Where its files are.
     pub(crate) fn spool(&self) -> Spool {
         self.spool.clone()
     }
 
-    /// Opens the file.
-    pub(crate) async fn begin(&self, new: NewRecording) -> Result<(), MediaError> {
+    /// Takes in what is said from now on; the answer comes when there is a file.
+    pub(crate) fn begin(&self, new: NewRecording) -> Result<Begun, MediaError> {
         let (done, begun) = oneshot::channel();
         self.order(Order::Begin { new, done })?;
-        begun.await.map_err(|_| MediaError::Stopping)?
+        Ok(begun)
     }
 
     /// Closes the file, after everything that is in the rings.
@@ -184,10 +217,8 @@ impl RecorderHandle {
     }
 
     /// Lets what a leg says be heard in a recording or stream.
-    pub(crate) async fn route(&self, feed: u32, place: Place) -> Result<(), MediaError> {
-        let (done, routed) = oneshot::channel();
-        self.order(Order::Route { feed, place, done })?;
-        routed.await.map_err(|_| MediaError::Stopping)?
+    pub(crate) fn route(&self, feed: u32, place: Place) -> Result<(), MediaError> {
+        self.order(Order::Route { feed, place })
     }
 
     /// No longer lets what a leg says be heard in one output, or anywhere.
@@ -231,6 +262,27 @@ impl RecorderHandle {
     /// All of them.
     pub(crate) fn all_finished(&self) -> Vec<Finished> {
         self.finished.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A recording of another node, which is in the bucket as a whole.
+    pub(crate) async fn take_over(&self, finished: Finished) {
+        let (spool, sheet) = (self.spool.clone(), finished.clone());
+        let noted = tokio::task::spawn_blocking(move || spool.end(&sheet)).await;
+        if let Ok(Err(error)) = noted {
+            // It is told now, and found in the bucket by whoever asks again.
+            tracing::error!(recording = finished.id, %error, "the end of a recording could not be noted");
+        }
+        let mut all = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        writer::keep(&mut all, finished);
+    }
+
+    /// Finishes what nodes have left in the same folder that are gone by now; what nobody has acknowledged.
+    pub(crate) async fn take_over_others(&self) -> Vec<Finished> {
+        let spool = self.spool.clone();
+        let taken = tokio::task::spawn_blocking(move || spool.take_over()).await.unwrap_or_default();
+        let mut all = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.iter().for_each(|one| writer::keep(&mut all, one.clone()));
+        taken
     }
 
     /// Forgets an ended recording; its file stays.

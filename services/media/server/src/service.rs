@@ -93,7 +93,14 @@ fn audio(request: &pb::SetLegAudioRequest) -> Result<Audio, Status> {
         return Err(invalid("gain_mdb", "expected -72000 to 18000"));
     }
     let gain = Gain::from_db(request.gain_mdb as f32 / 1000.0);
-    Ok(Audio { muted: request.muted, deafened: request.deafened, gain, role })
+    Ok(Audio {
+        muted: request.muted,
+        deafened: request.deafened,
+        gain,
+        role,
+        automatic_gain: request.automatic_gain,
+        suppress_noise: request.suppress_noise,
+    })
 }
 
 #[async_trait::async_trait]
@@ -289,6 +296,18 @@ impl Media for MediaServer {
         let id = request.into_inner().recording_id;
         let finished = self.run(|engine| async move { engine.stop_recording(&id).await }).await?;
         Ok(Response::new(pb::StopRecordingResponse { recording: Some((&finished).into()) }))
+    }
+
+    async fn finish_recording(
+        &self,
+        request: Request<pb::FinishRecordingRequest>,
+    ) -> Result<Response<pb::FinishRecordingResponse>, Status> {
+        tenant(&request, &request.get_ref().tenant)?;
+        let request = request.into_inner();
+        RecordingId::from_str(&request.recording_id)
+            .map_err(|_| invalid("recording_id", "expected a UUID"))?;
+        self.run(|engine| async move { engine.finish_recording(request).await }).await?;
+        Ok(Response::new(pb::FinishRecordingResponse {}))
     }
 
     async fn pause_recording(

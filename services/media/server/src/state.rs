@@ -8,7 +8,7 @@ use crate::negotiate::Agreement;
 use crate::policy::Policy;
 
 /// The layout of [`LegState`] that this release writes.
-pub const LEG_STATE_VERSION: u32 = 4;
+pub const LEG_STATE_VERSION: u32 = 5;
 
 /// Everything that makes a leg, apart from its sockets and what is on its way: a live leg is built from it, and a live
 /// leg can tell it. Times are in ms on the node's monotonic clock.
@@ -53,6 +53,10 @@ pub struct Audio {
     pub gain: Gain,
     /// Its part in a conversation.
     pub role: Role,
+    /// Who speaks quietly is raised, and who is loud turned down.
+    pub automatic_gain: bool,
+    /// What is no speech is taken away.
+    pub suppress_noise: bool,
 }
 
 /// A leg's part in a conversation.
@@ -76,6 +80,11 @@ impl Audio {
     /// Nobody at all hears the leg.
     pub(crate) fn is_silent(&self) -> bool {
         self.muted || matches!(self.role, Role::Listener | Role::Monitor)
+    }
+
+    /// Its sound is changed, so that it has to be decoded wherever it goes.
+    pub(crate) fn is_conditioned(&self) -> bool {
+        self.automatic_gain || self.suppress_noise
     }
 
     /// How loud the leg is to the one other leg it is bridged to.

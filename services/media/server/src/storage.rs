@@ -4,15 +4,17 @@
 //! `PREFIX/TENANT/DATE/RECORDING/TRACK-INDEX-FIRSTSAMPLE.EXT`; it plays alone, and its name says where on the recording's timeline
 //! it belongs. When the recording has ended its files go to `PREFIX/TENANT/DATE/RECORDING.EXT`, after which the segments and the
 //! files of the spool are taken away. All of it follows from the spool's sheets and files, so nothing is lost when the process dies
-//! or the bucket cannot be reached: the next round, or the next process, goes on.
+//! or the bucket cannot be reached: the next round, or the next process, goes on. Segments of a node that is gone for good are joined
+//! to the whole file by another that is asked to.
 
+mod join;
 mod upload;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3Builder, Checksum};
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
@@ -23,6 +25,7 @@ use crate::config::Storage;
 use crate::error::MediaError;
 use crate::recorder::{FileBytes, content_type};
 
+pub(crate) use join::{Joined, Joining, Joins, Orders, Wanted};
 pub(crate) use upload::{Stored, Uploads};
 
 /// One bucket.
@@ -32,6 +35,8 @@ pub(crate) struct Bucket {
     prefix: String,
 }
 
+/// Objects of one recording that are looked at: two days of 64 tracks.
+const NAMES_MAX: usize = 1_000_000;
 /// Bytes of one part of a large object.
 const PART: usize = 8 << 20;
 
@@ -97,6 +102,52 @@ impl Bucket {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(unreachable_bucket(&error)),
         }
+    }
+
+    /// The names of all that lies in a folder.
+    async fn list(&self, folder: &str) -> Result<Vec<String>, object_store::Error> {
+        let within = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
+        let mut names = Vec::new();
+        let mut found = self.store.list(Some(&self.path(folder)));
+        while let Some(object) = found.try_next().await? {
+            let name = object.location.as_ref();
+            names.extend(name.strip_prefix(&within).map(str::to_owned));
+            if names.len() >= NAMES_MAX {
+                break;
+            }
+        }
+        Ok(names)
+    }
+
+    /// A small object; none when it is not there.
+    async fn get(&self, name: &str) -> Result<Option<Bytes>, object_store::Error> {
+        match self.store.get(&self.path(name)).await {
+            Ok(found) => found.bytes().await.map(Some),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether an object is there.
+    async fn has(&self, name: &str) -> Result<bool, object_store::Error> {
+        match self.store.head(&self.path(name)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes an object to a file; how many bytes it has.
+    async fn copy(&self, name: &str, file: &mut tokio::fs::File) -> std::io::Result<u64> {
+        let found = self.store.get(&self.path(name)).await.map_err(std::io::Error::other)?;
+        let mut parts = found.into_stream();
+        let mut length = 0;
+        while let Some(part) = parts.try_next().await.map_err(std::io::Error::other)? {
+            file.write_all(&part).await?;
+            length += part.len() as u64;
+        }
+        file.sync_all().await?;
+        Ok(length)
     }
 
     /// An object from an offset on.

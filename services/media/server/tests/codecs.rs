@@ -38,12 +38,14 @@ async fn hears_but(phone: &CodedPhone, hz: f32, not: Option<(f32, f32)>) {
     .await;
 }
 
-/// Listens until a whole second was as loud as it should be: a machine that stood still has spoiled only the one before.
+/// Listens until a whole second of the tone was there: a machine that stood still has spoiled only the one before. How much
+/// of it may be concealed is judged where the clock is virtual (`smooths_jitter` of rtp-core, `docs/audio-quality.md`); here
+/// the phone's own timers add to the network's jitter, so that the line is what nobody would miss, -25 dBov of -20.
 async fn hears_a_second_of(phone: &CodedPhone, hz: f32, what: &str) {
     let mut loudest = f32::MIN;
-    for _ in 0..15 {
+    for _ in 0..30 {
         loudest = loudest.max(level(&phone.hear(1_000).await, hz));
-        if loudest > -22.0 {
+        if loudest > -25.0 {
             return;
         }
     }

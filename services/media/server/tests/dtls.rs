@@ -108,7 +108,7 @@ async fn who_proves_nothing_gets_no_byte_and_is_not_heard() {
     // In mid-call, sound of others and of the phone itself once again.
     browser.connect().await;
     let last = browser.speak_until("the call", |browser| browser.hears(900.0) && hears(&plain, 500.0)).await;
-    let received = stats(&node, &browser.leg).await.packets_received;
+    let received = received_when_read(&node, &browser.leg).await;
     send_until_refused(&node, &browser.leg, &attacker, &junk).await;
     send_until_refused(&node, &browser.leg, &attacker, &vec![last.clone(); 10]).await;
     send_until_refused(&node, &browser.leg, &browser.socket, &vec![last; 10]).await;

@@ -4,7 +4,7 @@
 
 mod support;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use pb::connect_leg_request::To;
 use sidetone_dsp::Law;
 use sidetone_proto::media::v1 as pb;
@@ -135,12 +135,14 @@ async fn a_track_for_each_leg_outlives_the_process() {
     let first = events.next().await.unwrap().unwrap();
     let Some(pb::media_event::Kind::Attached(attached)) = first.kind else { panic!("{first:?}") };
     let adopted = &attached.unacknowledged[0];
-    assert!(adopted.failure.is_some() && adopted.duration_ms >= 400, "{adopted:?}");
+    assert!(adopted.failure.is_none() && adopted.duration_ms >= 400, "{adopted:?}");
     for (track, tone) in [500.0, 900.0].into_iter().enumerate() {
         let sound = decode(&read(&next, 42, track as u32).await.1, "flac").channels.remove(0);
         assert!(sound.len() >= 3_200 && sound.len().is_multiple_of(1_600), "whole frames: {}", sound.len());
         assert!(sound.len() as u64 / 8 <= adopted.duration_ms);
-        assert!(has_tone(&sound[sound.len() - 1_600..], tone), "track {track}");
+        // Where the machine stalls it is silent for a while.
+        let last = &sound[sound.len().saturating_sub(8_000)..];
+        assert!(last.rchunks_exact(1_600).any(|part| has_tone(part, tone)), "track {track}");
     }
 }
 
@@ -165,6 +167,10 @@ async fn who_listens_later_hears_it_from_then_on() {
     while sound.len() < 8_000 || !tones(&sound[sound.len() - 4_800..]) {
         let part = tokio::time::timeout(std::time::Duration::from_secs(20), parts.next()).await;
         bytes.extend(part.expect("it goes on").unwrap().unwrap().data);
+        // To judge it may take longer than it takes to come: what waits besides is taken at once.
+        while let Some(Some(part)) = parts.next().now_or_never() {
+            bytes.extend(part.unwrap().data);
+        }
         if bytes.len() > 1_000 {
             sound = decode(&bytes, "flac").channels.remove(0);
         }

@@ -6,7 +6,7 @@ mod support;
 use futures_util::StreamExt as _;
 use pb::connect_leg_request::To;
 use pb::leg_role::Kind;
-use sidetone_dsp::{Law, goertzel};
+use sidetone_dsp::{Law, g711, goertzel, level};
 use sidetone_proto::media::v1 as pb;
 use sidetone_proto::media::v1::media_server::Media as _;
 use support::*;
@@ -66,6 +66,67 @@ async fn in_a_bridge() {
     hears(&phones[1], [true, false, false], "the others").await;
     assert_continuous(&phones[1].heard.lock().unwrap());
     assert_eq!(phones[1].heard.lock().unwrap().iter().filter(|packet| packet.marker).count(), 0);
+}
+
+/// Speaks white noise of -40 dBov for as long as the test goes on.
+fn hiss(phone: &Phone) {
+    let phone = phone.clone();
+    tokio::spawn(async move {
+        let mut timer = tokio::time::interval(std::time::Duration::from_millis(20));
+        let (mut random, mut timestamp) = (1u32, 0u32);
+        loop {
+            timer.tick().await;
+            // A uniform distribution of this width has that level.
+            let noise: Vec<i16> = (0..160)
+                .map(|_| {
+                    random ^= random << 13;
+                    random ^= random >> 17;
+                    random ^= random << 5;
+                    (random % 1_135) as i16 - 567
+                })
+                .collect();
+            let mut coded = [0; 160];
+            g711::encode(Law::Mu, &noise, &mut coded);
+            phone.send(0, 7, timestamp, &coded).await;
+            timestamp = timestamp.wrapping_add(160);
+        }
+    });
+}
+
+/// In a bridge, forwarding is left for it and returned to, and the hearer's stream goes on meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn automatic_gain_and_noise_suppression() {
+    let node = node().await;
+    let talkers = phones(&node, &[Law::Mu, Law::A]).await;
+    node.connect(&talkers[0].leg, To::PeerLegId(talkers[1].leg.clone())).await;
+    let is = |range: std::ops::Range<f32>| move |heard: &[i16]| range.contains(&tone_dbov(heard, TONES[0]));
+    talkers[1].until_hears("as it is spoken", is(-16.8..-15.4)).await;
+    talkers[1].forget();
+    set(&node, pb::SetLegAudioRequest { automatic_gain: true, ..of(&talkers[0]) }).await;
+    talkers[1].until_hears("brought to -20 dBov", is(-20.6..-18.4)).await;
+    let both = pb::SetLegAudioRequest { automatic_gain: true, gain_mdb: -6_000, ..of(&talkers[0]) };
+    set(&node, both).await;
+    talkers[1].until_hears("its gain besides", is(-26.6..-24.4)).await;
+    set(&node, of(&talkers[0])).await;
+    talkers[1].until_hears("as it is spoken", is(-16.8..-15.4)).await;
+    assert_continuous(&talkers[1].heard.lock().unwrap());
+
+    let formats = description("127.0.0.1:2".parse().unwrap(), &[(0, "PCMU")], 0).formats;
+    let noisy = Phone::quiet(&node, 8, Law::Mu, formats.clone(), 20).await;
+    let hearer = Phone::quiet(&node, 9, Law::Mu, formats, 20).await;
+    hiss(&noisy);
+    let level = |range: std::ops::Range<f32>| move |heard: &[i16]| range.contains(&level::level_dbov(heard));
+    for to in [To::PeerLegId(hearer.leg.clone()), To::MixId("room".into())] {
+        set(&node, of(&noisy)).await;
+        node.connect(&noisy.leg, to.clone()).await;
+        if matches!(to, To::MixId(_)) {
+            node.connect(&hearer.leg, to).await;
+        }
+        hearer.until_hears("the noise", level(-41.5..-38.5)).await;
+        set(&node, pb::SetLegAudioRequest { suppress_noise: true, ..of(&noisy) }).await;
+        hearer.until_hears("10 dB less of it", level(-128.0..-50.0)).await;
+    }
+    assert_continuous(&hearer.heard.lock().unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,6 +204,24 @@ async fn digits_go_out_as_events_within_one_unbroken_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_digit_that_comes_as_an_event_is_a_tone_to_a_peer_without_events() {
+    let node = node().await;
+    let formats = |events: bool| {
+        let both = [(0, "PCMU"), (101, "telephone-event")];
+        description("127.0.0.1:2".parse().unwrap(), &both[..1 + usize::from(events)], 0).formats
+    };
+    let presses = Phone::quiet(&node, 1, Law::Mu, formats(true), 20).await;
+    let plain = Phone::quiet(&node, 3, Law::Mu, formats(false), 20).await;
+    node.connect(&presses.leg, To::PeerLegId(plain.leg.clone())).await;
+    // 5, held for a second: begun, and ended three times.
+    for packet in [[5, 10, 0, 160], [5, 0x8a, 31, 64], [5, 0x8a, 31, 64], [5, 0x8a, 31, 64]] {
+        presses.send(101, 1, 8_000, &packet).await;
+    }
+    let tones = [697.0, 770.0, 1336.0, 1477.0];
+    plain.until_tones("the two of a 5", &tones, &[false, true, true, false]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn digits_go_out_as_tones_to_who_takes_no_events() {
     let node = node().await;
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -153,8 +232,12 @@ async fn digits_go_out_as_tones_to_who_takes_no_events() {
         pb::SendDigitsRequest { leg_id: uuid(9), digits: "5".into(), duration_ms: 400, ..Default::default() };
     node.media.send_digits(Request::new(request)).await.unwrap();
     let mut buffer = [0; 500];
-    let mut sounding = 0;
-    for _ in 0..60 {
+    let (mut sounding, mut after) = (0, 0);
+    // How soon it begins is the machine's affair; a second of packets without it is its end.
+    for _ in 0..1_500 {
+        if after == 50 {
+            break;
+        }
         let (length, _) =
             tokio::time::timeout(PATIENCE, socket.recv_from(&mut buffer)).await.unwrap().unwrap();
         let mut samples = vec![0; length - 12];
@@ -163,6 +246,8 @@ async fn digits_go_out_as_tones_to_who_takes_no_events() {
         if at(770.0) > -16.0 && at(1336.0) > -14.0 {
             sounding += 1;
             assert!(at(941.0) < -25.0 && at(1633.0) < -25.0, "only the two of the key");
+        } else if sounding > 0 {
+            after += 1;
         }
     }
     assert_eq!(sounding, 20, "400 ms in packets of 20 ms");
@@ -174,6 +259,8 @@ async fn who_speaks_is_told() {
     let mut events = node.media.watch(Request::new(pb::WatchRequest {})).await.unwrap().into_inner();
     let phones = phones(&node, &[Law::Mu, Law::Mu]).await;
     phones[0].hush();
+    // The last of it has come before it is in the room.
+    received_when_read(&node, &phones[0].leg).await;
     for phone in &phones {
         node.connect(&phone.leg, To::MixId("room".into())).await;
     }

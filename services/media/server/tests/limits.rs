@@ -67,13 +67,18 @@ async fn our_offer_is_answered_and_a_hold_keeps_port_and_stream() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ports_and_legs_run_out_with_a_clear_word() {
-    let probe = node().await;
-    let made = probe.media.create_leg(Request::new(create(1, None))).await.unwrap().into_inner();
-    let port = address(made.local.as_ref().unwrap()).port();
-    probe.release(&uuid(1)).await;
-    let realm = Realm { port_min: port, port_max: port + 1, ..Realm::default() };
-    let node = node_with(|config| config.realms = vec![realm]).await;
-    node.media.create_leg(Request::new(create(1, None))).await.unwrap();
+    // Somebody else may have taken a port that was free a moment ago.
+    let node = until("a pair of ports", async || {
+        let probe = node().await;
+        let made = probe.media.create_leg(Request::new(create(1, None))).await.unwrap().into_inner();
+        let port = address(made.local.as_ref().unwrap()).port();
+        probe.release(&uuid(1)).await;
+        let realm = Realm { port_min: port, port_max: port + 1, ..Realm::default() };
+        let node = node_with(|config| config.realms = vec![realm]).await;
+        node.media.create_leg(Request::new(create(1, None))).await.ok()?;
+        Some(node)
+    })
+    .await;
     let full = node.media.create_leg(Request::new(create(2, None))).await.unwrap_err();
     assert_eq!(full.code(), Code::ResourceExhausted);
     assert!(full.metadata().get("retry-after").is_some());
@@ -128,7 +133,8 @@ async fn legs_that_workers_have_no_time_for_are_refused_and_the_others_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leg_without_rtp_and_refresh_is_freed_and_told_of() {
     use futures_util::StreamExt as _;
-    let node = node_with(|config| config.idle_timeout_s = 1).await;
+    // Longer than a machine stalls: what talks must not be silent for so long.
+    let node = node_with(|config| config.idle_timeout_s = 6).await;
     let mut events = node.media.watch(Request::new(pb::WatchRequest {})).await.unwrap().into_inner();
     let talking = Phone::call(&node, 1, Law::Mu, 500.0, 20).await;
     node.media.create_leg(Request::new(create(2, None))).await.unwrap();
@@ -150,6 +156,106 @@ async fn a_leg_without_rtp_and_refresh_is_freed_and_told_of() {
     assert_eq!(reply.unknown_leg_ids, [uuid(2)]);
 }
 
+/// Whether call control is told that nothing comes of a leg, while all legs are wanted.
+async fn lifeless(
+    node: &TestNode,
+    events: &mut (impl futures_util::Stream<Item = Result<pb::MediaEvent, tonic::Status>> + Unpin),
+) -> String {
+    use futures_util::StreamExt as _;
+    loop {
+        let ids = vec![uuid(1), uuid(2), uuid(3)];
+        node.media.refresh(Request::new(pb::RefreshRequest { leg_ids: ids })).await.unwrap();
+        let Ok(event) = tokio::time::timeout(std::time::Duration::from_millis(500), events.next()).await
+        else {
+            continue;
+        };
+        if let Some(pb::media_event::Kind::LegTimedOut(gone)) = event.unwrap().unwrap().kind {
+            assert!(gone.no_rtp);
+            return gone.leg_id;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_garbage_is_told_of_although_it_is_wanted_and_who_sends_reports_is_not() {
+    let node = node_with(|config| config.rtp_timeout_s = 5).await;
+    let mut events = node.media.watch(Request::new(pb::WatchRequest {})).await.unwrap().into_inner();
+    let formats = description(here(), &[(0, "PCMU")], 20).formats;
+    let garbage = Phone::quiet(&node, 1, Law::Mu, formats.clone(), 20).await;
+    let reports = Phone::quiet(&node, 2, Law::Mu, formats, 20).await;
+    let mut held = description(here(), &[(0, "PCMU")], 20);
+    held.direction = sidetone_proto::types::v1::Direction::Sendonly.into();
+    node.media.create_leg(Request::new(create(3, Some(held)))).await.unwrap();
+    let send = |phone: Phone, report: bool| {
+        tokio::spawn(async move {
+            for n in 0u32.. {
+                if report {
+                    // A receiver report without blocks, and who it is of.
+                    let _ = phone.socket.send_to(&[0x80, 201, 0, 1, 0, 0, 0, 2], next_port(phone.node)).await;
+                } else {
+                    // Of a number that nobody agreed on.
+                    phone.send(77, 1, n * 160, &[0; 160]).await;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        })
+    };
+    let senders = [send(garbage.clone(), false), send(reports.clone(), true)];
+    for phone in [&garbage, &reports] {
+        node.connect(&phone.leg, To::MixId("room".into())).await;
+    }
+    node.connect(&uuid(3), To::MixId("room".into())).await;
+    for _ in 0..2 {
+        let gone = tokio::time::timeout(PATIENCE, lifeless(&node, &mut events)).await.unwrap();
+        assert_eq!(gone, garbage.leg, "and again, until it is ended");
+    }
+    assert!(node.leg(&garbage.leg).await.is_some(), "that is for call control");
+    senders.iter().for_each(|sender| sender.abort());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_told_of_as_lifeless_is_freed_when_nobody_wants_it_any_more() {
+    use futures_util::StreamExt as _;
+    let node = node_with(|config| (config.rtp_timeout_s, config.idle_timeout_s) = (2, 10)).await;
+    let mut events = node.media.watch(Request::new(pb::WatchRequest {})).await.unwrap().into_inner();
+    let formats = description(here(), &[(0, "PCMU")], 20).formats;
+    let silent = Phone::quiet(&node, 1, Law::Mu, formats, 20).await;
+    node.connect(&silent.leg, To::MixId("room".into())).await;
+    // Nobody refreshes it: whoever was told of it is gone.
+    let mut told = async || {
+        until("word of the leg", async || match events.next().await?.unwrap().kind {
+            Some(pb::media_event::Kind::LegTimedOut(gone)) => Some((gone.leg_id, gone.no_rtp)),
+            _ => None,
+        })
+        .await
+    };
+    assert_eq!(told().await, (silent.leg.clone(), true));
+    assert_eq!(tokio::time::timeout(PATIENCE, told()).await.unwrap(), (silent.leg.clone(), false));
+    assert!(node.leg(&silent.leg).await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_phone_that_rang_for_long_rtp_is_expected_from_when_it_is_connected() {
+    let node = node_with(|config| config.rtp_timeout_s = 2).await;
+    let mut events = node.media.watch(Request::new(pb::WatchRequest {})).await.unwrap().into_inner();
+    let formats = description(here(), &[(0, "PCMU")], 20).formats;
+    let phones = [
+        Phone::quiet(&node, 1, Law::Mu, formats.clone(), 20).await,
+        Phone::quiet(&node, 2, Law::Mu, formats, 20).await,
+    ];
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let connected = std::time::Instant::now();
+    node.connect(&phones[0].leg, To::PeerLegId(phones[1].leg.clone())).await;
+    tokio::time::timeout(PATIENCE, lifeless(&node, &mut events)).await.unwrap();
+    let after = connected.elapsed();
+    assert!(after >= std::time::Duration::from_secs(2), "told after {after:?}");
+}
+
+/// Where RTCP is taken.
+fn next_port(rtp: std::net::SocketAddr) -> std::net::SocketAddr {
+    std::net::SocketAddr::new(rtp.ip(), rtp.port() + 1)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_draining_node_takes_no_legs_and_says_so_in_its_registration() {
     let node = node().await;
@@ -159,7 +265,8 @@ async fn a_draining_node_takes_no_legs_and_says_so_in_its_registration() {
         let entry = node.store.get("media-nodes/media-1").await.unwrap()?;
         pb::NodeRegistration::decode(entry.value).ok()
     };
-    assert_eq!(registered().await.unwrap().grpc_address, "127.0.0.1:1");
+    // An entry is good for two seconds, and is renewed.
+    assert_eq!(until("an entry", async || registered().await).await.grpc_address, "127.0.0.1:1");
     node.lifecycle.drain();
     until("draining in the store", async || registered().await?.draining.then_some(())).await;
     let refused = node.media.create_leg(Request::new(create(2, None))).await.unwrap_err();
@@ -169,7 +276,8 @@ async fn a_draining_node_takes_no_legs_and_says_so_in_its_registration() {
     node.node.drained().await;
     node.lifecycle.stop();
     node.node.finished().await;
-    assert!(node.store.get("media-nodes/media-1").await.unwrap().is_none());
+    let is_gone = async || node.store.get("media-nodes/media-1").await.unwrap().is_none().then_some(());
+    until("no entry", is_gone).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -132,3 +132,18 @@ async fn what_cannot_go_on_is_refused() {
     node.media.restore_leg(Request::new(request)).await.unwrap();
     assert!(node.leg(&phone.leg).await.is_some());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_full_takes_in_what_comes_from_another() {
+    // Nothing fits in a thousandth of a tick.
+    let full = node_with(|config| config.load_max_permille = 1).await;
+    let refused = full.media.create_leg(Request::new(create(1, None))).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    let from = node().await;
+    let phone = Wanderer::call(&from, 2).await;
+    let value = from.media.export_leg(Request::new(pb::ExportLegRequest { leg_id: phone.leg.clone() })).await;
+    let restore = pb::RestoreLegRequest { leg: value.unwrap().into_inner().leg };
+    full.media.restore_leg(Request::new(restore)).await.unwrap();
+    let held = full.media.list_legs(Request::new(pb::ListLegsRequest::default())).await.unwrap().into_inner();
+    assert_eq!(held.legs.len(), 1, "it was admitted once");
+}

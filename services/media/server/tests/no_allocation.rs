@@ -1,5 +1,5 @@
 //! Workers neither allocate nor free while they carry bridges (also between SRTP and RTP), conferences on several of them, prompts
-//! (also over and under what is said), recordings, and look for digits in the sound.
+//! (also over and under what is said), recordings, set levels and suppress noise, and look for digits in the sound.
 #![allow(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
@@ -98,6 +98,17 @@ async fn a_hundred_ticks_of_everything_leave_the_heap_alone() {
         let right = CodedPhone::call(&node, 31 + 2 * n as u32, pair[1], 600.0, 30, perfect).await;
         node.connect(&left.leg, To::PeerLegId(right.leg.clone())).await;
         coded.extend([left, right]);
+    }
+    // In a bridge, a room, an echo, and at 16 kHz.
+    let conditioned = [&phones[0].leg, &phones[2].leg, &phones[5].leg, &coded[0].leg, &coded[1].leg];
+    for (n, leg) in conditioned.into_iter().enumerate() {
+        let request = pb::SetLegAudioRequest {
+            leg_id: leg.clone(),
+            automatic_gain: true,
+            suppress_noise: n != 2,
+            ..Default::default()
+        };
+        node.media.set_leg_audio(Request::new(request)).await.unwrap();
     }
     let plain = Phone::call(&node, 8, Law::A, 900.0, 20).await;
     let mut secure = SecurePhone::call(&node, 9, Suite::AesCm128HmacSha1_80, 300.0).await;

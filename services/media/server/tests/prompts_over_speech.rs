@@ -92,7 +92,7 @@ async fn the_other_voice_has_no_gap_when_a_prompt_comes() {
     node.connect(&ada.leg, To::PeerLegId(ben.leg.clone())).await;
     ada.until_hears("the other", |heard| is_full(heard, 500.0)).await;
     let mut gaps = Vec::new();
-    for n in 0..8 {
+    for n in 0..20 {
         let from = ada.count();
         let id = format!("over-{n}");
         // Silent itself, and turning nothing down: what is heard is the other alone.

@@ -36,7 +36,16 @@ async fn do_something(node: &TestNode, random: &mut Random, phones: &[Phone]) {
         5 => {
             let (muted, deafened) = (random.below(3) == 0, random.below(3) == 0);
             let gain_mdb = random.below(3) as i32 * 3000 - 3000;
-            let request = pb::SetLegAudioRequest { leg_id: leg, muted, deafened, gain_mdb, role: None };
+            let (automatic_gain, suppress_noise) = (random.below(4) == 0, random.below(4) == 0);
+            let request = pb::SetLegAudioRequest {
+                leg_id: leg,
+                muted,
+                deafened,
+                gain_mdb,
+                automatic_gain,
+                suppress_noise,
+                role: None,
+            };
             node.media.set_leg_audio(Request::new(request)).await.unwrap();
         }
         6 => {
@@ -87,7 +96,8 @@ async fn every_stream_stays_one() {
         assert_continuous(&heard);
         let steps = heard.windows(2).map(|pair| pair[1].timestamp.wrapping_sub(pair[0].timestamp));
         let largest = steps.max().unwrap();
-        assert!(largest < 16_000, "a leap of {largest} samples, seed {seed}");
+        // Pauses of the machine show in it, seconds at worst; another epoch would be of any size.
+        assert!(largest < 40_000, "a leap of {largest} samples, seed {seed}");
         let audio = if phone.law == Law::Mu { 0 } else { 8 };
         assert!(heard.iter().any(|packet| packet.payload_type == audio && !packet.payload.is_empty()));
         assert!(heard.iter().any(|packet| packet.payload_type > 90), "digits, seed {seed}");

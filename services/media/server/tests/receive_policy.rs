@@ -4,8 +4,6 @@
 
 mod support;
 
-use std::time::Duration;
-
 use pb::connect_leg_request::{Echo, To};
 use sidetone_dsp::Law;
 use sidetone_proto::media::v1 as pb;
@@ -105,19 +103,20 @@ async fn a_strict_leg_takes_no_other_port() {
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_go_to_the_peer_and_a_goodbye_at_the_end() {
     let node = node().await;
-    let rtp = loop {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        if socket.local_addr().unwrap().port() % 2 == 0 {
-            break socket;
-        }
-    };
+    // The port above a free one may be somebody else's.
+    let (rtp, rtcp) = until("a pair of ports", async || {
+        let rtp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let at = rtp.local_addr().unwrap();
+        let rtcp = UdpSocket::bind((at.ip(), at.port().checked_add(1)?)).await.ok()?;
+        (at.port() % 2 == 0).then_some((rtp, rtcp))
+    })
+    .await;
     let at = rtp.local_addr().unwrap();
-    let rtcp = UdpSocket::bind((at.ip(), at.port() + 1)).await.unwrap();
     let offer = description(at, &[(0, "PCMU")], 20);
     node.media.create_leg(Request::new(create(1, Some(offer)))).await.unwrap();
     node.release(&uuid(1)).await;
     let mut buffer = [0; 200];
-    let length = tokio::time::timeout(Duration::from_secs(5), rtcp.recv(&mut buffer)).await.unwrap().unwrap();
+    let length = tokio::time::timeout(PATIENCE, rtcp.recv(&mut buffer)).await.unwrap().unwrap();
     // A receiver report (nothing was sent), the name, and the goodbye.
     assert_eq!((buffer[1], buffer[9], buffer[length - 7]), (201, 202, 203));
 }

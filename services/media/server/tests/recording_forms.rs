@@ -4,6 +4,9 @@
 
 mod support;
 
+use std::ops::Range;
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
 use pb::connect_leg_request::To;
 use sidetone_dsp::Law;
@@ -55,36 +58,55 @@ async fn bridged(node: &TestNode) -> (Phone, Phone) {
     (a, b)
 }
 
+/// Lets so many packets of 20 ms come, and as much time go by: after a stall they come all at once.
+async fn pass(phone: &Phone, packets: usize) {
+    let time = tokio::time::sleep(Duration::from_millis(20 * packets as u64));
+    tokio::join!(phone.hear(packets), time);
+}
+
+/// Which of both voices are in a sound.
+fn voices(sound: Option<&[i16]>) -> [bool; 2] {
+    [500.0, 900.0].map(|hz| has_tone(sound.unwrap_or_default(), hz))
+}
+
+/// What lies so many samples before the end.
+fn before_end(sound: &[i16], range: Range<usize>) -> Option<&[i16]> {
+    sound.get(sound.len().checked_sub(range.end)?..sound.len() - range.start)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn mp3_holds_each_side_and_is_read_and_deleted() {
     let node = node().await;
     let (a, b) = bridged(&node).await;
-    let wanted = pb::StartRecordingRequest {
-        layout: pb::RecordingLayout::Stereo.into(),
-        ..request(50, &[&a, &b], pb::AudioFormat::Mp3)
-    };
-    node.media.start_recording(Request::new(wanted)).await.unwrap();
-    let running = pb::DeleteRecordingRequest { recording_id: uuid(50), files: Vec::new() };
-    let refused = node.media.delete_recording(Request::new(running.clone())).await.unwrap_err();
-    assert_eq!(refused.code(), Code::InvalidArgument, "it is still recording");
-    a.hear(100).await;
-    let finished = stop(&node, 50).await;
-    assert!(finished.file.ends_with(".mp3") && finished.failure.is_none(), "{finished:?}");
-    let (content_type, bytes) = read(&node, track(50, 0)).await.unwrap();
-    assert_eq!((content_type.as_str(), bytes.len() as u64), ("audio/mpeg", finished.size_bytes));
-    let sides = decode(&bytes, "mp3");
-    assert_eq!(sides.rate_hz, 8000);
-    let middle = |n: usize| sides.channels[n][4800..12_000].to_vec();
-    assert!(has_tone(&middle(0), 500.0) && !has_tone(&middle(0), 900.0));
-    assert!(has_tone(&middle(1), 900.0) && !has_tone(&middle(1), 500.0));
-    let from = pb::ReadRecordingRequest { offset: 1000, ..track(50, 0) };
-    assert_eq!(read(&node, from).await.unwrap().1, bytes[1000..]);
-    let other = pb::ReadRecordingRequest { file: "../../etc/passwd".into(), ..track(50, 0) };
-    assert_eq!(read(&node, other).await.unwrap_err(), Code::NotFound);
-
-    node.media.delete_recording(Request::new(running)).await.unwrap();
-    assert!(!node.folder.path().join("recordings").join(&finished.file).exists());
-    assert_eq!(read(&node, track(50, 0)).await.unwrap_err(), Code::NotFound);
+    sooner_or_later("each side", async |attempt| {
+        let n = 300 + attempt;
+        let wanted = pb::StartRecordingRequest {
+            layout: pb::RecordingLayout::Stereo.into(),
+            ..request(n, &[&a, &b], pb::AudioFormat::Mp3)
+        };
+        node.media.start_recording(Request::new(wanted)).await.unwrap();
+        let running = pb::DeleteRecordingRequest { recording_id: uuid(n), files: Vec::new() };
+        let refused = node.media.delete_recording(Request::new(running.clone())).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "it is still recording");
+        pass(&a, 100).await;
+        let finished = stop(&node, n).await;
+        assert!(finished.file.ends_with(".mp3") && finished.failure.is_none(), "{finished:?}");
+        let (content_type, bytes) = read(&node, track(n, 0)).await.unwrap();
+        assert_eq!((content_type.as_str(), bytes.len() as u64), ("audio/mpeg", finished.size_bytes));
+        let sides = decode(&bytes, "mp3");
+        assert_eq!(sides.rate_hz, 8000);
+        let from = pb::ReadRecordingRequest { offset: 1000, ..track(n, 0) };
+        assert_eq!(read(&node, from).await.unwrap().1, bytes[1000..]);
+        let other = pb::ReadRecordingRequest { file: "../../etc/passwd".into(), ..track(n, 0) };
+        assert_eq!(read(&node, other).await.unwrap_err(), Code::NotFound);
+        node.media.delete_recording(Request::new(running)).await.unwrap();
+        assert!(!node.folder.path().join("recordings").join(&finished.file).exists());
+        assert_eq!(read(&node, track(n, 0)).await.unwrap_err(), Code::NotFound);
+        let heard: Vec<[bool; 2]> =
+            sides.channels.iter().map(|side| voices(side.get(4800..12_000))).collect();
+        expect(heard == [[true, false], [false, true]], || format!("{heard:?}"))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,24 +114,27 @@ async fn a_track_for_each_leg_has_its_voice_alone_and_one_length() {
     let node = node().await;
     let (a, b) = bridged(&node).await;
     let layout = pb::RecordingLayout::TrackPerLeg.into();
-    let first = pb::StartRecordingRequest { layout, ..request(51, &[&a], pb::AudioFormat::Wav) };
-    let second = pb::StartRecordingRequest { layout, ..request(51, &[&b], pb::AudioFormat::Wav) };
-    node.media.start_recording(Request::new(first)).await.unwrap();
-    a.hear(50).await;
-    node.media.start_recording(Request::new(second)).await.unwrap();
-    a.hear(50).await;
-    let finished = stop(&node, 51).await;
-    assert_eq!(finished.tracks.len(), 1, "{finished:?}");
-    let mine = decode(&read(&node, track(51, 0)).await.unwrap().1, "wav").channels.remove(0);
-    let theirs = decode(&read(&node, track(51, 1)).await.unwrap().1, "wav").channels.remove(0);
-    assert_eq!(mine.len(), theirs.len());
-    assert!(has_tone(&mine[1600..6400], 500.0) && !has_tone(&mine[1600..6400], 900.0));
-    assert!(!has_tone(&theirs[..4800], 900.0), "it joined a second later");
-    let end = &theirs[theirs.len() - 6400..theirs.len() - 1600];
-    assert!(has_tone(end, 900.0) && !has_tone(end, 500.0));
-    let told = pb::ReadRecordingRequest { file: finished.tracks[0].clone(), ..track(51, 0) };
-    assert_eq!(read(&node, told).await.unwrap().1.len(), theirs.len() * 2 + 58);
-    assert_eq!(read(&node, track(51, 2)).await.unwrap_err(), Code::NotFound);
+    sooner_or_later("each voice alone", async |attempt| {
+        let n = 400 + attempt;
+        let first = pb::StartRecordingRequest { layout, ..request(n, &[&a], pb::AudioFormat::Wav) };
+        let second = pb::StartRecordingRequest { layout, ..request(n, &[&b], pb::AudioFormat::Wav) };
+        node.media.start_recording(Request::new(first)).await.unwrap();
+        pass(&a, 50).await;
+        node.media.start_recording(Request::new(second)).await.unwrap();
+        pass(&a, 50).await;
+        let finished = stop(&node, n).await;
+        assert_eq!(finished.tracks.len(), 1, "{finished:?}");
+        let mine = decode(&read(&node, track(n, 0)).await.unwrap().1, "wav").channels.remove(0);
+        let theirs = decode(&read(&node, track(n, 1)).await.unwrap().1, "wav").channels.remove(0);
+        assert_eq!(mine.len(), theirs.len());
+        let told = pb::ReadRecordingRequest { file: finished.tracks[0].clone(), ..track(n, 0) };
+        assert_eq!(read(&node, told).await.unwrap().1.len(), theirs.len() * 2 + 58);
+        assert_eq!(read(&node, track(n, 2)).await.unwrap_err(), Code::NotFound);
+        let heard = [voices(mine.get(1600..6400)), voices(before_end(&theirs, 1600..6400))];
+        expect(heard == [[true, false], [false, true]], || format!("{heard:?}"))?;
+        expect(voices(theirs.get(..4800)) == [false; 2], || "it joined a second later".into())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,17 +148,17 @@ async fn a_pause_leaves_a_gap_out_and_a_mask_is_silence() {
             let wanted = request(n, &[&a, &b], pb::AudioFormat::Wav);
             node.media.start_recording(Request::new(wanted)).await.unwrap();
             let begun = std::time::Instant::now();
-            a.hear(50).await;
+            pass(&a, 50).await;
             for _ in 0..2 {
                 let pause = pb::PauseRecordingRequest { recording_id: uuid(n), mask };
                 node.media.pause_recording(Request::new(pause)).await.unwrap();
             }
             let paused = std::time::Instant::now();
-            a.hear(75).await;
+            pass(&a, 75).await;
             let gap_ms = paused.elapsed().as_millis() as u64;
             let resume = pb::ResumeRecordingRequest { recording_id: uuid(n) };
             node.media.resume_recording(Request::new(resume)).await.unwrap();
-            a.hear(50).await;
+            pass(&a, 50).await;
             let least_ms = begun.elapsed().as_millis() as u64;
             let finished = stop(&node, n).await;
             let most_ms = asked.elapsed().as_millis() as u64;
@@ -161,25 +186,30 @@ async fn a_pause_leaves_a_gap_out_and_a_mask_is_silence() {
 async fn two_recordings_of_one_leg_and_a_beep() {
     let node = node().await;
     let (a, b) = bridged(&node).await;
-    node.media.start_recording(Request::new(request(54, &[&a], pb::AudioFormat::Wav))).await.unwrap();
-    a.forget();
-    let beeping = pb::StartRecordingRequest { beep: true, ..request(55, &[&a, &b], pb::AudioFormat::Mp3) };
-    node.media.start_recording(Request::new(beeping)).await.unwrap();
-    until("the beep", async || {
-        let heard = linear(a.law, &a.heard.lock().unwrap());
-        heard.windows(800).step_by(160).any(|part| has_tone(part, 1400.0)).then_some(())
+    sooner_or_later("one alone and both", async |attempt| {
+        let (one, two) = (700 + attempt, 800 + attempt);
+        node.media.start_recording(Request::new(request(one, &[&a], pb::AudioFormat::Wav))).await.unwrap();
+        a.forget();
+        let beeping =
+            pb::StartRecordingRequest { beep: true, ..request(two, &[&a, &b], pb::AudioFormat::Mp3) };
+        node.media.start_recording(Request::new(beeping)).await.unwrap();
+        until("the beep", async || {
+            let heard = linear(a.law, &a.heard.lock().unwrap());
+            heard.windows(800).step_by(160).any(|part| has_tone(part, 1400.0)).then_some(())
+        })
+        .await;
+        pass(&a, 75).await;
+        let ended = stop(&node, one).await;
+        pass(&a, 75).await;
+        let whole = stop(&node, two).await;
+        let alone = decode(&read(&node, track(one, 0)).await.unwrap().1, "wav").channels.remove(0);
+        let both = decode(&read(&node, track(two, 0)).await.unwrap().1, "mp3").channels.remove(0);
+        expect(whole.duration_ms > ended.duration_ms / 2, || format!("{whole:?} beside {ended:?}"))?;
+        expect(voices(alone.get(3200..8000)) == [true, false], || "one alone".into())?;
+        let end = voices(before_end(&both, 3200..8000));
+        expect(end == [true; 2], || format!("the end of one does not end the other: {end:?}"))
     })
     .await;
-    a.hear(75).await;
-    let one = stop(&node, 54).await;
-    a.hear(75).await;
-    let two = stop(&node, 55).await;
-    assert!(two.duration_ms > one.duration_ms / 2);
-    let alone = decode(&read(&node, track(54, 0)).await.unwrap().1, "wav").channels.remove(0);
-    let both = decode(&read(&node, track(55, 0)).await.unwrap().1, "mp3").channels.remove(0);
-    assert!(has_tone(&alone[3200..8000], 500.0) && !has_tone(&alone[3200..8000], 900.0));
-    let end = &both[both.len() - 8000..both.len() - 3200];
-    assert!(has_tone(end, 500.0) && has_tone(end, 900.0), "the end of one does not end the other");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,7 +224,7 @@ async fn opus_in_ogg_is_made_of_whole_pages_and_ends() {
     let raw = request(58, &[&a], pb::AudioFormat::L16);
     let refused = node.media.start_recording(Request::new(raw)).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument, "raw sound is for streams");
-    a.hear(60).await;
+    pass(&a, 60).await;
     let finished = stop(&node, 57).await;
     assert!(finished.file.ends_with(".ogg") && finished.failure.is_none(), "{finished:?}");
     let (content_type, bytes) = read(&node, track(57, 0)).await.unwrap();

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use pb::connect_leg_request::To;
 use sidetone_dsp::Law;
 use sidetone_proto::media::v1 as pb;
@@ -24,7 +26,8 @@ fn recording(n: u32, legs: &[&Phone], stereo: bool) -> pb::StartRecordingRequest
 
 fn samples(node: &TestNode, finished: &pb::FinishedRecording) -> (u16, Vec<i16>) {
     let path = node.folder.path().join("recordings").join(&finished.file);
-    assert_eq!(std::fs::metadata(&path).unwrap().len(), finished.size_bytes);
+    let file = std::fs::metadata(&path).unwrap();
+    assert_eq!((file.len(), file.permissions().mode() & 0o777), (finished.size_bytes, 0o600));
     let mut reader = hound::WavReader::open(path).unwrap();
     (reader.spec().channels, reader.samples::<i16>().map(Result::unwrap).collect())
 }
@@ -106,7 +109,30 @@ async fn what_a_dead_process_left_open_is_adopted() {
     let Some(pb::media_event::Kind::Attached(attached)) = first.kind else { panic!("{first:?}") };
     let adopted = &attached.unacknowledged[0];
     assert_eq!(adopted.recording_id, uuid(60));
-    assert!(adopted.failure.is_some() && adopted.duration_ms >= 1000);
+    assert!(adopted.failure.is_none() && adopted.duration_ms >= 1000);
     let length = hound::WavReader::open(copy).unwrap().duration();
     assert_eq!(u64::from(length) / 8, adopted.duration_ms);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_muted_is_not_recorded() {
+    let node = node().await;
+    let a = Phone::call(&node, 1, Law::Mu, 500.0, 20).await;
+    let b = Phone::call(&node, 2, Law::A, 900.0, 20).await;
+    node.connect(&a.leg, To::PeerLegId(b.leg.clone())).await;
+    let mute = pb::SetLegAudioRequest { leg_id: a.leg.clone(), muted: true, ..Default::default() };
+    node.media.set_leg_audio(Request::new(mute)).await.unwrap();
+    b.until_tones("the mute", &[500.0], &[false]).await;
+    sooner_or_later("only who is heard", async |n| {
+        let n = 250 + n;
+        node.media.start_recording(Request::new(recording(n, &[&a, &b], true))).await.unwrap();
+        a.hear(60).await;
+        let finished = stop(&node, n).await;
+        let (_, both) = samples(&node, &finished);
+        let side = |side| both.iter().skip(side).step_by(2).copied().collect::<Vec<i16>>();
+        let (of_a, of_b) = (side(0), side(1));
+        assert!(of_a.iter().all(|sample| sample.unsigned_abs() < 16), "the muted one is in the recording");
+        expect(has_tone(of_b.get(2400..6400).unwrap_or_default(), 900.0), || "the other is missing".into())
+    })
+    .await;
 }

@@ -4,9 +4,10 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::Instant;
 
 use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use pb::connect_leg_request::To;
 use sidetone_dsp::tone::{Tone, ToneGenerator};
 use sidetone_dsp::{Law, g711};
@@ -43,6 +44,14 @@ fn l16(samples: &[i16]) -> Vec<u8> {
     samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
 }
 
+/// What is said in the stream, from now on.
+async fn listen(node: &TestNode) -> BoxStream<'static, Result<pb::StreamBytes, Status>> {
+    let request = Request::new(pb::ListenRequest { stream_id: "s".into() });
+    let mut heard = node.media.listen(request).await.unwrap().into_inner();
+    assert_eq!(heard.next().await.unwrap().unwrap().content_type, "audio/L16;rate=8000");
+    heard
+}
+
 /// What a phone hears until it hears this tone, or does no more.
 async fn until_heard(phone: &Phone, law: Law, hz: f32, is_heard: bool) {
     until("a tone to come or go", async || {
@@ -59,16 +68,19 @@ async fn an_application_hears_a_phone_and_answers() {
     let a = Phone::call(&node, 1, Law::A, 500.0, 20).await;
     node.connect(&a.leg, To::Echo(pb::connect_leg_request::Echo {})).await;
     stream(&node, &[&a], "", pb::AudioFormat::L16).await;
-    let listen = Request::new(pb::ListenRequest { stream_id: "s".into() });
-    let mut heard = node.media.listen(listen).await.unwrap().into_inner();
-    assert_eq!(heard.next().await.unwrap().unwrap().content_type, "audio/L16;rate=8000");
-    let mut samples = Vec::new();
-    while samples.len() < 8_000 {
-        let piece = heard.next().await.unwrap().unwrap().data;
-        assert_eq!(piece.len(), 320);
-        samples.extend(piece.as_chunks().0.iter().map(|bytes| i16::from_le_bytes(*bytes)));
-    }
-    assert!(has_tone(&samples[4_000..], 500.0));
+    let (mut heard, mut samples) = (listen(&node).await, Vec::new());
+    let hears = async {
+        while !samples.last_chunk::<4_000>().is_some_and(|end| has_tone(end, 500.0)) {
+            let Some(Ok(piece)) = heard.next().await else {
+                // Who is more than a second behind, as on a machine that stalls, is cut off.
+                (heard, samples) = (listen(&node).await, Vec::new());
+                continue;
+            };
+            assert_eq!(piece.data.len(), 320);
+            samples.extend(piece.data.as_chunks().0.iter().map(|bytes| i16::from_le_bytes(*bytes)));
+        }
+    };
+    tokio::time::timeout(PATIENCE, hears).await.expect("the phone is heard");
     // In odd pieces, as a network cuts them, and ahead of time.
     let sound = l16(&tone(1_300.0, 3_000));
     for piece in sound.chunks(777) {
@@ -112,14 +124,16 @@ async fn too_much_ahead_and_what_makes_no_sense_is_refused() {
     stream(&node, &[&a], "", pb::AudioFormat::Pcmu).await;
     let large = say(&node, vec![0; 70_000], false).await.unwrap_err();
     assert_eq!(large.code(), Code::InvalidArgument);
-    let mut taken = 0;
+    let (mut taken, began) = (0, Instant::now());
     let full = loop {
         match say(&node, vec![0xff; 40_000], false).await {
             Ok(_) => taken += 5,
             Err(status) => break status,
         }
     };
-    assert_eq!((full.code(), taken), (Code::ResourceExhausted, 30), "thirty seconds may wait");
+    assert_eq!(full.code(), Code::ResourceExhausted);
+    let said = began.elapsed().as_secs();
+    assert!((30..=30 + said).contains(&taken), "thirty seconds may wait: {taken}, {said} s of it are said");
     node.release(&a.leg).await;
     until("the stream to end with its leg", async || {
         (say(&node, vec![0xff; 160], false).await.err()?.code() == Code::NotFound).then_some(())
@@ -137,5 +151,5 @@ async fn too_much_ahead_and_what_makes_no_sense_is_refused() {
     node.media.start_stream(Request::new(file)).await.unwrap();
     let request = pb::SpeakRequest { stream_id: "file".into(), sound: vec![0; 320], clear: false };
     assert_eq!(node.media.speak(Request::new(request)).await.unwrap_err().code(), Code::InvalidArgument);
-    tokio::time::timeout(Duration::from_secs(5), node.release(&b.leg)).await.unwrap();
+    tokio::time::timeout(PATIENCE, node.release(&b.leg)).await.unwrap();
 }

@@ -64,7 +64,7 @@ async fn nobody_without_the_key_gets_or_gives_a_packet_and_who_has_it_may_move()
     assert_eq!(plain.count(), 0, "something was injected");
     // In mid-call, from the phone's own socket, so that only the key keeps it out; and what was said already.
     let last = secure.speak(70).await;
-    let received = stats(&node, &secure.leg).await.packets_received;
+    let received = received_when_read(&node, &secure.leg).await;
     for n in 0..50 {
         secure
             .socket

@@ -73,6 +73,7 @@ impl Engine {
             _ => None,
         };
         control.workers[worker].push(Command::SetAudio { slot, audio }).await?;
+        self.condition(&mut control, id).await?;
         if let Some(name) = room {
             self.gather_coaches(&mut control, &name).await;
         }

@@ -14,6 +14,7 @@ use crate::adaptation::Adaptation;
 use crate::error::MediaError;
 use crate::negotiate::Agreement;
 use crate::worker::coding::{Coding, Plan};
+use crate::worker::conditioning::{Conditioner, Conditioning};
 use crate::worker::leg::Equipment;
 use crate::worker::rings::Command;
 
@@ -33,7 +34,7 @@ impl Engine {
         let Some(entry) = control.legs.get(&id) else { return Ok(()) };
         let plan = self.plan(entry.agreement.as_ref(), control.rate_of(entry));
         if entry.plan == plan {
-            return Ok(());
+            return self.condition(control, id).await;
         }
         let equipment = Box::new(equipment(plan.as_ref())?);
         let (worker, slot) = (entry.worker, entry.slot);
@@ -44,6 +45,27 @@ impl Engine {
         if let (Some(adaptation), Some(most)) = (&entry.adaptation, plan.as_ref().and_then(Plan::opus)) {
             let opus = adaptation.settings(most);
             control.workers[worker].push(Command::Adapt { slot, opus }).await?;
+        }
+        self.condition(control, id).await
+    }
+
+    /// Brings a leg what is to be done to its sound, at the rate that it has, if that is not what it has.
+    pub(super) async fn condition(&self, control: &mut Control, id: LegId) -> Result<(), MediaError> {
+        let Some(entry) = control.legs.get_mut(&id) else { return Ok(()) };
+        let wanted = Conditioning {
+            rate: entry.plan.as_ref().map_or(Rate::Narrow, |plan| plan.rate),
+            automatic_gain: entry.audio.automatic_gain,
+            suppress_noise: entry.audio.suppress_noise,
+        };
+        let wanted = entry.audio.is_conditioned().then_some(wanted);
+        if entry.conditioning == wanted {
+            return Ok(());
+        }
+        let conditioner = wanted.and_then(Conditioner::new).map(Box::new);
+        let (worker, slot) = (entry.worker, entry.slot);
+        control.workers[worker].push(Command::Condition { slot, conditioner }).await?;
+        if let Some(entry) = control.legs.get_mut(&id) {
+            entry.conditioning = wanted;
         }
         Ok(())
     }

@@ -34,10 +34,24 @@ impl Control {
         call_id: &str,
         agreement: Option<&Agreement>,
         codecs: &[Codec],
+        secured: bool,
     ) -> Result<usize, MediaError> {
         let kind = kind(agreement, codecs);
         let at = self.of_call(call_id).next().map(|leg| leg.worker);
-        self.admission.admit(kind, at).map_err(|_| MediaError::NoRoom)
+        self.admission.admit(kind, secured, at).map_err(|_| MediaError::NoRoom)
+    }
+
+    /// The worker for a leg that comes from another node. It was admitted once, and is not refused where it is to go on.
+    pub(super) fn take_in(
+        &mut self,
+        call_id: &str,
+        agreement: Option<&Agreement>,
+        codecs: &[Codec],
+        secured: bool,
+    ) -> usize {
+        let kind = kind(agreement, codecs);
+        let at = self.of_call(call_id).next().map(|leg| leg.worker);
+        self.admission.take(kind, secured, at)
     }
 
     fn censuses(&self) -> Vec<Census> {
@@ -48,6 +62,12 @@ impl Control {
             if self.feeds.contains_key(id) {
                 censuses[entry.worker].add(kind, Role::Recorded);
             }
+            if entry.keys.is_agreed() || entry.proof.has_dtls() {
+                censuses[entry.worker].add(kind, Role::Secured);
+            }
+            if entry.audio.suppress_noise && !matches!(entry.route, Routed::Fresh | Routed::Nothing) {
+                censuses[entry.worker].add(kind, Role::Suppressed);
+            }
         }
         censuses
     }
@@ -55,6 +75,7 @@ impl Control {
     fn role(&self, id: LegId, entry: &LegEntry) -> Role {
         match &entry.route {
             Routed::Fresh | Routed::Nothing => Role::Idle,
+            Routed::Echo if entry.audio.is_conditioned() => Role::Transcoded,
             Routed::Echo => Role::Bridged,
             Routed::Mix(_) => Role::Mixed,
             Routed::Peer(peer) => {
@@ -63,7 +84,9 @@ impl Control {
                     kind(peer.agreement.as_ref(), &peer.codecs)
                         == kind(entry.agreement.as_ref(), &entry.codecs)
                 });
-                if same { Role::Bridged } else { Role::Transcoded }
+                let conditioned =
+                    there.unwrap_or(entry).audio.is_conditioned() || entry.audio.is_conditioned();
+                if same && !conditioned { Role::Bridged } else { Role::Transcoded }
             }
         }
     }

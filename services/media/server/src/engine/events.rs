@@ -22,7 +22,6 @@ const CHANGES_MAX: usize = 16_384;
 enum Change {
     PlaybackEnded { number: u64, stopped: bool },
     Idle { leg: LegId },
-    RecordingLost { feed: u32 },
     Speaker { leg: LegId, speaking: bool },
     FarLoss { leg: LegId, fraction_lost: u8 },
 }
@@ -74,7 +73,6 @@ async fn write_changes(engine: Arc<Engine>, mut waiting: mpsc::Receiver<Change>)
         match change {
             Change::PlaybackEnded { number, stopped } => engine.playback_ended(number, stopped).await,
             Change::Idle { leg } => engine.time_out(leg).await,
-            Change::RecordingLost { feed } => engine.recording_lost(feed).await,
             Change::Speaker { leg, speaking } => engine.speaker_changed(leg, speaking).await,
             Change::FarLoss { leg, fraction_lost } => engine.adapt(leg, fraction_lost).await,
         }
@@ -95,6 +93,7 @@ impl Engine {
             Event::MixRemoved { mix: None }
             | Event::RetiredDescription(_)
             | Event::RetiredKeys(_)
+            | Event::RetiredConditioner(_)
             | Event::Retired(_) => {}
             Event::Digit { leg, digit, duration_ms, in_band } => {
                 let digit = char::from(digit).to_string();
@@ -104,11 +103,15 @@ impl Engine {
             Event::PlaybackEnded { playing, stopped } => {
                 return vec![Change::PlaybackEnded { number: playing.playback, stopped }];
             }
-            Event::Idle { leg } => return vec![Change::Idle { leg: leg_id(leg) }],
+            Event::Idle { leg, unwanted: true } => return vec![Change::Idle { leg: leg_id(leg) }],
+            // Whoever wants it decides: an early leg need not send anything yet.
+            Event::Idle { leg, unwanted: false } => {
+                let leg_id = leg_id(leg).to_string();
+                self.tell(pb::media_event::Kind::LegTimedOut(pb::LegTimedOut { leg_id, no_rtp: true }));
+            }
             Event::FarLoss { leg, fraction_lost } => {
                 return vec![Change::FarLoss { leg: leg_id(leg), fraction_lost }];
             }
-            Event::RecordingLost { recording } => return vec![Change::RecordingLost { feed: recording }],
             Event::Speaker { leg, speaking } => return vec![Change::Speaker { leg: leg_id(leg), speaking }],
         }
         Vec::new()
@@ -120,7 +123,7 @@ impl Engine {
                 tracing::info!(%leg, "leg freed: neither RTP nor a refresh for the idle time");
                 self.telemetry.media.legs_timed_out.inc();
                 let leg_id = leg.to_string();
-                self.tell(pb::media_event::Kind::LegTimedOut(pb::LegTimedOut { leg_id }));
+                self.tell(pb::media_event::Kind::LegTimedOut(pb::LegTimedOut { leg_id, no_rtp: false }));
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(%leg, %error, "an idle leg could not be freed"),

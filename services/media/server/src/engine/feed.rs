@@ -31,13 +31,13 @@ impl Engine {
         let (worker, slot) = (entry.worker, entry.slot);
         if let Some(feed) = control.feeds.get_mut(&leg) {
             if !feed.outputs.contains(&place.output) {
-                self.recorder.route(feed.number, place).await?;
+                self.recorder.route(feed.number, place)?;
                 feed.outputs.push(place.output);
             }
             return Ok(());
         }
         let number = control.number() as u32;
-        self.recorder.route(number, place).await?;
+        self.recorder.route(number, place)?;
         // On the node's own clock: each recording knows when it began.
         let tap = Tap { recording: number, channel: 0, began_ms: 0, anchor: None };
         control.workers[worker].push(Command::Tap { slot, tap }).await?;
@@ -95,16 +95,5 @@ impl Engine {
             self.recorder.unroute(feed.number, None);
         }
         self.follow_legs(&mut control, leg).await;
-    }
-
-    /// A worker could not get rid of what a leg said; the outputs that heard it.
-    pub(super) async fn lose_feed(&self, number: u32) -> Vec<u32> {
-        let mut control = self.control.lock().await;
-        let Some(leg) = control.feeds.iter().find(|(_, feed)| feed.number == number).map(|(leg, _)| *leg)
-        else {
-            return Vec::new();
-        };
-        self.recorder.unroute(number, None);
-        control.feeds.remove(&leg).map_or_else(Vec::new, |feed| feed.outputs)
     }
 }

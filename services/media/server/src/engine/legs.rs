@@ -88,7 +88,9 @@ impl Engine {
     }
 
     async fn make_leg(&self, control: &mut Control, new: NewLeg) -> Result<MediaDescription, MediaError> {
-        if self.is_draining() {
+        // A call that is here goes on: it may be passed on to somebody, whose leg is needed where the others are.
+        let goes_on = || control.legs.values().any(|leg| leg.request.call_id == new.request.call_id);
+        if self.is_draining() && !goes_on() {
             return Err(MediaError::Draining);
         }
         if control.legs.len() >= self.config.legs_max {
@@ -105,7 +107,8 @@ impl Engine {
             self.describe(SocketAddr::new(advertised, 2), new.remote.as_ref(), &codecs)?;
         let mut proof = Proof::default();
         let (keys, rekeying) = self.key(&new, &mut described, &mut proof)?;
-        let worker = control.admit(&new.request.call_id, agreement.as_ref(), &codecs)?;
+        let secured = keys.is_agreed() || proof.has_dtls();
+        let worker = control.admit(&new.request.call_id, agreement.as_ref(), &codecs, secured)?;
         let draft = Draft { worker, realm, codecs, described, proof, keys, rekeying };
         let sockets = control.ports[realm].take(Instant::now())?;
         let port = sockets.0.local().port();
@@ -147,6 +150,7 @@ impl Engine {
             codecs,
             agreement,
             plan,
+            conditioning: None,
             adaptation: None,
             offer: new.remote.is_none().then(|| local.clone()),
             local: local.clone(),

@@ -50,7 +50,9 @@ use crate::prompts::Prompts;
 use crate::proof::Proof;
 use crate::recorder::RecorderHandle;
 use crate::state::Audio;
+use crate::storage::Joins;
 use crate::worker::coding::Plan;
+use crate::worker::conditioning::Conditioning;
 use crate::worker::rings::{Command, Slot};
 use link::{Replies, WorkerLink};
 use rooms::MixEntry;
@@ -70,6 +72,8 @@ pub(crate) struct Engine {
     control: Mutex<Control>,
     replies: Replies,
     recorder: RecorderHandle,
+    /// Where recordings of other nodes are asked for; none without object storage.
+    joins: Option<Joins>,
     /// Places for what is brought before it is played.
     preparing: Semaphore,
     /// Of the certificate that is shown in handshakes.
@@ -111,6 +115,8 @@ struct LegEntry {
     agreement: Option<Agreement>,
     /// How the codecs that it has were made.
     plan: Option<Plan>,
+    /// What is done to its sound; none where nothing is.
+    conditioning: Option<Conditioning>,
     /// How its encoder of Opus follows the far side's losses; none before the first report.
     adaptation: Option<Adaptation>,
     /// Our last offer, as long as answers to it may come.
@@ -164,6 +170,7 @@ pub(crate) struct Parts {
     pub(crate) epoch: Instant,
     pub(crate) workers: Vec<WorkerLink>,
     pub(crate) recorder: RecorderHandle,
+    pub(crate) joins: Option<Joins>,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) handshakes: Handshakes,
     pub(crate) draining: CancellationToken,
@@ -207,6 +214,7 @@ impl Engine {
             control: Mutex::new(control),
             replies: Replies::default(),
             recorder,
+            joins: parts.joins,
             preparing: Semaphore::new(play::PREPARING_MAX),
             fingerprint,
             handshakes,

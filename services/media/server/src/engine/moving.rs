@@ -81,7 +81,7 @@ impl Engine {
         let encodings: Vec<Encoding> =
             request.encodings.iter().map(|name| Encoding::from_name(name)).collect();
         let codecs = negotiate::allowed(&self.config.codecs(), &encodings);
-        let worker = control.admit(&request.call_id, agreement.as_ref(), &codecs)?;
+        let worker = control.take_in(&request.call_id, agreement.as_ref(), &codecs, keys.is_agreed());
         let plan = self.plan(agreement.as_ref(), Rate::Narrow);
         let mut equipment = equipment(plan.as_ref())?;
         equipment.playout = equipment.playout.with_delay_us(delay_us);
@@ -112,6 +112,7 @@ impl Engine {
             codecs,
             agreement,
             plan,
+            conditioning: None,
             adaptation: None,
             offer: offer.map(here),
             local: local.clone(),

@@ -1,21 +1,28 @@
 //! Recordings: which legs are in them, and their ends.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use sidetone_model::ids::LegId;
+use sidetone_model::termination::{Cause, Termination};
 use sidetone_proto::media::v1 as pb;
 use sidetone_record_core::Container;
+use tokio_util::sync::CancellationToken;
 
 use super::link::Reply;
 use super::{Control, Engine, RecordingEntry};
 use crate::error::MediaError;
-use crate::recorder::{Finished, NewRecording, Place, Spool, TRACKS_MAX};
-use crate::storage::Stored;
+use crate::recorder::{Begun, Finished, NewRecording, Place, Room, Spool, TRACKS_MAX};
+use crate::storage::{Joined, Stored, Wanted};
 
 /// What a stream of a recording's bytes gives.
 pub(crate) type RecordingBytes = BoxStream<'static, Result<pb::RecordingBytes, MediaError>>;
+
+/// How often is looked for nodes that are gone: a pod that is replaced ends after its successor has begun.
+const TAKE_OVER_EVERY: Duration = Duration::from_secs(15);
 
 impl Engine {
     /// Begins a recording, or adds legs to it.
@@ -24,7 +31,17 @@ impl Engine {
         legs: Vec<LegId>,
         request: pb::StartRecordingRequest,
     ) -> Result<(), MediaError> {
-        let added = self.add_to_recording(&legs, &request).await?;
+        let (added, new) = self.add_to_recording(&legs, &request).await?;
+        // A disk that takes its time keeps nobody else waiting: the books are free by now. What is said meanwhile is not lost.
+        if let Some((number, begun)) = new
+            && let Err(error) = begun.await.unwrap_or(Err(MediaError::Stopping))
+        {
+            let (recording, call) = (&request.recording_id, &request.call_id);
+            let folder = self.config.recordings_dir.display();
+            tracing::error!(%recording, %call, %folder, %error, "a recording cannot be begun");
+            self.forget_recording(number).await;
+            return Err(error);
+        }
         if request.beep {
             for leg in added {
                 // A leg that went away meanwhile needs no warning.
@@ -38,7 +55,7 @@ impl Engine {
         &self,
         legs: &[LegId],
         request: &pb::StartRecordingRequest,
-    ) -> Result<Vec<LegId>, MediaError> {
+    ) -> Result<(Vec<LegId>, Option<(u32, Begun)>), MediaError> {
         let container = container(request.format())?;
         let layout = layout(request);
         let mut control = self.control.lock().await;
@@ -47,12 +64,17 @@ impl Engine {
             return Err(MediaError::NotFound("leg"));
         }
         let known = control.recordings.get(request.recording_id.as_str());
+        let mut new = None;
         let (number, had) = match known {
             Some(entry) if !continues(&entry.request, request) => {
                 return Err(MediaError::Reused("recording"));
             }
             Some(entry) => (entry.number, entry.request.leg_ids.clone()),
-            None => (self.begin(control, request, container, layout).await?, Vec::new()),
+            None => {
+                let (number, begun) = self.begin(control, request, container, layout)?;
+                new = Some((number, begun));
+                (number, Vec::new())
+            }
         };
         let mut all = had.clone();
         all.extend(request.leg_ids.iter().filter(|leg| !had.contains(leg)).cloned());
@@ -71,18 +93,21 @@ impl Engine {
             self.feed(control, *id, place(layout, number, index)?).await?;
             added.push(*id);
         }
-        Ok(added)
+        Ok((added, new))
     }
 
-    async fn begin(
+    fn begin(
         &self,
         control: &mut Control,
         request: &pb::StartRecordingRequest,
         container: Container,
         layout: pb::RecordingLayout,
-    ) -> Result<u32, MediaError> {
+    ) -> Result<(u32, Begun), MediaError> {
         if control.recordings.len() >= self.config.recordings_max {
-            return Err(MediaError::TooMany("recordings"));
+            return Err(self.not_begun("recordings_max", MediaError::TooMany("recordings")));
+        }
+        if self.recorder.full().load(Ordering::Relaxed) {
+            return Err(self.not_begun("disk", MediaError::DiskFull));
         }
         let number = control.number() as u32;
         let new = NewRecording {
@@ -93,8 +118,29 @@ impl Engine {
             channels: if layout == pb::RecordingLayout::Stereo { 2 } else { 1 },
             began_ms: self.now_ms(),
         };
-        self.recorder.begin(new).await?;
-        Ok(number)
+        Ok((number, self.recorder.begin(new)?))
+    }
+
+    /// A recording that could not be begun was none.
+    async fn forget_recording(&self, number: u32) {
+        let mut control = self.control.lock().await;
+        control.recordings.retain(|_, entry| entry.number != number);
+        self.telemetry.media.recordings.set(control.recordings.len() as i64);
+        // Workers may go on for a moment: nobody takes it in.
+        let _ = self.drop_output(&mut control, number).await;
+        drop(control);
+        let _ = self.recorder.end(number, None).await;
+    }
+
+    fn not_begun(&self, bound: &str, error: MediaError) -> MediaError {
+        self.telemetry.media.recordings_refused.with_label_values(&[bound]).inc();
+        error
+    }
+
+    /// Looks after the room for recordings.
+    pub(crate) fn room(&self) -> Room {
+        let (full, telemetry) = (Arc::clone(self.recorder.full()), Arc::clone(&self.telemetry));
+        Room::new(self.recorder.spool(), self.config.room(), full, telemetry)
     }
 
     /// Takes in no more of what is said until it is resumed.
@@ -123,12 +169,45 @@ impl Engine {
         self.end_recording(number, None).await
     }
 
-    /// A worker could not get rid of what a leg said.
-    pub(super) async fn recording_lost(&self, feed: u32) {
-        for output in self.lose_feed(feed).await {
-            // It was ended meanwhile, or it is a stream, which goes on without that leg.
-            let _ = self.end_recording(output, Some("the recorder could not keep up")).await;
+    /// Finishes a recording whose node is gone, or has begun another life. Its end is told when it is there.
+    pub(crate) async fn finish_recording(
+        &self,
+        request: pb::FinishRecordingRequest,
+    ) -> Result<(), MediaError> {
+        let id = request.recording_id.as_str();
+        let container = container(request.format())?;
+        if self.control.lock().await.recordings.contains_key(id) {
+            return self.stop_recording(id).await.map(drop);
         }
+        if let Some(finished) = self.recorder.finished(id) {
+            self.tell(pb::media_event::Kind::RecordingFinished((&finished).into()));
+            return Ok(());
+        }
+        let joins = self.joins.as_ref().ok_or(MediaError::NotFound("recording"))?;
+        joins.ask(Wanted { id: id.to_owned(), tenant: request.tenant, container })
+    }
+
+    /// What came of a recording of another node.
+    pub(crate) async fn recording_joined(&self, joined: Joined) {
+        let (told, result) = match joined {
+            Joined::Whole { finished, objects } => {
+                self.recorder.take_over(finished.clone()).await;
+                let (id, size_bytes) = (finished.id.clone(), finished.size_bytes);
+                self.recording_stored(Stored { id, objects, size_bytes });
+                ((&finished).into(), "finished")
+            }
+            Joined::Nothing { id } => {
+                let failure = Termination::new(Cause::MediaNodeLost).with_text("nothing of it was stored");
+                let told = pb::FinishedRecording {
+                    recording_id: id,
+                    failure: Some((&failure).into()),
+                    ..Default::default()
+                };
+                (told, "failed")
+            }
+        };
+        self.telemetry.media.recordings_ended.with_label_values(&[result]).inc();
+        self.tell(pb::media_event::Kind::RecordingFinished(told));
     }
 
     /// The recorder could not write.
@@ -165,6 +244,19 @@ impl Engine {
             self.tell(pb::media_event::Kind::RecordingFinished((&finished).into()));
         }
         Ok(finished)
+    }
+
+    /// Tells of what nodes have left in the folder of recordings that are gone, until `stopping`.
+    pub(crate) async fn take_over(&self, stopping: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(TAKE_OVER_EVERY) => {}
+                () = stopping.cancelled() => return,
+            }
+            for finished in self.recorder.take_over_others().await {
+                self.tell(pb::media_event::Kind::RecordingFinished((&finished).into()));
+            }
+        }
     }
 
     /// Recordings that ended and were not acknowledged.

@@ -134,6 +134,8 @@ fn audio(leg: u128, audio: &Audio) -> pb::SetLegAudioRequest {
             .round()
             .clamp(-72_000.0, 18_000.0) as i32,
         role: Some(pb::LegRole { kind: Some(role) }),
+        automatic_gain: audio.automatic_gain,
+        suppress_noise: audio.suppress_noise,
     }
 }
 

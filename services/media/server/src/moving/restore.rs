@@ -244,5 +244,12 @@ fn audio(value: Option<&pb::SetLegAudioRequest>) -> Result<Audio, MediaError> {
         }
     };
     let gain = Gain::from_db(value.gain_mdb as f32 / 1_000.0);
-    Ok(Audio { muted: value.muted, deafened: value.deafened, gain, role })
+    Ok(Audio {
+        muted: value.muted,
+        deafened: value.deafened,
+        gain,
+        role,
+        automatic_gain: value.automatic_gain,
+        suppress_noise: value.suppress_noise,
+    })
 }

@@ -163,7 +163,12 @@ fn agreed(phone: &Phone, id: LegId) -> (Leg, MediaDescription) {
         outgoing: SenderState::new(Ssrc(77), SequenceNumber(65_000), RtpTimestamp(0xFFFF_0000)),
         incoming: Incoming::default(),
         suite: None,
-        audio: Audio { gain: sidetone_dsp::Gain::from_db(-3.0), ..Audio::default() },
+        audio: Audio {
+            gain: sidetone_dsp::Gain::from_db(-3.0),
+            automatic_gain: true,
+            suppress_noise: true,
+            ..Audio::default()
+        },
         tap: None,
         refreshed_ms: 0,
         heard_ms: None,

@@ -115,7 +115,16 @@ async fn take(config: &Fetch, url: &Url, response: Response) -> Result<Fetched, 
     Ok(Fetched { bytes, ending })
 }
 
+/// As what a file is to be decoded; none when it is no sound, or not what its name says: who asks for an mp3 or wav by that name is
+/// not given something else.
 fn ending(content_type: &str, path: &str) -> Option<&'static str> {
+    const BY_NAME: [&str; 2] = ["mp3", "wav"];
+    let named = path.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
+    let said = of_type(content_type, &named)?;
+    (!BY_NAME.contains(&&*named) || BY_NAME.contains(&said)).then_some(said)
+}
+
+fn of_type(content_type: &str, named: &str) -> Option<&'static str> {
     match content_type {
         "audio/wav" | "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => Some("wav"),
         "audio/mpeg" | "audio/mp3" => Some("mp3"),
@@ -124,7 +133,6 @@ fn ending(content_type: &str, path: &str) -> Option<&'static str> {
         "audio/basic" | "audio/pcmu" => Some("ulaw"),
         "audio/pcma" => Some("alaw"),
         "" | "application/octet-stream" | "binary/octet-stream" => {
-            let named = path.rsplit_once('.').map_or("", |(_, ending)| ending);
             Some(super::decode::ENDINGS.into_iter().find(|known| *known == named).unwrap_or("wav"))
         }
         _ => None,
@@ -142,6 +150,25 @@ fn failed(problem: &'static str) -> MediaError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_what_its_type_says_and_no_other_than_its_name_says() {
+        for (content_type, path, expected) in [
+            ("audio/mpeg", "/a.mp3", Some("mp3")),
+            ("audio/x-wav", "/a.WAV", Some("wav")),
+            // Two names of one thing for a telephone, and servers mix them up.
+            ("audio/mpeg", "/a.wav", Some("mp3")),
+            ("application/octet-stream", "/a.MP3", Some("mp3")),
+            ("audio/flac", "/a.flac", Some("flac")),
+            ("audio/ogg", "/a", Some("ogg")),
+            ("audio/flac", "/a.mp3", None),
+            ("application/ogg", "/a.Wav", None),
+            ("audio/basic", "/a.wav", None),
+            ("text/html", "/a.mp3", None),
+        ] {
+            assert_eq!(ending(content_type, path), expected, "{content_type} {path}");
+        }
+    }
 
     #[tokio::test]
     async fn urls_that_lead_inside_are_refused() {

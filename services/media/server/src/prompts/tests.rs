@@ -61,13 +61,25 @@ fn every_form_of_file_is_heard() {
     let pcm: Vec<u8> = linear.iter().flat_map(|sample| sample.to_le_bytes()).collect();
     put("raw-sln.sln", &pcm);
     let mut names = vec!["raw-ulaw", "raw-alaw", "wav-ulaw", "wav-alaw", "raw-sln"];
-    if Container::Mp3.is_here() {
-        let (mut encoder, mut file) = Encoder::new(Container::Mp3, 1).unwrap();
-        encoder.write(&linear, &mut file).unwrap();
-        encoder.finish(&mut file).unwrap();
-        put("mp3.mp3", &file);
-        names.push("mp3");
+    let both: Vec<i16> = linear.iter().flat_map(|sample| [*sample; 2]).collect();
+    for (name, container, channels) in [
+        ("mp3.mp3", Container::Mp3, 1),
+        ("flac.flac", Container::Flac, 1),
+        ("voices.flac", Container::Flac, 2),
+        ("opus.ogg", Container::OggOpus, 1),
+        ("voices.opus", Container::OggOpus, 2),
+    ] {
+        if container.is_here() {
+            let (mut encoder, mut file) = Encoder::new(container, channels).unwrap();
+            encoder.write(if channels == 1 { &linear } else { &both }, &mut file).unwrap();
+            encoder.finish(&mut file).unwrap();
+            put(name, &file);
+            names.push(name.split('.').next().unwrap());
+        }
     }
+    // Stereo, 48 kHz, by opusenc of Debian's opus-tools.
+    put("stereo.opus", include_bytes!("stereo.opus"));
+    names.push("stereo");
     for name in names {
         let samples = named(folder.path(), name).unwrap_or_else(|error| panic!("{name}: {error}"));
         let level = heard(&samples);
@@ -82,7 +94,7 @@ fn built_in_prompts_are_there_and_paths_are_refused() {
     let nowhere = Path::new("/nonexistent");
     assert!((16_000..80_000).contains(&named(nowhere, "welcome").unwrap().len()));
     assert_eq!(named(nowhere, "tone").unwrap().len(), 8000);
-    assert_eq!(named(nowhere, "tone:ringback/se").unwrap().len(), 40_000);
+    assert_eq!(named(nowhere, "tone:ringback/se").unwrap().len(), 48_000);
     assert_eq!(named(nowhere, "tone:ringback/us").unwrap().len(), 48_000);
     for missing in ["other", "tone:none", "tone:busy/../x"] {
         assert!(matches!(named(nowhere, missing), Err(MediaError::NotFound(_))), "{missing}");
@@ -110,4 +122,24 @@ fn the_cache_keeps_within_its_bytes_and_lets_go_of_what_was_not_used() {
     prompts.keep(url.clone(), Arc::new(Prompt::new(&[0; FRAME])), now);
     assert!(prompts.get(&url, now + FRESH).is_some());
     assert!(prompts.get(&url, now + FRESH + Duration::from_secs(1)).is_none());
+}
+
+/// Compressed silence: 100 kB that are a gigabyte of samples at their own rate.
+#[test]
+fn a_small_file_of_very_much_sound_is_refused_before_it_takes_memory() {
+    use sidetone_record_core::{Container, Encoder};
+    let folder = tempfile::tempdir().unwrap();
+    let (mut encoder, mut file) = Encoder::new(Container::Flac, 1).unwrap();
+    for _ in 0..100 {
+        encoder.write(&[0; 80_000], &mut file).unwrap();
+    }
+    encoder.finish(&mut file).unwrap();
+    assert!(file.len() < 200_000, "{}", file.len());
+    std::fs::write(folder.path().join("long.flac"), &file).unwrap();
+    let refused = named(folder.path(), "long");
+    assert!(matches!(&refused, Err(MediaError::Invalid { problem, .. }) if problem.contains("ten minutes")));
+    for rate_hz in [3_000, 384_000] {
+        write(folder.path(), "rate", rate_hz, 1);
+        assert!(matches!(named(folder.path(), "rate"), Err(MediaError::Invalid { .. })), "{rate_hz}");
+    }
 }

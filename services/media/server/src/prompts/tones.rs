@@ -14,21 +14,12 @@ pub(super) fn progress(name: &str) -> Option<Vec<i16>> {
         "waiting" => Meaning::CallWaiting,
         _ => return None,
     };
-    let tone = plan(country)?.tone(meaning);
+    let plan = if country == "itu" { TonePlan::Itu } else { TonePlan::of_country(country)? };
+    let tone = plan.tone(meaning);
     let cadence_ms: u32 = tone.cadence_ms.iter().sum();
     let mut samples = vec![0; cadence_ms as usize * 8];
     ProgressGenerator::new(8000, tone).fill(&mut samples);
     Some(samples)
-}
-
-/// Who uses the tones of North America; everybody else with a code of two letters gets those of ITU-T E.180.
-fn plan(country: &str) -> Option<TonePlan> {
-    match country {
-        "us" | "ca" | "pr" | "do" | "jm" | "bs" | "bb" | "tt" => Some(TonePlan::NorthAmerica),
-        "itu" => Some(TonePlan::Itu),
-        code if code.len() == 2 && code.bytes().all(|b| b.is_ascii_lowercase()) => Some(TonePlan::Itu),
-        _ => None,
-    }
 }
 
 /// One second of 440 Hz, whole waves, so that it can be repeated without a click.

@@ -1,68 +1,68 @@
-//! A recording that is being written: its timeline and its files.
+//! A recording that runs: its timeline, and the windows in which what is said is put together.
 
-use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-use sidetone_record_core::{Container, Timeline};
+use sidetone_record_core::{Mixdown, Timeline};
 
-use crate::engine::unix_ms;
-use crate::recorder::spool::Spool;
-use crate::recorder::track::Track;
-use crate::recorder::{Finished, NewRecording};
+use crate::recorder::NewRecording;
+use crate::recorder::writer::{Backlog, TRACKS_MAX, Writers};
+
+/// How far behind the clock a file is written, in samples: what comes later than that is lost.
+const BEHIND: u64 = 4000;
+/// The least that is written at once, in samples.
+const STEP: u64 = 1600;
+/// The most that is handed over in one piece, in samples.
+const PIECE: usize = 80_000;
 
 /// One recording.
 #[derive(Debug)]
 pub(super) struct Recording {
-    pub(super) id: String,
-    container: Container,
+    number: u32,
     channels: u16,
     timeline: Timeline,
-    /// The first is the recording's file.
-    tracks: Vec<Track>,
+    /// One for each file.
+    windows: Vec<Window>,
+    /// Samples that wait to be written.
+    waiting: Arc<AtomicU64>,
 }
 
-/// Files of one recording.
-pub(crate) const TRACKS_MAX: usize = 64;
+/// What one file is about to have.
+#[derive(Debug)]
+struct Window {
+    mix: Mixdown,
+    backlog: Backlog,
+}
 
 impl Recording {
-    /// Makes its sheet and its first file.
-    pub(super) fn begin(spool: &Spool, new: &NewRecording) -> io::Result<Self> {
-        let name = Spool::name(new, unix_ms())?;
-        let file = spool.create(&name)?;
-        spool.open(&new.id, &name, &[])?;
-        let track = Track::new(name, file, new.container, new.channels)?;
-        Ok(Self {
-            id: new.id.clone(),
-            container: new.container,
+    pub(super) fn begin(new: &NewRecording) -> Self {
+        let mut recording = Self {
+            number: new.number,
             channels: new.channels,
             timeline: Timeline::new(new.began_ms * 8),
-            tracks: vec![track],
-        })
+            windows: Vec::new(),
+            waiting: Arc::default(),
+        };
+        recording.need_track(0);
+        recording
     }
 
-    /// Makes files up to this one, if they are not there. They begin with the silence of the time before.
-    pub(super) fn need_track(&mut self, spool: &Spool, track: usize) -> io::Result<()> {
-        if track < self.tracks.len() {
-            return Ok(());
+    /// Makes windows up to this one, if they are not there. One that begins late begins where the others are, and its file with
+    /// the silence of the time before.
+    pub(super) fn need_track(&mut self, track: usize) {
+        let taken = self.windows.first().map_or(0, |first| first.mix.taken());
+        while self.windows.len() <= track.min(TRACKS_MAX - 1) {
+            let mix = Mixdown::starting_at(taken, self.channels);
+            self.windows.push(Window { mix, backlog: Backlog::of(taken) });
         }
-        if track >= TRACKS_MAX {
-            return Err(io::Error::other("too many tracks"));
-        }
-        let first = &self.tracks[0].name;
-        let stem = first.rsplit_once('.').map_or(first.as_str(), |(stem, _)| stem).to_owned();
-        for n in self.tracks.len()..=track {
-            let name = format!("{stem}.{n}.{}", self.container.extension());
-            let file = spool.create(&name)?;
-            self.tracks.push(Track::new(name, file, self.container, self.channels)?);
-        }
-        let names: Vec<String> = self.tracks[1..].iter().map(|track| track.name.clone()).collect();
-        spool.open(&self.id, &self.tracks[0].name, &names)
     }
 
-    /// Adds what one leg said at a moment of the node's clock, in samples.
+    /// Adds what one leg said at a moment of the node's clock, in samples. What is late by more than half a second is lost, as the
+    /// jitter buffer of a phone would lose it.
     pub(super) fn add(&mut self, clock: u64, track: usize, channel: usize, samples: &[i16]) {
         let Some((at, audible)) = self.timeline.place(clock, samples.len()) else { return };
-        if let Some(track) = self.tracks.get_mut(track) {
-            track.add(at, channel, &samples[..audible]);
+        if let Some(window) = self.windows.get_mut(track) {
+            window.mix.add(at, channel, &samples[..audible]);
         }
     }
 
@@ -74,21 +74,31 @@ impl Recording {
         self.timeline.resume(clock);
     }
 
-    pub(super) fn flush_until(&mut self, clock: u64) -> io::Result<()> {
-        let now = self.timeline.length(clock);
-        self.tracks.iter_mut().try_for_each(|track| track.flush_until(now))
+    /// Hands over what is old enough.
+    pub(super) fn flush_until(&mut self, clock: u64, writers: &Writers) {
+        let end = self.timeline.length(clock).saturating_sub(BEHIND);
+        for track in 0..self.windows.len() {
+            if end >= self.windows[track].mix.taken() + STEP {
+                self.write_until(track, end, writers);
+            }
+        }
     }
 
-    /// Writes everything and puts the headers right for the last time.
-    pub(super) fn finish(mut self, clock: u64, failure: Option<String>) -> Finished {
+    /// Hands over everything.
+    pub(super) fn finish(mut self, clock: u64, writers: &Writers) {
         let end = self.timeline.length(clock);
-        let written = self.tracks.iter_mut().try_for_each(|track| track.finish(end));
-        let failure = failure.or_else(|| written.err().map(|error| format!("writing failed: {error}")));
-        let duration_ms = self.tracks.iter().map(Track::duration_ms).max().unwrap_or(0);
-        let size_bytes = self.tracks.iter().map(Track::length).sum();
-        let mut names = self.tracks.into_iter().map(|track| track.name);
-        let file = names.next().unwrap_or_default();
-        let tracks = names.collect();
-        Finished { id: self.id, file, tracks, duration_ms, size_bytes, failure, stored: false }
+        for track in 0..self.windows.len() {
+            self.write_until(track, end, writers);
+            let place = (self.number, track);
+            writers.hand_over_gap(place, (&mut self.windows[track].backlog, &self.waiting));
+        }
+    }
+
+    fn write_until(&mut self, track: usize, end: u64, writers: &Writers) {
+        let (place, window) = ((self.number, track), &mut self.windows[track]);
+        while window.mix.taken() < end {
+            let samples = window.mix.take_until(end, PIECE);
+            writers.write(place, samples, self.channels, (&mut window.backlog, &self.waiting));
+        }
     }
 }

@@ -1,31 +1,28 @@
-//! The thread that writes.
+//! The thread that puts together what is said. It never waits for a disk: that is what [`super::writer`] is for.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rtrb::Consumer;
 use sidetone_telemetry::Telemetry;
-use tokio::sync::mpsc;
 
 use crate::error::MediaError;
 use crate::recorder::ear::Ear;
 use crate::recorder::live::Live;
 use crate::recorder::recording::Recording;
-use crate::recorder::spool::Spool;
-use crate::recorder::{Failed, Finished, NewRecording, Order, Place};
+use crate::recorder::writer::{Ended, Writers};
+use crate::recorder::{Order, Place};
 use crate::worker::rings::RecordingFrame;
 
 /// How often the rings are emptied.
 const PERIOD: Duration = Duration::from_millis(20);
-/// Ended recordings that are answered without having been acknowledged; the oldest are forgotten, their sheets stay.
-const FINISHED_MAX: usize = 10_000;
 
 /// What the thread owns.
 #[derive(Debug)]
 pub(super) struct Recorder {
-    spool: Spool,
+    writers: Writers,
     epoch: Instant,
     frames: Vec<Consumer<RecordingFrame>>,
     /// Where what a leg says goes, by the number of its feed.
@@ -34,40 +31,24 @@ pub(super) struct Recorder {
     ears: HashMap<u32, Ear>,
     open: HashMap<u32, Recording>,
     streams: HashMap<u32, Live>,
-    /// Recordings that could not go on and wait for their end.
-    broken: HashMap<u32, String>,
-    finished: Arc<Mutex<Vec<Finished>>>,
-    failures: mpsc::Sender<Failed>,
     telemetry: Arc<Telemetry>,
-}
-
-/// What the thread shares.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) finished: Arc<Mutex<Vec<Finished>>>,
-    pub(super) failures: mpsc::Sender<Failed>,
-    pub(super) telemetry: Arc<Telemetry>,
 }
 
 impl Recorder {
     pub(super) fn new(
-        spool: Spool,
+        writers: Writers,
         epoch: Instant,
         frames: Vec<Consumer<RecordingFrame>>,
-        shared: Shared,
+        telemetry: Arc<Telemetry>,
     ) -> Self {
-        let Shared { finished, failures, telemetry } = shared;
         Self {
-            spool,
+            writers,
             epoch,
             frames,
             routes: HashMap::new(),
             ears: HashMap::new(),
             open: HashMap::new(),
             streams: HashMap::new(),
-            broken: HashMap::new(),
-            finished,
-            failures,
             telemetry,
         }
     }
@@ -79,27 +60,33 @@ impl Recorder {
             match orders.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(order) => self.handle(order),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.take_frames();
-                    self.flush();
-                    self.stream();
-                    next = Instant::now() + PERIOD;
-                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            // However many orders there are: the rings have room for some hundred milliseconds.
+            if Instant::now() >= next {
+                self.take_frames();
+                self.look_at_ears(false);
+                self.flush();
+                self.stream();
+                next = Instant::now() + PERIOD;
             }
         }
         self.take_frames();
         for number in self.open.keys().copied().collect::<Vec<_>>() {
             // Its sheet tells how it ended; nobody is left to be told.
-            let _ = self.end(number, Some("the node was stopped"));
+            self.end(number, Some("the node was stopped"), None);
         }
+        self.writers.stop();
     }
 
-    /// Whether anybody still waits for an answer does not matter to the recording.
     fn handle(&mut self, order: Order) {
         match order {
-            Order::Begin { new, done } => drop(done.send(self.begin(&new))),
-            Order::End { number, failure, done } => drop(done.send(self.end(number, failure))),
-            Order::Route { feed, place, done } => drop(done.send(self.route(feed, place))),
+            Order::Begin { new, done } => {
+                self.open.insert(new.number, Recording::begin(&new));
+                self.writers.begin(new, done);
+            }
+            Order::End { number, failure, done } => self.end(number, failure, Some(done)),
+            Order::Route { feed, place } => self.route(feed, place),
             Order::Unroute { feed, output } => self.unroute(feed, output),
             Order::Hold { number, mask } => {
                 self.take_frames();
@@ -136,21 +123,11 @@ impl Recorder {
         }
     }
 
-    fn begin(&mut self, new: &NewRecording) -> Result<(), MediaError> {
-        let recording = Recording::begin(&self.spool, new)
-            .map_err(|error| MediaError::Io { what: "opening a recording", problem: error.to_string() })?;
-        self.open.insert(new.number, recording);
-        Ok(())
-    }
-
-    fn route(&mut self, feed: u32, place: Place) -> Result<(), MediaError> {
+    fn route(&mut self, feed: u32, place: Place) {
         if let Some(recording) = self.open.get_mut(&place.output) {
-            recording
-                .need_track(&self.spool, place.track)
-                .map_err(|error| MediaError::Io { what: "opening a track", problem: error.to_string() })?;
+            recording.need_track(place.track);
         }
         self.routes.entry(feed).or_default().push(place);
-        Ok(())
     }
 
     fn unroute(&mut self, feed: u32, output: Option<u32>) {
@@ -173,37 +150,32 @@ impl Recorder {
     }
 
     fn take_frames(&mut self) {
-        for ring in &mut self.frames {
+        let Self { frames, routes, ears, open, streams, .. } = self;
+        for ring in frames {
             // What came until now, and no more: a fast worker must not keep the others waiting.
             for _ in 0..ring.slots() {
                 let Ok(frame) = ring.pop() else { break };
-                let Some(places) = self.routes.get(&frame.recording) else { continue };
-                let Some(samples) = self.ears.entry(frame.recording).or_default().hear(&frame) else {
-                    continue;
-                };
-                for place in places {
-                    if let Some(recording) = self.open.get_mut(&place.output) {
-                        recording.add(frame.position, place.track, place.channel, samples);
-                    } else if let Some(live) = self.streams.get_mut(&place.output) {
-                        live.add(frame.position, samples);
-                    }
-                }
+                let Some(places) = routes.get(&frame.recording) else { continue };
+                let ear = ears.entry(frame.recording).or_default();
+                ear.hear(&frame, &mut |at, samples| say(places, (open, streams), at, samples));
             }
+        }
+    }
+
+    /// What waits for packets that may not come is heard when it has waited long enough, or now.
+    fn look_at_ears(&mut self, let_go: bool) {
+        let Self { routes, ears, open, streams, .. } = self;
+        for (feed, ear) in ears {
+            let Some(places) = routes.get(feed) else { continue };
+            let mut say = |at, samples: &[i16]| say(places, (open, streams), at, samples);
+            if let_go { ear.let_go(&mut say) } else { ear.look(&mut say) }
         }
     }
 
     fn flush(&mut self) {
         let clock = self.clock();
-        for (number, recording) in &mut self.open {
-            if self.broken.contains_key(number) {
-                continue;
-            }
-            if let Err(error) = recording.flush_until(clock) {
-                tracing::error!(recording = recording.id, %error, "recording failed");
-                self.broken.insert(*number, format!("writing failed: {error}"));
-                // A full channel means that as many are being ended; this one ends with its legs.
-                let _ = self.failures.try_send(Failed { number: *number, problem: "writing failed" });
-            }
+        for recording in self.open.values_mut() {
+            recording.flush_until(clock, &self.writers);
         }
     }
 
@@ -236,26 +208,39 @@ impl Recorder {
         self.telemetry.audio.listeners.set(listeners as i64);
     }
 
-    fn end(&mut self, number: u32, failure: Option<&'static str>) -> Result<Finished, MediaError> {
+    fn end(&mut self, number: u32, failure: Option<&'static str>, done: Option<Ended>) {
         self.take_frames();
-        let recording = self.open.remove(&number).ok_or(MediaError::NotFound("recording"))?;
+        self.look_at_ears(true);
+        let Some(recording) = self.open.remove(&number) else {
+            if let Some(done) = done {
+                let _ = done.send(Err(MediaError::NotFound("recording")));
+            }
+            return;
+        };
         self.forget_routes(number);
-        let failure = self.broken.remove(&number).or_else(|| failure.map(str::to_owned));
-        let finished = recording.finish(self.clock(), failure);
-        if let Err(error) = self.spool.end(&finished) {
-            tracing::error!(recording = finished.id, %error, "the end of a recording could not be noted");
-        }
-        let mut all = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= FINISHED_MAX {
-            all.remove(0);
-        }
-        all.push(finished.clone());
-        Ok(finished)
+        recording.finish(self.clock(), &self.writers);
+        self.writers.end(number, failure.map(str::to_owned), done);
     }
 
     /// The node's clock in samples.
     fn clock(&self) -> u64 {
         self.epoch.elapsed().as_millis() as u64 * 8
+    }
+}
+
+/// Lets what a leg says be heard wherever it goes.
+fn say(
+    places: &[Place],
+    (open, streams): (&mut HashMap<u32, Recording>, &mut HashMap<u32, Live>),
+    at: u64,
+    samples: &[i16],
+) {
+    for place in places {
+        if let Some(recording) = open.get_mut(&place.output) {
+            recording.add(at, place.track, place.channel, samples);
+        } else if let Some(live) = streams.get_mut(&place.output) {
+            live.add(at, samples);
+        }
     }
 }
 

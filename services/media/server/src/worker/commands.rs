@@ -17,8 +17,10 @@ impl Worker {
             Command::Insert { slot, leg } => self.insert(slot, leg),
             Command::Remove { slot, token, goodbye } => self.remove(slot, token, goodbye),
             Command::Describe { slot, mut described } => {
+                let now = self.now();
                 if let Some(leg) = self.leg(slot) {
                     leg.describe(&mut described);
+                    leg.alive_ms = now.ms;
                 }
                 let _ = self.tell(Event::RetiredDescription(described));
             }
@@ -41,18 +43,18 @@ impl Worker {
                 }
                 let _ = self.tell(Event::Retired(equipment));
             }
+            Command::Condition { slot, mut conditioner } => {
+                if let Some(leg) = self.leg(slot) {
+                    leg.condition(&mut conditioner);
+                }
+                let _ = self.tell(Event::RetiredConditioner(conditioner));
+            }
             Command::Adapt { slot, opus } => {
                 if let Some(leg) = self.leg(slot) {
                     leg.adapt(&opus);
                 }
             }
-            Command::Refresh { slot } => {
-                let now = self.now();
-                if let Some(leg) = self.leg(slot) {
-                    leg.state.refreshed_ms = now.ms;
-                    leg.idle_told = false;
-                }
-            }
+            Command::Refresh { slot } => self.refresh(slot),
             Command::SetAudio { slot, audio } => self.set_audio(slot, audio),
             Command::Dial { slot, digits } => {
                 if let Some(leg) = self.leg(slot) {
@@ -69,14 +71,24 @@ impl Worker {
                     leg.state.tap = Some(tap);
                 }
             }
-            Command::Untap { recording, token } => {
-                let legs = self.legs.iter_mut().flatten();
-                legs.for_each(|leg| leg.state.tap = leg.state.tap.filter(|tap| tap.recording != recording));
-                let _ = self.tell(Event::Untapped { token });
-            }
+            Command::Untap { recording, token } => self.untap(recording, token),
             Command::List { token, page } => self.list(token, page),
             Command::Stop => {}
         }
+    }
+
+    fn refresh(&mut self, slot: Slot) {
+        let now = self.now();
+        if let Some(leg) = self.leg(slot) {
+            leg.state.refreshed_ms = now.ms;
+            leg.idle_told = None;
+        }
+    }
+
+    fn untap(&mut self, recording: u32, token: u64) {
+        let legs = self.legs.iter_mut().flatten();
+        legs.for_each(|leg| leg.state.tap = leg.state.tap.filter(|tap| tap.recording != recording));
+        let _ = self.tell(Event::Untapped { token });
     }
 
     fn remove_mix(&mut self, slot: Slot) {
@@ -99,12 +111,14 @@ impl Worker {
     }
 
     fn remove(&mut self, slot: Slot, token: u64, goodbye: bool) {
+        let was_fresh = self.leg(slot).is_some_and(|leg| leg.route == Route::Fresh);
         self.leave(slot);
         let now = self.now();
         let leg = self.legs.get_mut(slot as usize).and_then(Option::take).map(|mut leg| {
             let _ = self.poller.remove(&leg.rtp);
             let _ = self.poller.remove(&leg.rtcp);
-            leg.route = Route::Silence;
+            // Of one that goes on at another worker RTP is still to be expected from its first connection on.
+            leg.route = if was_fresh { Route::Fresh } else { Route::Silence };
             leg.clear_hearing();
             if goodbye {
                 self.report(&mut leg, now.ms, true);
@@ -161,9 +175,11 @@ impl Worker {
         if self.leg(slot).is_none_or(|leg| leg.route == route) {
             return;
         }
+        self.expect_rtp(slot);
         self.leave(slot);
         match route {
             Route::Bridge(peer) => {
+                self.expect_rtp(peer);
                 self.leave(peer);
                 if let Some(peer) = self.leg(peer) {
                     peer.route = Route::Bridge(slot);
@@ -184,6 +200,15 @@ impl Worker {
         }
         if let Some(leg) = self.leg(slot) {
             leg.route = route;
+        }
+    }
+
+    /// Of who is connected for the first time RTP is expected from now on, however long ago it was described: a phone that
+    /// rang need not have sent any. To be called before it leaves what it is not connected to.
+    fn expect_rtp(&mut self, slot: Slot) {
+        let now = self.now();
+        if let Some(leg) = self.leg(slot).filter(|leg| leg.route == Route::Fresh) {
+            leg.alive_ms = now.ms;
         }
     }
 

@@ -33,6 +33,10 @@ pub(crate) struct Counters {
     pub(crate) not_authentic: Count,
     pub(crate) replayed: Count,
     pub(crate) not_protected: Count,
+    /// Far from all other packets of their source: not passed on until the next confirms that it began anew.
+    pub(crate) strays: Count,
+    /// Of a source that is one too many under its key.
+    pub(crate) too_many_sources: Count,
     pub(crate) ticks: Count,
     pub(crate) late_ticks: Count,
     /// Of these, those for which the thread waited for a processor.
@@ -45,6 +49,8 @@ pub(crate) struct Counters {
     pub(crate) digits_in_band: Count,
     /// Came as an event after they were found in the sound.
     pub(crate) digits_twice: Count,
+    /// Digits of events that were made tones for a peer without events.
+    pub(crate) digits_sounded: Count,
     /// Packets that told of a pause of the far side.
     pub(crate) pauses: Count,
     /// Packets that were not sent, because they would have been silent.

@@ -18,6 +18,10 @@ pub(crate) const DIGITS_MAX: usize = 64;
 const LOW_DBM0: f32 = -8.0;
 const HIGH_DBM0: f32 = -6.0;
 const TICK_MS: u32 = 20;
+/// How long a digit that is passed on sounds, and how long it is silent behind it, in ms.
+const HEARD_MS_MIN: u32 = 80;
+const HEARD_MS_MAX: u32 = 5_000;
+const HEARD_GAP_MS: u16 = 80;
 
 /// Digits to be sent one after the other.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +30,16 @@ pub(crate) struct DigitRun {
     pub(crate) length: usize,
     pub(crate) duration_ms: u16,
     pub(crate) gap_ms: u16,
+}
+
+impl DigitRun {
+    /// One digit as somebody pressed it, no shorter than who hears it can tell it (ITU-T Q.24).
+    pub(crate) fn of_one(digit: u8, duration_ms: u32) -> Self {
+        let mut digits = [0; DIGITS_MAX];
+        digits[0] = digit;
+        let duration_ms = duration_ms.clamp(HEARD_MS_MIN, HEARD_MS_MAX) as u16;
+        Self { digits, length: 1, duration_ms, gap_ms: HEARD_GAP_MS }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]

@@ -19,8 +19,8 @@ pub(crate) struct Inband {
     expected: Option<RtpTimestamp>,
     /// The far side has sent an event: it does so with every digit.
     sends_events: bool,
-    /// A digit that was found and is not told of yet.
-    found: Option<Detected>,
+    /// Digits that were found and are not told of yet, the first one first.
+    found: [Option<Detected>; FOUND_MAX],
     /// The digit that sounds still was told of, because nothing came any more.
     told_early: bool,
     /// The last one that was told of, and when.
@@ -46,6 +46,9 @@ const PAUSE_MS: i32 = 60;
 const TWIN_MS: u64 = 250;
 /// What is that far behind is another run of timestamps, in ms.
 const BEHIND_MS: i32 = 1_000;
+/// Digits that wait to be told of. Between two ticks that are in time it is one at most; after a stall everything that came
+/// meanwhile is read at once. What is found beyond these is left out.
+const FOUND_MAX: usize = 8;
 /// 120 ms at 8 kHz.
 const LOWERED_MAX: usize = 960;
 
@@ -118,15 +121,17 @@ impl Inband {
     }
 
     fn over(&mut self, digit: Detected) {
-        if !std::mem::take(&mut self.told_early) {
-            self.found = Some(digit);
+        if !std::mem::take(&mut self.told_early)
+            && let Some(free) = self.found.iter_mut().find(|found| found.is_none())
+        {
+            *free = Some(digit);
         }
     }
 
     /// An event came: what the sound holds of digits is the same, or its rest.
     pub(crate) fn note_event(&mut self) {
         self.sends_events = true;
-        self.found = None;
+        self.found = [None; FOUND_MAX];
         let _ = self.detector.finish();
     }
 
@@ -138,12 +143,20 @@ impl Inband {
         told.is_some()
     }
 
-    /// The digit that was found, to be told of; its duration is in ms.
+    /// The next digit that was found, to be told of; its duration is in ms.
     pub(crate) fn take(&mut self, now_ms: u64) -> Option<Digit> {
-        let is_silent = now_ms.saturating_sub(self.at_ms) > SILENT_MS;
-        let early = self.detector.current().filter(|_| is_silent && !self.told_early);
-        self.told_early |= early.is_some();
-        let found = self.found.take().or(early)?;
+        let found = match self.found[0].take() {
+            Some(found) => {
+                self.found.rotate_left(1);
+                found
+            }
+            None => {
+                let is_silent = now_ms.saturating_sub(self.at_ms) > SILENT_MS;
+                let early = self.detector.current().filter(|_| is_silent && !self.told_early)?;
+                self.told_early = true;
+                early
+            }
+        };
         self.told = Some((found.digit, now_ms));
         let duration = found.duration_ms.min(u32::from(u16::MAX)) as u16;
         Some(Digit { digit: found.digit, duration })
@@ -210,6 +223,21 @@ mod tests {
         assert_eq!(inband.take(1_000).map(|digit| digit.digit), Some('5'));
         assert_eq!(told(&mut inband, 5, &packets[5..]), "");
         assert_eq!(inband.take(2_000), None);
+    }
+
+    #[test]
+    fn digits_that_are_read_at_once_after_a_stall_are_all_told_in_order() {
+        let mut inband = Inband::new(InbandDigits::Always);
+        // Two keys that are over, and one with which the phone falls silent.
+        let packets = [packets(80, 100), packets(100, 100), packets(120, 0)].concat();
+        for (n, packet) in (0u32..).zip(&packets) {
+            let place = Place { timestamp: RtpTimestamp(n * 160), per_ms: 8, ticks: 160, now_ms: 3_000 };
+            inband.hear_coded(Law::A, packet, place);
+        }
+        let told: Vec<Digit> = std::iter::from_fn(|| inband.take(3_300)).collect();
+        assert!(told.len() == 3 && told.iter().all(|digit| digit.digit == '5'), "{told:?}");
+        assert!(told.is_sorted_by_key(|digit| digit.duration), "{told:?}");
+        assert_eq!(inband.take(4_000), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::ops::Range;
 use sidetone_dsp::codec::{Codec, OpusSettings};
 use sidetone_dsp::comfort::Noise;
 use sidetone_dsp::{Rate, Resampler, g711};
+use sidetone_model::media::Direction;
 use sidetone_net::Datagram;
 use sidetone_rtp_core::event::{Digit, EventReceiver};
 use sidetone_rtp_core::playout::Inserted;
@@ -15,6 +16,7 @@ use crate::negotiate::{self, Payload, clock_per_ms};
 use crate::policy::Verdict;
 use crate::state::LegState;
 use crate::worker::coding::{Coding, Heard};
+use crate::worker::conditioning::Conditioner;
 use crate::worker::counters::Counters;
 use crate::worker::dialing::Dialing;
 use crate::worker::gate::Gate;
@@ -45,6 +47,8 @@ pub(crate) struct Leg {
     pub(crate) playout: Playout,
     /// What it needs beyond G.711 at 8 kHz.
     pub(crate) coding: Option<Box<Coding>>,
+    /// What is done to its sound before it is heard; none where nothing is asked for.
+    pub(crate) conditioner: Option<Box<Conditioner>>,
     /// Digits that come in, and when the last packet of one came, in ms.
     pub(crate) digits: EventReceiver,
     pub(crate) event_at_ms: u64,
@@ -64,8 +68,10 @@ pub(crate) struct Leg {
     pub(crate) backdrop: Backdrop,
     /// When the control plane was last told of its losses, in ms; none before.
     far_loss_ms: Option<u64>,
-    /// The control plane was told that it is idle.
-    pub(crate) idle_told: bool,
+    /// When its far side last gave a sign of life, or was first expected to, in ms.
+    pub(super) alive_ms: u64,
+    /// What the control plane was told of it last: that nobody wants it any more, or that it is wanted and nothing comes of it.
+    pub(crate) idle_told: Option<bool>,
     /// When something last came that its peer hears with the ticks, in ms; none while packets are passed on as they come.
     pub(super) bridged_linear_ms: Option<u64>,
     pub(super) outbox: Outbox,
@@ -98,6 +104,8 @@ const PAYLOAD_MAX: usize = 960;
 const DISCONNECT_MS: u64 = 1000;
 /// Between two words of what the far side lost, in ms.
 const FAR_LOSS_MS: u64 = 1000;
+/// How much longer silence may last where comfort noise stands for it: some phones tell of it only when it changes.
+const PAUSES_TIMES: u64 = 5;
 /// An event whose end was lost is over when nothing came of it for this long.
 const LOST_EVENT_END_MS: u64 = 150;
 
@@ -116,6 +124,7 @@ impl Leg {
             route: Route::Fresh,
             playout: equipment.playout,
             coding: equipment.coding,
+            conditioner: None,
             digits: EventReceiver::default(),
             event_at_ms: 0,
             inband: Inband::default(),
@@ -128,7 +137,8 @@ impl Leg {
             over: None,
             backdrop: Backdrop::default(),
             far_loss_ms: None,
-            idle_told: false,
+            alive_ms: 0,
+            idle_told: None,
             outbox: Outbox::default(),
             suppression: Suppression::default(),
             allowance: Allowance::default(),
@@ -180,6 +190,7 @@ impl Leg {
             self.state.incoming.payload_type = header.payload_type;
         }
         self.state.heard_ms = Some(now.ms);
+        self.alive_ms = now.ms;
         counters.received.add(1);
         let receives = self.state.agreement.is_some_and(|a| a.direction.receives());
         receives.then_some(Accepted { header, payload, carries })
@@ -345,6 +356,8 @@ impl Leg {
 
     /// What its room hears of it in the tick at `due_us`; false for nothing, or nothing worth hearing. It may sleep in a crowd only.
     pub(crate) fn voice_of_tick(&mut self, due_us: u64, frame: &mut [i16], crowded: bool) -> bool {
+        // Of who is conditioned even a whisper may be worth hearing.
+        let crowded = crowded && self.conditioner.is_none();
         if !crowded {
             self.gate.keep_awake();
         }
@@ -380,7 +393,26 @@ impl Leg {
                 })
             {}
         }
-        playout.pull(due_us, frame) == Pulled::Sound
+        let said = playout.pull(due_us, frame) == Pulled::Sound;
+        match self.conditioner.as_deref_mut() {
+            Some(conditioner) => conditioner.process(said, frame),
+            None => said,
+        }
+    }
+
+    /// Exchanges what is done to its sound.
+    pub(crate) fn condition(&mut self, conditioner: &mut Option<Box<Conditioner>>) {
+        if let (Some(new), Some(before)) = (conditioner.as_deref_mut(), self.conditioner.as_deref()) {
+            new.take_over(before);
+        }
+        std::mem::swap(&mut self.conditioner, conditioner);
+    }
+
+    /// Whether what it says is heard with the ticks, if anything has to be: who is to be conditioned is passed on as it came
+    /// until enough of it is kept.
+    pub(crate) fn comes_with_ticks(&mut self, is_passed_on: bool, due_us: u64) -> bool {
+        let has_enough = !self.playout.lacks(due_us);
+        self.conditioner.as_deref_mut().is_none_or(|conditioner| conditioner.comes(is_passed_on, has_enough))
     }
 
     /// Whether its sound is searched for digits.
@@ -442,6 +474,18 @@ impl Leg {
     pub(crate) fn needs_no_rtp(&self) -> bool {
         self.state.agreement.is_some_and(|a| a.refused || !a.direction.receives())
             || self.state.policy.described.is_none() && self.state.agreement.is_some()
+    }
+
+    /// For how long nothing that is understood has come from a far side of which RTP is to come all the time, in ms: neither
+    /// RTP nor RTCP. Who holds, is held or only listens need not send any, and who may leave out silence is given five times as
+    /// long.
+    pub(crate) fn is_lifeless_ms(&self, now: Now) -> u64 {
+        let Some(agreement) = self.state.agreement.filter(|_| self.route != Route::Fresh) else { return 0 };
+        if agreement.direction != Direction::SendRecv || self.needs_no_rtp() {
+            return 0;
+        }
+        let pauses = agreement.receive.all().any(|(_, payload)| matches!(payload, Payload::Noise(_)));
+        now.ms.saturating_sub(self.alive_ms) / if pauses { PAUSES_TIMES } else { 1 }
     }
 
     /// Takes an event packet in; the digit that has become certain.

@@ -4,6 +4,7 @@
 //! What is ready between two ticks is handled at once: a packet of a bridged leg goes on in the moment it comes.
 
 pub(crate) mod coding;
+pub(crate) mod conditioning;
 pub(crate) mod counters;
 pub(crate) mod dialing;
 pub(crate) mod inband;
@@ -24,6 +25,7 @@ mod speaking;
 pub(crate) mod spread;
 pub(crate) mod srtp;
 mod suppression;
+mod tap;
 mod tick;
 mod voice;
 
@@ -67,6 +69,8 @@ const WAKE_TOKEN: u64 = u64::MAX - 1;
 pub(crate) struct Limits {
     pub(crate) idle_ms: u64,
     pub(crate) held_ms: u64,
+    /// Without a sign of life of the far side, whether somebody wants the leg or not; 0 for ever.
+    pub(crate) lifeless_ms: u64,
     /// Reports tell how the far side is heard (RFC 3611).
     pub(crate) extended_reports: bool,
     /// Rests under load, so that one wake-up serves many packets.
@@ -138,6 +142,7 @@ impl Worker {
 
     /// Works until it is told to stop, or until the control plane is gone.
     pub(crate) fn run(mut self) {
+        sidetone_dsp::Denoiser::prepare_thread();
         let mut due = self.next_on_grid();
         let mut schedule = schedule::Schedule::of_this_thread();
         let mut batching = batching::Batching::new(self.limits.batch);
@@ -149,11 +154,15 @@ impl Worker {
             // A wait that fails is as good as one that was interrupted: the tick must go on.
             let ready = self.poller.wait(due).map_or(0, |ready| ready.count);
             batching.note_ready(ready);
-            for n in 0..ready {
-                self.handle_ready(self.poller.token(n));
+            if (0..ready).any(|n| self.poller.token(n) == WAKE_TOKEN) {
+                self.wake.take();
             }
+            // Commands before packets: what is sent after a command was answered meets what it made.
             if !self.handle_commands() {
                 return;
+            }
+            for n in 0..ready {
+                self.handle_ready(self.poller.token(n));
             }
             let late_before = self.counters.late_ticks.get();
             let behind = Instant::now().saturating_duration_since(due);
@@ -215,9 +224,7 @@ impl Worker {
 
     fn handle_ready(&mut self, token: u64) {
         match token {
-            WAKE_TOKEN => {
-                self.wake.take();
-            }
+            WAKE_TOKEN => {}
             token if token & 1 == 0 => self.handle_rtp((token / 2) as usize),
             token => self.handle_rtcp((token / 2) as usize),
         }

@@ -5,15 +5,14 @@ use sidetone_dsp::codec::Codec;
 use sidetone_rtp_core::event::Digit;
 use sidetone_rtp_core::packet::is_rtcp;
 
-use crate::negotiate::{Payload, clock_per_ms};
-use crate::state::Tap;
-use crate::worker::leg::{Accepted, Now};
+use crate::negotiate::Payload;
+use crate::state::Audio;
+use crate::worker::dialing::DigitRun;
+use crate::worker::leg::{Accepted, Leg, Now};
 use crate::worker::proofs::is_proof;
-use crate::worker::rings::{Event, FRAME_BYTES, RecordingFrame, Route};
+use crate::worker::rings::{Event, Route};
+use crate::worker::sending::Carrier;
 use crate::worker::{BURST_MAX, ERRORS_MAX, PACKET_MAX, Worker};
-
-/// By how much a source may run off the recording's clock before it is placed anew, in samples.
-const TAP_DRIFT_MAX: u64 = 2400;
 
 impl Worker {
     /// Reads a packet from a leg's RTP socket. One more is seldom there, and asking for it costs as much as a packet: if it is, the
@@ -65,6 +64,7 @@ impl Worker {
         let report = &self.buffer[..length];
         let incoming = &mut leg.state.incoming;
         let told = leg.reporter.read(report, own, &mut incoming.stats, now.us);
+        leg.alive_ms = if told.is_sound { now.ms } else { leg.alive_ms };
         incoming.round_trip_us = told.round_trip_us.unwrap_or(incoming.round_trip_us);
         incoming.far = told.metrics.or(incoming.far);
         // The control plane decides; what finds no room is told again with the next report.
@@ -110,10 +110,12 @@ impl Worker {
     }
 
     /// Sends on what one leg says to another, or to itself: as it came, where the other takes it so and neither is muted,
-    /// deafened or of another gain; otherwise with the next ticks.
+    /// deafened, of another gain or to be conditioned; otherwise with the next ticks.
     fn pass_on(&mut self, from: usize, to: usize, accepted: &Accepted, now: Now) {
         let Some(hearer) = self.legs.get(to).and_then(Option::as_deref) else { return };
-        let (is_kept, with_ticks) = (hearer.backdrop.is_kept(), hearer.backdrop.goes_with_ticks());
+        let is_conditioned = self.legs[from].as_deref().is_some_and(|speaker| speaker.conditioner.is_some());
+        let is_kept = hearer.backdrop.is_kept() || is_conditioned;
+        let with_ticks = hearer.backdrop.goes_with_ticks();
         let (hearer_id, deafened) = (hearer.state.leg, hearer.state.audio.deafened);
         match accepted.carries {
             Payload::Audio(codec) => {
@@ -150,7 +152,14 @@ impl Worker {
                     return;
                 }
             }
-            Payload::Event(_) => {}
+            // Who is not heard does not steer whatever is at the other end either.
+            Payload::Event(_) => {
+                let speaker = self.legs[from].as_deref();
+                let gain = |leg: &Leg| leg.state.audio.gain_towards(hearer_id, deafened);
+                if speaker.is_none_or(|speaker| gain(speaker) == Gain::SILENCE) {
+                    return;
+                }
+            }
         }
         if let Some(leg) = self.legs[to].as_deref_mut() {
             leg.forward(accepted, &mut self.buffer[..], now, &self.counters);
@@ -166,6 +175,7 @@ impl Worker {
         hearer.takes(codec)
             && (matches!(codec, Codec::G711(_)) || is_untouched)
             && !speaker.must_decode(codec)
+            && speaker.conditioner.as_deref().is_none_or(|conditioner| !conditioner.is_here())
     }
 
     /// The same of what it said last.
@@ -199,65 +209,24 @@ impl Worker {
             return;
         }
         self.counters.digits_by_event.add(1);
+        let (route, key, audio) = (leg.route, digit.digit as u8, leg.state.audio);
+        if let Route::Bridge(peer) = route {
+            self.sound_digit(&audio, peer as usize, key, duration_ms);
+        }
+        let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         let event =
             Event::Digit { leg: leg.state.leg, digit: digit.digit as u8, duration_ms, in_band: false };
         let _ = self.tell(event);
     }
 
-    /// Sends what was said on to the recorder, with its place.
-    fn record(&mut self, slot: usize, codec: Codec, accepted: &Accepted, now: Now) {
-        let Some(tap) = self.legs[slot].as_deref_mut().and_then(|leg| leg.state.tap.as_mut()) else { return };
-        let position =
-            place(tap, accepted.header.ssrc.0, accepted.header.timestamp.0, clock_per_ms(codec), now.ms);
-        let recording = tap.recording;
-        let mut lost = false;
-        let payload = &self.buffer[accepted.payload.clone()];
-        let parts = payload.len().div_ceil(FRAME_BYTES);
-        for (n, part) in payload.chunks(FRAME_BYTES).enumerate() {
-            let mut bytes = [0; FRAME_BYTES];
-            bytes[..part.len()].copy_from_slice(part);
-            // Every byte of G.711 stands for itself; of others only the whole packet means something.
-            let (moved, goes_on) = match codec {
-                Codec::G711(_) => (n * FRAME_BYTES, false),
-                _ => (0, n + 1 < parts),
-            };
-            let frame = RecordingFrame {
-                recording,
-                codec,
-                goes_on,
-                position: position + moved as u64,
-                length: part.len() as u16,
-                bytes,
-            };
-            lost |= self.frames.push(frame).is_err();
-        }
-        if lost {
-            self.counters.ring_full.add(1);
-            if self.tell(Event::RecordingLost { recording }).is_ok()
-                && let Some(leg) = self.legs[slot].as_deref_mut()
-            {
-                leg.state.tap = None;
-            }
+    /// Makes a tone of a digit for the peer of who pressed it, where that takes no events and hears who pressed it at all. It is
+    /// heard when the key is let go: what is no digit after all must not be dialled.
+    fn sound_digit(&mut self, of: &Audio, peer: usize, digit: u8, duration_ms: u32) {
+        let Some(peer) = self.legs.get_mut(peer).and_then(Option::as_deref_mut) else { return };
+        let gain = of.gain_towards(peer.state.leg, peer.state.audio.deafened);
+        if peer.digit_carrier() == Some(Carrier::Tone) && gain != Gain::SILENCE {
+            self.counters.digits_sounded.add(1);
+            peer.dialing.append(&DigitRun::of_one(digit, duration_ms));
         }
     }
-}
-
-/// Where a packet belongs in the recording: by its timestamp, as long as that agrees with the clock.
-fn place(tap: &mut Tap, ssrc: u32, timestamp: u32, per_ms: u8, now_ms: u64) -> u64 {
-    let by_clock = now_ms.saturating_sub(tap.began_ms) * 8;
-    if let Some((source, anchor, position)) = tap.anchor
-        && source == ssrc
-    {
-        let moved = i64::from(timestamp.wrapping_sub(anchor) as i32) * 8 / i64::from(per_ms);
-        let by_timestamp = position.saturating_add_signed(moved);
-        if by_timestamp.abs_diff(by_clock) <= TAP_DRIFT_MAX {
-            // Anchored anew each time, so that a long call never comes near the wrap of the timestamps.
-            if moved > 0 {
-                tap.anchor = Some((ssrc, timestamp, by_timestamp));
-            }
-            return by_timestamp;
-        }
-    }
-    tap.anchor = Some((ssrc, timestamp, by_clock));
-    by_clock
 }

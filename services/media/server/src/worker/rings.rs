@@ -3,7 +3,7 @@
 //! - Commands: when the ring is full the control plane waits up to a second, then refuses (`overloaded`).
 //! - Events: a worker takes a command only while there is room for its answers. Digits are dropped and counted when there
 //!   is none; what must not be lost (ends of playbacks, idle legs) is tried again on the next tick.
-//! - Recording frames: a full ring ends the recording with a failure; the tick goes on.
+//! - Recording frames: what finds a full ring is a gap in the recording and counted; the tick goes on.
 
 use std::net::SocketAddr;
 
@@ -13,6 +13,7 @@ use sidetone_ice_core::Pairs;
 use crate::keys::Rekeying;
 use crate::negotiate::Agreement;
 use crate::state::{Audio, LegState, Tap};
+use crate::worker::conditioning::Conditioner;
 use crate::worker::dialing::DigitRun;
 use crate::worker::leg::{Equipment, Leg};
 use crate::worker::mix::Mix;
@@ -96,6 +97,11 @@ pub(crate) enum Command {
         slot: Slot,
         equipment: Box<Equipment>,
     },
+    /// What is done to the sound of a leg from now on. What it had is sent back by [`Event::RetiredConditioner`].
+    Condition {
+        slot: Slot,
+        conditioner: Option<Box<Conditioner>>,
+    },
     /// Tells the encoder of a leg what to be from now on.
     Adapt {
         slot: Slot,
@@ -173,10 +179,14 @@ pub(crate) enum Event {
     RetiredDescription(#[allow(dead_code)] Box<Described>),
     /// Keys that a leg no longer has: to be freed outside.
     RetiredKeys(#[allow(dead_code)] Box<Rekeying>),
+    /// What is no longer done to the sound of a leg: to be freed outside.
+    RetiredConditioner(#[allow(dead_code)] Option<Box<Conditioner>>),
     /// What a leg no longer needs: to be freed outside.
     Retired(#[allow(dead_code)] Box<Equipment>),
     Idle {
         leg: u128,
+        /// Nobody wants it; otherwise nothing comes from its far side.
+        unwanted: bool,
     },
     Digit {
         leg: u128,
@@ -206,20 +216,21 @@ pub(crate) enum Event {
         token: u64,
         page: Box<Page>,
     },
-    /// Frames of this recording were lost because the ring was full.
-    RecordingLost {
-        recording: u32,
-    },
 }
 
-/// What one leg said, on its way to the recorder: a packet, or up to 60 ms of one, or a part of a large one.
+/// What one leg said, on its way to the recorder: a packet, or a part of a large one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecordingFrame {
     pub(crate) recording: u32,
     pub(crate) codec: Codec,
     /// The packet goes on in the next frame, and can only be decoded with it.
     pub(crate) goes_on: bool,
-    /// Sample position in the recording at 8 kHz.
+    /// Which frame of its packet it is.
+    pub(crate) part: u8,
+    /// Who sent the packet, and its number: what comes twice is heard once, and in its order.
+    pub(crate) ssrc: u32,
+    pub(crate) sequence: u16,
+    /// Sample position of the packet in the recording at 8 kHz.
     pub(crate) position: u64,
     pub(crate) length: u16,
     pub(crate) bytes: [u8; FRAME_BYTES],

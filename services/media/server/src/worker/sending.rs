@@ -101,7 +101,10 @@ impl Leg {
     /// Sends a packet of another leg (or its own) on, in place: only the header is written anew, and the other law
     /// exchanged byte for byte. What would have to be decoded for it is left out.
     pub(crate) fn forward(&mut self, accepted: &Accepted, packet: &mut [u8], now: Now, counters: &Counters) {
-        let Some((target, agreement)) = self.sending() else { return };
+        let Some((target, agreement)) = self.sending() else {
+            self.state.outgoing.withhold();
+            return;
+        };
         if self.playing.is_some() || self.dialing.sounds() {
             return;
         }
@@ -115,7 +118,10 @@ impl Leg {
                     g711::translate_in_place(law, &mut packet[body.clone()]);
                     (other, codec)
                 }
-                _ => return,
+                _ => {
+                    self.state.outgoing.withhold();
+                    return;
+                }
             },
             Payload::Event(per_ms) if !self.passes_unchanged(&accepted.header, per_ms) => {
                 self.forward_event(&accepted.header, per_ms, &packet[body], now, counters);
@@ -145,7 +151,10 @@ impl Leg {
         self.event = None;
         let out = &mut self.state.outgoing;
         out.units_per_ms = clock_per_ms(codec).into();
-        let header = out.forward(&accepted.header, payload_type, ticks, now.ms);
+        let Some(header) = out.forward(&accepted.header, payload_type, ticks, now.ms) else {
+            counters.strays.add(1);
+            return;
+        };
         let start = body.start - HEADER_LEN;
         if write_header(&mut packet[start..], &header).is_ok() {
             self.send(&mut packet[start..], body.end - start, target, counters);

@@ -125,6 +125,7 @@ fn count(error: SrtpError, counters: &Counters) {
     match error {
         SrtpError::Replayed => counters.replayed.add(1),
         SrtpError::Malformed => counters.malformed.add(1),
+        SrtpError::TooManySources => counters.too_many_sources.add(1),
         _ => counters.not_authentic.add(1),
     }
 }

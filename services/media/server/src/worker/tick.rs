@@ -72,6 +72,11 @@ impl Worker {
         if self.legs.get(to).and_then(Option::as_deref).is_none_or(|hearer| hearer.backdrop.is_kept()) {
             return;
         }
+        let is_passed_on = self.could_pass_on(slot, to);
+        let Some(speaker) = self.legs[slot].as_deref_mut() else { return };
+        if !speaker.comes_with_ticks(is_passed_on, due_us) {
+            return;
+        }
         let mut frame = [0; FRAME_MAX];
         let (rate, said) = self.said(slot, to, due_us, &mut frame);
         if said
@@ -207,15 +212,17 @@ impl Worker {
     fn watch_digits(&mut self, slot: usize, now: Now) {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         let (overdue, per_ms) = (leg.overdue_digit(now), leg.event_clock());
-        let in_band = leg.inband.take(now.ms);
-        let leg = leg.state.leg;
-        if let Some(digit) = overdue {
-            self.tell_event(slot, digit, per_ms, now);
-        }
-        if let Some(digit) = in_band {
+        // Several after a stall.
+        while let Some(leg) = self.legs[slot].as_deref_mut()
+            && let Some(digit) = leg.inband.take(now.ms)
+        {
+            let leg = leg.state.leg;
             self.counters.digits_in_band.add(1);
             let (digit, duration_ms) = (digit.digit as u8, digit.duration.into());
             let _ = self.tell(Event::Digit { leg, digit, duration_ms, in_band: true });
+        }
+        if let Some(digit) = overdue {
+            self.tell_event(slot, digit, per_ms, now);
         }
     }
 
@@ -228,22 +235,26 @@ impl Worker {
         }
     }
 
-    /// Tells of a leg that nobody seems to want any more; the control plane takes it away.
+    /// Tells of a leg that nobody seems to want any more, which the control plane takes away, and of one of whose far side nothing
+    /// comes although it is wanted: again after each refresh, for it is not for media to end it. Having told of the one does not
+    /// keep it from telling of the other: who wanted it may be gone by then.
     fn watch_idle(&mut self, slot: usize, now: Now) {
         let limits = self.limits;
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         let unrefreshed = now.ms.saturating_sub(leg.state.refreshed_ms);
         let silent = leg.state.heard_ms.map_or(u64::MAX, |heard| now.ms.saturating_sub(heard));
         let limit = if leg.needs_no_rtp() { limits.held_ms } else { limits.idle_ms };
-        if leg.idle_told || unrefreshed.min(silent) < limit {
+        let lifeless = limits.lifeless_ms > 0 && leg.is_lifeless_ms(now) >= limits.lifeless_ms;
+        let unwanted = unrefreshed.min(silent) >= limit;
+        if leg.idle_told == Some(unwanted) || !(unwanted || lifeless) {
             return;
         }
-        leg.idle_told = true;
-        let idle = Event::Idle { leg: leg.state.leg };
+        let before = leg.idle_told.replace(unwanted);
+        let idle = Event::Idle { leg: leg.state.leg, unwanted };
         if self.tell(idle).is_err()
             && let Some(leg) = self.legs[slot].as_deref_mut()
         {
-            leg.idle_told = false;
+            leg.idle_told = before;
         }
     }
 }

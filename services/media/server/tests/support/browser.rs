@@ -209,7 +209,10 @@ impl BrowserPhone {
             if let Ok(Ok((length, _))) = wait.await
                 && is_dtls(buffer[0])
             {
-                dtls.handle_packet(&buffer[..length]).unwrap();
+                // What is repeated after a stall may come too late to be of use; without the rest there is no handshake.
+                if let Err(error) = dtls.handle_packet(&buffer[..length]) {
+                    eprintln!("a packet of the handshake: {error:?}");
+                }
             }
         }
         // The last flight has been sent, and is repeated until the node speaks.

@@ -14,7 +14,7 @@ use sidetone_proto::types::v1 as types;
 use tokio::net::UdpSocket;
 use tonic::Request;
 
-use super::{Heard, TestNode, address, create, packet, until, uuid};
+use super::{Heard, TestNode, address, create, ear, packet, until, uuid};
 
 /// What the packets of a phone suffer on their way to the node, by their number: lost, or held back for so many ms.
 pub type Network = fn(u32) -> Option<u64>;
@@ -72,7 +72,7 @@ impl CodedPhone {
         ptime_ms: u8,
         network: Network,
     ) -> Self {
-        let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let socket = Arc::new(ear().await);
         let mut offer = super::description(socket.local_addr().unwrap(), &[], ptime_ms.into());
         offer.formats = vec![format(codec)];
         let answer = node.media.create_leg(Request::new(create(n, Some(offer)))).await.unwrap().into_inner();

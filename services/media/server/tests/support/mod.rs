@@ -4,6 +4,7 @@
 pub mod audio;
 pub mod browser;
 pub mod coded_phone;
+pub mod s3;
 pub mod secure;
 
 use std::net::SocketAddr;
@@ -78,12 +79,26 @@ pub async fn start(folder: tempfile::TempDir, change: impl FnOnce(&mut Config)) 
 pub async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(value) = condition().await {
-            return value;
+        // The last attempt may take its time, but not for ever: whoever waits for an event that never comes hangs.
+        match tokio::time::timeout_at((deadline + PATIENCE).into(), condition()).await {
+            Ok(Some(value)) => return value,
+            Ok(None) => {}
+            Err(_) => panic!("waited in vain for {what}, and for each attempt"),
         }
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// The packets that a leg has received, when all that waited at its socket is read: a command may be answered before them.
+pub async fn received_when_read(node: &TestNode, leg: &str) -> u64 {
+    let mut before = None;
+    until("the packets that wait", async || {
+        let now = node.leg(leg).await.and_then(|leg| leg.stats).map(|stats| stats.packets_received);
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        now.filter(|_| std::mem::replace(&mut before, now) == now)
+    })
+    .await
 }
 
 /// Tries something that a stall of the machine may spoil, again from the beginning, until it goes right.
@@ -165,6 +180,13 @@ pub fn create(n: u32, remote: Option<types::MediaDescription>) -> pb::CreateLegR
     }
 }
 
+/// A socket that loses nothing although whoever reads it gets no processor for a while, as far as the system gives it room.
+pub async fn ear() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20).unwrap();
+    socket
+}
+
 pub fn address(description: &types::MediaDescription) -> SocketAddr {
     let rtp = description.rtp.as_ref().unwrap();
     SocketAddr::new(rtp.ip.parse().unwrap(), rtp.port as u16)
@@ -189,7 +211,7 @@ impl Phone {
         formats: Vec<types::Format>,
         ptime_ms: u32,
     ) -> Self {
-        let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let socket = Arc::new(ear().await);
         let offer =
             types::MediaDescription { formats, ..description(socket.local_addr().unwrap(), &[], ptime_ms) };
         let answer = node.media.create_leg(Request::new(create(n, Some(offer)))).await.unwrap().into_inner();
