@@ -138,7 +138,7 @@ impl Shard {
                 Ok(CommandSubject::Leg(*leg))
             }
             CallCommandKind::Deflect { leg, numbers } => {
-                self.deflect(tenant, *leg, numbers)?;
+                self.deflect(tenant, *leg, numbers, now)?;
                 Ok(CommandSubject::Leg(*leg))
             }
             CallCommandKind::Overflow { leg } => {
@@ -236,8 +236,8 @@ impl Shard {
             CallCommandKind::Intrude { call, by } => {
                 self.intrude(tenant, *call, (by.device.as_ref(), from), now)?
             }
-            CallCommandKind::Join { call, to_number, from_number, .. } => {
-                let call = self.join(tenant, call, from_number, (to_number, to), now)?;
+            CallCommandKind::Join { call, to_number, from_number, contact, .. } => {
+                let call = self.join(tenant, call, (from_number, contact), (to_number, to), now)?;
                 return Ok(CommandSubject::Call(call));
             }
             CallCommandKind::AddExternalRef { call, external } => {
@@ -256,8 +256,8 @@ impl Shard {
         now: Timestamp,
     ) -> Result<CommandSubject, CommandError> {
         match kind {
-            CallCommandKind::SetAudio { leg, muted, deafened } => {
-                self.set_audio(tenant, *leg, (*muted, *deafened), now)?;
+            CallCommandKind::SetAudio { leg, muted, deafened, voice } => {
+                self.set_audio(tenant, *leg, (*muted, *deafened), *voice, now)?;
                 Ok(CommandSubject::Leg(*leg))
             }
             CallCommandKind::SendDigits { leg, digits } => {
@@ -270,7 +270,7 @@ impl Shard {
             }
             CallCommandKind::StopRecording { recording } => {
                 self.own_recording(tenant, *recording)?;
-                self.stop_recording(*recording)?;
+                self.stop_recording(*recording, now)?;
                 Ok(CommandSubject::Recording(*recording))
             }
             CallCommandKind::PauseRecording { recording, mask } => {
@@ -343,12 +343,11 @@ impl Shard {
         if to.destination.is_none() {
             return Err(CommandError::ToLeadsNowhere);
         }
-        if self.control(leg).passing.local.is_none() {
-            // Its port is still being taken; it then goes there at once.
-            self.control(leg).passing.then = Some(to);
-            return Ok(());
+        if to.is_unregistered() && !self.leads_on(&to) {
+            return Err(CommandError::TargetUnregistered);
         }
-        self.route(&view, to, now);
+        self.close_decision(&view, now);
+        self.send_waiting(&view, to, now);
         Ok(())
     }
 
@@ -379,10 +378,5 @@ impl Shard {
             self.end_any(&leg, Termination::new(Cause::Application), now);
         }
         Ok(())
-    }
-
-    pub(crate) fn forget_commands(&mut self, now: Timestamp) {
-        let kept = self.limits.idempotency;
-        self.completed.retain(|_, done| now.since(done.at) < kept);
     }
 }

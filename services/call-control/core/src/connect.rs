@@ -12,6 +12,7 @@ use sidetone_model::time::Timestamp;
 
 use crate::effect::{Connection, Heard, MediaRequest};
 use crate::error::CommandError;
+use crate::forwarding::no_device;
 use crate::input::Routing;
 use crate::ringing::Ring;
 use crate::shard::Shard;
@@ -28,7 +29,7 @@ impl Shard {
         self.pin_to_meeting(&leg, &mut routing);
         self.prefer_node_of_user(&leg, &mut routing);
         if matches!(routing.destination, Some(Destination::Wait)) && leg.phase != LegPhase::Waiting {
-            self.fact(&leg.tenant, now, FactKind::LegWaiting { leg: leg.leg });
+            self.open_decision(&leg, &routing, now);
         }
         self.control(leg.leg).passing.then = Some(routing.clone());
         self.ask_for_port(&leg, &routing, now);
@@ -42,8 +43,8 @@ impl Shard {
         }
         match &routing.destination {
             None => Some(Termination::new(Cause::NotFound).with_text("nobody has this number")),
-            Some(Destination::User(_)) if routing.bindings.is_empty() => {
-                Some(Termination::new(Cause::Unavailable).with_text("no device of the user is registered"))
+            Some(Destination::User(_)) if routing.bindings.is_empty() && !self.leads_on(routing) => {
+                Some(no_device())
             }
             Some(Destination::Room(room)) => {
                 let meeting = self.fold.conference_in(&leg.tenant, room);
@@ -108,6 +109,9 @@ impl Shard {
                 self.accept(leg, now);
                 self.enter(leg, &room, &routing, now);
             }
+            Some(Destination::User(_)) if routing.bindings.is_empty() => {
+                self.forward_unregistered(leg, routing, now);
+            }
             Some(Destination::User(_)) => self.call_devices(leg, &routing, now),
             Some(Destination::Wait) => {
                 if leg.phase != LegPhase::Answered {
@@ -148,9 +152,13 @@ impl Shard {
             cause: LegCause::Normal,
             by: None,
             auto_answer: false,
+            contact: "".into(),
             then: None,
         };
-        self.ring(&ring, routing, now);
+        if self.ring(&ring, routing, now).is_empty() {
+            let text = "no device of the user is registered";
+            self.end(caller, Termination::new(Cause::Unavailable).with_text(text));
+        }
     }
 
     /// An answered leg talks to a machine.

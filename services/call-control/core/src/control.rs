@@ -10,10 +10,13 @@ use sidetone_model::signal::LegSignal;
 use sidetone_model::termination::Termination;
 use sidetone_model::time::Timestamp;
 
+use crate::digits::Digits;
 use crate::effect::Connection;
+use crate::forwarding::Awaited;
 use crate::input::{Later, NodeCandidate, Routing};
 use crate::matching::Matching;
 use crate::moving::Moving;
+use crate::topology::Meanwhile;
 
 /// The durable half is folded from records; the other half is found out again after a restart.
 #[derive(Debug, Default)]
@@ -64,6 +67,8 @@ impl Durable {
 pub(crate) struct Passing {
     /// Commands that signalling has not acknowledged.
     pub(crate) unacknowledged: VecDeque<LegCommand>,
+    /// When it was last known to be there, while nobody holds it for sure.
+    pub(crate) last_held: Option<Timestamp>,
     /// What the media node describes for us.
     pub(crate) local: Option<MediaDescription>,
     /// The far side's offer, until media has answered it.
@@ -76,6 +81,8 @@ pub(crate) struct Passing {
     pub(crate) other_nodes: VecDeque<NodeCandidate>,
     /// Where the leg is to be connected once its media is ready.
     pub(crate) then: Option<Routing>,
+    /// Where it goes when no application has decided in time what becomes of it.
+    pub(crate) fallback: Option<Routing>,
     /// The device that is to be called once the leg has a port.
     pub(crate) call_device: Option<Binding>,
     /// A signal whose consequences wait for media. Until then it is not in the log, and its replica keeps it.
@@ -86,14 +93,18 @@ pub(crate) struct Passing {
     pub(crate) asked: Connection,
     /// Nobody knows what it hears: its node tells of mixes and bridges only.
     pub(crate) hears_unknown: bool,
-    /// Media was asked to play the music of those who are held.
-    pub(crate) music: bool,
+    /// What media was asked to play while it waits.
+    pub(crate) music: Meanwhile,
+    /// Why its message is not recorded; it hears a tone, and then the call ends.
+    pub(crate) unrecorded: Option<Termination>,
     /// A recording or a stream of the whole call was told of it.
     pub(crate) captured: bool,
     /// The phone is asked to take the call by itself.
     pub(crate) auto_answer: bool,
     /// Who is called when neither it nor those that ring beside it take the call.
     pub(crate) later: Vec<Later>,
+    /// Where the call goes when none of them does.
+    pub(crate) awaited: Awaited,
     /// Over which flows its phone can be reached when this one is dead.
     pub(crate) other_flows: Vec<Binding>,
     /// The phone is not to show who calls.
@@ -116,6 +127,8 @@ pub(crate) struct Passing {
     pub(crate) kept_back: bool,
     /// What it speaks, and could speak.
     pub(crate) matching: Matching,
+    /// What it has dialled.
+    pub(crate) digits: Digits,
     /// It is on its way to another media node.
     pub(crate) moving: Option<Moving>,
     /// How often the phone was told to come back to its old port, and has not said yes.

@@ -54,9 +54,12 @@ impl Shard {
             (passing.rung, passing.told_early) = (true, true);
             self.command(listener, LegCommandKind::Ring { media: local });
         }
-        let (leg, deafened) = (listener.leg, listener.deafened);
-        self.ask(listener, MediaRequest::SetAudio { leg, muted: true, deafened });
+        let (leg, deafened, voice) = (listener.leg, listener.deafened, listener.voice);
+        self.ask(listener, MediaRequest::SetAudio { leg, muted: true, deafened, voice });
         self.make_hear(listener, Connection::Peer(ringing));
+        if listener.is_answered() {
+            self.make_music(listener);
+        }
     }
 
     /// The phone that a leg hears although it has not answered.
@@ -74,8 +77,8 @@ impl Shard {
                 continue;
             }
             self.control(leg).passing.kept_back = false;
-            let (muted, deafened) = (view.muted, view.deafened);
-            self.ask(&view, MediaRequest::SetAudio { leg, muted, deafened });
+            let (muted, deafened, voice) = (view.muted, view.deafened, view.voice);
+            self.ask(&view, MediaRequest::SetAudio { leg, muted, deafened, voice });
         }
     }
 

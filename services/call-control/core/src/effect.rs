@@ -5,6 +5,7 @@ use sidetone_model::ids::{
     CallId, ConferenceId, LegId, NodeId, PlaybackId, RecordingId, ReplicaId, StreamId, TenantId,
 };
 use sidetone_model::media::{FileFormat, Format, Layout, Manner, MediaDescription, Source};
+use sidetone_model::voice::LegVoice;
 use std::net::IpAddr;
 
 use crate::error::CommandError;
@@ -59,6 +60,13 @@ pub enum Effect {
         gathering: GatheringId,
         /// Why they do not come.
         outcome: Result<(), CommandError>,
+    },
+    /// What nobody is in was forgotten to make room, or because nothing has happened there for long. To be counted.
+    Evicted {
+        /// Why: `idle`, `conversations`, `bytes` or `persons`.
+        why: &'static str,
+        /// How many conversations, or persons.
+        count: usize,
     },
 }
 
@@ -190,6 +198,8 @@ pub enum MediaRequest {
         muted: bool,
         /// It does not hear the others.
         deafened: bool,
+        /// How it sounds to the others.
+        voice: LegVoice,
     },
     /// Send digits to the far end.
     SendDigits {
@@ -248,6 +258,15 @@ pub enum MediaRequest {
         /// The recording.
         recording: RecordingId,
     },
+    /// Finish a recording whose node is gone: the same node where it is back, or any other.
+    FinishRecording {
+        /// The recording.
+        recording: RecordingId,
+        /// Whose.
+        tenant: TenantId,
+        /// What the file is made of.
+        format: FileFormat,
+    },
 }
 
 impl MediaRequest {
@@ -269,6 +288,7 @@ impl MediaRequest {
             | Self::PauseRecording { .. }
             | Self::StopRecording { .. }
             | Self::AckRecording { .. }
+            | Self::FinishRecording { .. }
             | Self::StartStream { .. }
             | Self::StopStream { .. } => None,
         }

@@ -1,5 +1,6 @@
 //! Ends: of legs, and what they mean for their call.
 
+use sidetone_model::call::LegCause;
 use sidetone_model::command::LegCommandKind;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::LegView;
@@ -7,7 +8,8 @@ use sidetone_model::ids::CallId;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
-use crate::effect::{Connection, MediaRequest};
+use crate::effect::{Connection, MediaRequest, Step};
+use crate::forwarding::Awaited;
 use crate::input::Later;
 use crate::shard::Shard;
 
@@ -28,6 +30,16 @@ impl Shard {
         }
     }
 
+    /// The process stops, and nobody goes on with its calls: all end.
+    pub fn handle_shutdown(&mut self, now: Timestamp) -> Step {
+        let live: Vec<LegView> = self.fold.legs().filter(|leg| leg.is_live()).cloned().collect();
+        for leg in live {
+            let why = Termination::new(Cause::Shutdown).with_text("the installation is being stopped");
+            self.end_any(&leg, why, now);
+        }
+        self.finish()
+    }
+
     /// A leg is over: signalling says so, or it has never heard of it.
     pub(crate) fn over(&mut self, leg: &LegView, termination: Termination, now: Timestamp) {
         let Some(leg) = self.live(leg.leg) else { return };
@@ -40,10 +52,14 @@ impl Shard {
             Some(ours) => Termination { sip_status: termination.sip_status.or(ours.sip_status), ..ours },
             None => termination,
         };
+        self.note_last_held(&leg, &termination, now);
         self.change_flow(&leg, &termination, now);
-        let mut hunt = self.hunt_of(leg.leg);
+        let mut next = (self.hunt_of(leg.leg), self.awaited_of(leg.leg));
+        // Who declines to take a call from somebody else speaks for nobody's phones but the own.
         if declines_for_everywhere(&leg, &termination) {
-            hunt.clear();
+            if leg.cause != LegCause::PickedUp {
+                next.0.clear();
+            }
             self.give_up_fork(&leg, now);
         }
         self.leave(&leg, now);
@@ -56,7 +72,23 @@ impl Shard {
             self.control(peer).passing.asked = Connection::Nothing;
         }
         self.let_through(leg.call);
-        self.consider_call(&leg, &termination, hunt, now);
+        self.let_in_again(&leg, now);
+        self.consider_call(&leg, &termination, next, now);
+    }
+
+    /// Whom the one who has left had put aside is let in again, and so is who is left with a single other: no telephone can do it,
+    /// and they would sit in silence.
+    fn let_in_again(&mut self, gone: &LegView, now: Timestamp) {
+        if !gone.is_party() {
+            return;
+        }
+        let parties = self.parties(gone.call);
+        let few = parties.len() <= 2;
+        for leg in parties {
+            if leg.put_aside && (few || leg.put_aside_by == Some(gone.leg)) {
+                self.fact(&leg.tenant, now, FactKind::ParticipantRetrieved { leg: leg.leg });
+            }
+        }
     }
 
     /// The user wants the call nowhere: the other devices stop ringing, and no other is called.
@@ -68,7 +100,13 @@ impl Shard {
     }
 
     /// What the end of a leg means for the others of its call.
-    fn consider_call(&mut self, ended: &LegView, why: &Termination, hunt: Vec<Later>, now: Timestamp) {
+    fn consider_call(
+        &mut self,
+        ended: &LegView,
+        why: &Termination,
+        (hunt, awaited): (Vec<Later>, Awaited),
+        now: Timestamp,
+    ) {
         if self.fold.live_legs(ended.call).next().is_none() {
             self.end_call(ended.call, now);
             return;
@@ -87,12 +125,19 @@ impl Shard {
             }
             [] => {}
             [alone] if called.is_empty() => {
-                if !was_party && self.hunts_on(ended, hunt, alone, now) {
+                let untaken = self.untaken(ended, &awaited);
+                if !was_party
+                    && (self.hunts_on(&untaken, (hunt, &awaited), alone, now)
+                        || self.forwards_on(&untaken, awaited, alone, now))
+                {
                     return;
                 }
                 self.consider_alone(ended, &leaving, alone, was_party.then(|| of_the_other_side(why)), now);
             }
-            _ => self.arrange(ended.call, now),
+            _ => {
+                self.leave_to_takers(ended, (hunt, awaited), &called);
+                self.arrange(ended.call, now);
+            }
         }
     }
 
@@ -157,37 +202,47 @@ impl Shard {
         self.fact(&view.tenant, now, FactKind::CallEnded { call, termination });
     }
 
-    /// A call ended as its first leg did, unless that was only told what happened to another one.
-    fn call_termination(&self, call: CallId) -> Termination {
-        let legs = self.fold.call(call).map_or(&[][..], |call| &call.legs);
-        let ends = legs.iter().filter_map(|leg| self.fold.leg(*leg)?.ended.clone()).map(|(_, end)| end);
-        let mut ends: Vec<Termination> = ends.collect();
-        // Whoever passed the call on did not end it.
-        if ends.iter().any(|end| end.cause != Cause::Diverted) {
-            ends.retain(|end| end.cause != Cause::Diverted);
+    /// Whoever is lost was last there before that was found.
+    fn note_last_held(&mut self, leg: &LegView, why: &Termination, now: Timestamp) {
+        let lost = matches!(why.cause, Cause::SignallingLost | Cause::MediaNodeLost | Cause::Shutdown);
+        let held = self.legs.get(&leg.leg).and_then(|control| control.passing.last_held);
+        if let Some(held) = held.filter(|held| lost && *held < now) {
+            self.fact(&leg.tenant, now, FactKind::LegLastHeld { leg: leg.leg, held });
         }
-        let first = ends.first().cloned().unwrap_or_else(|| Termination::new(Cause::Internal));
-        let trouble = ends.iter().position(|end| {
-            !matches!(
-                end.cause,
-                Cause::Normal | Cause::AnsweredElsewhere | Cause::Application | Cause::Diverted
-            )
-        });
-        let answered = self.fold.call(call).is_some_and(|call| call.answered_at.is_some());
-        match trouble {
-            Some(trouble) if answered && first.cause == Cause::Normal => {
-                let end = ends.swap_remove(trouble);
-                // A fork that was busy is no trouble of a call that was answered.
-                if matches!(
-                    end.cause,
-                    Cause::MediaNodeLost | Cause::SignallingLost | Cause::MediaTimeout | Cause::Internal
-                ) {
-                    end
-                } else {
-                    first
-                }
+    }
+
+    /// A call that was answered ended as its last party did, unless that was only told what happened to another one; one that
+    /// was not, as whoever called was told.
+    fn call_termination(&self, call: CallId) -> Termination {
+        let Some(view) = self.fold.call(call) else { return Termination::new(Cause::Internal) };
+        let ended = |leg: &LegView| leg.ended.clone().map(|(at, end)| (leg.clone(), at, end));
+        let all: Vec<_> = view.legs.iter().filter_map(|leg| ended(self.fold.leg(*leg)?)).collect();
+        // Who passed the call on, or was one of several phones, did not end it.
+        let stayed = |end: &Termination| !matches!(end.cause, Cause::Diverted | Cause::AnsweredElsewhere);
+        let parties: Vec<_> = all
+            .iter()
+            .filter(|(leg, _, end)| (leg.incoming || leg.answered_at.is_some()) && stayed(end))
+            .collect();
+        let trouble = |end: &Termination| {
+            use Cause::{Internal, MediaNodeLost, MediaTimeout, SignallingLost};
+            matches!(end.cause, MediaNodeLost | SignallingLost | MediaTimeout | Internal)
+        };
+        let answered = view.answered_at.is_some();
+        let troubled = parties.iter().find(|(_, _, end)| answered && trouble(end));
+        let last = || parties.iter().max_by_key(|(_, at, _)| at);
+        let party = troubled.or_else(|| if answered { last() } else { parties.first() });
+        match (party, all.first()) {
+            // Whoever let it be made gave up before the other side answered.
+            (Some((leg, _, end)), _) if !answered && !leg.incoming && end.cause == Cause::Normal => {
+                Termination::new(Cause::Cancelled)
             }
-            _ => first,
+            (Some((_, _, end)), _) => end.clone(),
+            (None, Some((_, _, first))) => {
+                let rung = all.iter().any(|(leg, _, end)| !leg.incoming && stayed(end));
+                let told = all.iter().map(|(_, _, end)| end).find(|end| end.cause == Cause::Application);
+                told.cloned().unwrap_or_else(|| if rung { self.best_failure(call) } else { first.clone() })
+            }
+            (None, None) => Termination::new(Cause::Internal),
         }
     }
 }

@@ -53,6 +53,9 @@ pub enum CommandError {
     /// Not 1 to 64 digits.
     #[error("digits: expected 1 to 64 out of 0-9 * # A-D")]
     BadDigits,
+    /// A gain out of range, or a coach of itself.
+    #[error("voice: expected a gain of -72000 to 18000, and another leg to be coached")]
+    BadVoice,
     /// Not 1 to 32 sources.
     #[error("sources: expected 1 to 32")]
     BadPlaylist,
@@ -132,7 +135,9 @@ impl Classify for CommandError {
             | Self::AlreadyRecording
             | Self::NotRecording => Class::FailedPrecondition,
             Self::Unregistered | Self::WouldLoop => Class::FailedPrecondition,
-            Self::FromIsNoUser | Self::SameDevice | Self::BadDigits | Self::BadPlaylist => Class::Invalid,
+            Self::FromIsNoUser | Self::SameDevice | Self::BadDigits | Self::BadVoice | Self::BadPlaylist => {
+                Class::Invalid
+            }
             Self::NameTaken => Class::Conflict,
             Self::NoMediaNode | Self::TooManyCalls | Self::TooManyConversations => Class::Exhausted,
         }
@@ -153,6 +158,7 @@ impl Classify for CommandError {
             Self::MoveRefused => "move_refused",
             Self::ExternalRefTaken => "external_ref_taken",
             Self::BadDigits => "bad_digits",
+            Self::BadVoice => "bad_voice",
             Self::BadPlaylist => "bad_playlist",
             Self::NoSuchGroup => "no_such_group",
             Self::NotInGroup => "not_in_group",

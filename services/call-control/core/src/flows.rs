@@ -61,13 +61,15 @@ impl Shard {
             cause: leg.cause,
             by: leg.by,
             auto_answer: passing.auto_answer,
+            contact: leg.party.contact.clone(),
             then: passing.then.clone(),
         };
         let (anonymous, later) = (passing.anonymous, std::mem::take(&mut passing.later));
+        let forwards = std::mem::take(&mut passing.awaited).for_next(now);
         // Where it had its port there is room for another.
         let node = leg.node.iter().map(|(node, boot)| NodeCandidate { node: node.clone(), boot: *boot });
         let (bindings, nodes) = (vec![binding], node.collect());
-        let routing = Routing { bindings, nodes, later, ..Routing::default() };
+        let routing = Routing { bindings, nodes, later, forwards, ..Routing::default() };
         for next in self.ring(&ring, &routing, now) {
             // Without a node for it, it is over already.
             if self.live(next).is_some() {

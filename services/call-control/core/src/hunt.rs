@@ -11,6 +11,7 @@ use sidetone_model::ids::LegId;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
+use crate::forwarding::Awaited;
 use crate::input::{Later, Routing};
 use crate::ringing::Ring;
 use crate::shard::Shard;
@@ -49,12 +50,15 @@ impl Shard {
     pub(crate) fn hunts_on(
         &mut self,
         ended: &LegView,
-        mut later: Vec<Later>,
+        (mut later, awaited): (Vec<Later>, &Awaited),
         alone: &LegView,
         now: Timestamp,
     ) -> bool {
         if ended.answered_at.is_some() || self.best_failure(ended.call).cause == Cause::Rejected {
             return false;
+        }
+        if awaited.is_over(now) {
+            later.retain(|next| !next.number.is_empty());
         }
         while !later.is_empty() {
             let Later { number, mut routing } = later.remove(0);
@@ -73,6 +77,11 @@ impl Shard {
                 return true;
             }
             routing.later = later;
+            // Somebody else is called under another number, and the name is not theirs.
+            let contact = if number.is_empty() { ended.party.contact.clone() } else { "".into() };
+            if number.is_empty() {
+                routing.forwards = awaited.for_next(now);
+            }
             let ring = Ring {
                 call: ended.call,
                 tenant: ended.tenant.clone(),
@@ -80,6 +89,7 @@ impl Shard {
                 cause: ended.cause,
                 by: ended.by,
                 auto_answer: false,
+                contact,
                 then: None,
             };
             self.ring(&ring, &routing, now);

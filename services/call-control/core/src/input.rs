@@ -8,6 +8,8 @@ use sidetone_model::ids::{BootId, ConferenceId, LegId, NodeId};
 use sidetone_model::media::MediaDescription;
 use sidetone_model::party::{Binding, Destination};
 
+use crate::forwarding::Forwards;
+
 /// Where a number leads, looked up by the shell before the input is handed in.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Routing {
@@ -25,6 +27,9 @@ pub struct Routing {
     pub later: Vec<Later>,
     /// Further flows of the instances in `bindings`, those of one in the order in which they are tried.
     pub other_flows: Vec<OtherFlow>,
+    /// For a user: where the call goes when nobody takes it, neither of `bindings` nor of `later`. For a caller who waits: where
+    /// the call goes when no application has decided in time (`no_answer`).
+    pub forwards: Forwards,
 }
 
 impl Routing {
@@ -32,6 +37,19 @@ impl Routing {
     pub(crate) fn told(&self) -> Option<Destination> {
         let outside = self.bindings.iter().any(|binding| binding.outside_number().is_some());
         self.destination.clone().filter(|_| !outside)
+    }
+
+    /// Whoever is called later goes to the media nodes of the call, too.
+    pub fn go_by(&mut self, nodes: &[NodeCandidate]) {
+        self.nodes = nodes.to_vec();
+        for next in self.later.iter_mut().chain(self.forwards.each_mut()) {
+            next.routing.go_by(nodes);
+        }
+    }
+
+    /// Whether it leads to a user of whom no device is registered.
+    pub(crate) fn is_unregistered(&self) -> bool {
+        matches!(self.destination, Some(Destination::User(_))) && self.bindings.is_empty()
     }
 }
 
@@ -141,6 +159,8 @@ pub struct Limits {
     pub ring_timeout: Duration,
     /// How long a phone may ring while others could be called in its place.
     pub hunt_timeout: Duration,
+    /// How long an application may take to decide about a caller who waits; zero for ever.
+    pub wait_max: Duration,
     /// How long a phone may say nothing while another of its flows could be used.
     pub flow_silence: Duration,
     /// How long phones may take that are told of another media node, because two calls are to be connected.
@@ -159,6 +179,8 @@ pub struct Limits {
     pub persons_max: usize,
     /// What those hear who are held; none is silence.
     pub hold_prompt: Option<Box<str>>,
+    /// What those hear who were answered and wait for a phone that rings; none is silence.
+    pub ringback_prompt: Option<Box<str>>,
     /// Phones of people who are held are told so, by a re-INVITE with `sendonly`.
     pub hold_told: bool,
     /// How far phones are brought to speak the codec of whom they talk with.
@@ -187,6 +209,7 @@ impl Default for Limits {
         Self {
             ring_timeout: Duration::from_secs(60),
             hunt_timeout: Duration::from_secs(20),
+            wait_max: Duration::from_secs(120),
             flow_silence: Duration::from_secs(4),
             gathering: Duration::from_secs(8),
             grace: Duration::from_secs(10),
@@ -196,6 +219,7 @@ impl Default for Limits {
             conversations_max: 10_000,
             persons_max: 100_000,
             hold_prompt: None,
+            ringback_prompt: None,
             hold_told: false,
             match_codecs: MatchCodecs::Reoffer,
             redirects: true,

@@ -5,6 +5,7 @@ use std::iter::successors;
 use sidetone_model::call::{Diversion, DiversionReason, LegCause};
 use sidetone_model::fold::{CallView, LegView};
 use sidetone_model::party::Party;
+use sidetone_model::termination::Cause;
 
 use crate::shard::Shard;
 
@@ -15,14 +16,21 @@ pub(crate) struct Introduction {
     pub(crate) anonymous: bool,
     pub(crate) diversions: Vec<Diversion>,
     pub(crate) headers: Vec<(Box<str>, Box<str>)>,
+    /// Max-Forwards; none for a call that began here.
+    pub(crate) max_forwards: Option<u8>,
 }
 
 impl Shard {
     /// What the phone of a leg is told.
     pub(crate) fn introduction(&self, leg: &LegView) -> Introduction {
         let Some(call) = self.fold.call(leg.call) else {
-            let (diversions, headers) = (Vec::new(), Vec::new());
-            return Introduction { caller: Party::default(), anonymous: false, diversions, headers };
+            return Introduction {
+                caller: Party::default(),
+                anonymous: false,
+                diversions: Vec::new(),
+                headers: Vec::new(),
+                max_forwards: None,
+            };
         };
         let own = is_own(call, leg);
         let caller = self.shown_to(leg, call);
@@ -32,6 +40,8 @@ impl Shard {
             anonymous: discreet || (call.anonymous && is_first),
             diversions: self.diversions_of(leg),
             headers: if own { Vec::new() } else { self.handed_on(call, is_first) },
+            // Whoever is called in this call, be it by a fork, a redirection or a transfer, is one hop further (RFC 7332, section 3).
+            max_forwards: call.max_forwards.map(|hops| hops.saturating_sub(1)),
             caller,
         }
     }
@@ -66,12 +76,7 @@ impl Shard {
         let mut ways: Vec<Diversion> = successors(Some(leg), before)
             .skip(1)
             .take(DIVERSIONS_MAX)
-            .map(|by| {
-                let deflected = by.rang_at.is_some();
-                let reason =
-                    if deflected { DiversionReason::Deflection } else { DiversionReason::Unconditional };
-                Diversion { number: by.party.number.clone(), reason }
-            })
+            .map(|by| Diversion { number: by.party.number.clone(), reason: reason_of(by) })
             .collect();
         ways.reverse();
         ways
@@ -87,6 +92,19 @@ impl Shard {
             false => call.by_application || copied(name),
         };
         call.headers.iter().filter(|(name, _)| wanted(name)).cloned().collect()
+    }
+}
+
+/// Why a call did not stay at a leg: nobody took it there, or it was sent on from there.
+fn reason_of(leg: &LegView) -> DiversionReason {
+    match leg.ended.as_ref().map(|(_, end)| end.cause) {
+        Some(Cause::Busy) => DiversionReason::Busy,
+        Some(Cause::NoAnswer) => DiversionReason::NoAnswer,
+        Some(Cause::Unavailable | Cause::Timeout | Cause::TransportFailure | Cause::NotFound) => {
+            if leg.rang_at.is_some() { DiversionReason::NoAnswer } else { DiversionReason::Unavailable }
+        }
+        _ if leg.rang_at.is_some() => DiversionReason::Deflection,
+        _ => DiversionReason::Unconditional,
     }
 }
 

@@ -33,12 +33,15 @@ mod conference;
 mod connect;
 mod control;
 mod conversation;
+mod deciding;
 mod device;
+mod digits;
 mod early;
 mod effect;
 mod ending;
 mod error;
 mod flows;
+mod forwarding;
 mod hunt;
 mod input;
 mod introduction;
@@ -63,6 +66,7 @@ mod voicemail;
 
 pub use effect::{Answers, Connection, Effect, Heard, MediaRequest, Pause, Step};
 pub use error::CommandError;
+pub use forwarding::Forwards;
 pub use input::{
     HeldMedia, Later, Limits, MatchCodecs, MediaFailure, MediaReply, NodeCandidate, OtherFlow, RoomSettings,
     Routing,

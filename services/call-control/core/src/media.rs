@@ -12,6 +12,7 @@ use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
+use crate::digits::Way;
 use crate::effect::{Answers, MediaRequest, Step};
 use crate::input::{MediaFailure, MediaReply, Routing};
 use crate::introduction::Introduction;
@@ -67,6 +68,14 @@ impl Shard {
                 self.on_not_played(playback, leg.as_ref(), &failure, now);
             }
             (MediaRequest::StartStream { stream, .. }, Err(_), _) => self.stop_stream(stream, now),
+            (MediaRequest::FinishRecording { recording, .. }, Err(failure), _) => {
+                self.on_not_finished(node, recording, &failure, now);
+            }
+            (MediaRequest::StopRecording { recording }, Err(failure), _) if is_away(&failure) => {
+                self.finish_recording(recording, now);
+            }
+            (MediaRequest::StartRecording { recording, ref legs, .. }, Err(failure), _)
+                if failure.class == Class::NotFound && self.records_others(recording, legs) => {}
             (MediaRequest::StartRecording { recording, .. }, Err(failure), _)
             | (MediaRequest::StopRecording { recording }, Err(failure), _) => {
                 self.recording_failed(recording, failed(&failure), now);
@@ -84,6 +93,18 @@ impl Shard {
         self.finish()
     }
 
+    /// Nothing comes from the far side of a leg, which is to send all the time: it is switched off, or talks to somebody else. Before
+    /// the answer nobody has to say anything, and who is put on hold falls silent before the node knows.
+    pub fn handle_leg_lifeless(&mut self, leg: LegId) -> Step {
+        if let Some(leg) = self.live(leg).filter(|leg| leg.is_answered() && leg.held.is_none()) {
+            self.end(
+                &leg,
+                Termination::new(Cause::MediaTimeout).with_text("nothing comes from the telephone"),
+            );
+        }
+        self.finish()
+    }
+
     /// The far side of a leg did not prove itself, or has no key in common with the node.
     pub fn handle_leg_failed(&mut self, leg: LegId, reason: &str) -> Step {
         if let Some(leg) = self.live(leg) {
@@ -95,9 +116,7 @@ impl Shard {
     /// A digit came as RFC 4733 events.
     pub fn handle_digit(&mut self, leg: LegId, digit: char, duration_ms: u32, now: Timestamp) -> Step {
         if let Some(view) = self.live(leg) {
-            self.fact(&view.tenant, now, FactKind::LegDigit { leg, digit, duration_ms });
-            self.on_message_digit(leg, digit);
-            self.on_mailbox_digit(leg, digit, now);
+            self.on_digit(&view, (digit, duration_ms), Way::Media, now);
         }
         self.finish()
     }
@@ -143,11 +162,23 @@ impl Shard {
     }
 
     fn invite(&mut self, leg: &LegView, binding: Binding, media: MediaDescription) {
-        let Introduction { caller: from, anonymous, diversions, headers } = self.introduction(leg);
+        let Introduction { caller: from, anonymous, diversions, headers, max_forwards } =
+            self.introduction(leg);
         let to = leg.party.number.clone();
         let auto_answer = self.legs.get(&leg.leg).is_some_and(|control| control.passing.auto_answer);
         let call = Some(leg.call);
-        let invite = Invite { from, to, binding, media, auto_answer, anonymous, diversions, headers, call };
+        let invite = Invite {
+            from,
+            to,
+            binding,
+            media,
+            auto_answer,
+            anonymous,
+            diversions,
+            headers,
+            call,
+            max_forwards,
+        };
         self.command(leg, LegCommandKind::Invite(Box::new(invite)));
     }
 
@@ -262,7 +293,7 @@ impl Shard {
                 self.begin_message(leg, now);
                 return;
             }
-            self.end(leg, failed(failure));
+            self.end(leg, not_played(failure));
         }
     }
 
@@ -294,6 +325,24 @@ impl Shard {
     pub(crate) fn is_unopened(&self, leg: &LegView) -> bool {
         let commanded = self.legs.get(&leg.leg).map_or(0, |control| control.durable.commanded);
         !leg.incoming && commanded == 0 && leg.phase == LegPhase::SettingUp
+    }
+}
+
+/// The node cannot be asked, or is another that has begun anew.
+fn is_away(failure: &MediaFailure) -> bool {
+    matches!(failure.class, Class::NotFound | Class::Unavailable | Class::DeadlineExceeded)
+}
+
+/// The end of a leg that hears nothing of what it was there for. A node that does not have the leg says so; whatever else it does
+/// not find, or cannot take, is the sound.
+fn not_played(failure: &MediaFailure) -> Termination {
+    let of_the_sound = match failure.class {
+        Class::NotFound => !failure.text.ends_with("leg"),
+        class => matches!(class, Class::Invalid | Class::FailedPrecondition),
+    };
+    match of_the_sound {
+        true => Termination::new(Cause::PromptMissing).with_text(failure.text.clone()),
+        false => failed(failure),
     }
 }
 

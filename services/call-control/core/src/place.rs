@@ -56,6 +56,7 @@ impl Shard {
             anonymous: options.anonymous,
             open: false,
             headers: options.headers.clone(),
+            max_forwards: None,
         };
         self.fact(tenant, now, created);
         if let Some(external) = options.external.clone() {
@@ -68,6 +69,7 @@ impl Shard {
             cause: LegCause::Normal,
             by: None,
             auto_answer: options.auto_answer,
+            contact: "".into(),
             then: Some(to),
         };
         self.ring(&ring, &own, now);
@@ -78,6 +80,9 @@ impl Shard {
     pub(crate) fn check_place(&self, own: &Routing, to: &Routing) -> Result<(), CommandError> {
         if to.destination.is_none() || matches!(to.destination, Some(Destination::Wait)) {
             return Err(CommandError::ToLeadsNowhere);
+        }
+        if to.is_unregistered() && !self.leads_on(to) {
+            return Err(CommandError::TargetUnregistered);
         }
         if own.bindings.is_empty() {
             return Err(CommandError::Unregistered);

@@ -33,10 +33,13 @@ impl Shard {
         }
         // A leg's own: the announcement for which it called, or a greeting.
         let leg = self.live(LegId::from(playback.as_uuid()));
-        match leg.as_ref().filter(|_| end != PlaybackEnd::Stopped).and_then(|leg| leg.served_by.clone()) {
-            Some(Destination::Announcement { .. }) => leg.iter().for_each(|leg| {
-                self.end(leg, Termination::new(Cause::Normal).with_text("the announcement is over"));
-            }),
+        match leg.as_ref().and_then(|leg| leg.served_by.clone()) {
+            Some(Destination::Announcement { .. }) if end != PlaybackEnd::Stopped => {
+                leg.iter().for_each(|leg| {
+                    self.end(leg, Termination::new(Cause::Normal).with_text("the announcement is over"));
+                })
+            }
+            // Also when something else was played in its place: nobody speaks to a voicemail that does not listen.
             Some(Destination::Voicemail(_)) => leg.iter().for_each(|leg| self.begin_message(leg, now)),
             _ => {}
         }

@@ -29,6 +29,7 @@ impl Shard {
                     continue;
                 }
                 self.missing.remove(&leg.leg);
+                self.control(leg.leg).passing.last_held = None;
                 self.end_if_forgotten(&leg);
             } else {
                 self.on_not_held(&leg, hello.boot, now);
@@ -56,13 +57,26 @@ impl Shard {
             .collect();
         for leg in legs {
             self.missing.entry(leg).or_insert(now);
+            self.control(leg).passing.last_held.get_or_insert(now);
         }
         self.unknown.retain(|(of, _), _| of != replica);
+    }
+
+    /// A command could not be sent: no stream of the leg's replica is there. If none comes the leg is given up after the grace; it
+    /// may be one that was begun towards a replica that is gone for good.
+    pub fn handle_unheard(&mut self, leg: LegId, now: Timestamp) {
+        if self.live(leg).is_some() {
+            self.missing.entry(leg).or_insert(now);
+            self.control(leg).passing.last_held.get_or_insert(now);
+        }
     }
 
     /// A replica has acted on the commands of a leg up to `n`.
     pub fn handle_applied(&mut self, leg: LegId, n: u64) {
         self.missing.remove(&leg);
+        if let Some(control) = self.legs.get_mut(&leg) {
+            control.passing.last_held = None;
+        }
         self.acknowledge_commands(leg, n);
     }
 
@@ -123,7 +137,7 @@ impl Shard {
             .map(|view| view.recording)
             .collect();
         for recording in recordings {
-            self.recording_lost(recording, now);
+            self.finish_recording(recording, now);
         }
         self.unknown_media.retain(|(of, _), _| of != node);
     }

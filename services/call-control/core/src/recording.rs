@@ -1,7 +1,10 @@
 //! Recordings: one start, and exactly one end.
 
+use std::time::Duration;
+
+use sidetone_model::classify::Class;
 use sidetone_model::command::RecordingOptions;
-use sidetone_model::fact::FactKind;
+use sidetone_model::fact::{FactKind, RecordedSound};
 use sidetone_model::fold::{Capability, LegView, RecordingPhase, RecordingView};
 use sidetone_model::ids::{CallId, LegId, NodeId, RecordingId};
 use sidetone_model::media::Layout;
@@ -10,6 +13,7 @@ use sidetone_model::time::Timestamp;
 
 use crate::effect::{MediaRequest, Pause, Step};
 use crate::error::CommandError;
+use crate::input::MediaFailure;
 use crate::shard::Shard;
 
 /// A recording that a media node has completed, or given up.
@@ -19,6 +23,8 @@ pub struct FinishedRecording {
     pub recording: RecordingId,
     /// Relative to the node's recording folder.
     pub file: Box<str>,
+    /// The files of the other legs, where each has one of its own.
+    pub tracks: Vec<Box<str>>,
     /// Milliseconds of sound.
     pub duration_ms: u64,
     /// Bytes.
@@ -26,6 +32,18 @@ pub struct FinishedRecording {
     /// Why it failed, if it did.
     pub failure: Option<Termination>,
 }
+
+/// A recording whose node is gone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unfinished {
+    since: Timestamp,
+    asked: Timestamp,
+}
+
+/// How often it is asked for: whoever was asked may have died, too.
+const ASKED_AGAIN: Duration = Duration::from_secs(30);
+/// How long somebody may take to have it: a machine is back by then, and an hour of sound is joined.
+const UNFINISHED_MAX: Duration = Duration::from_secs(600);
 
 impl Shard {
     /// A node tells that a recording is over. Told twice, it is acknowledged twice and written down once.
@@ -37,20 +55,24 @@ impl Shard {
     ) -> Step {
         let recording = finished.recording;
         let Some(view) = self.fold.recording(recording).cloned() else { return self.finish() };
+        self.unfinished.remove(&recording);
         if view.is_running() {
-            let whole = (finished.failure.is_none(), finished.file.clone(), finished.duration_ms);
-            let kind = match finished.failure {
-                Some(termination) => FactKind::RecordingFailed { recording, termination },
-                None => FactKind::RecordingFinished {
-                    recording,
-                    file: finished.file,
-                    duration_ms: finished.duration_ms,
-                    size_bytes: finished.size_bytes,
-                },
+            let FinishedRecording { file, tracks, duration_ms, size_bytes, failure, .. } = finished;
+            let (message, failed) = (file.clone(), failure.clone());
+            let kind = match failure {
+                Some(termination) => {
+                    let kept = RecordedSound { file, tracks, duration_ms, size_bytes };
+                    // Without a sound there is nothing that anybody would fetch.
+                    let kept = (kept.duration_ms > 0).then(|| Box::new(kept));
+                    FactKind::RecordingFailed { recording, termination, kept }
+                }
+                None => FactKind::RecordingFinished { recording, file, duration_ms, size_bytes, tracks },
             };
             self.fact(&view.tenant, now, kind);
-            if let (true, file, duration_ms) = whole {
-                self.message_left(&view, file, duration_ms, now);
+            // What was said until then is a message, too, when the disk was full.
+            self.message_left(&view, message, duration_ms, now);
+            if let Some(why) = failed {
+                self.message_failed(&view, &why);
             }
         }
         self.ask_node(node.clone(), MediaRequest::AckRecording { recording });
@@ -83,8 +105,12 @@ impl Shard {
         options: &RecordingOptions,
         now: Timestamp,
     ) -> Result<RecordingId, CommandError> {
-        let answered: Vec<LegView> =
+        let mut answered: Vec<LegView> =
             self.fold.live_legs(call).filter(|leg| leg.is_answered()).cloned().collect();
+        // Who is on the way out may be gone from the node first, which then refuses it all.
+        if answered.iter().any(|leg| !self.is_ending(leg.leg)) {
+            answered.retain(|leg| !self.is_ending(leg.leg));
+        }
         let first = answered.first().ok_or(CommandError::NotAnswered)?;
         let (node, _) = first.node.clone().ok_or(CommandError::NotAnswered)?;
         let recording = self.ids.make(now);
@@ -108,10 +134,19 @@ impl Shard {
         Ok(recording)
     }
 
-    pub(crate) fn stop_recording(&mut self, recording: RecordingId) -> Result<(), CommandError> {
+    pub(crate) fn stop_recording(
+        &mut self,
+        recording: RecordingId,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
         let view = self.fold.recording(recording).ok_or(CommandError::NoSuchRecording)?;
         if !view.is_running() {
             return Err(CommandError::NotRecording);
+        }
+        // The log has it before the node: after a restart between the two it is asked again.
+        if !view.stopping {
+            let tenant = view.tenant.clone();
+            self.fact(&tenant, now, FactKind::RecordingStopping { recording });
         }
         self.stop_recording_of(recording);
         Ok(())
@@ -145,7 +180,9 @@ impl Shard {
             return;
         }
         let (recordings, streams) = (view.recordings.clone(), view.streams.clone());
-        let legs: Vec<LegView> = self.fold.live_legs(call).filter(|leg| leg.is_answered()).cloned().collect();
+        // Who is on the way out may be gone from the node before this is asked, which would then refuse it all.
+        let stays = |leg: &&LegView| leg.is_answered() && !self.is_ending(leg.leg);
+        let legs: Vec<LegView> = self.fold.live_legs(call).filter(stays).cloned().collect();
         let fresh =
             legs.iter().any(|leg| !std::mem::replace(&mut self.control(leg.leg).passing.captured, true));
         if !fresh {
@@ -153,9 +190,9 @@ impl Shard {
         }
         let all: Vec<LegId> = legs.iter().map(|leg| leg.leg).collect();
         for id in recordings {
-            let running = self.fold.recording(id).filter(|view| view.is_running() && view.legs.is_empty());
-            let running = running.cloned().filter(|_| !self.is_stop_asked(id));
-            let Some(view) = running else { continue };
+            let takes_in =
+                |view: &&RecordingView| view.is_running() && !view.stopping && view.legs.is_empty();
+            let Some(view) = self.fold.recording(id).filter(takes_in).cloned() else { continue };
             let (recording, tenant, layout, format) = (id, view.tenant, view.layout, view.format);
             let legs = all.clone();
             self.ask_node(
@@ -171,6 +208,21 @@ impl Shard {
         }
     }
 
+    /// One of those whom a recording was to take in has left its node meanwhile: it is asked for those who are there now.
+    /// Whether there was anything to ask.
+    pub(crate) fn records_others(&mut self, recording: RecordingId, asked: &[LegId]) -> bool {
+        let running = self.fold.recording(recording).filter(|view| view.is_running() && !view.stopping);
+        let Some(view) = running.cloned() else { return false };
+        let legs = self.recorded_legs(&view);
+        if legs.is_empty() || legs.iter().all(|leg| asked.contains(leg)) && legs.len() == asked.len() {
+            return false;
+        }
+        let (tenant, call, layout, format) = (view.tenant, view.call, view.layout, view.format);
+        let again = MediaRequest::StartRecording { recording, tenant, call, legs, layout, format };
+        self.ask_node(view.node, again);
+        true
+    }
+
     /// Asks the node to complete a recording, if it runs. The fact comes with the node's answer.
     pub(crate) fn stop_recording_of(&mut self, recording: RecordingId) {
         let running = self.fold.recording(recording).filter(|view| view.is_running());
@@ -179,15 +231,74 @@ impl Shard {
         }
     }
 
+    /// The node of a recording is gone, or has begun another life. Somebody has what was recorded: that node when it comes back
+    /// with its disk, or, with object storage, any node. Whoever is asked twice does it once.
+    pub(crate) fn finish_recording(&mut self, recording: RecordingId, now: Timestamp) {
+        let running = self.fold.recording(recording).filter(|view| view.is_running()).cloned();
+        if let Some(view) = running {
+            let since = self.unfinished.get(&recording).map_or(now, |one| one.since);
+            self.unfinished.insert(recording, Unfinished { since, asked: now });
+            self.ask_to_finish(&view);
+        }
+    }
+
+    /// Nobody can finish it yet. What its own node does not have, and cannot find in a bucket, is lost.
+    pub(crate) fn on_not_finished(
+        &mut self,
+        node: &NodeId,
+        recording: RecordingId,
+        failure: &MediaFailure,
+        now: Timestamp,
+    ) {
+        let own = self.fold.recording(recording).is_some_and(|view| view.node == *node);
+        if own && failure.class == Class::NotFound {
+            self.recording_lost(recording, now);
+        }
+    }
+
+    /// When recordings have to be looked after whose node is gone.
+    pub(crate) fn unfinished_timeout(&self) -> Option<Timestamp> {
+        let due = |one: &Unfinished| (one.asked + ASKED_AGAIN).min(one.since + UNFINISHED_MAX);
+        self.unfinished.values().map(due).min()
+    }
+
+    /// Asks again who may have died meanwhile, or come back; at last gives up.
+    pub(crate) fn finish_recordings(&mut self, now: Timestamp) {
+        let all: Vec<(RecordingId, Unfinished)> =
+            self.unfinished.iter().map(|(recording, one)| (*recording, *one)).collect();
+        for (recording, Unfinished { since, asked }) in all {
+            let running = self.fold.recording(recording).filter(|view| view.is_running()).cloned();
+            let Some(view) = running else {
+                self.unfinished.remove(&recording);
+                continue;
+            };
+            if since + UNFINISHED_MAX <= now {
+                self.recording_lost(recording, now);
+            } else if asked + ASKED_AGAIN <= now {
+                self.unfinished.insert(recording, Unfinished { since, asked: now });
+                self.ask_to_finish(&view);
+            }
+        }
+    }
+
+    fn ask_to_finish(&mut self, view: &RecordingView) {
+        let (recording, tenant, format) = (view.recording, view.tenant.clone(), view.format);
+        let request = MediaRequest::FinishRecording { recording, tenant, format };
+        self.ask_node(view.node.clone(), request);
+    }
+
     pub(crate) fn recording_failed(
         &mut self,
         recording: RecordingId,
         termination: Termination,
         now: Timestamp,
     ) {
-        let running = self.fold.recording(recording).filter(|view| view.is_running());
-        if let Some(tenant) = running.map(|view| view.tenant.clone()) {
-            self.fact(&tenant, now, FactKind::RecordingFailed { recording, termination });
+        self.unfinished.remove(&recording);
+        let running = self.fold.recording(recording).filter(|view| view.is_running()).cloned();
+        if let Some(view) = running {
+            let why = termination.clone();
+            self.fact(&view.tenant, now, FactKind::RecordingFailed { recording, termination, kept: None });
+            self.message_failed(&view, &why);
         }
     }
 }

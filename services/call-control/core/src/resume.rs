@@ -4,9 +4,8 @@
 //! the log; requests to media do not. What they should have brought about follows from the fold, and is asked for again
 //! when a node first tells what it holds. Every request is one that media answers alike when it comes twice.
 
-use sidetone_model::fact::CommandSubject;
 use sidetone_model::fold::{LegView, RecordingView};
-use sidetone_model::ids::{BootId, NodeId, RecordingId};
+use sidetone_model::ids::{BootId, NodeId};
 use sidetone_model::party::Destination;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
@@ -17,14 +16,22 @@ use crate::input::HeldMedia;
 use crate::shard::Shard;
 
 impl Shard {
+    /// The process that wrote the log is known to have run until then, also if nothing happened any more. Before
+    /// [`Self::begin`].
+    pub fn ran_until(&mut self, at: Timestamp) {
+        self.ran_until = self.ran_until.max(at);
+    }
+
     /// The log has been folded: from now on what nobody shows to hold is missing.
     pub fn begin(&mut self, now: Timestamp) {
         let live: Vec<LegView> = self.fold.legs().filter(|leg| leg.is_live()).cloned().collect();
         self.seen_at = now;
+        let last_held = self.ran_until.max(self.last_fact_at).min(now);
         for leg in live {
             self.recall_offer(leg.leg, now);
             let passing = &mut self.control(leg.leg).passing;
             passing.resumed = true;
+            passing.last_held = Some(last_held);
             self.missing.insert(leg.leg, now);
             if let Some((node, _)) = leg.node {
                 self.missing_nodes.insert(node, now);
@@ -87,9 +94,8 @@ impl Shard {
             self.silence_mailbox(leg, user);
             self.listen(leg);
         }
-        if leg.muted || leg.deafened {
-            let (leg_id, muted, deafened) = (leg.leg, leg.muted, leg.deafened);
-            self.ask(leg, MediaRequest::SetAudio { leg: leg_id, muted, deafened });
+        if let Some((muted, deafened, voice)) = leg.audio() {
+            self.ask(leg, MediaRequest::SetAudio { leg: leg.leg, muted, deafened, voice });
         }
         if leg.served_by.is_none() && leg.conference.is_none() && self.is_forgotten(leg) {
             let text = "call control was restarted while the call was being connected";
@@ -116,11 +122,11 @@ impl Shard {
         for view in running {
             let recording = view.recording;
             if self.recording_life(&view).is_some_and(|life| life != boot) {
-                self.recording_lost(recording, now);
+                self.finish_recording(recording, now);
                 continue;
             }
             let legs = self.recorded_legs(&view);
-            if legs.is_empty() || self.is_stop_asked(recording) {
+            if legs.is_empty() || view.stopping {
                 self.ask_node(node.clone(), MediaRequest::StopRecording { recording });
                 continue;
             }
@@ -137,28 +143,25 @@ impl Shard {
         nodes.filter(|(node, _)| *node == view.node).map(|(_, boot)| *boot).next()
     }
 
-    fn recorded_legs(&self, view: &RecordingView) -> Vec<sidetone_model::ids::LegId> {
+    pub(crate) fn recorded_legs(&self, view: &RecordingView) -> Vec<sidetone_model::ids::LegId> {
         let meeting =
             self.fold.conferences().find(|meeting| recording_of(meeting.conference) == view.recording);
         let on_node = |leg: &&LegView| {
-            leg.is_answered() && leg.node.as_ref().is_some_and(|(node, _)| *node == view.node)
+            leg.is_answered()
+                && !self.is_ending(leg.leg)
+                && leg.node.as_ref().is_some_and(|(node, _)| *node == view.node)
         };
         match meeting {
-            Some(meeting) => meeting.participants.clone(),
+            Some(meeting) => {
+                let there = meeting.participants.iter().filter_map(|leg| self.fold.leg(*leg)).filter(on_node);
+                there.map(|leg| leg.leg).collect()
+            }
             None => {
                 let wanted = |leg: &&LegView| view.legs.is_empty() || view.legs.contains(&leg.leg);
                 let legs = self.fold.live_legs(view.call).filter(on_node).filter(wanted);
                 legs.map(|leg| leg.leg).collect()
             }
         }
-    }
-
-    /// Whether an application has ended it: the command is in the log, its consequence may not be.
-    pub(crate) fn is_stop_asked(&self, recording: RecordingId) -> bool {
-        let meeting = self.fold.conferences().any(|meeting| recording_of(meeting.conference) == recording);
-        let about = CommandSubject::Recording(recording);
-        let commands = self.completed.values().filter(|done| done.subject == about).count();
-        commands > usize::from(!meeting)
     }
 
     /// Nodes that held something when call control stopped, and have not been heard of since.

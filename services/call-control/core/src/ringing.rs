@@ -1,6 +1,6 @@
 //! Calling the devices of a user: every one is a leg; the first answer wins.
 
-use sidetone_model::call::{DivertCause, LegCause};
+use sidetone_model::call::{DivertCause, HeldBy, LegCause};
 use sidetone_model::command::LegCommandKind;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{LegPhase, LegView};
@@ -9,7 +9,8 @@ use sidetone_model::party::{Binding, Party, Proof};
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
-use crate::input::Routing;
+use crate::effect::MediaRequest;
+use crate::input::{NodeCandidate, Routing};
 use crate::shard::Shard;
 
 /// Somebody is to be called into a call.
@@ -23,6 +24,8 @@ pub(crate) struct Ring {
     pub(crate) by: Option<LegId>,
     /// The phone is asked to take the call by itself.
     pub(crate) auto_answer: bool,
+    /// Under which name an application knows it; empty for the user or the number.
+    pub(crate) contact: Box<str>,
     /// Where the leg goes when it is answered; none into its call.
     pub(crate) then: Option<Routing>,
 }
@@ -31,7 +34,10 @@ impl Shard {
     /// Opens a leg to each binding, on the node where the call has its media.
     pub(crate) fn ring(&mut self, ring: &Ring, routing: &Routing, now: Timestamp) -> Vec<LegId> {
         let mut nodes = Routing { later: Vec::new(), ..routing.clone() };
-        if let Some(node) = self.node_of(ring.call) {
+        if let Some(node) = self.present_node(ring.call) {
+            // Also one that takes no new calls: this one it has.
+            nodes.nodes = vec![node];
+        } else if let Some(node) = self.node_of(ring.call) {
             nodes.nodes.retain(|candidate| candidate.node == node);
         } else if self.fold.call(ring.call).is_some_and(|call| call.open) {
             // Whoever comes will talk with the others: all go where the first goes.
@@ -40,19 +46,33 @@ impl Shard {
         let rung: Vec<LegId> =
             routing.bindings.iter().map(|binding| self.ring_device(ring, binding, &nodes, now)).collect();
         self.begin_hunt(&rung, &routing.later, now);
+        self.await_at(ring, &rung, &routing.forwards, now);
+        let answered = self.fold.live_legs(ring.call).filter(|leg| leg.is_answered() && leg.node.is_some());
+        for waiting in answered.cloned().collect::<Vec<_>>() {
+            self.make_music(&waiting);
+        }
         rung
+    }
+
+    /// Phones that are called without telling them who calls. Without a node for it, a leg may be over already.
+    pub(crate) fn ring_discreetly(&mut self, rung: &[LegId], anonymous: bool) {
+        for leg in rung {
+            if self.live(*leg).is_some() {
+                self.control(*leg).passing.anonymous = anonymous;
+            }
+        }
     }
 
     fn ring_device(&mut self, ring: &Ring, binding: &Binding, nodes: &Routing, now: Timestamp) -> LegId {
         let leg = self.ids.make(now);
-        let number = ring.number.clone();
+        let (number, contact) = (ring.number.clone(), ring.contact.clone());
         let party = if binding.outside_number().is_some() {
             // Nobody of ours, and no device: all that is known is the number.
-            Party { number, ..Party::default() }
+            Party { number, contact, ..Party::default() }
         } else {
             let (user, device) = (Some(binding.user.clone()), Some(binding.device.clone()));
             // Its device has registered; whose number was dialled is not looked at here.
-            Party { user, device, number, proof: Proof::User, ..Party::default() }
+            Party { user, device, number, contact, proof: Proof::User, ..Party::default() }
         };
         let created = FactKind::LegCreated {
             leg,
@@ -76,6 +96,12 @@ impl Shard {
             self.ask_for_port(&view, nodes, now);
         }
         leg
+    }
+
+    /// The media node of a call, once one of its legs is there.
+    fn present_node(&self, call: CallId) -> Option<NodeCandidate> {
+        let (node, boot) = self.fold.live_legs(call).find_map(|leg| leg.node.clone())?;
+        Some(NodeCandidate { node, boot })
     }
 
     /// The media node of a call: all its legs are on it.
@@ -106,6 +132,10 @@ impl Shard {
     /// A phone we called has answered, and its media is ready: it meets whom it is to meet.
     pub(crate) fn on_answered(&mut self, leg: &LegView, now: Timestamp) {
         self.fact(&leg.tenant, now, FactKind::LegAnswered { leg: leg.leg });
+        if self.is_too_late(leg) {
+            self.end(leg, Termination::new(Cause::AnsweredElsewhere));
+            return;
+        }
         self.stop_fork(leg, &Termination::new(Cause::AnsweredElsewhere), now);
         self.let_through(leg.call);
         let Some(leg) = self.live(leg.leg) else { return };
@@ -131,17 +161,37 @@ impl Shard {
 
     /// Callers that were not answered yet.
     pub(crate) fn callers_waiting(&self, call: CallId) -> Vec<LegView> {
-        let waiting = self.fold.live_legs(call).filter(|leg| leg.incoming && !leg.is_answered());
+        // Whoever comes in another's place (RFC 3891) was called by nobody here, and is answered when its media is there.
+        let calls = |leg: &&LegView| leg.incoming && !leg.is_answered() && leg.cause != LegCause::Replaced;
+        let waiting = self.fold.live_legs(call).filter(calls);
         waiting.filter(|leg| !self.is_ending(leg.leg)).cloned().collect()
     }
 
-    /// The other phones that ring for the same reason at the same user stop ringing.
+    /// The other phones that ring for the same reason at the same user stop ringing, and so do those of others who were about
+    /// to take the call from one of them.
     pub(crate) fn stop_fork(&mut self, leg: &LegView, why: &Termination, now: Timestamp) {
         let others: Vec<LegView> =
             self.fork_of(leg).into_iter().filter(|other| other.leg != leg.leg).collect();
-        for other in others {
-            self.end_any(&other, why.clone(), now);
+        let rang: Vec<LegId> = others.iter().map(|other| other.leg).chain([leg.leg]).collect();
+        let takes = |other: &&LegView| {
+            other.cause == LegCause::PickedUp
+                && !other.is_party()
+                && other.by.is_some_and(|by| rang.contains(&by))
+        };
+        let takers: Vec<LegView> = self.fold.live_legs(leg.call).filter(takes).cloned().collect();
+        for other in others.iter().chain(&takers) {
+            self.end_any(other, why.clone(), now);
         }
+    }
+
+    /// Whoever picks up takes what rings. Meanwhile it was answered: the conversation is not taken from anybody. Where it has only
+    /// stopped ringing, whoever waits is alone, and is taken.
+    fn is_too_late(&self, leg: &LegView) -> bool {
+        let of = leg.by.filter(|_| leg.cause == LegCause::PickedUp).and_then(|of| self.fold.leg(of));
+        let Some(of) = of else { return false };
+        let others = || self.parties(leg.call).into_iter().filter(|other| other.leg != leg.leg);
+        let alone = || others().chain(self.callers_waiting(leg.call)).count() == 1;
+        of.answered_at.is_some() || !(of.is_live() || alone())
     }
 
     /// The phones that ring for the same reason at the same user or, outside, at the same number; this one among them unless it
@@ -160,8 +210,20 @@ impl Shard {
         let Some(old) = leg.by.and_then(|old| self.live(old)) else { return };
         let why = Termination::new(Cause::Diverted);
         if old.is_party() {
-            if let Some(held) = old.held {
-                self.fact(&leg.tenant, now, FactKind::LegHeld { leg: leg.leg, by: held });
+            // What an application did goes with the place. What the old phone did by its offer does not: the new one's own
+            // says what it sends and takes (a transferor that held before it sent Replaces, RFC 5589).
+            if old.held == Some(HeldBy::Application) {
+                let by = HeldBy::Application;
+                self.fact(&leg.tenant, now, FactKind::LegHeld { leg: leg.leg, by });
+            }
+            if let Some((muted, deafened, voice)) = old.audio() {
+                let leg_id = leg.leg;
+                self.fact(
+                    &leg.tenant,
+                    now,
+                    FactKind::LegAudioChanged { leg: leg_id, muted, deafened, voice },
+                );
+                self.ask(leg, MediaRequest::SetAudio { leg: leg_id, muted, deafened, voice });
             }
             self.end_any(&old, why, now);
             return;
@@ -196,8 +258,16 @@ impl Shard {
             .filter_map(|leg| leg.ended.as_ref().map(|(_, termination)| termination))
             .collect();
         let telling = TELLING.iter().find_map(|cause| ends.iter().find(|end| end.cause == *cause));
-        let end = telling.or(ends.last()).map_or(Cause::Unavailable, |end| end.cause);
-        let end = if end == Cause::Diverted { Cause::Unavailable } else { end };
-        Termination::new(end).with_text("no device of the user answered")
+        let end = telling.or(ends.last());
+        let cause = end.map_or(Cause::Unavailable, |end| end.cause);
+        let cause = if cause == Cause::Diverted { Cause::Unavailable } else { cause };
+        let told = Termination::new(cause).with_text("no device of the user answered");
+        // That the call goes in circles is told as it was heard.
+        match end.map(|end| (end.refusal_status(), cause.sip_status())) {
+            Some((heard, usual)) if heard != usual && cause != Cause::Unavailable => {
+                told.with_sip_status(heard)
+            }
+            _ => told,
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sidetone_model::command::{LegCommand, LegCommandKind};
 use sidetone_model::fact::{CompletedCommand, Fact, FactKind, FactRecord, SignalCursor};
 use sidetone_model::fold::{Fold, LegView};
-use sidetone_model::ids::{BootId, IdSource, LegId, NodeId, PlaybackId, ReplicaId, TenantId};
+use sidetone_model::ids::{BootId, IdSource, LegId, NodeId, PlaybackId, RecordingId, ReplicaId, TenantId};
 use sidetone_model::time::Timestamp;
 
 use crate::control::LegControl;
@@ -13,6 +13,7 @@ use crate::effect::{Effect, MediaRequest, Step};
 use crate::input::Limits;
 use crate::mailbox::Listening;
 use crate::moving::{Gathering, GatheringId};
+use crate::recording::Unfinished;
 
 /// One shard.
 #[derive(Debug)]
@@ -20,12 +21,16 @@ pub struct Shard {
     pub(crate) fold: Fold,
     pub(crate) legs: BTreeMap<LegId, LegControl>,
     pub(crate) completed: BTreeMap<(TenantId, Box<str>), CompletedCommand>,
+    /// Their keys in the order in which they are forgotten.
+    completed_by_age: BTreeSet<(Timestamp, (TenantId, Box<str>))>,
     /// Legs that no replica has shown to hold, since when.
     pub(crate) missing: BTreeMap<LegId, Timestamp>,
     /// Phones that we call and that have not answered, by the time since when.
     pub(crate) alerting: BTreeSet<(Timestamp, LegId)>,
     /// Until when phones ring before others are called. Those that no longer ring stay until then.
     pub(crate) hunting: BTreeSet<(Timestamp, LegId)>,
+    /// Until when applications may decide about callers who wait.
+    pub(crate) deciding: BTreeSet<(Timestamp, LegId)>,
     /// Until when phones may be silent that have other flows. Those that said something stay until then.
     pub(crate) silent_flows: BTreeSet<(Timestamp, LegId)>,
     /// Legs that leave a message, by the time since when. After a restart it begins anew.
@@ -40,6 +45,8 @@ pub struct Shard {
     pub(crate) unknown_media: BTreeMap<(NodeId, LegId), Timestamp>,
     /// Nodes that hold something according to the folded log, and have not shown themselves since when.
     pub(crate) missing_nodes: BTreeMap<NodeId, Timestamp>,
+    /// Recordings whose node is gone, and that somebody has been asked to finish. After a restart they are asked for again.
+    pub(crate) unfinished: BTreeMap<RecordingId, Unfinished>,
     /// Legs on their way to other media nodes. After a restart they are led back.
     pub(crate) gatherings: BTreeMap<GatheringId, Gathering>,
     pub(crate) gathered: u64,
@@ -47,7 +54,9 @@ pub struct Shard {
     pub(crate) seen_at: Timestamp,
     pub(crate) limits: Limits,
     pub(crate) ids: IdSource,
-    last_fact_at: Timestamp,
+    pub(crate) last_fact_at: Timestamp,
+    /// Until when the process before this one is known to have run.
+    pub(crate) ran_until: Timestamp,
     /// When conversations in which nobody is were last looked for.
     pub(crate) conversations_swept: Timestamp,
     step: Step,
@@ -60,9 +69,11 @@ impl Shard {
             fold: Fold::default(),
             legs: BTreeMap::new(),
             completed: BTreeMap::new(),
+            completed_by_age: BTreeSet::new(),
             missing: BTreeMap::new(),
             alerting: BTreeSet::new(),
             hunting: BTreeSet::new(),
+            deciding: BTreeSet::new(),
             silent_flows: BTreeSet::new(),
             messages: BTreeSet::new(),
             listening: BTreeMap::new(),
@@ -70,12 +81,14 @@ impl Shard {
             unknown: BTreeMap::new(),
             unknown_media: BTreeMap::new(),
             missing_nodes: BTreeMap::new(),
+            unfinished: BTreeMap::new(),
             gatherings: BTreeMap::new(),
             gathered: 0,
             seen_at: Timestamp::default(),
             limits,
             ids: IdSource::seeded(seed),
             last_fact_at: Timestamp::default(),
+            ran_until: Timestamp::default(),
             conversations_swept: Timestamp::default(),
             step: Step::default(),
         }
@@ -184,6 +197,7 @@ impl Shard {
 
     fn take_in(&mut self, fact: &Fact) {
         self.last_fact_at = self.last_fact_at.max(fact.at);
+        self.no_longer_deciding(&fact.kind);
         self.fold.apply(fact);
         match &fact.kind {
             FactKind::LegCreated { leg, boot, incoming, .. } => {
@@ -193,6 +207,7 @@ impl Shard {
                 }
             }
             FactKind::LegAnswered { leg } => self.no_longer_alerting(*leg),
+            FactKind::DecisionOpened { leg, deadline, .. } => drop(self.deciding.insert((*deadline, *leg))),
             FactKind::RecordingStarted { legs, name, .. } if name.starts_with("voicemail/") => {
                 self.messages.extend(legs.iter().map(|leg| (fact.at, *leg)));
             }
@@ -209,6 +224,19 @@ impl Shard {
                 self.forget_hearer(*leg);
             }
             _ => {}
+        }
+    }
+
+    /// Before a fact that closes a decision is taken in.
+    fn no_longer_deciding(&mut self, kind: &FactKind) {
+        let (FactKind::DecisionClosed { leg, .. }
+        | FactKind::LegAnswered { leg }
+        | FactKind::LegEnded { leg, .. }) = kind
+        else {
+            return;
+        };
+        if let Some(decision) = self.fold.leg(*leg).and_then(|view| view.decision.as_ref()) {
+            self.deciding.remove(&(decision.deadline, *leg));
         }
     }
 
@@ -261,7 +289,20 @@ impl Shard {
     }
 
     fn take_in_completed(&mut self, completed: CompletedCommand) {
-        self.completed.insert((completed.tenant.clone(), completed.key.clone()), completed);
+        let key = (completed.tenant.clone(), completed.key.clone());
+        self.completed_by_age.insert((completed.at, key.clone()));
+        self.completed.insert(key, completed);
+    }
+
+    /// Commands are remembered for a time only. Only the oldest are looked at: there are millions of others.
+    pub(crate) fn forget_commands(&mut self, now: Timestamp) {
+        while let Some((at, _)) = self.completed_by_age.first()
+            && now.since(*at) >= self.limits.idempotency
+        {
+            if let Some((_, key)) = self.completed_by_age.pop_first() {
+                self.completed.remove(&key);
+            }
+        }
     }
 
     pub(crate) fn boot_of(&self, leg: LegId) -> Option<BootId> {

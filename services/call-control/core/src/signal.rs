@@ -14,6 +14,7 @@ use sidetone_model::signal::{LegSignal, LegSignalKind, Offered};
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
+use crate::digits::Way;
 use crate::effect::{Answers, Effect, MediaRequest, Step};
 use crate::input::Routing;
 use crate::shard::Shard;
@@ -50,6 +51,9 @@ impl Shard {
         }
         self.unknown.remove(&(replica.clone(), signal.leg));
         self.missing.remove(&signal.leg);
+        if let Some(control) = self.legs.get_mut(&signal.leg) {
+            control.passing.last_held = None;
+        }
         if let LegSignalKind::Offered(offered) = signal.kind.clone() {
             self.on_offered(replica, &signal, *offered, routing.unwrap_or_default(), now);
         } else {
@@ -190,8 +194,7 @@ impl Shard {
                 self.end(leg, Termination::new(Cause::ProtocolError).with_text("an answer without media"));
             }
             LegSignalKind::Digit { digit, duration_ms } => {
-                self.fact(&leg.tenant, now, FactKind::LegDigit { leg: leg.leg, digit, duration_ms });
-                self.on_message_digit(leg.leg, digit);
+                self.on_digit(leg, (digit, duration_ms), Way::Info, now);
             }
             _ => {}
         }
@@ -264,6 +267,7 @@ impl Shard {
             anonymous: offered.anonymous,
             open: false,
             headers: offered.headers.clone(),
+            max_forwards: offered.max_forwards,
         };
         self.fact(&signal.tenant, now, created);
         let leg = FactKind::LegCreated {

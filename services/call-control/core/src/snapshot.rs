@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sidetone_model::call::DivertCause;
 use sidetone_model::command::LegCommand;
-use sidetone_model::fact::{Fact, FactKind, FactRecord, SignalCursor};
+use sidetone_model::fact::{Fact, FactKind, FactRecord, RecordedSound, SignalCursor};
 use sidetone_model::fold::{CallView, LegPhase, LegView, RecordingPhase};
 use sidetone_model::media::Direction;
 use sidetone_model::time::Timestamp;
@@ -38,6 +38,7 @@ impl Shard {
             anonymous: call.anonymous,
             open: call.open,
             headers: call.headers.clone(),
+            max_forwards: call.max_forwards,
         };
         let fact = |at: Timestamp, kind: FactKind| Fact { tenant: call.tenant.clone(), at, kind };
         record.facts.push(fact(call.created_at, created));
@@ -50,9 +51,7 @@ impl Shard {
             record.facts.push(fact(call.created_at, bridged));
         }
         record.facts.extend(self.media_facts(call));
-        let (answered_at, diverted_to) = (call.answered_at, call.diverted_to.clone());
-        let restated = FactKind::CallRestated { call: call.call, answered_at, diverted_to };
-        record.facts.push(fact(call.created_at, restated));
+        record.facts.push(fact(call.created_at, restated(call)));
         if let Some((at, termination)) = &call.ended {
             let ended = FactKind::CallEnded { call: call.call, termination: termination.clone() };
             record.facts.push(fact(*at, ended));
@@ -115,15 +114,26 @@ impl Shard {
                 legs: view.legs.clone(),
                 callback: view.callback.clone(),
             });
+            if view.stopping {
+                facts.push(FactKind::RecordingStopping { recording });
+            }
             match &view.phase {
                 RecordingPhase::Running => {}
                 RecordingPhase::Paused => facts.push(FactKind::RecordingPaused { recording }),
-                RecordingPhase::Finished { file, duration_ms, size_bytes } => {
-                    let (file, duration_ms, size_bytes) = (file.clone(), *duration_ms, *size_bytes);
-                    facts.push(FactKind::RecordingFinished { recording, file, duration_ms, size_bytes });
+                RecordingPhase::Finished => {
+                    let sound = view.sound.clone().unwrap_or_default();
+                    let RecordedSound { file, tracks, duration_ms, size_bytes } = sound;
+                    facts.push(FactKind::RecordingFinished {
+                        recording,
+                        file,
+                        duration_ms,
+                        size_bytes,
+                        tracks,
+                    });
                 }
                 RecordingPhase::Failed(termination) => {
-                    facts.push(FactKind::RecordingFailed { recording, termination: termination.clone() });
+                    let (termination, kept) = (termination.clone(), view.sound.clone().map(Box::new));
+                    facts.push(FactKind::RecordingFailed { recording, termination, kept });
                 }
             }
         }
@@ -172,21 +182,28 @@ impl Shard {
         record
     }
 
-    /// Who passed a call on and waits, and which devices can be reached.
+    /// Who passed a call on and waits, what records are to tell of legs, and which devices can be reached.
     fn rest_record(&self) -> FactRecord {
         let mut record = FactRecord::default();
         for leg in self.fold.legs().filter(|leg| leg.diverted) {
-            let call = self.fold.call(leg.call);
-            let (answered_at, diverted_to) =
-                call.map_or((None, None), |call| (call.answered_at, call.diverted_to.clone()));
-            let (call, to) = (leg.call, diverted_to.clone().unwrap_or_default());
+            let Some(call) = self.fold.call(leg.call) else { continue };
+            let to = call.diverted_to.clone().unwrap_or_default();
             // Why is not kept: nothing depends on it any more.
-            let cause = DivertCause::Transferred;
-            for kind in [
-                FactKind::CallDiverted { call, leg: leg.leg, cause, to },
-                FactKind::CallRestated { call, answered_at, diverted_to },
-            ] {
+            let cause = DivertCause::Redirected;
+            let diverted = FactKind::CallDiverted { call: leg.call, leg: leg.leg, cause, to };
+            for kind in [diverted, restated(call)] {
                 record.facts.push(Fact { tenant: leg.tenant.clone(), at: leg.created_at, kind });
+            }
+        }
+        for view in self.fold.legs() {
+            let (leg, at, tenant) = (view.leg, view.created_at, &view.tenant);
+            let mut push = |kind| record.facts.push(Fact { tenant: tenant.clone(), at, kind });
+            if view.origin.is_some() || view.transferred_by.is_some() || view.by.is_some() {
+                let (origin, transferred_by) = (view.origin.clone(), view.transferred_by.clone());
+                push(FactKind::LegRestated { leg, origin, transferred_by });
+            }
+            if let Some(held) = view.last_held {
+                push(FactKind::LegLastHeld { leg, held });
             }
         }
         for (tenant, user, device, in_service) in self.fold.devices() {
@@ -195,6 +212,17 @@ impl Shard {
             record.facts.push(Fact { tenant: tenant.clone(), at: Timestamp::default(), kind });
         }
         record
+    }
+}
+
+/// What legs have said of a call, of which some may have gone to others since.
+fn restated(call: &CallView) -> FactKind {
+    FactKind::CallRestated {
+        call: call.call,
+        answered_at: call.answered_at,
+        diverted_to: call.diverted_to.clone(),
+        first_leg: call.first_leg,
+        transferred_by: call.transferred_by.clone(),
     }
 }
 
@@ -242,6 +270,10 @@ fn leg_facts(view: &LegView) -> Vec<(Timestamp, FactKind)> {
 fn leg_marks(view: &LegView) -> Vec<FactKind> {
     let leg = view.leg;
     let mut marks = Vec::new();
+    if let Some(decision) = &view.decision {
+        let (deadline, fallback) = (decision.deadline, decision.fallback.clone());
+        marks.push(FactKind::DecisionOpened { leg, deadline, fallback });
+    }
     if let Some(why) = &view.talk_refused {
         marks.push(FactKind::LegTalkRefused { leg, why: why.clone() });
     }
@@ -252,10 +284,10 @@ fn leg_marks(view: &LegView) -> Vec<FactKind> {
         marks.push(FactKind::LegHeld { leg, by });
     }
     if view.put_aside {
-        marks.push(FactKind::ParticipantHeld { leg, by: None });
+        marks.push(FactKind::ParticipantHeld { leg, by: view.put_aside_by });
     }
-    if view.muted || view.deafened {
-        marks.push(FactKind::LegAudioChanged { leg, muted: view.muted, deafened: view.deafened });
+    if let Some((muted, deafened, voice)) = view.audio() {
+        marks.push(FactKind::LegAudioChanged { leg, muted, deafened, voice });
     }
     marks
 }

@@ -12,6 +12,8 @@ use crate::shard::Shard;
 pub enum Reason {
     /// A phone has rung for too long.
     Ringing,
+    /// Nobody has decided about a caller who waits.
+    Decision,
     /// A flow has been silent for too long.
     Flow,
     /// Phones take too long to go to another media node.
@@ -20,6 +22,8 @@ pub enum Reason {
     Message,
     /// Something missing has not shown up, or something unknown is still there.
     Grace,
+    /// Whoever was to finish the recording of a lost node has not.
+    Recording,
 }
 
 impl Shard {
@@ -28,6 +32,7 @@ impl Shard {
         let ringing = self.alerting.iter().filter(|(_, leg)| !self.is_ending(*leg));
         let ringing = ringing.map(|(since, _)| (*since + self.limits.ring_timeout, Reason::Ringing)).next();
         let hunting = self.hunt_timeout().map(|at| (at, Reason::Ringing));
+        let deciding = self.decision_timeout().map(|at| (at, Reason::Decision));
         let flow = self.flow_timeout().map(|at| (at, Reason::Flow));
         let missing = self.missing.values().copied();
         let grace = missing
@@ -38,9 +43,12 @@ impl Shard {
         let message =
             self.messages.first().map(|(since, _)| (*since + self.limits.message_max, Reason::Message));
         let moving = self.gathering_timeout().map(|at| (at, Reason::Moving));
+        let unfinished = self.unfinished_timeout().map(|at| (at, Reason::Recording));
         ringing
             .into_iter()
+            .chain(unfinished)
             .chain(hunting)
+            .chain(deciding)
             .chain(flow)
             .chain(moving)
             .chain(message)
@@ -65,9 +73,11 @@ impl Shard {
             self.end_any(&leg, termination, now);
         }
         self.end_long_hunts(now);
+        self.end_long_waits(now);
         self.give_up_long_gatherings(now);
         self.end_long_messages(now);
         self.give_up_missing_nodes(now);
+        self.finish_recordings(now);
         self.release_unknown(now);
         self.forget_commands(now);
         self.forget_old_calls(now);

@@ -11,17 +11,24 @@ use sidetone_model::party::Destination;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
+use crate::effect::MediaRequest;
 use crate::shard::Shard;
+use crate::topology::music_of;
 
 /// The digit that ends a message.
 const END: char = '#';
+/// What a caller hears whose message cannot be recorded: some seconds of it.
+const NOT_RECORDED: &str = "tone:congestion";
+const NOT_RECORDED_TIMES: u32 = 8;
 /// What is shorter was no message.
 const MESSAGE_MIN_MS: u64 = 1000;
 
 impl Shard {
     /// The leg is in somebody's voicemail: it is greeted. After a restart it is greeted again, unless it speaks already.
     pub(crate) fn greet(&mut self, leg: &LegView) {
-        if !self.is_leaving_message(leg) {
+        if self.is_voicemail_full(leg) {
+            self.end(leg, Termination::new(Cause::NoCapacity).with_text("the voicemail is full"));
+        } else if !self.is_leaving_message(leg) {
             let greeting = self.limits.voicemail_greeting.clone();
             self.announce(leg, greeting, 1);
         }
@@ -33,7 +40,11 @@ impl Shard {
         if self.is_leaving_message(leg) || self.is_ending(leg.leg) {
             return;
         }
-        if self.fold.messages(&leg.tenant, user).count() >= self.limits.messages_max {
+        if let Some(why) = self.control(leg.leg).passing.unrecorded.take() {
+            self.end(leg, why);
+            return;
+        }
+        if self.is_voicemail_full(leg) {
             self.end(leg, Termination::new(Cause::NoCapacity).with_text("the voicemail is full"));
             return;
         }
@@ -43,6 +54,11 @@ impl Shard {
             let text = "the message cannot be recorded";
             self.end(leg, Termination::new(Cause::Internal).with_text(text));
         }
+    }
+
+    fn is_voicemail_full(&self, leg: &LegView) -> bool {
+        let Some(Destination::Voicemail(user)) = &leg.served_by else { return false };
+        self.fold.messages(&leg.tenant, user).count() >= self.limits.messages_max
     }
 
     fn is_leaving_message(&self, leg: &LegView) -> bool {
@@ -71,12 +87,31 @@ impl Shard {
         self.fact(&view.tenant, now, left);
     }
 
-    /// Whoever leaves a message has pressed a digit.
-    pub(crate) fn on_message_digit(&mut self, leg: LegId, digit: char) {
-        let Some(leg) = self.live(leg) else { return };
-        if digit == END && matches!(leg.served_by, Some(Destination::Voicemail(_))) {
-            self.end(&leg, Termination::new(Cause::Normal).with_text("the message is complete"));
+    /// A recording has failed: if it was somebody's message, nobody is to speak into nothing. The caller hears so, and the call
+    /// ends for that reason.
+    pub(crate) fn message_failed(&mut self, view: &RecordingView, why: &Termination) {
+        let [leg] = view.legs[..] else { return };
+        let Some(leg) = self.live(leg).filter(|leg| !self.is_ending(leg.leg)) else { return };
+        if !matches!(leg.served_by, Some(Destination::Voicemail(_))) || !view.name.starts_with("voicemail/") {
+            return;
         }
+        let text = format!("the message cannot be recorded: {}", why.text);
+        self.control(leg.leg).passing.unrecorded = Some(Termination::new(why.cause).with_text(text));
+        self.announce(&leg, NOT_RECORDED.into(), NOT_RECORDED_TIMES);
+    }
+
+    /// Whoever leaves a message has pressed a digit: it ends the message, and before that the greeting.
+    pub(crate) fn on_message_digit(&mut self, leg: LegId, digit: char, now: Timestamp) {
+        let Some(leg) = self.live(leg) else { return };
+        if digit != END || !matches!(leg.served_by, Some(Destination::Voicemail(_))) {
+            return;
+        }
+        if self.is_leaving_message(&leg) {
+            self.end(&leg, Termination::new(Cause::Normal).with_text("the message is complete"));
+            return;
+        }
+        self.ask(&leg, MediaRequest::StopPlay { playback: music_of(leg.leg) });
+        self.begin_message(&leg, now);
     }
 
     /// Messages that have become too long are complete.

@@ -4,16 +4,18 @@
 mod kit;
 
 use kit::{Office, connects, ended, media};
-use sidetone_call_core::{CommandError, Connection, Heard, MediaRequest, Pause, Routing};
+use sidetone_call_core::{
+    CommandError, Connection, FinishedRecording, Heard, MediaRequest, Pause, Routing, Shard,
+};
 use sidetone_model::call::PlaybackEnd;
 use sidetone_model::command::CallCommandKind;
-use sidetone_model::fact::FactKind;
+use sidetone_model::fact::{FactKind, RecordedSound};
 use sidetone_model::fold::{LegPhase, RecordingPhase};
 use sidetone_model::ids::PlaybackId;
 use sidetone_model::media::{Manner, Source};
 use sidetone_model::party::Destination;
 use sidetone_model::signal::LegSignalKind;
-use sidetone_model::termination::Cause;
+use sidetone_model::termination::{Cause, Termination};
 
 #[test]
 fn an_announcement_is_played_and_then_the_call_is_over() {
@@ -114,7 +116,7 @@ fn a_recording_has_one_start_and_one_end() {
     office.finish_recording(recording);
     office.finish_recording(recording);
     office.lose_node();
-    assert!(matches!(office.recording(recording), RecordingPhase::Finished { duration_ms: 10, .. }));
+    assert_eq!(*office.recording(recording), RecordingPhase::Finished);
     assert_eq!(
         office.facts(|kind| matches!(
             kind,
@@ -126,6 +128,42 @@ fn a_recording_has_one_start_and_one_end() {
         office.ask("stop it", stop, Routing::default(), Routing::default()),
         Err(CommandError::NotRecording)
     );
+}
+
+#[test]
+fn what_was_kept_of_a_failed_recording_is_told_and_lasts() {
+    for duration_ms in [12_000, 0] {
+        let mut office = Office::new();
+        let (caller, _) = office.talk();
+        let recording = office.start_recording(caller);
+        office.serve();
+        let sound = RecordedSound {
+            file: "demo/r.wav".into(),
+            tracks: ["demo/r.1.wav".into()].into(),
+            duration_ms,
+            size_bytes: duration_ms * 32,
+        };
+        let RecordedSound { file, tracks, size_bytes, .. } = sound.clone();
+        let failure = Some(Termination::new(Cause::Internal).with_text("writing failed: no space"));
+        let finished = FinishedRecording { recording, file, tracks, duration_ms, size_bytes, failure };
+        let node = office.nodes[0].node.clone();
+        let step = office.shard.handle_recording_finished(&node, finished, office.now);
+        office.take(step);
+        let kept = (duration_ms > 0).then_some(sound);
+        let is_told = |office: &Office| {
+            let view = office.shard.fold().recording(recording).unwrap().clone();
+            assert!(matches!(view.phase, RecordingPhase::Failed(_)));
+            assert_eq!(view.sound, kept);
+            assert_eq!(view.file(1), kept.as_ref().map(|_| "demo/r.1.wav"));
+            assert_eq!(view.file(2), None);
+        };
+        is_told(&office);
+        office.restart();
+        is_told(&office);
+        let mut restored = Shard::new(office.limits.clone(), [6; 32]);
+        office.shard.snapshot().iter().for_each(|record| restored.replay(record));
+        assert_eq!(restored.fold().recording(recording), office.shard.fold().recording(recording));
+    }
 }
 
 #[test]
@@ -178,4 +216,24 @@ fn a_tenant_has_no_more_calls_at_once_than_it_may() {
     office.signal(first, ended(Cause::Normal, 200));
     let third = office.call(limited(&office));
     assert_eq!((office.end_of(third), office.phase(third)), (None, LegPhase::Answered));
+}
+
+#[test]
+fn nobody_is_rung_for_somebody_who_is_registered_nowhere() {
+    let mut office = Office::new();
+    let caller = office.call(office.to(Destination::Wait, 0));
+    let (user, nobody) = (office.to_user(1), office.to_user(0));
+    let to = nobody.destination.clone().unwrap();
+    let answer = CallCommandKind::Answer { leg: caller, to: to.clone(), to_number: "200".into() };
+    let refused = office.ask("answer", answer, Routing::default(), nobody.clone());
+    assert_eq!(refused, Err(CommandError::TargetUnregistered));
+    assert_eq!(office.phase(caller), LegPhase::Waiting, "nothing has changed");
+    let place = CallCommandKind::Place {
+        from: user.destination.clone().unwrap(),
+        from_number: "bob".into(),
+        to,
+        to_number: "200".into(),
+        options: Default::default(),
+    };
+    assert_eq!(office.ask("place", place, user, nobody), Err(CommandError::TargetUnregistered));
 }

@@ -129,6 +129,7 @@ fn a_key_of_the_client_leads_to_one_conversation() {
         to: Destination::User(UserId::new(to).unwrap()),
         to_number: to.into(),
         from_number: "bot".into(),
+        contact: "".into(),
     };
     let mut calls = Vec::new();
     for user in ["alice", "bob", "carol"] {
@@ -209,4 +210,28 @@ fn another_device_takes_over_or_joins() {
         assert_eq!(office.leg(bob).peer == Some(mobile), parties == 2);
         assert_eq!(office.leg(bob).conference.is_some(), parties == 3);
     }
+}
+
+#[test]
+fn who_was_put_aside_is_let_in_again_when_nobody_else_would_do_it() {
+    // The one who did it leaves.
+    let mut office = Office::new();
+    let [alice, bob, carol] = three(&mut office);
+    office.does(CallCommandKind::HoldParticipant { leg: bob, by: Some(alice) }).unwrap();
+    assert_eq!(office.leg(bob).put_aside_by, Some(alice));
+    office.signal(alice, ended(Cause::Normal, 200));
+    office.serve();
+    assert!(!office.leg(bob).put_aside);
+    assert_eq!((office.leg(bob).peer, office.leg(carol).peer), (Some(carol), Some(bob)));
+    // Two are left.
+    let mut office = Office::new();
+    let [alice, bob, carol] = three(&mut office);
+    office.does(CallCommandKind::HoldParticipant { leg: bob, by: Some(alice) }).unwrap();
+    office.serve();
+    office.signal(carol, ended(Cause::Normal, 200));
+    let heard = office.heard();
+    assert!(!office.leg(bob).put_aside);
+    assert!(
+        heard.contains(&(alice, Connection::Peer(bob))) || heard.contains(&(bob, Connection::Peer(alice)))
+    );
 }

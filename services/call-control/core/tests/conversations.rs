@@ -11,7 +11,8 @@ use sidetone_model::conversation::{
     MEMBERS_MAX, MemberState,
 };
 use sidetone_model::fact::{CommandSubject, Fact, FactKind};
-use sidetone_model::ids::{ConversationId, LegId, MemberId, PersonId};
+use sidetone_model::fold::{ConversationTotals, Conversations};
+use sidetone_model::ids::{ConversationId, LegId, MemberId, PersonId, TenantId};
 use sidetone_model::party::Destination;
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::Cause;
@@ -87,7 +88,18 @@ impl Talk {
         assert!(replayed.is_same_log(&self.office.shard), "the log says something else");
         let mut restored = Shard::new(Limits::default(), [9; 32]);
         self.office.shard.snapshot().iter().for_each(|record| restored.replay(record));
-        assert_eq!(restored.fold().conversations(), self.office.shard.fold().conversations());
+        let known = self.office.shard.fold().conversations();
+        assert_eq!(restored.fold().conversations(), known);
+        assert_eq!(known.totals(&self.office.tenant), counted(known, &self.office.tenant));
+    }
+}
+
+/// What a tenant has, counted one by one.
+fn counted(known: &Conversations, tenant: &TenantId) -> ConversationTotals {
+    ConversationTotals {
+        conversations: known.of(tenant).count(),
+        persons: known.persons(tenant).count(),
+        event_bytes: known.of(tenant).map(|view| view.event_bytes).sum(),
     }
 }
 
@@ -140,6 +152,26 @@ fn of_several_phones_the_one_that_answers_is_the_member() {
         "the other phone was only called off"
     );
     assert_eq!(talk.office.phase(legs[0]), sidetone_model::fold::LegPhase::Ended);
+}
+
+#[test]
+fn how_a_leg_ended_is_said_in_one_word_to_member_and_log() {
+    for (cause, expected) in [
+        (Cause::Busy, LegStatus::Busy),
+        (Cause::Rejected, LegStatus::Rejected),
+        (Cause::NoAnswer, LegStatus::Timeout),
+        (Cause::Unavailable, LegStatus::Unanswered),
+        (Cause::NotFound, LegStatus::Failed),
+    ] {
+        let mut talk = Talk::new();
+        let member = talk.invite(talk.office.to_user(1), None).unwrap();
+        let leg = talk.leg_of(member);
+        talk.office.signal(leg, ended(cause, 480));
+        let view = talk.view().member(member).unwrap();
+        assert_eq!((view.state, view.statuses.last().unwrap().0), (MemberState::Left, expected), "{cause:?}");
+        assert_eq!(talk.kinds().last(), Some(&EventKind::MemberLeft));
+        talk.lasts();
+    }
 }
 
 #[test]
@@ -274,6 +306,8 @@ fn past_the_bounds_what_nobody_is_in_goes_and_the_oldest_of_it_first() {
     let others = [bounded.put_person("app", "a").unwrap(), bounded.put_person("app", "b").unwrap()];
     let last = bounded.put_person("app", "c").unwrap();
     let known = bounded.office.shard.fold().conversations();
+    assert_eq!(known.totals(&bounded.office.tenant), counted(known, &bounded.office.tenant));
+    assert_eq!(bounded.office.evicted, [("conversations", 2), ("persons", 2)]);
     let is_known = |person: PersonId| known.person(&bounded.office.tenant, person).is_some();
     assert!(is_known(bounded.person) && is_known(last) && !others.into_iter().any(is_known));
     assert_eq!(bounded.view().member(member).unwrap().state, MemberState::Invited);
@@ -340,4 +374,6 @@ fn a_room_remembers_who_left_last_and_what_was_said_last() {
     assert!(kept(0) && !kept(1) && kept(2), "who is asked in stays; who left first goes");
     assert!(view.event_bytes <= EVENTS_BYTES_MAX && view.event_bytes > EVENTS_BYTES_MAX / 2);
     assert_eq!(view.events.back().unwrap().id, view.last_event);
+    let known = fold.conversations();
+    assert_eq!(known.totals(&talk.office.tenant), counted(known, &talk.office.tenant));
 }

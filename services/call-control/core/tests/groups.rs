@@ -124,3 +124,32 @@ fn an_application_has_a_members_phone_take_it() {
     let (own, room) = (office.registered("ada", &["desk"]), office.to_room());
     assert_eq!(office.does_to(elsewhere, own, room), Err(CommandError::NoSuchGroup));
 }
+
+#[test]
+fn whoever_picks_up_gets_the_call_although_it_rings_nowhere_any_more() {
+    let mut office = Office::new();
+    let (caller, at_ben) = rings(&mut office, "eve", "ben");
+    takes(&mut office, "ada").unwrap();
+    office.serve();
+    let at_ada = *office.legs_of("ada").last().unwrap();
+    office.rings(at_ada);
+    office.signal(at_ben, ended(Cause::Busy, 486));
+    office.answers(at_ada);
+    assert_eq!((office.end_of(at_ada), office.end_of(caller)), (None, None));
+    assert_eq!(office.leg(at_ada).peer, Some(caller));
+}
+
+#[test]
+fn whoever_answers_while_another_picks_up_keeps_the_call() {
+    let mut office = Office::new();
+    let (caller, at_ben) = rings(&mut office, "eve", "ben");
+    takes(&mut office, "ada").unwrap();
+    let at_ada = *office.legs_of("ada").last().unwrap();
+    office.rings(at_ada);
+    office.answers(at_ben);
+    assert_eq!(office.leg(at_ben).peer, Some(caller));
+    assert_eq!(office.end_of(at_ada), Some(Cause::AnsweredElsewhere));
+    // Its phone answers in the same moment: it is too late.
+    office.answers(at_ada);
+    assert_eq!((office.end_of(at_ben), office.leg(at_ben).peer), (None, Some(caller)));
+}

@@ -128,3 +128,53 @@ fn what_an_application_gives_a_call_is_for_whoever_is_called() {
     let invite = invite_of(&office, office.legs_of("bob")[0]);
     assert_eq!((&*invite.from.number, invite.anonymous, invite.headers), ("alice", true, given));
 }
+
+#[test]
+fn whoever_is_called_in_a_call_is_one_hop_further_also_after_a_restart() {
+    let mut office = Office::new();
+    let LegSignalKind::Offered(offered) = office.offered(Some(media())) else { unreachable!() };
+    let offered = Offered { dialled: "bob".into(), max_forwards: Some(9), ..*offered };
+    let (caller, routing) = (office.ids.make(office.now), office.registered("bob", &["desk", "mobile"]));
+    office.routed_signal(caller, LegSignalKind::Offered(Box::new(offered)), Some(routing));
+    office.serve();
+    let forks = office.legs_of("bob");
+    assert_eq!(
+        forks.iter().map(|leg| invite_of(&office, *leg).max_forwards).collect::<Vec<_>>(),
+        [Some(8); 2]
+    );
+    // A redirection is another branch of the same call (RFC 3261, section 16.7), and so is a transfer.
+    office.restart();
+    let carol = office.registered("carol", &["desk"]);
+    let target = Target { number: "carol".into(), own: true };
+    office.routed_signal(forks[0], LegSignalKind::Redirected { targets: vec![target] }, Some(carol));
+    office.serve();
+    office.signal(forks[0], ended(Cause::Diverted, 302));
+    let carol = office.legs_of("carol")[0];
+    assert_eq!(invite_of(&office, carol).max_forwards, Some(8));
+    office.answers(carol);
+    let dave = office.registered("dave", &["desk"]);
+    let transfer = CallCommandKind::TransferBlind { leg: carol, to_number: "dave".into(), anonymous: false };
+    office.does_to(transfer, Routing::default(), dave).unwrap();
+    office.serve();
+    assert_eq!(invite_of(&office, office.legs_of("dave")[0]).max_forwards, Some(8));
+    // A call that begins here begins to count.
+    let mut office = Office::new();
+    let (_, bob) = office.connect("alice", "bob");
+    assert_eq!(invite_of(&office, bob).max_forwards, None);
+}
+
+#[test]
+fn that_a_call_goes_in_circles_is_told_to_its_caller_and_every_other_failure_as_ever() {
+    for (status, told) in [(483, Some(483)), (482, Some(482)), (400, None), (404, None)] {
+        let mut office = Office::new();
+        let caller = office.call(office.to_user(1));
+        let rung = office.others(caller)[0];
+        office.signal(rung, ended(Cause::from_sip_status(status), status));
+        let end = office.commands.iter().rev().find_map(|command| match &command.kind {
+            LegCommandKind::End(why) if command.leg == caller => Some(why.clone()),
+            _ => None,
+        });
+        let end = end.expect("the caller is refused");
+        assert_eq!((end.cause, end.sip_status), (Cause::from_sip_status(status), told));
+    }
+}

@@ -10,7 +10,7 @@ use sidetone_model::command::CallCommandKind;
 use sidetone_model::fact::FactKind;
 use sidetone_model::ids::{LegId, NodeId, PlaybackId, RecordingId, UserId};
 use sidetone_model::party::Destination;
-use sidetone_model::termination::Cause;
+use sidetone_model::termination::{Cause, Termination};
 
 fn bob() -> UserId {
     UserId::new("bob").unwrap()
@@ -18,6 +18,10 @@ fn bob() -> UserId {
 
 /// Alice leaves a message of so many seconds for Bob.
 fn leaves(office: &mut Office, seconds: u64) {
+    leaves_as_far_as(office, seconds, None);
+}
+
+fn leaves_as_far_as(office: &mut Office, seconds: u64, failure: Option<Termination>) {
     let before = office.facts(|kind| matches!(kind, FactKind::RecordingStarted { .. }));
     let caller = office.dial("alice", "desk", office.to(Destination::Voicemail(bob()), 0));
     let step = office.shard.handle_playback_finished(
@@ -38,11 +42,20 @@ fn leaves(office: &mut Office, seconds: u64) {
         file: format!("{}.wav", recording.recording).into(),
         duration_ms: seconds * 1000,
         size_bytes: seconds * 16_000,
-        failure: None,
+        tracks: Vec::new(),
+        failure,
     };
     let step = office.shard.handle_recording_finished(&recording.node, finished, office.now);
     office.take(step);
     office.serve();
+}
+
+#[test]
+fn what_the_disk_still_took_of_a_message_is_a_message() {
+    let mut office = Office::new();
+    leaves_as_far_as(&mut office, 12, Some(Termination::new(Cause::Internal).with_text("no space")));
+    leaves_as_far_as(&mut office, 0, Some(Termination::new(Cause::Internal).with_text("no space")));
+    assert_eq!(mailbox(&office).len(), 1);
 }
 
 /// The messages of Bob, and whether he has heard them.

@@ -4,9 +4,9 @@
 mod kit;
 
 use kit::{Office, media};
-use sidetone_call_core::MediaRequest;
+use sidetone_call_core::{MediaFailure, MediaRequest};
 use sidetone_model::classify::Class;
-use sidetone_model::fold::LegPhase;
+use sidetone_model::fold::{LegPhase, RecordingPhase};
 use sidetone_model::party::Destination;
 use sidetone_model::termination::Cause;
 
@@ -75,6 +75,24 @@ fn another_life_of_the_node_is_not_the_one_that_was_lost() {
 }
 
 #[test]
+fn who_gives_no_sign_of_life_is_ended_once_it_talks_and_not_while_it_holds() {
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    office.does(sidetone_model::command::CallCommandKind::Hold { leg: callee }).unwrap();
+    let step = office.shard.handle_leg_lifeless(callee);
+    office.take(step);
+    assert_eq!((office.cause(caller), office.cause(callee)), (None, None));
+    let step = office.shard.handle_leg_lifeless(caller);
+    office.take(step);
+    office.hang_up_as_told();
+    office.hang_up_as_told();
+    assert_eq!(
+        (office.cause(caller), office.cause(callee)),
+        (Some(Cause::MediaTimeout), Some(Cause::MediaTimeout))
+    );
+}
+
+#[test]
 fn silence_ends_a_leg() {
     let mut office = Office::new();
     let (caller, callee) = office.talk();
@@ -86,4 +104,30 @@ fn silence_ends_a_leg() {
         (office.cause(caller), office.cause(callee)),
         (Some(Cause::MediaTimeout), Some(Cause::MediaTimeout))
     );
+}
+
+/// Whoever leaves at the same moment may be gone from the node first, which then refuses the whole request.
+#[test]
+fn a_recording_goes_on_with_those_who_are_there_when_one_was_gone_already() {
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    let recording = office.start_recording(caller);
+    let (tenant, call) = (office.tenant.clone(), office.leg(caller).call);
+    let node = office.leg(caller).node.clone().unwrap().0;
+    let legs = vec![caller, callee, office.ids.make(office.now)];
+    let request = MediaRequest::StartRecording {
+        recording,
+        tenant,
+        call,
+        legs,
+        layout: Default::default(),
+        format: Default::default(),
+    };
+    let failure = MediaFailure { class: Class::NotFound, text: "no such leg".into() };
+    let step = office.shard.handle_media(&node, request, Err(failure), office.now);
+    office.take(step);
+    let asked = office.serve();
+    let again = |request: &MediaRequest| matches!(request, MediaRequest::StartRecording { legs, .. } if *legs == [caller, callee]);
+    assert!(asked.iter().any(again), "{asked:?}");
+    assert_eq!(*office.recording(recording), RecordingPhase::Running);
 }

@@ -5,7 +5,7 @@ mod kit;
 
 use kit::{Office, ended, media};
 use sidetone_call_core::{Connection, Routing};
-use sidetone_model::call::LegCause;
+use sidetone_model::call::{HeldBy, LegCause};
 use sidetone_model::command::{CallCommandKind, LegCommandKind, ReferralState};
 use sidetone_model::fold::LegPhase;
 use sidetone_model::ids::LegId;
@@ -341,4 +341,21 @@ fn a_carrier_leads_nobody_to_another_number_outside() {
     );
     office.serve();
     assert_eq!(office.others(office.legs_of("alice")[0]).len(), 1, "nobody else is called");
+}
+
+/// The transferor has held by its own offer before its partner sends the INVITE with Replaces (RFC 5589, section 7.3).
+#[test]
+fn who_comes_in_the_place_of_a_phone_that_held_holds_nobody_and_stays_muted_if_it_was() {
+    let mut office = Office::new();
+    let (alice, bob) = office.connect("alice", "bob");
+    let mute = CallCommandKind::SetAudio { leg: bob, muted: true, deafened: false, voice: None };
+    office.ask("mute", mute, Routing::default(), Routing::default()).unwrap();
+    let hold = MediaDescription { direction: Direction::SendOnly, ..media() };
+    office.signal(bob, LegSignalKind::Reoffered { media: Some(hold) });
+    office.serve();
+    assert_eq!(office.leg(bob).held, Some(HeldBy::Phone));
+    let dave = replaces(&mut office, bob);
+    office.serve();
+    assert_eq!(office.leg(alice).peer, Some(dave));
+    assert_eq!((office.leg(dave).held, office.leg(dave).muted), (None, true));
 }

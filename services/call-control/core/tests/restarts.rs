@@ -138,6 +138,7 @@ fn a_node_that_went_away_meanwhile_is_lost_after_the_grace() {
     assert_eq!(office.end_of(caller), None);
     office.pass(1);
     assert_eq!(office.end_of(caller), Some(Cause::MediaNodeLost));
+    office.refuse_to_finish(recording, Class::NotFound);
     assert!(matches!(office.recording(recording), RecordingPhase::Failed(_)));
 }
 
@@ -219,4 +220,23 @@ fn a_port_that_a_slow_node_may_have_taken_is_given_back() {
     assert!(office.requests.contains(&(slow, MediaRequest::ReleaseLeg { leg: caller })));
     office.serve();
     assert_eq!(office.phase(caller), LegPhase::Answered);
+}
+
+/// Pausing is a command about the recording, too, and no end of it.
+#[test]
+fn a_recording_that_was_paused_takes_in_whoever_comes_and_is_not_stopped_by_a_restart() {
+    use sidetone_model::command::CallCommandKind::{PauseRecording, ResumeRecording};
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    let recording = office.start_recording(caller);
+    let pause = PauseRecording { recording, mask: false };
+    office.ask("pause", pause, Default::default(), Default::default()).unwrap();
+    office.ask("resume", ResumeRecording { recording }, Default::default(), Default::default()).unwrap();
+    office.restart();
+    office.hello(office.boot, &[caller, callee]);
+    office.node_holds(&[held(caller), held(callee)]);
+    let again = office.serve();
+    assert!(!again.contains(&MediaRequest::StopRecording { recording }), "{again:?}");
+    let started = |request: &MediaRequest| matches!(request, MediaRequest::StartRecording { legs, .. } if legs.len() == 2);
+    assert!(again.iter().any(started), "{again:?}");
 }

@@ -5,6 +5,7 @@ mod kit;
 
 use kit::{Office, connects, ended};
 use sidetone_call_core::{Connection, MediaRequest};
+use sidetone_model::classify::Class;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::RecordingPhase;
 use sidetone_model::ids::LegId;
@@ -76,6 +77,8 @@ fn a_lost_node_ends_the_meeting_and_its_recording_for_that_reason() {
             (Some(Cause::MediaNodeLost), Some(Cause::MediaNodeLost))
         );
     }
+    assert_eq!(*office.recording(recording), RecordingPhase::Running, "somebody is asked for it");
+    office.refuse_to_finish(recording, Class::NotFound);
     assert!(
         matches!(office.recording(recording), RecordingPhase::Failed(end) if end.cause == Cause::MediaNodeLost)
     );

@@ -4,12 +4,13 @@
 mod kit;
 
 use kit::{Office, ended};
-use sidetone_call_core::{CommandError, Connection, Routing};
+use sidetone_call_core::{CommandError, Connection, Heard, Limits, MediaRequest, Routing};
 use sidetone_model::call::{DivertCause, Elsewhere, LegCause};
 use sidetone_model::command::CallCommandKind;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::LegPhase;
-use sidetone_model::ids::LegId;
+use sidetone_model::ids::{LegId, PlaybackId};
+use sidetone_model::media::Source;
 use sidetone_model::party::Destination;
 use sidetone_model::termination::Cause;
 
@@ -150,4 +151,72 @@ fn only_the_device_that_holds_both_may_connect_them() {
         let refused = office.does(CallCommandKind::TransferAttended { active, held });
         assert_eq!(refused, Err(CommandError::CapabilityMissing));
     }
+}
+
+/// During an upgrade the node takes no new calls; the calls that it has go on, and are passed on like any.
+#[test]
+fn a_call_on_a_node_that_takes_no_new_calls_is_passed_on_there() {
+    let mut office = Office::new();
+    let (alice, bob) = office.connect("alice", "bob");
+    let mut to = office.registered("carol", &["desk"]);
+    to.nodes.clear();
+    let transfer = CallCommandKind::TransferBlind { leg: bob, to_number: "300".into(), anonymous: false };
+    office.does_to(transfer, Routing::default(), to).unwrap();
+    office.serve();
+    let carol = office.legs_of("carol")[0];
+    assert_eq!((office.end_of(carol), office.end_of(alice)), (None, None));
+    office.rings(carol);
+    office.answers(carol);
+    assert_eq!(office.leg(alice).peer, Some(carol));
+}
+
+/// Begins and ends of what is played to a leg.
+fn played(requests: &[MediaRequest], to: LegId) -> Vec<(bool, PlaybackId)> {
+    let one = |request: &MediaRequest| match request {
+        MediaRequest::Play { playback, to: Heard::Leg(leg), sources, repeat: 0, .. } if *leg == to => {
+            assert_eq!(sources[..], [Source::Prompt("tone:ringback/se".into())]);
+            Some((true, *playback))
+        }
+        MediaRequest::StopPlay { playback } => Some((false, *playback)),
+        _ => None,
+    };
+    requests.iter().filter_map(one).collect()
+}
+
+fn with_ringback() -> Office {
+    Office::with(Limits { ringback_prompt: Some("tone:ringback/se".into()), ..Limits::default() })
+}
+
+#[test]
+fn whose_call_is_passed_on_hears_it_ring_until_somebody_answers() {
+    let mut office = with_ringback();
+    let (alice, bob) = office.connect("alice", "bob");
+    assert_eq!(played(&office.serve(), alice), [], "who was not answered hears its own telephone");
+    let transfer = CallCommandKind::TransferBlind { leg: bob, to_number: "carol".into(), anonymous: false };
+    office.does_to(transfer, Routing::default(), office.registered("carol", &["desk"])).unwrap();
+    let begun = played(&office.serve(), alice);
+    let [(true, tone)] = begun[..] else { panic!("{begun:?}") };
+    office.hang_up_as_told();
+    let carol = office.legs_of("carol")[0];
+    office.rings(carol);
+    assert_eq!(played(&office.serve(), alice), [], "it rings on");
+    let answered = office.answers(carol);
+    assert_eq!(played(&[answered, office.serve()].concat(), alice), [(false, tone)]);
+    assert_eq!(office.leg(alice).peer, Some(carol));
+}
+
+#[test]
+fn of_a_call_that_an_application_begins_the_first_hears_the_second_ring() {
+    let mut office = with_ringback();
+    let to = office.registered("carol", &["desk"]);
+    office.place(to);
+    office.serve();
+    let first = office.legs_of("alice").first().copied();
+    let first = first.or_else(|| office.shard.fold().calls().next().map(|call| call.legs[0])).unwrap();
+    let begun = office.answers(first);
+    let begun = played(&[begun, office.serve()].concat(), first);
+    assert!(matches!(begun[..], [(true, _)]), "{begun:?}");
+    let carol = office.legs_of("carol")[0];
+    let answered = office.answers(carol);
+    assert_eq!(played(&[answered, office.serve()].concat(), first), [(false, begun[0].1)]);
 }

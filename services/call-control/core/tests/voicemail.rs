@@ -10,6 +10,7 @@ use sidetone_model::classify::Class;
 use sidetone_model::command::CallCommandKind;
 use sidetone_model::fact::FactKind;
 use sidetone_model::ids::{LegId, PlaybackId, UserId};
+use sidetone_model::media::Source;
 use sidetone_model::party::Destination;
 use sidetone_model::termination::Cause;
 
@@ -117,5 +118,49 @@ fn a_device_that_comes_into_reach_is_told_of_once() {
         );
         office.take(step);
         assert_eq!(office.facts(|kind| matches!(kind, FactKind::DeviceStateChanged { .. })), told);
+    }
+}
+
+#[test]
+fn the_greeting_is_skipped_by_its_digit_and_the_message_ended_by_the_next() {
+    let mut office = Office::new();
+    let leg = office.call(voicemail(&office));
+    office.serve();
+    let step = office.shard.handle_digit(leg, '#', 100, office.now);
+    office.take(step);
+    let asked = office.serve();
+    assert!(asked.iter().any(|request| matches!(request, MediaRequest::StopPlay { .. })), "{asked:?}");
+    let records = |request: &MediaRequest| matches!(request, MediaRequest::StartRecording { .. });
+    assert!(asked.iter().any(records), "{asked:?}");
+    assert_eq!(office.end_of(leg), None);
+    let step = office.shard.handle_digit(leg, '#', 100, office.now);
+    office.take(step);
+    assert_eq!(office.end_of(leg), Some(Cause::Normal));
+}
+
+#[test]
+fn who_cannot_be_recorded_hears_so_and_is_not_left_speaking() {
+    for (class, cause) in [(Class::Internal, Cause::Internal), (Class::Exhausted, Cause::NoCapacity)] {
+        let mut office = Office::new();
+        let leg = office.call(voicemail(&office));
+        office.serve();
+        let greeting = PlaybackId::from(leg.as_uuid());
+        let step = office.shard.handle_playback_finished(greeting, PlaybackEnd::Done, office.now);
+        office.take(step);
+        office.refuse(class);
+        let tone = |request: &MediaRequest| match request {
+            MediaRequest::Play { playback, sources, .. } if *playback == greeting => {
+                sources[..] == [Source::Prompt("tone:congestion".into())]
+            }
+            _ => false,
+        };
+        let asked = office.serve();
+        assert!(asked.iter().any(tone), "{asked:?}");
+        assert_eq!(office.facts(|kind| matches!(kind, FactKind::RecordingFailed { .. })), 1);
+        assert_eq!(office.end_of(leg), None, "not before it was told");
+        let step = office.shard.handle_playback_finished(greeting, PlaybackEnd::Done, office.now);
+        office.take(step);
+        assert_eq!(office.end_of(leg), Some(cause));
+        assert_eq!(office.facts(|kind| matches!(kind, FactKind::RecordingStarted { .. })), 1);
     }
 }

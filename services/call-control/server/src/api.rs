@@ -15,6 +15,7 @@ use sidetone_model::ids::{CallId, ShardId, TenantId};
 use sidetone_model::media::Layout;
 use sidetone_model::party::Destination;
 use sidetone_model::time::Timestamp;
+use sidetone_model::voice::LegVoice;
 use sidetone_model::wire;
 use sidetone_proto::callcontrol::v1 as pb;
 use sidetone_proto::callcontrol::v1::call_control_server::CallControl as CallControlApi;
@@ -66,7 +67,7 @@ impl Classify for Refusal {
     }
 }
 
-fn parsed<T: std::str::FromStr<Err = sidetone_model::ids::IdError>>(
+pub(crate) fn parsed<T: std::str::FromStr<Err = sidetone_model::ids::IdError>>(
     field: &'static str,
     text: &str,
 ) -> Result<T, Status> {
@@ -74,7 +75,7 @@ fn parsed<T: std::str::FromStr<Err = sidetone_model::ids::IdError>>(
 }
 
 /// The tenant of a request, if the caller may act for it.
-fn tenant(caller: &Caller, text: &str) -> Result<TenantId, Status> {
+pub(crate) fn tenant(caller: &Caller, text: &str) -> Result<TenantId, Status> {
     let tenant = parsed("tenant", text)?;
     caller.may(&tenant)?;
     Ok(tenant)
@@ -260,6 +261,9 @@ impl CallControlApi for CallControl {
                 page.map(|call| call_to_proto(call, fold)).collect::<Vec<_>>()
             })
             .await?;
+        if calls.is_empty() {
+            self.must_be_there(&tenant).await?;
+        }
         let more = calls.len() > limit;
         calls.truncate(limit);
         if request.with_sound {
@@ -291,12 +295,15 @@ impl CallControlApi for CallControl {
         let caller = Caller::of(&request);
         let tenant = tenant(&caller, &request.get_ref().tenant)?;
         let of = tenant.clone();
-        let conferences = self
+        let conferences: Vec<_> = self
             .fold(&tenant, move |fold| {
                 let own = fold.conferences().filter(|meeting| meeting.tenant == of);
                 own.map(|meeting| conference_to_proto(meeting, fold)).collect()
             })
             .await?;
+        if conferences.is_empty() {
+            self.must_be_there(&tenant).await?;
+        }
         Ok(Response::new(pb::ListConferencesResponse { conferences }))
     }
 
@@ -331,8 +338,22 @@ impl CallControlApi for CallControl {
         let request = request.into_inner();
         let tenant = tenant(&caller, &request.tenant)?;
         let recording = parsed("recording_id", &request.recording_id)?;
-        let content = self.recording_content(&tenant, recording).await;
+        let content = self.recording_content(&tenant, recording, request.track).await;
         Ok(Response::new(content.map_err(|error| status(&error))?.into_sounds()))
+    }
+
+    async fn list_recordings(
+        &self,
+        request: Request<pb::ListRecordingsRequest>,
+    ) -> Result<Response<pb::ListRecordingsResponse>, Status> {
+        self.list_recordings_request(request).await
+    }
+
+    async fn delete_recording(
+        &self,
+        request: Request<pb::DeleteRecordingRequest>,
+    ) -> Result<Response<pb::DeleteRecordingResponse>, Status> {
+        self.delete_recording_request(request).await
     }
 
     type ListenStream = Sounds;
@@ -377,14 +398,23 @@ impl CallControlApi for CallControl {
         let shard = ShardId::of(&tenant, shared.shards);
         let records = cdr::records(self.source(shard), request.follow).await?;
         let until = if request.until_unix_ms == 0 { u64::MAX } else { request.until_unix_ms };
+        // Of a tenant that was deleted there may be records still.
+        let known = self.must_be_there(&tenant).await;
+        let call_id = request.call_id;
         let wanted = records.try_filter_map(move |(_, record)| {
             let ended = record.ended_at.as_millis();
-            let call = request.call_id.is_empty() || record.call.to_string() == request.call_id;
+            let call = call_id.is_empty() || record.call.to_string() == call_id;
             let wanted = record.tenant == tenant && call && (request.from_unix_ms..until).contains(&ended);
             std::future::ready(Ok(wanted.then(|| cdr::to_proto(&record))))
         });
         let stopping = shared.lifecycle.stopping();
-        Ok(Response::new(wanted.take_until(stopping.cancelled_owned()).boxed()))
+        let mut wanted = wanted.take_until(stopping.cancelled_owned()).boxed();
+        if let Err(unknown) = known {
+            let first = if request.follow { None } else { wanted.next().await };
+            let first = first.ok_or(unknown)?;
+            wanted = futures_util::stream::iter([first]).chain(wanted).boxed();
+        }
+        Ok(Response::new(wanted))
     }
 }
 
@@ -399,7 +429,7 @@ pub(crate) fn to_response(subject: CommandSubject) -> pb::CommandResponse {
         CommandSubject::Conversation(it) => Subject::ConversationId(it.to_string()),
         CommandSubject::ConversationEvent(of, event) => Subject::ConversationEvent(format!("{of}/{event}")),
     };
-    pb::CommandResponse { subject: Some(subject) }
+    pb::CommandResponse { subject: Some(subject), ..Default::default() }
 }
 
 fn millis(at: Option<Timestamp>) -> u64 {
@@ -453,8 +483,10 @@ fn leg_to_proto(leg: &LegView) -> pb::Leg {
         put_aside: leg.put_aside,
         muted: leg.muted,
         deafened: leg.deafened,
+        voice: (leg.voice != LegVoice::default()).then(|| (&leg.voice).into()),
         peer_leg_id: leg.peer.map(|peer| peer.to_string()).unwrap_or_default(),
         sound: None,
+        decide_until_unix_ms: millis(leg.decision.as_ref().map(|decision| decision.deadline)),
     }
 }
 
@@ -469,13 +501,17 @@ fn recording_to_proto(view: &RecordingView) -> pb::Recording {
         RecordingPhase::Running | RecordingPhase::Paused => {
             recording.set_state(pb::RecordingState::Running);
         }
-        RecordingPhase::Failed(_) => recording.set_state(pb::RecordingState::Failed),
-        RecordingPhase::Finished { file, duration_ms, size_bytes } => {
-            recording.set_state(pb::RecordingState::Finished);
-            recording.file = file.to_string();
-            recording.duration_ms = *duration_ms;
-            recording.size_bytes = *size_bytes;
+        RecordingPhase::Failed(termination) => {
+            recording.set_state(pb::RecordingState::Failed);
+            recording.failure = Some(termination.into());
         }
+        RecordingPhase::Finished => recording.set_state(pb::RecordingState::Finished),
+    }
+    if let Some(sound) = &view.sound {
+        recording.file = sound.file.to_string();
+        recording.tracks = sound.tracks.iter().map(ToString::to_string).collect();
+        recording.duration_ms = sound.duration_ms;
+        recording.size_bytes = sound.size_bytes;
     }
     recording
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,7 +16,7 @@ use sidetone_model::fold::{Cdr, CdrKind, Fold};
 use sidetone_model::ids::ShardId;
 use sidetone_model::time::Timestamp;
 use sidetone_proto::callcontrol::v1 as pb;
-use sidetone_store::Expect;
+use sidetone_store::{Expect, Sequence};
 use tonic::Status;
 
 use crate::CallControl;
@@ -28,6 +30,14 @@ const ENDED_KEPT_MS: u64 = 60_000;
 pub(crate) async fn records(
     source: Source,
     follow: bool,
+) -> Result<BoxStream<'static, Result<(Cursor, Cdr), Status>>, Status> {
+    projected(source, follow, None).await
+}
+
+async fn projected(
+    source: Source,
+    follow: bool,
+    progress: Option<Arc<Progress>>,
 ) -> Result<BoxStream<'static, Result<(Cursor, Cdr), Status>>, Status> {
     let entries = facts::read(source, Cursor::START, follow).await?;
     let mut fold = Fold::default();
@@ -43,6 +53,10 @@ pub(crate) async fn records(
                 fold.forget_ended(Timestamp::from_millis(before));
             }
         }
+        if let Some(progress) = &progress {
+            progress.unwritten.fetch_add(records.len(), Ordering::SeqCst);
+            progress.read.store(entry.sequence.0, Ordering::SeqCst);
+        }
         stream::iter(records)
     });
     Ok(records.try_flatten().boxed())
@@ -57,6 +71,7 @@ pub(crate) fn to_proto(cdr: &Cdr) -> pb::Cdr {
     };
     let quality = cdr.quality.as_deref().cloned().unwrap_or_default();
     let user = |party: &sidetone_model::party::Party| party.user.as_ref().map(ToString::to_string);
+    let by = cdr.transferred_by.as_ref();
     let far_end = if cdr.incoming { &cdr.from } else { &cdr.to };
     pb::Cdr {
         kind: kind.into(),
@@ -80,6 +95,7 @@ pub(crate) fn to_proto(cdr: &Cdr) -> pb::Cdr {
         node_id: cdr.node.as_ref().map(ToString::to_string).unwrap_or_default(),
         replica_id: cdr.replica.as_ref().map(ToString::to_string).unwrap_or_default(),
         sip_call_id: cdr.sip_call_id.to_string(),
+        recording_ids: cdr.recordings.iter().map(ToString::to_string).collect(),
         encoding: quality.encoding.into(),
         packets_received: quality.packets_received,
         packets_lost: quality.packets_lost,
@@ -91,6 +107,47 @@ pub(crate) fn to_proto(cdr: &Cdr) -> pb::Cdr {
         mean_opinion_hundredths: quality.mean_opinion_hundredths,
         far_mean_opinion_hundredths: quality.far_mean_opinion_hundredths,
         proof: cdr.from.proof.label().to_owned(),
+        first_call_id: cdr.first_call.map(|call| call.to_string()).unwrap_or_default(),
+        transferred_by_number: by.map(|by| by.number.to_string()).unwrap_or_default(),
+        transferred_by_user: by.and_then(user).unwrap_or_default(),
+    }
+}
+
+/// How far a shard's records have come on their way into the files.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// The last entry of the log that was read.
+    read: AtomicU64,
+    /// Records of those entries that are in no file yet.
+    unwritten: AtomicUsize,
+}
+
+impl Progress {
+    /// Whether every record up to an entry of the log is in its file.
+    fn has_written(&self, end: Sequence) -> bool {
+        self.read.load(Ordering::SeqCst) >= end.0 && self.unwritten.load(Ordering::SeqCst) == 0
+    }
+
+    fn begin(&self) {
+        self.read.store(0, Ordering::SeqCst);
+        self.unwritten.store(0, Ordering::SeqCst);
+    }
+}
+
+/// Waits until all that is in the logs now is in the files, if there are any. A disk that takes longer than [`WRITTEN_MAX`]
+/// is left: the next process writes the rest.
+pub(crate) async fn written(control: &CallControl) {
+    let progress = control.shared().cdrs.get().map_or(&[][..], Vec::as_slice);
+    let shards = (0..control.shared().shards).map(ShardId);
+    let ends: Vec<Sequence> = shards.map(|shard| control.source(shard).end()).collect();
+    let written = || progress.iter().zip(&ends).all(|(progress, end)| progress.has_written(*end));
+    let waited = tokio::time::timeout(WRITTEN_MAX, async {
+        while !written() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    if waited.await.is_err() {
+        tracing::warn!("not every CDR is in its file yet; the next process writes the rest");
     }
 }
 
@@ -98,13 +155,15 @@ pub(crate) fn to_proto(cdr: &Cdr) -> pb::Cdr {
 pub(crate) fn start(control: &CallControl, folder: Option<&Path>) -> anyhow::Result<()> {
     let Some(folder) = folder else { return Ok(()) };
     std::fs::create_dir_all(folder).with_context(|| format!("call_control.cdr_dir {}", folder.display()))?;
-    for shard in (0..control.shared().shards).map(ShardId) {
+    let all: Vec<Arc<Progress>> = (0..control.shared().shards).map(|_| Arc::default()).collect();
+    let _ = control.shared().cdrs.set(all.clone());
+    for (shard, progress) in (0..).map(ShardId).zip(all) {
         let (control, folder) = (control.clone(), folder.to_owned());
         tokio::spawn(async move {
             let stopping = control.shared().lifecycle.stopping();
             while !stopping.is_cancelled() {
                 tokio::select! {
-                    Err(error) = export(control.source(shard), &folder) => {
+                    Err(error) = export(control.source(shard), &folder, &progress) => {
                         tracing::warn!(%shard, %error, "CDRs could not be written; trying again");
                     }
                     () = stopping.cancelled() => return,
@@ -118,17 +177,18 @@ pub(crate) fn start(control: &CallControl, folder: Option<&Path>) -> anyhow::Res
 
 /// Writes what is behind the shard's cursor, and then what comes. A record is written before the cursor moves: after a crash
 /// one may be there twice, none is missing.
-async fn export(source: Source, folder: &Path) -> anyhow::Result<()> {
+async fn export(source: Source, folder: &Path, progress: &Arc<Progress>) -> anyhow::Result<()> {
     let store = Arc::clone(&source.store);
     let key = format!("cdr-cursors/{}", source.shard);
     let kept = store.get(&key).await?;
     let mut done = kept.and_then(|entry| parse_cursor(&entry.value)).unwrap_or(Cursor::START);
-    let records = records(source, true).await?;
+    progress.begin();
+    let records = projected(source, true, Some(Arc::clone(progress))).await?;
     // What has come together is written with one move of the cursor: each of the two is durable, and costs a sync.
     let mut together = records.ready_chunks(TOGETHER);
     while let Some(ready) = together.next().await {
         let from = done;
-        let full = ready.len() == TOGETHER;
+        let (count, full) = (ready.len(), ready.len() == TOGETHER);
         let mut lines = BTreeMap::<PathBuf, String>::new();
         for ready in ready {
             let (cursor, record) = ready?;
@@ -141,10 +201,12 @@ async fn export(source: Source, folder: &Path) -> anyhow::Result<()> {
             done = cursor;
         }
         if done == from {
+            progress.unwritten.fetch_sub(count, Ordering::SeqCst);
             continue;
         }
         tokio::task::spawn_blocking(move || lines.iter().try_for_each(|(path, lines)| append(path, lines)))
             .await??;
+        progress.unwritten.fetch_sub(count, Ordering::SeqCst);
         store.put(&key, Bytes::from(done.to_string()), None, Expect::Any).await?;
         if !full {
             tokio::time::sleep(BETWEEN_WRITES).await;
@@ -166,7 +228,8 @@ fn file_of(folder: &Path, at: Timestamp) -> PathBuf {
 /// Adds whole lines, for good. A half one that a full disk or a crash has left at the end is cut off: it is among the
 /// lines that are written again now.
 fn append(path: &Path, lines: &str) -> std::io::Result<()> {
-    let mut file = std::fs::OpenOptions::new().create(true).read(true).append(true).open(path)?;
+    // Who called whom is for the operator.
+    let mut file = std::fs::OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
     let whole = length_of_whole_lines(&mut file)?;
     file.set_len(whole)?;
     file.write_all(lines.as_bytes())?;
@@ -194,6 +257,8 @@ fn length_of_whole_lines(file: &mut std::fs::File) -> std::io::Result<u64> {
 const TOGETHER: usize = 256;
 /// How long the next ones are gathered after a write that was not full.
 const BETWEEN_WRITES: Duration = Duration::from_millis(100);
+/// How long a process that stops waits for a slow disk.
+const WRITTEN_MAX: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests {

@@ -25,6 +25,9 @@ pub struct Config {
     pub retention_days: u64,
     /// What those hear who are held: the name of a prompt of the media nodes. Empty (default) is silence.
     pub hold_prompt: String,
+    /// What those hear whose call was passed on, or begun by an application, while the next phone rings: the name of a prompt, or
+    /// `tone:ringback` with a country (`tone:ringback/us`). Empty is silence. Default `tone:ringback`, that of ITU-T E.180.
+    pub ringback_prompt: String,
     /// Phones of people who are held show it: they get a re-INVITE with `sendonly`, and one with `sendrecv` afterwards.
     /// Default false: nothing can go wrong with a phone that is not asked.
     pub hold_told: bool,
@@ -40,6 +43,10 @@ pub struct Config {
     /// How long a called phone rings while others could be called in its place (contacts with a lower q-value, further
     /// addresses of a 302), in seconds, 5 to 300. Default 20.
     pub hunt_timeout_s: u64,
+    /// How long an application may take to decide about a caller who waits (a number that leads to `wait`), in seconds, up to
+    /// 3600; then the caller goes to the tenant's assistant, or is told that nobody is there (480). 0 for ever. Default 120:
+    /// proxies give up after three minutes (timer C of RFC 3261).
+    pub wait_s: u64,
     /// How long a phone that has registered over several flows (RFC 5626) may say nothing over one of them before it is called
     /// over the next, in seconds, 1 to 60. Default 4.
     pub flow_silence_s: u64,
@@ -101,11 +108,13 @@ impl Default for Config {
             snapshot_records: 10_000,
             retention_days: 30,
             hold_prompt: String::new(),
+            ringback_prompt: "tone:ringback".to_owned(),
             hold_told: false,
             match_codecs: MatchCodecs::Reoffer,
             redirects: true,
             foreign_as_numbers: false,
             hunt_timeout_s: 20,
+            wait_s: 120,
             flow_silence_s: 4,
             copy_headers: Vec::new(),
             pick_up_prefix: "**".to_owned(),
@@ -136,6 +145,7 @@ impl Config {
         range("shards", self.shards.into(), 1, 1024);
         range("ring_timeout_s", self.ring_timeout_s, 5, 300);
         range("hunt_timeout_s", self.hunt_timeout_s, 5, 300);
+        range("wait_s", self.wait_s, 0, 3600);
         range("flow_silence_s", self.flow_silence_s, 1, 60);
         range("grace_s", self.grace_s, 1, 300);
         range("refresh_s", self.refresh_s, 1, 3600);
@@ -162,16 +172,29 @@ impl Config {
         }
     }
 
+    /// The prompts that are named, each with its key.
+    pub fn prompts(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("hold_prompt", self.hold_prompt.clone()),
+            ("ringback_prompt", self.ringback_prompt.clone()),
+            ("voicemail_greeting", self.voicemail_greeting.clone()),
+            ("mailbox_prompt", self.mailbox_prompt.clone()),
+            ("mailbox_end_prompt", self.mailbox_end_prompt.clone()),
+        ]
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             ring_timeout: Duration::from_secs(self.ring_timeout_s),
             grace: Duration::from_secs(self.grace_s),
             hold_prompt: (!self.hold_prompt.is_empty()).then(|| self.hold_prompt.clone().into()),
+            ringback_prompt: (!self.ringback_prompt.is_empty()).then(|| self.ringback_prompt.clone().into()),
             hold_told: self.hold_told,
             match_codecs: self.match_codecs.into(),
             redirects: self.redirects,
             foreign_as_numbers: self.foreign_as_numbers,
             hunt_timeout: Duration::from_secs(self.hunt_timeout_s),
+            wait_max: Duration::from_secs(self.wait_s),
             flow_silence: Duration::from_secs(self.flow_silence_s),
             copy_headers: self.copy_headers.iter().map(|name| name.as_str().into()).collect(),
             voicemail_greeting: self.voicemail_greeting.clone().into(),

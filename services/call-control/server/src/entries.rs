@@ -51,6 +51,11 @@ impl Source {
         self.store.bounds(&stream(self.shard)).await
     }
 
+    /// The last entry that this process has written.
+    pub(crate) fn end(&self) -> Sequence {
+        *self.recent.last().borrow()
+    }
+
     /// Every entry from `from` up to `last`.
     pub(crate) fn until(self, from: Sequence, last: Sequence) -> Entries {
         let pages = stream::try_unfold((self, from), move |(source, from)| async move {

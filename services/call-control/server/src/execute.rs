@@ -5,6 +5,7 @@ use sidetone_model::call::{DeviceOf, Elsewhere};
 use sidetone_model::command::{
     Audience, CallCommand, CallCommandKind, CallName, PlaceOptions, RecordingOptions,
 };
+use sidetone_model::fact::CommandSubject;
 use sidetone_model::ids::TenantId;
 use sidetone_model::media::{Beside, Manner};
 use sidetone_model::party::Destination;
@@ -34,12 +35,17 @@ impl CallControl {
         let body = pb::ExecuteRequest { idempotency_key: String::new(), ..request.clone() };
         let kind = request.command.ok_or(WireError::UnknownKind { field: "ExecuteRequest.command" });
         let kind = kind.and_then(command).map_err(|error| status(&error))?;
+        let streams = tenant.clone();
         let command = CallCommand { tenant, key: request.idempotency_key.into(), kind };
         let subject = self
             .execute_asked(command, fingerprint(&body.encode_to_vec()))
             .await
             .map_err(|refused| status(&refused))?;
-        Ok(Response::new(to_response(subject)))
+        let url = match (subject, self.shared().urls.get()) {
+            (CommandSubject::Stream(stream), Some(urls)) => urls.url(&streams, stream),
+            _ => String::new(),
+        };
+        Ok(Response::new(pb::CommandResponse { url, ..to_response(subject) }))
     }
 }
 
@@ -208,7 +214,8 @@ fn join(it: pb::Join) -> Result<CallCommandKind, WireError> {
     };
     // Where the numbers lead is looked up with the command.
     let to = Destination::Wait;
-    Ok(CallCommandKind::Join { call, to, to_number: it.to.into(), from_number: it.from.into() })
+    let (to_number, from_number, contact) = (it.to.into(), it.from.into(), "".into());
+    Ok(CallCommandKind::Join { call, to, to_number, from_number, contact })
 }
 
 fn place(it: pb::Place) -> Result<CallCommandKind, WireError> {
@@ -258,6 +265,7 @@ fn with_media(command: Command) -> Result<CallCommandKind, WireError> {
             leg: id("leg_id", &it.leg_id)?,
             muted: it.muted,
             deafened: it.deafened,
+            voice: it.voice.map(TryInto::try_into).transpose()?,
         },
         Command::SendDigits(it) => {
             CallCommandKind::SendDigits { leg: id("leg_id", &it.leg_id)?, digits: it.digits.into() }

@@ -79,6 +79,7 @@ impl Events for CallControl {
         let request = request.into_inner();
         let tenant = wire::id::<TenantId>("tenant", &request.tenant).map_err(|error| status(&error))?;
         caller.may(&tenant)?;
+        self.must_be_there(&tenant).await?;
         let shared = self.shared();
         let shard = ShardId::of(&tenant, shared.shards);
         let after = match request.cursor.as_str() {

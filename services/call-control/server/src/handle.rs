@@ -1,11 +1,11 @@
 //! Starting and holding call control.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sidetone_call_core::Shard;
 use sidetone_directory::Directory;
-use sidetone_model::ids::{IdSource, ShardId};
+use sidetone_model::ids::{IdSource, ShardId, StreamId, TenantId};
 use sidetone_runtime::Lifecycle;
 use sidetone_runtime::link::{MediaConnector, PushService};
 use sidetone_store::{Sequence, Store};
@@ -20,6 +20,10 @@ use crate::owner::{INPUTS_MAX, Input, Owner, OwnerParts, Recent, ReplicaInfo};
 use crate::routing::Router;
 use crate::{cdr, clock};
 
+/// How often it is looked whether all calls have ended.
+const ENDED_LOOK: Duration = Duration::from_millis(20);
+/// How long followers of the log have when all calls have ended.
+const FOLLOWED: Duration = Duration::from_millis(300);
 /// How long the last round may take when the process stops.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
@@ -39,6 +43,12 @@ pub struct Deps {
     pub lifecycle: Lifecycle,
 }
 
+/// Who makes URLs at which streams are heard.
+pub trait StreamUrls: Send + Sync {
+    /// The URL of a stream of a tenant.
+    fn url(&self, tenant: &TenantId, stream: StreamId) -> String;
+}
+
 /// Call control, running. Clones are the same one.
 #[derive(Clone)]
 pub struct CallControl {
@@ -53,8 +63,13 @@ pub(crate) struct Shared {
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) replica_infos: Arc<Mutex<Vec<ReplicaInfo>>>,
+    /// How long facts are kept.
+    pub(crate) retention: Duration,
+    pub(crate) urls: OnceLock<Arc<dyn StreamUrls>>,
     /// What each shard's log has been given last, in the order of the shards.
     recent: Vec<Arc<Recent>>,
+    /// How far the files of CDRs are, shard by shard; none when there are no files.
+    pub(crate) cdrs: OnceLock<Vec<Arc<cdr::Progress>>>,
     finished: watch::Receiver<bool>,
 }
 
@@ -68,11 +83,13 @@ impl CallControl {
         let mut seed = [0; 32];
         rand::fill(&mut seed);
         let boot = IdSource::seeded(seed).make(clock::now());
+        let ran_until = crate::running::before(&deps.store).await;
         let mut shards = Vec::new();
         for shard in (0..config.shards).map(ShardId) {
             rand::fill(&mut seed);
             let mut state = Shard::new(config.limits(), seed);
             let log = Log::open(Arc::clone(&deps.store), shard, boot, &mut state).await?;
+            state.ran_until(ran_until);
             state.begin(clock::now());
             shards.push((state, log));
         }
@@ -107,25 +124,43 @@ impl CallControl {
             telemetry: deps.telemetry,
             lifecycle: deps.lifecycle,
             replica_infos,
+            retention: Duration::from_secs(config.retention_days * 24 * 3600),
+            urls: OnceLock::new(),
             recent,
+            cdrs: OnceLock::new(),
             finished,
         };
         let new = Self { shared: Arc::new(shared) };
+        crate::running::start(&new);
         cdr::start(&new, config.cdr_dir.as_deref())?;
         crate::facts::start_trimming(&new, config.retention_days);
         crate::devices::start(&new, new.shared.router.directory.clone(), mailboxes);
         if config.message_waiting {
             crate::waiting::start(&new, mailbox_changes);
         }
-        // Without a media node the first call would be refused. But nodes may wait for us, too: not for ever.
-        let (control, wait) = (new.clone(), Duration::from_secs(config.media_wait_s));
+        let control = new.clone();
         tokio::spawn(async move {
-            if tokio::time::timeout(wait, control.media_found()).await.is_err() {
-                tracing::warn!("no media node was found; calls are refused until there is one");
-            }
+            let found = control.wait_for_media(Duration::from_secs(config.media_wait_s)).await;
             component.set_ready(true);
+            if found {
+                crate::playable::tell_missing(&control, config.prompts()).await;
+            }
         });
         Ok(new)
+    }
+
+    /// Without a media node the first call would be refused. But nodes may wait for us, too: not for ever. Whether there is one.
+    async fn wait_for_media(&self, wait: Duration) -> bool {
+        let found = tokio::time::timeout(wait, self.media_found()).await.is_ok();
+        if !found {
+            tracing::warn!("no media node was found; calls are refused until there is one");
+        }
+        found
+    }
+
+    /// Lets who begins a stream over gRPC be told where it is heard. The first who is named stays.
+    pub fn tell_urls(&self, urls: Arc<dyn StreamUrls>) {
+        let _ = self.shared.urls.set(urls);
     }
 
     /// Waits until the owner has stopped.
@@ -133,6 +168,25 @@ impl CallControl {
         let mut finished = self.shared.finished.clone();
         // The owner's task drops the sender at the latest.
         drop(finished.wait_for(|finished| *finished).await);
+    }
+
+    /// Ends every call, and waits until phones have answered that they are over and their CDRs are written. The
+    /// caller bounds the time: a phone may never answer.
+    pub async fn end_calls(&self) {
+        if self.shared.inputs.send(Input::EndCalls).await.is_err() {
+            return;
+        }
+        let some_live =
+            |shards: &[&Shard]| shards.iter().any(|shard| shard.fold().legs().any(|leg| leg.is_live()));
+        while self.look(some_live).await == Some(true) {
+            tokio::time::sleep(ENDED_LOOK).await;
+        }
+        // A look may see what is not in the log yet; the next one comes when it is.
+        tokio::time::sleep(ENDED_LOOK).await;
+        let _ = self.look(some_live).await;
+        cdr::written(self).await;
+        // Who else follows the log has a moment, too.
+        tokio::time::sleep(FOLLOWED).await;
     }
 
     /// Waits until a media node has been found and answers: before that, calls are refused for want of one.

@@ -1,13 +1,18 @@
 //! Where a number leads, looked up before it becomes an input.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
-use sidetone_call_core::{Later, OtherFlow, RoomSettings, Routing};
+use sidetone_call_core::{Later, NodeCandidate, OtherFlow, RoomSettings, Routing};
 use sidetone_directory::{Directory, DirectoryError, Registration};
 use sidetone_model::ids::{DeviceId, ReplicaId, TenantId, UserId};
 use sidetone_model::party::{Binding, Destination};
 
+use crate::forwards::Rules;
 use crate::nodes::Nodes;
+
+/// Who has sent a call on before it comes to a number by a rule; none when the number was dialled.
+pub(crate) type Before = Option<Vec<UserId>>;
 
 /// The look-ups of the owner.
 #[derive(Clone)]
@@ -23,18 +28,37 @@ pub(crate) struct Router {
 impl Router {
     /// Everything a shard needs to know of a number.
     pub(crate) async fn resolve(&self, tenant: &TenantId, number: &str) -> Result<Routing, DirectoryError> {
+        self.resolve_after(tenant, number, None).await
+    }
+
+    /// The same for a call that a rule has sent on. It is called again for whom it is sent on to.
+    pub(crate) fn resolve_after<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        number: &'a str,
+        before: Before,
+    ) -> Pin<Box<dyn Future<Output = Result<Routing, DirectoryError>> + Send + 'a>> {
+        Box::pin(async move { self.look_up(tenant, number, before).await })
+    }
+
+    async fn look_up(
+        &self,
+        tenant: &TenantId,
+        number: &str,
+        before: Before,
+    ) -> Result<Routing, DirectoryError> {
         let resolved = self.directory.resolve(tenant, number).await?;
         if resolved.is_none()
             && let Some(members) = self.picked_up_from(tenant, number).await?
         {
-            return self.lead(tenant, Some(Destination::PickUpGroup { members })).await;
+            return self.lead_after(tenant, Some(Destination::PickUpGroup { members }), before).await;
         }
         if resolved.is_none()
             && let Some(replica) = self.directory.trunk_replica(tenant, number).await?
         {
-            return self.outside(tenant, number, replica).await;
+            return self.outside(tenant, number, replica, &before).await;
         }
-        self.lead(tenant, resolved.map(|resolved| resolved.destination)).await
+        self.lead_after(tenant, resolved.map(|resolved| resolved.destination), before).await
     }
 
     /// Whose calls are taken by dialling a number: the one user behind the prefix.
@@ -59,16 +83,23 @@ impl Router {
         tenant: &TenantId,
         number: &str,
         replica: ReplicaId,
+        before: &Before,
     ) -> Result<Routing, DirectoryError> {
         let binding = Binding::outside(number, replica);
         let calls_max = self.directory.tenant(tenant).await?.map_or(0, |tenant| tenant.calls_max);
         Ok(Routing {
             calls_max,
-            nodes: self.nodes.candidates(2),
+            nodes: self.nodes_for(2, before),
             destination: Some(Destination::User(binding.user.clone())),
             bindings: vec![binding],
             ..Routing::default()
         })
+    }
+
+    /// Media nodes for so many legs, which the best is promised. Whoever is reached by a rule goes by those of the call: a promise
+    /// for each rule that may never be followed would make an idle node look full.
+    fn nodes_for(&self, legs: u32, before: &Before) -> Vec<NodeCandidate> {
+        if before.is_none() { self.nodes.candidates(legs) } else { Vec::new() }
     }
 
     /// Everything a shard needs to know of a destination.
@@ -77,8 +108,18 @@ impl Router {
         tenant: &TenantId,
         destination: Option<Destination>,
     ) -> Result<Routing, DirectoryError> {
+        self.lead_after(tenant, destination, None).await
+    }
+
+    async fn lead_after(
+        &self,
+        tenant: &TenantId,
+        destination: Option<Destination>,
+        before: Before,
+    ) -> Result<Routing, DirectoryError> {
         let own = self.directory.tenant(tenant).await?.unwrap_or_default();
         let mut routing = Routing { calls_max: own.calls_max, ..Routing::default() };
+        let outermost = before.is_none();
         let destination = match destination {
             // One step: an assistant that is the assistant is none.
             Some(Destination::Assistant) if !own.assistant.is_empty() => {
@@ -99,6 +140,18 @@ impl Router {
                     Later { number: "".into(), routing }
                 });
                 routing.later = later.collect();
+                let registered = !routing.bindings.is_empty();
+                let before = before.unwrap_or_default();
+                let rules = Rules { tenant, own: &own, user, registered, before };
+                routing.forwards = self.forwards(rules).await?;
+            }
+            // Who waits for nobody for too long goes where calls go that nobody takes. From there nobody comes back to wait.
+            Some(Destination::Wait) if outermost && !own.assistant.is_empty() => {
+                let number = own.assistant.as_str();
+                let there = self.resolve_after(tenant, number, Some(Vec::new())).await?;
+                let leads = there.destination.as_ref().is_some_and(|to| *to != Destination::Wait);
+                let later = leads.then(|| Box::new(Later { number: number.into(), routing: there }));
+                routing.forwards.no_answer = later;
             }
             Some(Destination::Room(room)) => {
                 if let Some(room) = self.directory.room(tenant, room).await? {
@@ -108,10 +161,10 @@ impl Router {
             }
             _ => {}
         }
-        // The caller's leg and, on the same node, one for every device that rings.
-        routing.nodes = self.nodes.candidates(1 + routing.bindings.len() as u32);
-        for next in &mut routing.later {
-            next.routing.nodes.clone_from(&routing.nodes);
+        if outermost {
+            // The caller's leg and, on the same node, one for every device that rings.
+            let nodes = self.nodes.candidates(1 + routing.bindings.len() as u32);
+            routing.go_by(&nodes);
         }
         routing.destination = destination;
         Ok(routing)

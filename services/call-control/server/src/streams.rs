@@ -74,6 +74,7 @@ async fn input(router: &Router, replica: &ReplicaId, message: ReplicaMessage) ->
         }
         ReplicaMessage::Applied { leg, n } => Some(Input::Applied { leg, n }),
         ReplicaMessage::Draining => Some(Input::ReplicaDraining { replica: replica.clone() }),
+        ReplicaMessage::Watch(watch) => Some(Input::Watch { replica: replica.clone(), watch }),
         ReplicaMessage::Hello(_) => None,
     }
 }

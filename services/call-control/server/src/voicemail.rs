@@ -16,7 +16,7 @@ use sidetone_runtime::{Caller, status};
 use tonic::{Request, Response, Status};
 
 use crate::CallControl;
-use crate::content::{Content, NoContent, Sounds, content_of};
+use crate::content::{Content, NoContent, Sounds, kept_by};
 use crate::nodes::Nodes;
 
 /// A message that is played may be that large: what a request to a media node takes.
@@ -47,8 +47,7 @@ impl CallControl {
         let user = user.clone();
         let view = self.look_in(tenant, move |fold, tenant| fold.message(tenant, &user, message).cloned());
         let view = view.await.ok_or(NoContent::Gone)?;
-        let service = self.node(&view.node)?;
-        content_of(&*service, message, view.file.into()).await
+        self.recorded_content(message, &view.node, &view.file).await
     }
 
     pub(crate) async fn list_messages_request(
@@ -59,6 +58,9 @@ impl CallControl {
         let request = request.into_inner();
         let (tenant, user) = whose(&caller, &request.tenant, &request.user)?;
         let messages = self.messages(&tenant, &user).await;
+        if messages.is_empty() {
+            self.user_must_be_there(&tenant, &user).await?;
+        }
         let waiting = messages.iter().filter(|view| !view.heard).count() as u32;
         let messages = messages.iter().map(message_to_proto).collect();
         Ok(Response::new(pb::ListMessagesResponse { messages, waiting }))
@@ -139,9 +141,8 @@ async fn fetch(
     file: &str,
 ) -> Result<Vec<u8>, MediaFailure> {
     let away = || MediaFailure { class: Class::Unavailable, text: "the message's node is away".into() };
-    let service = nodes.service(node).ok_or_else(away)?;
     let bytes = tokio::time::timeout(FETCH_MAX, async {
-        let content = content_of(&*service, message, file.to_owned()).await.map_err(|none| MediaFailure {
+        let content = kept_by(nodes, message, node, file).await.map_err(|none| MediaFailure {
             class: none.class(),
             text: "the message's sound is not there".into(),
         })?;

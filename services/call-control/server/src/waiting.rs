@@ -1,4 +1,5 @@
 //! Registered phones are told how many voicemail messages wait for their users (RFC 3842): when that changes, and when they register.
+//! Whether they have subscribed does not matter, unless the directory says so of the user; who has is told by the owner's watchers.
 //!
 //! The messages are in the log and the phones in the directory, so nothing is kept here that a restart could lose. What was told to
 //! which registration is remembered only so that a refresh of it is not answered with the same again.
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use sidetone_directory::{DirectoryError, Registration};
 use sidetone_model::ids::{ShardId, TenantId, UserId};
 use sidetone_model::signal::MessagesWaiting;
+use sidetone_proto::directory::v1::MessageWaiting;
 use sidetone_telemetry::Telemetry;
 use tokio::sync::mpsc;
 
@@ -83,13 +85,23 @@ pub(crate) fn start(control: &CallControl, mut changes: mpsc::Receiver<Change>) 
 
 async fn tell(control: &CallControl, change: &Change, told: &mut Told) -> Result<(), DirectoryError> {
     let Change { tenant, user, news } = change;
+    let directory = &control.router().directory;
+    // Then only those are told that have subscribed.
+    let subscribed_only = directory
+        .user(tenant, user)
+        .await?
+        .is_some_and(|user| user.message_waiting() == MessageWaiting::Subscribed);
+    if subscribed_only {
+        told.remove(&(tenant.clone(), user.clone()));
+        return Ok(());
+    }
     let Some((new, old)) = waiting(control, tenant, user).await else { return Ok(()) };
     let before = told.remove(&(tenant.clone(), user.clone())).unwrap_or_default();
     // A phone that never had a message has no lamp to put out.
     if (new, old) == (0, 0) && !news && before.is_empty() {
         return Ok(());
     }
-    let registrations = control.router().directory.bindings(tenant, user).await?;
+    let registrations = directory.bindings(tenant, user).await?;
     let mut now = HashMap::new();
     for Registration { binding, sip_call_id, .. } in registrations {
         let key = (binding.contact_uri.clone(), sip_call_id.clone());
@@ -110,9 +122,5 @@ async fn tell(control: &CallControl, change: &Change, told: &mut Told) -> Result
 async fn waiting(control: &CallControl, tenant: &TenantId, user: &UserId) -> Option<(u32, u32)> {
     let shard = usize::from(ShardId::of(tenant, control.shared().shards).0);
     let (tenant, user) = (tenant.clone(), user.clone());
-    let counted = control.look(move |shards| {
-        let messages = shards[shard].fold().messages(&tenant, &user);
-        messages.fold((0, 0), |(new, old), view| if view.heard { (new, old + 1) } else { (new + 1, old) })
-    });
-    counted.await
+    control.look(move |shards| shards[shard].fold().message_counts(&tenant, &user)).await
 }

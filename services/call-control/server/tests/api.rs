@@ -151,6 +151,35 @@ async fn a_recording_is_started_and_ends_once() {
 }
 
 #[tokio::test]
+async fn the_recording_of_a_lost_node_is_finished_by_another() {
+    let mut world = World::new(2).await;
+    let mut phone = world.attach().await;
+    let leg = phone.call(&mut world.ids, "demo", "600").await;
+    phone.answer(leg).await;
+    let call = world.calls("demo").await[0].call_id.clone();
+    let start = api::StartRecordingRequest {
+        tenant: "demo".into(),
+        idempotency_key: "start".into(),
+        call_id: call.clone(),
+        stereo: false,
+    };
+    let started = world.control.start_recording(Request::new(start)).await.unwrap().into_inner();
+    let Some(Subject::RecordingId(id)) = started.subject else { panic!("{started:?}") };
+    let asked = |node: usize, what: &str| world.nodes[node].asked().contains(&format!("{what} {id}"));
+    until("the recording to begin", async || (0..2).any(|node| asked(node, "record")).then_some(())).await;
+    let lost = usize::from(asked(1, "record"));
+    world.nodes[lost].vanish();
+    until("the other node to be asked and acknowledged", async || {
+        (asked(1 - lost, "finish") && asked(1 - lost, "ack")).then_some(())
+    })
+    .await;
+    let get = api::GetCallRequest { tenant: "demo".into(), call_id: call };
+    let call = world.control.get_call(Request::new(get)).await.unwrap().into_inner();
+    let recording = &call.recordings[0];
+    assert_eq!((recording.state(), recording.duration_ms), (api::RecordingState::Finished, 700));
+}
+
+#[tokio::test]
 async fn a_token_is_good_for_its_own_tenant() {
     let world = World::new(1).await;
     let as_other = |tenant: &str| {

@@ -62,7 +62,8 @@ async fn commands_that_were_not_acknowledged_are_sent_again() {
 
 #[tokio::test]
 async fn what_nobody_holds_is_lost_and_what_nobody_knows_is_released() {
-    let mut world = World::new(1).await;
+    let config = Config { shards: 2, grace_s: 1, ..Config::default() };
+    let mut world = World::with(1, config).await;
     let mut phone = world.attach().await;
     let leg = phone.call(&mut world.ids, "demo", "600").await;
     phone.answer(leg).await;
@@ -96,7 +97,7 @@ async fn a_replica_that_was_started_again_has_lost_its_legs() {
 
 #[tokio::test]
 async fn a_snapshot_is_made_and_used() {
-    let config = Config { shards: 1, grace_s: 1, snapshot_records: 100, ..Config::default() };
+    let config = Config { shards: 1, grace_s: 30, snapshot_records: 100, ..Config::default() };
     let mut world = World::with(1, config).await;
     let mut phone = world.attach().await;
     let kept = phone.call(&mut world.ids, "demo", "700").await;
@@ -139,6 +140,7 @@ async fn old_facts_are_forgotten_but_for_what_no_snapshot_holds() {
             anonymous: false,
             open: false,
             headers: Vec::new(),
+            max_forwards: None,
         };
         let termination = sidetone_model::termination::Termination::new(Cause::Normal);
         let kinds = [created, FactKind::CallEnded { call, termination }];
@@ -199,7 +201,9 @@ async fn a_replica_that_does_not_read_is_detached_and_comes_back() {
 
 #[tokio::test]
 async fn of_two_owners_one_stops() {
-    let mut world = World::new(1).await;
+    // The second must not write before the first has, and must soon after.
+    let config = Config { shards: 2, grace_s: 3, ..Config::default() };
+    let mut world = World::with(1, config).await;
     let mut phone = world.attach().await;
     let leg = phone.call(&mut world.ids, "demo", "600").await;
     phone.answer(leg).await;

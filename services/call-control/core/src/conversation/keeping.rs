@@ -11,6 +11,7 @@ use sidetone_model::conversation::{ConversationFact, ConversationView, MemberSta
 use sidetone_model::ids::{ConversationId, PersonId, TenantId};
 use sidetone_model::time::Timestamp;
 
+use crate::effect::Effect;
 use crate::error::CommandError;
 use crate::shard::Shard;
 
@@ -21,16 +22,15 @@ impl Shard {
         tenant: &TenantId,
         now: Timestamp,
     ) -> Result<(), CommandError> {
-        if self.fold.conversations().of(tenant).count() < self.limits.conversations_max {
+        if self.fold.conversations().totals(tenant).conversations < self.limits.conversations_max {
             return Ok(());
         }
         let idle = self.idle(tenant, None);
         if idle.is_empty() {
             return Err(CommandError::TooManyConversations);
         }
-        for (_, conversation) in idle.into_iter().take(CONVERSATIONS_AT_ONCE) {
-            self.tell(tenant, ConversationFact::Deleted { conversation }, now);
-        }
+        let going = idle.into_iter().take(CONVERSATIONS_AT_ONCE).map(|(_, conversation)| conversation);
+        self.evict(tenant, "conversations", going.collect(), now);
         Ok(())
     }
 
@@ -41,7 +41,10 @@ impl Shard {
         wanted: ConversationId,
         now: Timestamp,
     ) -> Result<(), CommandError> {
-        let mut bytes: usize = self.fold.conversations().of(tenant).map(|view| view.event_bytes).sum();
+        let mut bytes = self.fold.conversations().totals(tenant).event_bytes;
+        if bytes < TENANT_BYTES_MAX {
+            return Ok(());
+        }
         let mut going = Vec::new();
         let mut idle = self.idle(tenant, Some(wanted)).into_iter().take(CONVERSATIONS_AT_ONCE);
         while bytes >= TENANT_BYTES_MAX {
@@ -51,9 +54,7 @@ impl Shard {
             bytes = bytes.saturating_sub(of);
             going.push(conversation);
         }
-        for conversation in going {
-            self.tell(tenant, ConversationFact::Deleted { conversation }, now);
-        }
+        self.evict(tenant, "bytes", going, now);
         Ok(())
     }
 
@@ -64,7 +65,7 @@ impl Shard {
         now: Timestamp,
     ) -> Result<(), CommandError> {
         let known = self.fold.conversations();
-        if known.persons(tenant).count() < self.limits.persons_max {
+        if known.totals(tenant).persons < self.limits.persons_max {
             return Ok(());
         }
         let members = known.of(tenant).flat_map(|view| &view.members);
@@ -77,7 +78,9 @@ impl Shard {
             return Err(CommandError::TooManyConversations);
         }
         others.sort_unstable();
-        for (_, person) in others.into_iter().take(PERSONS_AT_ONCE) {
+        others.truncate(PERSONS_AT_ONCE);
+        self.effect(Effect::Evicted { why: "persons", count: others.len() });
+        for (_, person) in others {
             self.tell(tenant, ConversationFact::PersonDeleted { person }, now);
         }
         Ok(())
@@ -98,7 +101,14 @@ impl Shard {
             .take(SWEPT_AT_ONCE)
             .collect();
         for (tenant, conversation) in over {
-            self.tell(&tenant, ConversationFact::Deleted { conversation }, now);
+            self.evict(&tenant, "idle", vec![conversation], now);
+        }
+    }
+
+    fn evict(&mut self, tenant: &TenantId, why: &'static str, going: Vec<ConversationId>, now: Timestamp) {
+        self.effect(Effect::Evicted { why, count: going.len() });
+        for conversation in going {
+            self.tell(tenant, ConversationFact::Deleted { conversation }, now);
         }
     }
 

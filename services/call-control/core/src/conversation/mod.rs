@@ -242,7 +242,7 @@ impl Shard {
             Some(call) => self.fold.live_legs(call).map(|leg| leg.leg).collect(),
             None => Vec::new(),
         };
-        let call = self.join(tenant, &name, invitation.from, (invitation.to, to), now)?;
+        let call = self.join(tenant, &name, (invitation.from, ""), (invitation.to, to), now)?;
         let new = self.fold.live_legs(call).map(|leg| leg.leg).filter(|leg| !before.contains(leg));
         Ok(new.collect())
     }

@@ -15,6 +15,7 @@ use crate::effect::{Answers, Connection, MediaRequest};
 use crate::error::CommandError;
 use crate::input::{MediaFailure, MediaReply};
 use crate::shard::Shard;
+use crate::topology::Meanwhile;
 
 /// How far a leg is on its way.
 #[derive(Debug)]
@@ -223,7 +224,7 @@ impl Shard {
         passing.local = Some(local);
         passing.hears_unknown = false;
         passing.resumed = false;
-        passing.music = false;
+        passing.music = Meanwhile::Nothing;
         passing.captured = false;
         passing.matching.talks_anew();
         let asked = std::mem::take(&mut passing.asked);
@@ -236,9 +237,8 @@ impl Shard {
         self.ask(leg, MediaRequest::ReleaseLeg { leg: leg.leg });
         let allocated = FactKind::LegMediaAllocated { leg: leg.leg, node: to.clone(), boot };
         self.fact(&leg.tenant, now, allocated);
-        if leg.muted || leg.deafened {
-            let (leg, muted, deafened) = (leg.leg, leg.muted, leg.deafened);
-            self.ask_node(to, MediaRequest::SetAudio { leg, muted, deafened });
+        if let Some((muted, deafened, voice)) = leg.audio() {
+            self.ask_node(to, MediaRequest::SetAudio { leg: leg.leg, muted, deafened, voice });
         }
     }
 

@@ -80,6 +80,7 @@ impl Shard {
             cause,
             by: Some(by.leg),
             auto_answer,
+            contact: "".into(),
             then: None,
         };
         let legs = self.ring(&ring, &own, now);

@@ -59,9 +59,8 @@ impl Shard {
             Elsewhere::Assistant => "".into(),
         };
         let why = (DivertCause::Redirected, LegCause::Redirected);
-        for rung in self.send_ringing_on(&leg, why, (&number, to), now) {
-            self.control(rung).passing.anonymous = anonymous;
-        }
+        let rung = self.send_ringing_on(&leg, why, (&number, to), now);
+        self.ring_discreetly(&rung, anonymous);
         Ok(())
     }
 
@@ -71,11 +70,13 @@ impl Shard {
         tenant: &TenantId,
         leg: LegId,
         numbers: &[Box<str>],
+        now: Timestamp,
     ) -> Result<(), CommandError> {
         let leg = self.own_leg(tenant, leg)?;
         if !leg.incoming || !leg.is_live() || leg.is_answered() || self.is_ending(leg.leg) {
             return Err(CommandError::NotWaiting);
         }
+        self.close_decision(&leg, now);
         self.command(&leg, LegCommandKind::Deflect { numbers: numbers.to_vec() });
         Ok(())
     }

@@ -47,6 +47,7 @@ impl Shard {
             anonymous,
             open: false,
             headers: Vec::new(),
+            max_forwards: None,
         };
         self.fact(tenant, now, created);
         let ring = Ring {
@@ -56,6 +57,7 @@ impl Shard {
             cause: LegCause::Enquiry,
             by: Some(leg.leg),
             auto_answer: true,
+            contact: "".into(),
             then: Some(to),
         };
         self.ring(&ring, &own, now);

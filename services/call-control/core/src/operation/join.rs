@@ -18,7 +18,7 @@ impl Shard {
         &mut self,
         tenant: &TenantId,
         call: &CallName,
-        from_number: &str,
+        (from_number, contact): (&str, &str),
         (number, to): (&str, Routing),
         now: Timestamp,
     ) -> Result<CallId, CommandError> {
@@ -57,6 +57,7 @@ impl Shard {
             cause: LegCause::Conferenced,
             by: None,
             auto_answer: false,
+            contact: contact.into(),
             then: None,
         };
         self.ring(&ring, &to, now);
@@ -81,6 +82,7 @@ impl Shard {
             anonymous: false,
             open: true,
             headers: Vec::new(),
+            max_forwards: None,
         };
         self.fact(tenant, now, created);
         self.fact(tenant, now, FactKind::ExternalRefAdded { call, external: external.clone() });

@@ -16,6 +16,7 @@ mod referred;
 mod replacing;
 mod transfer;
 
+pub(crate) use redirected::REDIRECTIONS_MAX;
 use sidetone_model::fold::{Capability, LegView};
 use sidetone_model::ids::{LegId, TenantId};
 

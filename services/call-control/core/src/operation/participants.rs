@@ -37,12 +37,11 @@ impl Shard {
             cause: LegCause::Conferenced,
             by: Some(by.leg),
             auto_answer: false,
+            contact: "".into(),
             then: None,
         };
         let legs = self.ring(&ring, &to, now);
-        for rung in &legs {
-            self.control(*rung).passing.anonymous = anonymous;
-        }
+        self.ring_discreetly(&legs, anonymous);
         legs.first().copied().ok_or(CommandError::TargetUnregistered)
     }
 

@@ -27,7 +27,7 @@ impl Shard {
         // The phone of whoever makes a call is rung for a purpose of its own.
         let for_itself = self.legs.get(&leg.leg).is_some_and(|control| control.passing.then.is_some());
         let follows = self.limits.redirects && !leg.is_party() && !for_itself && !self.is_ending(leg.leg);
-        if !follows || self.redirections_before(leg) >= REDIRECTIONS_MAX {
+        if !follows || self.is_sent_on_too_often(leg) {
             return;
         }
         if let Some((number, to)) = self.first_way(leg, &target.number, routing) {
@@ -47,8 +47,13 @@ impl Shard {
         Some((way.number, way.routing))
     }
 
-    /// How often the call came from one phone to the next already.
-    fn redirections_before(&self, leg: &LegView) -> usize {
+    /// Whether the call came from one user to the next so often already that it stays.
+    pub(crate) fn is_sent_on_too_often(&self, leg: &LegView) -> bool {
+        self.times_sent_on(leg) >= REDIRECTIONS_MAX
+    }
+
+    /// How often the call was sent on before it came to a leg, counted up to [`REDIRECTIONS_MAX`].
+    pub(crate) fn times_sent_on(&self, leg: &LegView) -> usize {
         let before = |leg: &&LegView| leg.by.and_then(|by| self.fold.leg(by));
         successors(Some(leg), before)
             .take(REDIRECTIONS_MAX + 1)
@@ -58,4 +63,4 @@ impl Shard {
 }
 
 /// Phones that name each other in turn must come to an end.
-const REDIRECTIONS_MAX: usize = 5;
+pub(crate) const REDIRECTIONS_MAX: usize = 5;

@@ -57,9 +57,8 @@ impl Shard {
         self.check_target(&to)?;
         self.divert(&leg, DivertCause::Transferred, (number, &to), now);
         self.end_any(&leg, Termination::new(Cause::Diverted), now);
-        for rung in self.send_on(&leg, LegCause::Transferred, (number, to), now) {
-            self.control(rung).passing.anonymous = anonymous;
-        }
+        let rung = self.send_on(&leg, LegCause::Transferred, (number, to), now);
+        self.ring_discreetly(&rung, anonymous);
         Ok(())
     }
 
@@ -95,6 +94,7 @@ impl Shard {
                 cause,
                 by: Some(by.leg),
                 auto_answer: false,
+                contact: "".into(),
                 then: None,
             };
             let rung = self.ring(&ring, &to, now);
@@ -130,7 +130,9 @@ impl Shard {
                 | Destination::Assistant
                 | Destination::PickUpGroup { .. },
             ) => Err(CommandError::ToLeadsNowhere),
-            Some(Destination::User(_)) if to.bindings.is_empty() => Err(CommandError::TargetUnregistered),
+            Some(Destination::User(_)) if to.bindings.is_empty() && !self.leads_on(to) => {
+                Err(CommandError::TargetUnregistered)
+            }
             Some(_) => Ok(()),
         }
     }

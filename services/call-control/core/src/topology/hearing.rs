@@ -89,29 +89,76 @@ impl Shard {
         peer.is_some_and(|peer| peer.held.is_some()) && leg.held.is_none() && !leg.put_aside
     }
 
-    /// Whoever is held hears music, or silence where there is none.
-    fn make_music(&mut self, leg: &LegView) {
-        let Some(prompt) = self.limits.hold_prompt.clone() else { return };
-        let wanted = self.is_held(leg) && !self.is_ending(leg.leg);
-        if std::mem::replace(&mut self.control(leg.leg).passing.music, wanted) == wanted {
+    /// Whoever is held hears music, and who waits for a phone that rings hears it ring; or silence where there is no such prompt.
+    pub(crate) fn make_music(&mut self, leg: &LegView) {
+        let wanted = self.meanwhile(leg);
+        let before = std::mem::replace(&mut self.control(leg.leg).passing.music, wanted);
+        if before == wanted {
             return;
         }
-        let playback = music_of(leg.leg);
-        let request = if wanted {
-            let sources = vec![Source::Prompt(prompt)];
-            MediaRequest::Play {
-                playback,
-                to: Heard::Leg(leg.leg),
-                sources,
-                repeat: 0,
-                manner: Manner::Instead,
-            }
-        } else {
-            MediaRequest::StopPlay { playback }
+        if let Some(playback) = before.playback(leg.leg) {
+            self.ask(leg, MediaRequest::StopPlay { playback });
+        }
+        let prompt = match wanted {
+            Meanwhile::Nothing => None,
+            Meanwhile::Music => self.limits.hold_prompt.clone(),
+            Meanwhile::Ringing => self.limits.ringback_prompt.clone(),
         };
-        self.ask(leg, request);
+        if let Some((playback, prompt)) = wanted.playback(leg.leg).zip(prompt) {
+            let (to, sources) = (Heard::Leg(leg.leg), vec![Source::Prompt(prompt)]);
+            self.ask(leg, MediaRequest::Play { playback, to, sources, repeat: 0, manner: Manner::Instead });
+        }
+    }
+
+    fn meanwhile(&self, leg: &LegView) -> Meanwhile {
+        if self.is_ending(leg.leg) {
+            Meanwhile::Nothing
+        } else if self.limits.hold_prompt.is_some() && self.is_held(leg) {
+            Meanwhile::Music
+        } else if self.limits.ringback_prompt.is_some() && self.waits_for_a_phone(leg) {
+            Meanwhile::Ringing
+        } else {
+            Meanwhile::Nothing
+        }
+    }
+
+    /// Whether a leg was answered before and is alone in a call in which a phone rings: the call was passed on, or begun by an
+    /// application. A caller who was not answered hears its own telephone's tone.
+    fn waits_for_a_phone(&self, leg: &LegView) -> bool {
+        let busy = leg.peer.is_some() || leg.conference.is_some() || leg.served_by.is_some();
+        let away = leg.held.is_some() || leg.put_aside || leg.diverted;
+        // What an application plays meanwhile is its own affair, and so is what the phone lets be heard.
+        let hears = self.hears_early(leg.leg).is_some()
+            || self.fold.call(leg.call).is_none_or(|call| !call.playbacks.is_empty());
+        let rings = |other: &LegView| !other.incoming && self.still_rings(other.leg);
+        !busy && !away && !hears && self.fold.live_legs(leg.call).any(rings)
     }
 }
+
+/// What a leg hears while it waits for somebody.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Meanwhile {
+    #[default]
+    Nothing,
+    /// It is held.
+    Music,
+    /// A phone rings for it.
+    Ringing,
+}
+
+impl Meanwhile {
+    /// Its name: of the two one may begin while the other is being stopped.
+    fn playback(self, leg: LegId) -> Option<PlaybackId> {
+        match self {
+            Self::Nothing => None,
+            Self::Music => Some(music_of(leg)),
+            Self::Ringing => Some(PlaybackId::from(uuid::Uuid::from_u128(leg.as_u128() ^ RINGING))),
+        }
+    }
+}
+
+/// Sets the playback of a ringing tone apart from a leg's other one.
+const RINGING: u128 = 0x5249_4e47;
 
 /// A leg's own playback, music or announcement, has the leg's id, so that it can always be found.
 pub(crate) fn music_of(leg: LegId) -> PlaybackId {

@@ -8,4 +8,4 @@
 mod hearing;
 mod parties;
 
-pub(crate) use hearing::music_of;
+pub(crate) use hearing::{Meanwhile, music_of};

@@ -44,6 +44,10 @@ impl World {
                 self.finish_recording(&node, *recording);
                 MediaReply::Done
             }
+            MediaRequest::FinishRecording { recording, .. } => {
+                self.finish_recording(&node, *recording);
+                MediaReply::Done
+            }
             MediaRequest::AckRecording { recording } => {
                 self.recording.remove(&(node.clone(), *recording));
                 MediaReply::Done
@@ -98,6 +102,7 @@ impl World {
             file: "f.wav".into(),
             duration_ms: 2000,
             size_bytes: 2,
+            tracks: Vec::new(),
             failure: None,
         };
         let step = self.shard.handle_recording_finished(node, finished, self.now);

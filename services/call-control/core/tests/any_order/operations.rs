@@ -8,6 +8,7 @@ use sidetone_model::fold::{Capability, LegView, RecordingPhase};
 use sidetone_model::ids::UserId;
 use sidetone_model::media::{Beside, FileFormat, Manner, Source};
 use sidetone_model::party::{Binding, Destination};
+use sidetone_model::voice::LegVoice;
 
 use crate::World;
 
@@ -47,6 +48,12 @@ impl World {
     }
 
     fn any_operation(&mut self, leg: &LegView, legs: &[LegView]) -> (CallCommandKind, bool) {
+        // Two calls of one device are rare and soon over: where there are some, more is done with them.
+        let fold = self.shard.fold();
+        let two = legs.iter().find(|leg| fold.held_beside(leg).is_some()).cloned();
+        if let Some(two) = two.filter(|_| self.rng.random()) {
+            return self.with_two(&two);
+        }
         match self.rng.random_range(0..4) {
             0 => self.with_ringing(leg),
             1 => self.with_two(leg),
@@ -146,8 +153,13 @@ impl World {
                 let call =
                     if known { CallName::External(external) } else { CallName::Id(self.ids.make(self.now)) };
                 let to = Destination::User(UserId::new("u9").unwrap());
-                let join =
-                    CallCommandKind::Join { call, to, to_number: "200".into(), from_number: "bot".into() };
+                let join = CallCommandKind::Join {
+                    call,
+                    to,
+                    to_number: "200".into(),
+                    from_number: "bot".into(),
+                    contact: "".into(),
+                };
                 (join, known)
             }
         }
@@ -172,7 +184,10 @@ impl World {
             }
             (0, _) => {
                 let (muted, deafened) = (self.rng.random(), self.rng.random());
-                (CallCommandKind::SetAudio { leg: leg.leg, muted, deafened }, may(Capability::SetAudio))
+                let voice = LegVoice { gain_mdb: self.rng.random_range(-3..3), ..LegVoice::default() };
+                let voice = self.rng.random::<bool>().then_some(voice);
+                let kind = CallCommandKind::SetAudio { leg: leg.leg, muted, deafened, voice };
+                (kind, may(Capability::SetAudio))
             }
             (1, _) => (
                 CallCommandKind::SendDigits { leg: leg.leg, digits: "12#".into() },

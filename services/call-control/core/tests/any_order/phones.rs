@@ -77,6 +77,7 @@ impl World {
             },
             calls_max: [0, 0, 12][self.rng.random_range(0..3)],
             later: Vec::new(),
+            forwards: Default::default(),
         }
     }
 
@@ -111,6 +112,7 @@ impl World {
             replaces: self.any_leg(8),
             anonymous: false,
             headers: Vec::new(),
+            max_forwards: None,
         };
         let kind = LegSignalKind::Offered(Box::new(offered));
         let signal = LegSignal { boot, leg, tenant, n: 1, at, kind };
@@ -131,6 +133,7 @@ impl World {
             replaces: self.any_leg(8),
             anonymous: false,
             headers: Vec::new(),
+            max_forwards: None,
         };
         self.phones.insert(leg, Phone { incoming: true, ..Phone::default() });
         self.signal(leg, LegSignalKind::Offered(Box::new(offered)), Some(routing));

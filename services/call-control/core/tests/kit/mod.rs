@@ -46,6 +46,7 @@ pub struct Office {
     sent: BTreeMap<LegId, u64>,
     /// Legs that have come to one node, or will not.
     pub gathered: Vec<(GatheringId, Result<(), CommandError>)>,
+    pub evicted: Vec<(&'static str, usize)>,
 }
 
 pub fn media() -> MediaDescription {
@@ -98,6 +99,7 @@ impl Office {
             acknowledged: BTreeMap::new(),
             sent: BTreeMap::new(),
             gathered: Vec::new(),
+            evicted: Vec::new(),
         }
     }
 
@@ -132,6 +134,7 @@ impl Office {
                 Effect::Resend { commands, .. } => self.commands.extend(commands),
                 Effect::Acknowledge { leg, n, .. } => drop(self.acknowledged.insert(leg, n)),
                 Effect::Gathered { gathering, outcome } => self.gathered.push((gathering, outcome)),
+                Effect::Evicted { why, count } => self.evicted.push((why, count)),
             }
         }
     }
@@ -299,6 +302,7 @@ impl Office {
             replaces: None,
             anonymous: false,
             headers: Vec::new(),
+            max_forwards: None,
         };
         LegSignalKind::Offered(Box::new(offered))
     }
@@ -472,10 +476,28 @@ impl Office {
             file: "f.wav".into(),
             duration_ms: 10,
             size_bytes: 20,
+            tracks: Vec::new(),
             failure: None,
         };
         let node = self.nodes[0].node.clone();
         let step = self.shard.handle_recording_finished(&node, finished, self.now);
+        self.take(step);
+    }
+
+    /// The recording's own node, back again, is asked for it and has it not, or cannot.
+    pub fn refuse_to_finish(&mut self, recording: RecordingId, class: Class) {
+        let node = self.nodes[0].node.clone();
+        let asked = |request: &MediaRequest| matches!(request, MediaRequest::FinishRecording { recording: of, .. } if *of == recording);
+        let request =
+            self.requests.iter().map(|(_, request)| request).find(|request| asked(request)).cloned();
+        let request = request.expect("somebody is asked to finish it");
+        self.requests.retain(|(_, request)| !asked(request));
+        self.refuse_by(&node, request, class);
+    }
+
+    pub fn refuse_by(&mut self, node: &NodeId, request: MediaRequest, class: Class) {
+        let failure = MediaFailure { class, text: "no".into() };
+        let step = self.shard.handle_media(node, request, Err(failure), self.now);
         self.take(step);
     }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use sidetone_call_core::{Answers, Connection, MediaFailure, MediaReply, MediaRequest};
 use sidetone_model::call::LegQuality;
 use sidetone_model::classify::Class;
-use sidetone_model::ids::BootId;
+use sidetone_model::ids::{BootId, LegId};
+use sidetone_model::voice::{LegVoice, VoiceRole};
 use sidetone_model::wire;
 use sidetone_proto::media::v1::connect_leg_request as connect;
 use sidetone_proto::media::v1::*;
@@ -82,10 +83,12 @@ pub(super) async fn serve(
                 () = life.over.cancelled() => Err(unreachable_node()),
             }
         };
-        if answer.is_err()
-            && let MediaRequest::CreateLeg { leg, .. } = &request
-        {
-            life.has_not(*leg);
+        if let Err(failure) = &answer {
+            match &request {
+                MediaRequest::CreateLeg { leg, .. } => life.has_not(*leg),
+                MediaRequest::Play { sources, .. } => nodes.unheard.tell(&life.node, sources, failure),
+                _ => {}
+            }
         }
         let node = life.node.clone();
         if nodes.inputs.send(Input::Media { shard, node, request, answer }).await.is_err() {
@@ -187,6 +190,25 @@ async fn ask(service: &MediaService, request: &MediaRequest) -> Result<MediaRepl
     }
 }
 
+fn audio(leg: LegId, (muted, deafened): (bool, bool), voice: &LegVoice) -> SetLegAudioRequest {
+    use leg_role::{Coach, Kind, Listener, Monitor, Speaker};
+    let kind = match voice.role {
+        VoiceRole::Speaker => Kind::Speaker(Speaker {}),
+        VoiceRole::Listener => Kind::Listener(Listener {}),
+        VoiceRole::Coach { heard_by } => Kind::Coach(Coach { heard_by_leg_id: heard_by.to_string() }),
+        VoiceRole::Monitor => Kind::Monitor(Monitor {}),
+    };
+    SetLegAudioRequest {
+        leg_id: leg.to_string(),
+        muted,
+        deafened,
+        gain_mdb: voice.gain_mdb,
+        role: Some(LegRole { kind: Some(kind) }),
+        automatic_gain: voice.automatic_gain,
+        suppress_noise: voice.suppress_noise,
+    }
+}
+
 async fn ask_rest(service: &MediaService, request: MediaRequest) -> Result<MediaReply, Status> {
     match request {
         MediaRequest::ReleaseLeg { leg } => {
@@ -194,9 +216,8 @@ async fn ask_rest(service: &MediaService, request: MediaRequest) -> Result<Media
             let answer = service.release_leg(Request::new(request)).await?.into_inner();
             return Ok(MediaReply::Released { quality: answer.stats.as_ref().and_then(quality_of) });
         }
-        MediaRequest::SetAudio { leg, muted, deafened } => {
-            let leg_id = leg.to_string();
-            let request = SetLegAudioRequest { leg_id, muted, deafened, ..Default::default() };
+        MediaRequest::SetAudio { leg, muted, deafened, voice } => {
+            let request = audio(leg, (muted, deafened), &voice);
             service.set_leg_audio(Request::new(request)).await?;
         }
         MediaRequest::SendDigits { leg, digits } => {

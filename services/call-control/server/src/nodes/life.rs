@@ -45,12 +45,17 @@ pub(super) async fn live(nodes: Arc<Nodes>, life: Arc<NodeLife>, lanes: Vec<Lane
             () = life.over.cancelled() => return,
         };
         life.reachable.store(false, Ordering::Relaxed);
-        // A watch that stood for a while starts the count anew; a node that does not even answer is not waited for.
-        failures = if watched { 1 } else { failures + 1 };
         tokio::time::sleep(BETWEEN).await;
-        if !life.answers().await && !life.answers().await {
+        if life.is_gone().await && life.is_gone().await {
             break;
         }
+        // One that says nothing is waited for as long as `is_gone` says. One that is there and cannot be watched is no use; a
+        // watch that stood for a while starts the count anew.
+        failures = match (watched, life.is_silent()) {
+            (true, _) => 1,
+            (false, true) => failures,
+            (false, false) => failures + 1,
+        };
     }
     tracing::warn!(node = %life.node, "a media node is gone");
     nodes.end(&life);
@@ -118,10 +123,15 @@ fn held(leg: pb::HeldLeg) -> Option<HeldMedia> {
 }
 
 fn input(life: &NodeLife, kind: Kind) -> Option<Input> {
+    let on = || (life.node.clone(), life.boot);
     match kind {
-        Kind::LegTimedOut(event) => Some(Input::LegTimedOut { leg: event.leg_id.parse().ok()? }),
+        Kind::LegTimedOut(event) if event.no_rtp => {
+            Some(Input::LegLifeless { leg: event.leg_id.parse().ok()?, on: on() })
+        }
+        Kind::LegTimedOut(event) => Some(Input::LegTimedOut { leg: event.leg_id.parse().ok()?, on: on() }),
         Kind::LegFailed(event) => {
-            Some(Input::LegFailed { leg: event.leg_id.parse().ok()?, reason: event.reason.into() })
+            let (leg, reason) = (event.leg_id.parse().ok()?, event.reason.into());
+            Some(Input::LegFailed { leg, on: on(), reason })
         }
         Kind::Digit(event) => Some(Input::Digit {
             leg: event.leg_id.parse().ok()?,
@@ -147,6 +157,7 @@ fn finished(life: &NodeLife, recording: pb::FinishedRecording) -> Option<Input> 
     let finished = FinishedRecording {
         recording: recording.recording_id.parse().ok()?,
         file: recording.file.into(),
+        tracks: recording.tracks.into_iter().map(Into::into).collect(),
         duration_ms: recording.duration_ms,
         size_bytes: recording.size_bytes,
         failure,
@@ -169,7 +180,11 @@ async fn refresh(nodes: Arc<Nodes>, life: Arc<NodeLife>, service: Arc<MediaServi
         let answer = service.refresh(Request::new(pb::RefreshRequest { leg_ids })).await;
         for leg in answer.map(|answer| answer.into_inner().unknown_leg_ids).unwrap_or_default() {
             if let Ok(leg) = wire::id("RefreshResponse.unknown_leg_ids", &leg)
-                && nodes.inputs.send(Input::LegTimedOut { leg }).await.is_err()
+                && nodes
+                    .inputs
+                    .send(Input::LegTimedOut { leg, on: (life.node.clone(), life.boot) })
+                    .await
+                    .is_err()
             {
                 return;
             }

@@ -4,6 +4,7 @@ mod ask;
 mod life;
 mod registry;
 mod sound;
+mod unheard;
 
 pub(crate) use registry::Nodes;
 pub(crate) use sound::play_source;

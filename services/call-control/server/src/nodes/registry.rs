@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use prost::Message as _;
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ask::{LANES, Lane};
 use super::life;
+use super::unheard::Unheard;
 use crate::clock;
 use crate::owner::Input;
 
@@ -30,8 +31,11 @@ const PREFIX: &str = "media-nodes/";
 const FULL_PERMILLE: u32 = 1_000;
 /// How often expired registrations are looked for.
 const SWEEP: Duration = Duration::from_millis(250);
-/// Within which a node that may be gone must answer.
+/// Within which a node that may be gone must answer, each time that it is asked.
 const ANSWER_MAX: Duration = Duration::from_millis(400);
+/// How long a node may say nothing, and refuse no connection either, before it counts as lost: its calls need nobody's
+/// permission to go on, and a machine or a network that is slow for a moment is slow for all nodes at once.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// Changes of speakers that wait for a listener.
 const SPEAKERS_MAX: usize = 1024;
@@ -47,11 +51,46 @@ pub(super) struct NodeLife {
     promised: AtomicU32,
     pub(super) lanes: Vec<Lane>,
     /// It answers.
-    pub(super) reachable: std::sync::atomic::AtomicBool,
+    pub(super) reachable: AtomicBool,
     /// Cancelled when this life is over.
     pub(super) over: CancellationToken,
     /// The way to it, once there is one.
     pub(super) service: OnceLock<Arc<MediaService>>,
+    silence: Mutex<Silence>,
+    /// It is being asked.
+    asking: AtomicBool,
+}
+
+/// What comes of asking a node whether it is there.
+#[derive(Debug, Clone, Copy)]
+enum Answer {
+    Here,
+    /// It cannot be connected to, or another has its address.
+    Gone,
+    None,
+}
+
+/// Since when a node has said nothing when it was asked, and when it was asked last.
+#[derive(Debug, Default)]
+struct Silence(Option<(Instant, Instant)>);
+
+impl Silence {
+    fn is_gone(&mut self, answer: Answer, now: Instant) -> bool {
+        match answer {
+            Answer::Here => self.0 = None,
+            Answer::Gone => return true,
+            Answer::None => {
+                let (since, last) = self.0.get_or_insert((now, now));
+                if now.duration_since(*last) >= SILENCE_MAX {
+                    // Nobody has asked in between: that it was silent long ago says nothing.
+                    *since = now;
+                }
+                *last = now;
+                return now.duration_since(*since) >= SILENCE_MAX;
+            }
+        }
+        false
+    }
 }
 
 /// Every node that is known.
@@ -63,6 +102,7 @@ pub(crate) struct Nodes {
     lives: Mutex<HashMap<NodeId, Arc<NodeLife>>>,
     /// Who speaks, for whoever listens now.
     speakers: broadcast::Sender<Speaker>,
+    pub(super) unheard: Unheard,
 }
 
 impl Nodes {
@@ -73,7 +113,8 @@ impl Nodes {
         refresh: Duration,
     ) -> Arc<Self> {
         let (speakers, _) = broadcast::channel(SPEAKERS_MAX);
-        Arc::new(Self { connector, inputs, telemetry, refresh, lives: Mutex::default(), speakers })
+        let (lives, unheard) = Default::default();
+        Arc::new(Self { connector, inputs, telemetry, refresh, lives, speakers, unheard })
     }
 
     /// Who speaks, from now on.
@@ -152,6 +193,8 @@ impl Nodes {
             reachable: false.into(),
             over,
             service: OnceLock::new(),
+            silence: Mutex::default(),
+            asking: false.into(),
         });
         self.lives().insert(node, Arc::clone(&life));
         tokio::spawn(life::live(Arc::clone(self), life, receivers));
@@ -166,15 +209,20 @@ impl Nodes {
         }
     }
 
-    /// A node that has not renewed its registration is asked once more, quickly: it may only have been slow, or the store
-    /// away. As long as it answers it keeps its legs; it gets no new ones.
+    /// A node that has not renewed its registration is asked, one question at a time: it may only have been slow, or the
+    /// store away. As long as it is not known to be gone it keeps its legs; it gets no new ones.
     fn drop_expired(self: &Arc<Self>) {
         let now = clock::now().as_millis();
         let expired: Vec<_> = self.lives().values().filter(|life| life.expires() <= now).cloned().collect();
         for life in expired {
+            if life.asking.swap(true, Ordering::Relaxed) {
+                continue;
+            }
             let nodes = Arc::clone(self);
             tokio::spawn(async move {
-                if !life.answers().await {
+                let gone = life.is_gone().await;
+                life.asking.store(false, Ordering::Relaxed);
+                if gone {
                     tracing::warn!(node = %life.node, "a media node has not renewed its registration");
                     nodes.end(&life);
                 }
@@ -228,14 +276,33 @@ impl Nodes {
         self.lives().get(node)?.service.get().cloned()
     }
 
-    /// Asks a node; the answer becomes an input of the owner. Requests of one leg keep their order.
+    /// The ways to all nodes that can be reached.
+    pub(crate) fn services(&self) -> Vec<Arc<MediaService>> {
+        let lives = self.lives();
+        let reachable = lives.values().filter(|life| life.is_reachable());
+        reachable.filter_map(|life| life.service.get().cloned()).collect()
+    }
+
+    fn emptiest(&self) -> Option<Arc<NodeLife>> {
+        let lives = self.lives();
+        let reachable = lives.values().filter(|life| life.is_reachable());
+        let fullness = |life: &&Arc<NodeLife>| (life.load_ppm().unwrap_or(u64::MAX), life.node.clone());
+        reachable.min_by_key(fullness).cloned()
+    }
+
+    /// Asks a node; the answer becomes an input of the owner. Requests of one leg keep their order. What is to be finished for a
+    /// node that is gone is asked of another.
     pub(crate) fn ask(&self, shard: usize, node: NodeId, request: MediaRequest) {
-        let life = self.lives().get(&node).cloned();
+        let mut life = self.lives().get(&node).cloned();
+        if life.is_none() && matches!(request, MediaRequest::FinishRecording { .. }) {
+            life = self.emptiest();
+        }
         let mut hasher = DefaultHasher::new();
         match &request {
             MediaRequest::StartRecording { recording, .. }
             | MediaRequest::PauseRecording { recording, .. }
             | MediaRequest::StopRecording { recording }
+            | MediaRequest::FinishRecording { recording, .. }
             | MediaRequest::AckRecording { recording } => recording.hash(&mut hasher),
             MediaRequest::Play { playback, .. } | MediaRequest::StopPlay { playback } => {
                 playback.hash(&mut hasher);
@@ -271,11 +338,21 @@ impl NodeLife {
         self.registration.lock().unwrap_or_else(PoisonError::into_inner).expires_unix_ms
     }
 
-    /// Whether it answers now.
-    pub(super) async fn answers(&self) -> bool {
-        let Some(service) = self.service.get() else { return false };
+    /// Whether it is gone: it cannot be connected to, another has its address, or it has said nothing for [`SILENCE_MAX`].
+    pub(super) async fn is_gone(&self) -> bool {
+        let Some(service) = self.service.get() else { return true };
         let asked = service.get_node(tonic::Request::new(GetNodeRequest {}));
-        matches!(tokio::time::timeout(ANSWER_MAX, asked).await, Ok(Ok(node)) if node.get_ref().boot_id == self.boot.to_string())
+        let answer = match tokio::time::timeout(ANSWER_MAX, asked).await {
+            Ok(Ok(node)) if node.get_ref().boot_id == self.boot.to_string() => Answer::Here,
+            Ok(_) => Answer::Gone,
+            Err(_) => Answer::None,
+        };
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner).is_gone(answer, Instant::now())
+    }
+
+    /// Whether it said nothing when it was asked last.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner).0.is_some()
     }
 
     pub(super) fn is_reachable(&self) -> bool {
@@ -335,5 +412,26 @@ impl NodeLife {
             draining: registration.draining,
             reachable: self.is_reachable(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_slow_is_not_lost_and_one_that_refuses_is() {
+        let (mut silence, begin) = (Silence::default(), Instant::now());
+        let after = |seconds| begin + Duration::from_secs(seconds);
+        assert!(!silence.is_gone(Answer::None, begin));
+        assert!(!silence.is_gone(Answer::None, after(2)));
+        assert!(!silence.is_gone(Answer::Here, after(2)));
+        assert!(!silence.is_gone(Answer::None, after(3)), "it begins anew");
+        assert!(!silence.is_gone(Answer::None, after(5)));
+        assert!(silence.is_gone(Answer::None, after(6)));
+        let mut long_ago = Silence::default();
+        assert!(!long_ago.is_gone(Answer::None, begin));
+        assert!(!long_ago.is_gone(Answer::None, after(3600)), "it was not asked meanwhile");
+        assert!(Silence::default().is_gone(Answer::Gone, begin));
     }
 }

@@ -86,6 +86,14 @@ async fn record(service: &MediaService, request: MediaRequest) -> Result<(), Sta
             let request = StopRecordingRequest { recording_id: recording.to_string() };
             service.stop_recording(Request::new(request)).await?;
         }
+        MediaRequest::FinishRecording { recording, tenant, format } => {
+            let request = FinishRecordingRequest {
+                recording_id: recording.to_string(),
+                tenant: tenant.to_string(),
+                format: audio_format(format).into(),
+            };
+            service.finish_recording(Request::new(request)).await?;
+        }
         MediaRequest::AckRecording { recording } => {
             let request = AckRecordingRequest { recording_id: recording.to_string() };
             service.ack_recording(Request::new(request)).await?;

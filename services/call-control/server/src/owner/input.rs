@@ -12,6 +12,7 @@ use sidetone_model::ids::{
     BootId, DeviceId, LegId, NodeId, PlaybackId, ReplicaId, StreamId, TenantId, UserId,
 };
 use sidetone_model::signal::{Hello, LegSignal, MessagesWaiting, OwnerMessage};
+use sidetone_model::watch::Watch;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -55,12 +56,16 @@ pub(crate) enum Input {
     Media { shard: usize, node: NodeId, request: MediaRequest, answer: Result<MediaReply, MediaFailure> },
     /// A node tells what it holds.
     NodeLegs { node: NodeId, boot: BootId, held: Arc<Vec<HeldMedia>> },
+    /// The process stops, and nobody goes on with its calls.
+    EndCalls,
     /// A node is gone.
     NodeLost { node: NodeId, boot: BootId },
     /// A leg's idle time is over.
-    LegTimedOut { leg: LegId },
+    LegTimedOut { leg: LegId, on: Life },
+    /// Nothing comes from the far side of a leg any more.
+    LegLifeless { leg: LegId, on: Life },
     /// A leg has failed on its media node.
-    LegFailed { leg: LegId, reason: Box<str> },
+    LegFailed { leg: LegId, on: Life, reason: Box<str> },
     /// A digit came as RFC 4733 events.
     Digit { leg: LegId, digit: char, duration_ms: u32 },
     /// A prompt is over.
@@ -73,6 +78,11 @@ pub(crate) enum Input {
     RecordingFinished { node: NodeId, finished: FinishedRecording },
     /// A phone is to show how many messages wait.
     Waiting { replica: ReplicaId, waiting: Box<MessagesWaiting> },
+    /// A phone has subscribed to something of a user; or the last one that had has not any more.
+    Watch { replica: ReplicaId, watch: Watch },
     /// Somebody wants to look.
     Look(Look),
 }
+
+/// The media node that tells something of a leg, and its present life.
+pub(crate) type Life = (NodeId, BootId);

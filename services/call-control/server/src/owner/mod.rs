@@ -9,6 +9,7 @@ mod recent;
 mod replicas;
 mod task;
 mod waiting;
+mod watchers;
 
 pub(crate) use input::{INPUTS_MAX, Input, ReplicaStream};
 pub(crate) use recent::{Entry, Recent};

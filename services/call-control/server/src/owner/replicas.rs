@@ -45,6 +45,10 @@ impl Replicas {
         present
     }
 
+    pub(crate) fn is_attached(&self, replica: &ReplicaId) -> bool {
+        self.attached.contains_key(replica)
+    }
+
     pub(crate) fn set_draining(&mut self, replica: &ReplicaId) {
         if let Some(attached) = self.attached.get_mut(replica) {
             attached.info.draining = true;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sidetone_call_core::{CommandError, Effect, GatheringId, Shard, Step};
+use sidetone_call_core::{CommandError, Effect, GatheringId, MediaRequest, Shard, Step};
 use sidetone_model::fact::{CommandSubject, FactKind, FactRecord};
 use sidetone_model::ids::{BootId, LegId, ReplicaId, ShardId, TenantId};
 use sidetone_model::signal::{LegSignal, OwnerMessage};
@@ -12,10 +12,11 @@ use sidetone_telemetry::Telemetry;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::input::Input;
+use super::input::{Input, Life};
 use super::log::{Log, LogError};
 use super::replicas::{ReplicaInfo, Replicas};
 use super::waiting::{Asked, Waiting};
+use super::watchers::Watchers;
 use crate::clock;
 use crate::nodes::Nodes;
 use crate::waiting::Mailboxes;
@@ -51,12 +52,20 @@ pub(crate) struct Owner {
     records: Vec<Vec<FactRecord>>,
     then: Vec<Then>,
     waiting: Waiting,
+    watchers: Watchers,
 }
 
 impl Owner {
     pub(crate) fn new(parts: OwnerParts) -> Self {
         let records = parts.shards.iter().map(|_| Vec::new()).collect();
-        Self { parts, replicas: Replicas::default(), records, then: Vec::new(), waiting: Waiting::default() }
+        Self {
+            parts,
+            replicas: Replicas::default(),
+            records,
+            then: Vec::new(),
+            waiting: Waiting::default(),
+            watchers: Watchers::default(),
+        }
     }
 
     /// Runs until it is to stop, between two rounds, or until the log is lost.
@@ -78,6 +87,7 @@ impl Owner {
             }
             self.commit().await?;
             self.carry_out();
+            self.tell_watchers();
         }
     }
 
@@ -116,6 +126,11 @@ impl Owner {
             }
             Input::Waiting { replica, waiting } => {
                 self.replicas.offer(&replica, OwnerMessage::MessagesWaiting(waiting));
+            }
+            Input::Watch { replica, watch } => {
+                if !self.watchers.handle_watch(&replica, watch) {
+                    self.count_watched("refused", 1);
+                }
             }
             Input::Look(look) => {
                 let shards: Vec<&Shard> = self.parts.shards.iter().map(|(shard, _)| shard).collect();
@@ -187,6 +202,7 @@ impl Owner {
     fn on_replica(&mut self, input: Input, now: Timestamp) {
         match input {
             Input::Hello { hello, stream } => {
+                self.watchers.forget_replica(&hello.replica);
                 self.replicas.attach(hello.replica.clone(), hello.boot, stream);
                 self.replicas.send(&hello.replica, OwnerMessage::Welcome { boot: self.parts.boot });
                 for index in 0..self.parts.shards.len() {
@@ -204,6 +220,7 @@ impl Owner {
             }
             Input::ReplicaDraining { replica } => self.replicas.set_draining(&replica),
             Input::ReplicaGone { replica, stream } if self.replicas.detach(&replica, stream) => {
+                self.watchers.forget_replica(&replica);
                 for (shard, _) in &mut self.parts.shards {
                     shard.handle_replica_gone(&replica, now);
                 }
@@ -223,16 +240,27 @@ impl Owner {
                     self.keep(index, step);
                 }
             }
+            Input::EndCalls => {
+                for index in 0..self.parts.shards.len() {
+                    let step = self.parts.shards[index].0.handle_shutdown(now);
+                    self.keep(index, step);
+                }
+            }
             Input::NodeLost { node, boot } => {
                 for index in 0..self.parts.shards.len() {
                     let step = self.parts.shards[index].0.handle_node_lost(&node, boot, now);
                     self.keep(index, step);
                 }
             }
-            Input::LegFailed { leg, reason } => {
-                self.with_leg(leg, |shard| shard.handle_leg_failed(leg, &reason))
+            Input::LegFailed { leg, on, reason } => {
+                self.with_leg_on(leg, on, |shard| shard.handle_leg_failed(leg, &reason))
             }
-            Input::LegTimedOut { leg } => self.with_leg(leg, |shard| shard.handle_leg_timed_out(leg)),
+            Input::LegTimedOut { leg, on } => {
+                self.with_leg_on(leg, on, |shard| shard.handle_leg_timed_out(leg))
+            }
+            Input::LegLifeless { leg, on } => {
+                self.with_leg_on(leg, on, |shard| shard.handle_leg_lifeless(leg))
+            }
             Input::Digit { leg, digit, duration_ms } => {
                 self.with_leg(leg, |shard| shard.handle_digit(leg, digit, duration_ms, now));
             }
@@ -256,6 +284,9 @@ impl Owner {
                 if let Some(index) = shards.position(|(shard, _)| shard.fold().recording(id).is_some()) {
                     let step = self.parts.shards[index].0.handle_recording_finished(&node, finished, now);
                     self.keep(index, step);
+                } else {
+                    // Of a call that is forgotten: it would be told again for ever.
+                    self.parts.nodes.ask(0, node, MediaRequest::AckRecording { recording: id });
                 }
             }
             _ => {}
@@ -271,6 +302,16 @@ impl Owner {
         if let Some(index) = self.shard_of_leg(leg) {
             let step = handle(&mut self.parts.shards[index].0);
             self.keep(index, step);
+        }
+    }
+
+    /// The same where the leg is on that node, in that life: of one that has moved on the old node knows nothing, and its port may
+    /// be there for a while.
+    fn with_leg_on(&mut self, leg: LegId, on: Life, handle: impl FnOnce(&mut Shard) -> Step) {
+        let index = self.shard_of_leg(leg);
+        let view = index.and_then(|index| self.parts.shards[index].0.fold().leg(leg));
+        if view.is_some_and(|view| view.node.as_ref().is_none_or(|present| *present == on)) {
+            self.with_leg(leg, handle);
         }
     }
 
@@ -295,6 +336,7 @@ impl Owner {
         }
         if record != FactRecord::default() {
             self.count(index, &record);
+            self.watchers.note(self.parts.shards[index].0.fold(), &record.facts);
             self.records[index].push(record);
         }
         for gathered in gathered {
@@ -354,13 +396,39 @@ impl Owner {
             Effect::Resend { commands, .. } => self.send_commands(commands),
             // Seen to when the step was kept.
             Effect::Gathered { .. } => {}
+            Effect::Evicted { why, count } => {
+                let evicted = &self.parts.telemetry.call_control.conversations_evicted;
+                evicted.with_label_values(&[why]).inc_by(count as u64);
+            }
         }
     }
 
     fn send_commands(&mut self, commands: Vec<sidetone_model::command::LegCommand>) {
         for command in commands {
-            let replica = command.replica.clone();
+            let (replica, leg) = (command.replica.clone(), command.leg);
+            if !self.replicas.is_attached(&replica)
+                && let Some(index) = self.shard_of_leg(leg)
+            {
+                self.parts.shards[index].0.handle_unheard(leg, clock::now());
+            }
             self.replicas.send(&replica, OwnerMessage::Command(command));
+        }
+    }
+
+    /// What is in the log is told to whom it concerns.
+    fn tell_watchers(&mut self) {
+        let (shards, count) = (&self.parts.shards, self.parts.shards.len() as u16);
+        let fold_of = |tenant: &TenantId| {
+            shards.get(usize::from(ShardId::of(tenant, count).0)).map(|(shard, _)| shard.fold())
+        };
+        let told = self.watchers.tell(&self.replicas, fold_of);
+        self.count_watched("sent", told.sent);
+        self.count_watched("later", told.later);
+    }
+
+    fn count_watched(&self, result: &str, more: u64) {
+        if more > 0 {
+            self.parts.telemetry.call_control.watched_states.with_label_values(&[result]).inc_by(more);
         }
     }
 
@@ -392,6 +460,7 @@ impl Owner {
         let legs: usize = folds().map(|fold| fold.legs().filter(|leg| leg.is_live()).count()).sum();
         metrics.calls.set(calls as i64);
         metrics.legs.set(legs as i64);
+        metrics.watched.set(self.watchers.len() as i64);
     }
 
     fn show_replicas(&self) {

@@ -94,6 +94,7 @@ struct NodeState {
     watchers: Vec<mpsc::UnboundedSender<Result<MediaEvent, Status>>>,
     gone: bool,
     refuses: Option<tonic::Code>,
+    files: BTreeMap<String, Vec<u8>>,
 }
 
 type HeldLeg2 = sidetone_proto::media::v1::HeldLeg;
@@ -118,6 +119,18 @@ impl Node {
 
     pub fn asked(&self) -> Vec<String> {
         self.state().asked.clone()
+    }
+
+    /// Tells whoever watches something.
+    pub fn tell(&self, kind: sidetone_proto::media::v1::media_event::Kind) {
+        for watcher in &self.state().watchers {
+            drop(watcher.send(Ok(MediaEvent { kind: Some(kind.clone()), ..Default::default() })));
+        }
+    }
+
+    /// Has a file of a recording.
+    pub fn keep(&self, file: &str, data: &[u8]) {
+        self.state().files.insert(file.into(), data.into());
     }
 
     pub fn created(&self) -> usize {
@@ -318,7 +331,10 @@ impl Media for Node {
         request: Request<ReadRecordingRequest>,
     ) -> Result<Response<Self::ReadRecordingStream>, Status> {
         self.ask(format!("read {}", request.get_ref().recording_id))?;
-        Ok(Response::new(futures_util::stream::empty().boxed()))
+        let data = self.state().files.get(&request.get_ref().file).cloned();
+        let data = data.ok_or_else(|| Status::not_found("no such file"))?;
+        let bytes = RecordingBytes { data, content_type: "audio/wav".into(), ..Default::default() };
+        Ok(Response::new(futures_util::stream::iter([Ok(bytes)]).boxed()))
     }
 
     async fn delete_recording(
@@ -397,6 +413,27 @@ impl Media for Node {
         Ok(Response::new(tokio_stream::wrappers::UnboundedReceiverStream::new(events).boxed()))
     }
 
+    async fn finish_recording(
+        &self,
+        request: Request<FinishRecordingRequest>,
+    ) -> Result<Response<FinishRecordingResponse>, Status> {
+        let id = request.into_inner().recording_id;
+        self.ask(format!("finish {id}"))?;
+        let finished = FinishedRecording {
+            recording_id: id,
+            file: "demo/f.wav".into(),
+            duration_ms: 700,
+            size_bytes: 7,
+            ..Default::default()
+        };
+        let kind = Some(media_event::Kind::RecordingFinished(finished));
+        let mut state = self.state();
+        state
+            .watchers
+            .retain(|watcher| watcher.send(Ok(MediaEvent { at_unix_ms: 0, kind: kind.clone() })).is_ok());
+        Ok(Response::new(FinishRecordingResponse {}))
+    }
+
     async fn ack_recording(
         &self,
         request: Request<AckRecordingRequest>,
@@ -434,17 +471,23 @@ pub struct World {
 const SEED: &str = r#"
 [[tenants]]
 tenant = "demo"
-users = [{ user = "bob" }, { user = "ann" }]
+users = [
+    { user = "bob" },
+    { user = "ann" },
+    { user = "eve", on_busy = "600", on_no_answer = "600", on_unregistered = "600" },
+]
 rooms = [{ room = "r1" }]
 numbers = [{ number = "600", echo = true }, { number = "700", room = "r1" }, { number = "800", wait = true }]
 [[tenants]]
 tenant = "other"
-numbers = [{ number = "600", announcement = "welcome" }]
+assistant = "600"
+numbers = [{ number = "600", announcement = "welcome" }, { number = "800", wait = true }]
 "#;
 
 impl World {
+    /// With a grace that is longer than anything a test does in it.
     pub async fn new(nodes: usize) -> Self {
-        Self::with(nodes, Config { shards: 2, grace_s: 1, ..Config::default() }).await
+        Self::with(nodes, Config { shards: 2, grace_s: 30, ..Config::default() }).await
     }
 
     pub async fn with(nodes: usize, config: Config) -> Self {
@@ -673,7 +716,7 @@ impl Replica {
                 }
                 OwnerMessage::Ack { leg, n } => drop(self.acked.insert(leg, n)),
                 OwnerMessage::Release { leg } => self.released.push(leg),
-                OwnerMessage::MessagesWaiting(_) => {}
+                OwnerMessage::MessagesWaiting(_) | OwnerMessage::Watched(_) => {}
                 OwnerMessage::Welcome { .. } => panic!("welcome twice"),
             }
         }
@@ -728,5 +771,6 @@ pub fn offered(number: &str) -> LegSignalKind {
         replaces: None,
         anonymous: false,
         headers: Vec::new(),
+        max_forwards: None,
     }))
 }
