@@ -18,6 +18,7 @@
 //!   Request with a To tag     legs[request.dialog_key()].handle_request(tx, &flow, request, now), or 481
 //!   Request REGISTER          auth; registrar::process(current, &request, &flow, &policy, wall)
 //!   Request of any kind       outside::inspect first; Err(refusal): respond refusal.response(..)
+//!   Request SUBSCRIBE         auth; events::Subscription::new(..), or the refusal's response; later ones by its dialog key
 //!   Request OPTIONS           200 with Allow
 //!   Ack                       legs[request.dialog_key()].handle_ack(&request, now), or nothing
 //!   Cancelled                 legs[owner].handle_cancel(&cancel); without an owner yet: 487 to `invite`
@@ -29,6 +30,7 @@
 //!     Request{flow, request}    transactions.send_request(request, &flow, leg id, now); on Full:
 //!                               leg.handle_failure(&request.method(), request.cseq(), Failure::Transport, now)
 //!     Ack{flow, request}        transactions.send_ack(&request, &flow)
+//!     Again{flow, response}     transactions.send_again(&response, &flow)
 //!     Signal(kind)              number it and send it to the owner
 //!     Finished                  forget the leg
 //! ```
@@ -52,7 +54,9 @@
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod body;
 pub mod dialog;
+pub mod events;
 pub mod identity;
 pub mod leg;
 pub mod message;

@@ -75,7 +75,7 @@ pub fn inspect(request: &Request) -> Result<(), Refusal> {
         return Err(Refusal::TooManyHops);
     }
     match method {
-        Method::Invite | Method::Register | Method::Options => {}
+        Method::Invite | Method::Register | Method::Options | Method::Subscribe => {}
         // RFC 3261 section 15, RFC 3311, RFC 6086, RFC 3262, RFC 6665.
         Method::Bye | Method::Update | Method::Info | Method::Prack | Method::Notify => {
             return Err(Refusal::NoDialog);
@@ -138,7 +138,8 @@ fn accepts_sdp(request: &Request) -> bool {
 /// More forwardings than a call has that arrives anywhere.
 const DIVERSIONS_MAX: usize = 20;
 /// What may be asked of us outside of a dialog; inside one it is [`ALLOW`].
-pub const ALLOW_OUTSIDE: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER, REGISTER";
+pub const ALLOW_OUTSIDE: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER, REGISTER, SUBSCRIBE";
 const _: () = assert!(ALLOW.len() < ALLOW_OUTSIDE.len());
 
 #[cfg(test)]

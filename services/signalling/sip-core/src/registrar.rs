@@ -1,5 +1,9 @@
 //! Registrations (RFC 3261 section 10.3): what a REGISTER makes of the bindings of one address-of-record.
 //!
+//! A contact without `+sip.instance` is known by its URI. A phone that has moved (a new port after its connection broke) registers
+//! another URI under the Call-ID that it has used all the time (section 10.2.4): what it had registered under that and does not
+//! name any more is gone. Phones that want several contacts name them in one REGISTER, or are several.
+//!
 //! Pure: the shell loads the bindings, gives them in, and stores what comes out by compare-and-swap.
 
 use std::time::Duration;
@@ -136,12 +140,23 @@ impl RegisterError {
 
 impl Registration {
     /// The 200 with every binding and the seconds it has left (RFC 3261 section 10.3, step 8), the Path that is kept (RFC 3327
-    /// section 5.3), and whether the device may open further flows (RFC 5626 section 6).
-    pub fn response(&self, register: &Request, to_tag: &str, now: Timestamp) -> Response {
+    /// section 5.3), and whether the device may open further flows (RFC 5626 section 6); then also how long its flow may be silent.
+    pub fn response(
+        &self,
+        register: &Request,
+        to_tag: &str,
+        flow_timer_s: Option<u64>,
+        now: Timestamp,
+    ) -> Response {
         let ok = ResponseBuilder::new(register, Status::OK, to_tag)
             .copy("Path", register)
             .header("Supported", "path, outbound");
-        let ok = if wants_outbound(register) { ok.header("Require", "outbound") } else { ok };
+        let ok = match wants_outbound(register) {
+            true => ok
+                .header("Require", "outbound")
+                .header_opt("Flow-Timer", flow_timer_s.map(|seconds| seconds.to_string())),
+            false => ok,
+        };
         self.bindings.iter().fold(ok, |ok, binding| ok.header("Contact", contact_value(binding, now))).build()
     }
 }
@@ -160,6 +175,7 @@ pub fn process(
     let (mut bindings, mut removed): (Vec<_>, Vec<_>) =
         current.iter().cloned().partition(|binding| binding.expires_at > now);
     let contacts = register.contacts().map_err(|_| RegisterError::BadContact)?;
+    let present = bindings.len();
     let mut changed = !removed.is_empty();
     if contacts.iter().any(|contact| matches!(contact, Contact::Wildcard)) {
         // Step 6.
@@ -191,13 +207,32 @@ pub fn process(
         }
         changed = changed || known.is_some() || expires_s > 0;
         if expires_s > 0 {
-            if bindings.len() >= policy.contacts_max {
-                return Err(RegisterError::TooMany);
-            }
             bindings.push(wanted.binding);
         }
     }
+    // One that was overtaken by a REGISTER from where the phone is now.
+    if bindings.iter().any(|binding| is_moving(binding, register) && binding.cseq > register.cseq()) {
+        return Err(RegisterError::OutOfOrder);
+    }
+    let made_one =
+        bindings.iter().any(|binding| is_moving(binding, register) && binding.cseq == register.cseq());
+    if made_one {
+        let (left, stay) = bindings
+            .into_iter()
+            .partition(|binding| is_moving(binding, register) && binding.cseq < register.cseq());
+        bindings = stay;
+        removed.extend::<Vec<_>>(left);
+    }
+    // A device that has more, because the limit was higher, may refresh and take back what it has.
+    if bindings.len() > policy.contacts_max.max(present) {
+        return Err(RegisterError::TooMany);
+    }
     Ok(Registration { bindings, removed, changed })
+}
+
+/// Whether a binding belongs to the phone that speaks, and is one that it may have left.
+fn is_moving(binding: &ContactBinding, register: &Request) -> bool {
+    binding.instance.is_empty() && *binding.call_id == *register.call_id()
 }
 
 /// Step 7: within one Call-ID only a higher CSeq number may change a binding.

@@ -1,5 +1,8 @@
 //! The Replaces header (RFC 3891), by itself and inside a Refer-To.
 
+use sidetone_model::ids::LegId;
+
+use crate::events::dialog_info;
 use crate::message::{DialogKey, Request};
 use crate::uri::SipUri;
 
@@ -82,6 +85,11 @@ impl Replaces {
     /// Whether the other side of a dialog has one of the tags too.
     pub fn names_remote(&self, remote_tag: &str) -> bool {
         [&self.to_tag, &self.from_tag].into_iter().any(|tag| **tag == *remote_tag)
+    }
+
+    /// The leg that it names as the documents of the `dialog` package do (RFC 4235), in place of its dialog.
+    pub fn leg_watched(&self) -> Option<LegId> {
+        dialog_info::leg_named(&self.call_id, |tag| self.names_remote(tag))
     }
 
     /// Only a dialog that is not answered yet is meant.

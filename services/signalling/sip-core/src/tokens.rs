@@ -6,17 +6,30 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 #[derive(Debug)]
 pub struct Tokens {
     rng: StdRng,
+    /// Stands at the end of every tag.
+    mark: Box<str>,
 }
 
 impl Tokens {
     /// A source that repeats itself for the same seed.
     pub fn seeded(seed: [u8; 32]) -> Self {
-        Self { rng: StdRng::from_seed(seed) }
+        Self { rng: StdRng::from_seed(seed), mark: "".into() }
     }
 
-    /// A tag of 64 random bits (section 19.3 asks for at least 32).
+    /// The same source, with a word at the end of every tag that tells its maker; letters and digits only.
+    #[must_use]
+    pub fn marked(self, mark: &str) -> Self {
+        Self { mark: mark.into(), ..self }
+    }
+
+    /// A tag of 56 random bits (section 19.3 asks for at least 32), and the mark. It is short, since a challenge that is larger than
+    /// the request may not be sent at once.
     pub fn tag(&mut self) -> String {
-        format!("{:016x}", self.rng.random::<u64>())
+        let mut tag = String::with_capacity(TAG_CHARS + self.mark.len());
+        for _ in 0..TAG_CHARS {
+            tag.push(char::from(ALPHABET[self.rng.random_range(0..ALPHABET.len())]));
+        }
+        tag + &self.mark
     }
 
     /// A branch with the magic cookie of section 8.1.1.7.
@@ -45,3 +58,8 @@ impl Tokens {
         bytes
     }
 }
+
+/// Parameters are compared without regard to case by some (section 7.3.1), so each letter is there once.
+const ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+/// 11 of 36 are 56.8 bits.
+const TAG_CHARS: usize = 11;

@@ -77,6 +77,16 @@ fn an_invite_without_sdp_gets_our_offer_and_its_answer_comes_with_the_ack() {
     assert_eq!(answer.rtp, harness::addr("192.0.2.10:4000"));
 }
 
+#[test]
+fn how_many_hops_a_call_has_left_is_told() {
+    for (field, hops) in [("Max-Forwards: 3\n", Some(3)), ("Max-Forwards: 300\n", None), ("", None)] {
+        let mut pair = Pair::new(Transport::Udp);
+        pair.inject('b', &INVITE_WITHOUT_SDP.replace("Max-Forwards: 70\n", field));
+        let signals = pair.b.take();
+        assert!(matches!(&signals[..], [LegSignalKind::Offered(offered)] if offered.max_forwards == hops));
+    }
+}
+
 const INVITE_WITHOUT_SDP: &str = "INVITE sip:1002@192.0.2.20 SIP/2.0
 Via: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bK1
 Max-Forwards: 70

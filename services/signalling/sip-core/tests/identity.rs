@@ -59,6 +59,7 @@ fn call(anonymous: bool, diversions: Vec<Diversion>, headers: &[(&str, &str)]) -
         anonymous,
         diversions,
         headers,
+        max_forwards: None,
     }
 }
 
@@ -274,5 +275,14 @@ fn a_value_that_would_break_the_message_makes_no_call() {
         let invite = call(false, Vec::new(), &[(name, value)]);
         let leg = Leg::outgoing(setup(&invite), &invite, Audience::Phone, &mut Tokens::seeded([1; 32]));
         assert!(leg.is_err(), "{name}: {value}");
+    }
+}
+
+#[test]
+fn how_far_the_call_may_go_stands_in_the_invite_once() {
+    for (hops, field) in [(None, "70"), (Some(8), "8"), (Some(0), "0")] {
+        let invite = Invite { max_forwards: hops, ..call(false, Vec::new(), &[]) };
+        let written = written(&invite, Audience::Phone);
+        assert_eq!(written.headers_named("Max-Forwards"), [field]);
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sidetone_sip_core::auth::Credentials;
 use sidetone_sip_core::message::{Framer, Limits, Message, ResponseBuilder, Status, parse_datagram};
 use sidetone_sip_core::uri::{NameAddr, SipUri};
-use sidetone_sip_core::{outside, sdp};
+use sidetone_sip_core::{body, outside, sdp};
 use sidetone_testkit::netem::Dice;
 
 fn corpus() -> Vec<(String, Vec<u8>)> {
@@ -132,6 +132,9 @@ fn exercise(bytes: &[u8]) {
                 let _ = Credentials::parse(text);
             }
             let _ = (request.contacts(), request.record_route(), request.route(), request.dialog_key());
+            if let Ok(Some(part)) = body::of_request(&request) {
+                assert!(part.len() <= bytes.len());
+            }
             let answer = match outside::inspect(&request) {
                 Ok(()) => ResponseBuilder::new(&request, Status::OK, "t"),
                 Err(refusal) => refusal.response(&request, "t"),

@@ -19,9 +19,13 @@ fn flow(port: u16) -> Flow {
 }
 
 fn register(cseq: u32, lines: &str) -> Request {
+    register_of("reg", cseq, lines)
+}
+
+fn register_of(call_id: &str, cseq: u32, lines: &str) -> Request {
     let text = format!(
         "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK{cseq}\r\n\
-         From: <sip:1001@example.com>;tag=1\r\nTo: <sip:1001@example.com>\r\nCall-ID: reg\r\n\
+         From: <sip:1001@example.com>;tag=1\r\nTo: <sip:1001@example.com>\r\nCall-ID: {call_id}\r\n\
          CSeq: {cseq} REGISTER\r\nUser-Agent: phone\r\n{lines}Content-Length: 0\r\n\r\n"
     );
     match parse_datagram(text.into(), &Limits::default()).unwrap() {
@@ -50,7 +54,7 @@ fn a_contact_is_bound_for_the_time_granted() {
         let binding = &registration.bindings[0];
         assert_eq!(binding.expires_at, T0 + Duration::from_secs(granted));
         assert_eq!((&*binding.uri, &*binding.user_agent), ("sip:1001@192.0.2.9:5060", "phone"));
-        let ok = registration.response(&register(1, &lines), "tag", T0);
+        let ok = registration.response(&register(1, &lines), "tag", Some(120), T0);
         assert_eq!(ok.headers_named("Contact"), [format!("<sip:1001@192.0.2.9:5060>;expires={granted}")]);
     }
 }
@@ -85,8 +89,33 @@ fn equivalent_uris_are_one_contact_and_others_are_not() {
     let current = run(&[], 1, DESK).unwrap().bindings;
     let same = run(&current, 2, "Contact: \"Desk\" <SIP:1001@192.0.2.9:5060>;q=0.5\r\n").unwrap();
     assert_eq!(same.bindings.len(), 1);
-    let other = run(&current, 2, "Contact: <sip:1001@192.0.2.9:5062>\r\n").unwrap();
+    let other = register_of("other", 1, "Contact: <sip:1001@192.0.2.9:5062>\r\n");
+    let other = process(&current, &other, &flow(5062), &RegistrarPolicy::default(), T0).unwrap();
     assert_eq!(other.bindings.len(), 2);
+}
+
+#[test]
+fn a_phone_without_an_instance_that_moved_leaves_nothing_behind() {
+    let policy = RegistrarPolicy::default();
+    let one = "Contact: <sip:1001@192.0.2.9:5060>\r\n";
+    let two = "Contact: <sip:1001@192.0.2.9:6000>\r\n";
+    let another = register_of("another phone", 7, "Contact: <sip:1001@192.0.2.10:5060>\r\n");
+    let current = run(&[], 1, one).unwrap().bindings;
+    let current = process(&current, &another, &flow(5070), &policy, T0).unwrap().bindings;
+    assert_eq!(current.len(), 2);
+    // The same Call-ID: the same phone, at another port.
+    let moved = run(&current, 2, two).unwrap();
+    let uris: Vec<&str> = moved.bindings.iter().map(|binding| &*binding.uri).collect();
+    assert_eq!(uris, ["sip:1001@192.0.2.10:5060", "sip:1001@192.0.2.9:6000"]);
+    assert_eq!(&*moved.removed[0].uri, "sip:1001@192.0.2.9:5060");
+    // Both in one REGISTER are both meant, and who takes one away keeps the other.
+    let both = run(&moved.bindings, 3, &format!("{one}{two}")).unwrap();
+    assert_eq!(both.bindings.len(), 3);
+    let less = run(&both.bindings, 4, "Contact: <sip:1001@192.0.2.9:5060>;expires=0\r\n").unwrap();
+    assert_eq!((less.bindings.len(), less.removed.len()), (2, 1));
+    // Everything of everybody.
+    let none = run(&both.bindings, 8, "Contact: *\r\nExpires: 0\r\n").unwrap();
+    assert_eq!((none.bindings.len(), none.removed.len()), (0, 3));
 }
 
 #[test]
@@ -100,7 +129,8 @@ fn a_device_with_an_instance_id_keeps_one_contact_when_it_moves() {
     let second_flow =
         run(&current, 2, &format!("Contact: <sip:1001@192.0.2.9:6060>{instance};reg-id=2\r\n")).unwrap();
     assert_eq!(second_flow.bindings.len(), 2, "RFC 5626: another flow of the same device");
-    let answer = second_flow.response(&register(2, ""), "t", T0).headers_named("Contact").join("|");
+    let answer =
+        second_flow.response(&register(2, ""), "t", Some(120), T0).headers_named("Contact").join("|");
     assert!(answer.contains("+sip.instance=\"<urn:uuid:1>\";reg-id=2"), "{answer}");
 }
 
@@ -123,6 +153,15 @@ fn limits_and_nonsense_are_refused_and_nothing_is_half_done() {
     let many: String = (0..11).map(|i| format!("Contact: <sip:1001@192.0.2.9:{}>\r\n", 6000 + i)).collect();
     let error = run(&[], 1, &many).unwrap_err();
     assert_eq!(error, RegisterError::TooMany);
+    // One that has more, since the limit was higher once, refreshes them and takes some back, and gets none beside.
+    let wide = RegistrarPolicy { contacts_max: 20, ..RegistrarPolicy::default() };
+    let had = process(&[], &register(1, &many), &flow(5060), &wide, T0).unwrap().bindings;
+    assert_eq!(run(&had, 2, &many).unwrap().bindings.len(), 11);
+    let one_back = "Contact: <sip:1001@192.0.2.9:6003>;expires=0\r\n";
+    assert_eq!(run(&had, 2, one_back).unwrap().bindings.len(), 10);
+    let other = register_of("other", 1, "Contact: <sip:1001@192.0.2.9:6999>\r\n");
+    let policy = RegistrarPolicy::default();
+    assert_eq!(process(&had, &other, &flow(5060), &policy, T0), Err(RegisterError::TooMany));
     assert_eq!(error.response(&register(1, ""), "t").status().code(), 503);
 }
 
@@ -156,7 +195,7 @@ fn preferences_are_kept_and_told() {
         let lines = format!("Contact: <sip:1001@192.0.2.9:5060>{text}\r\n");
         let registration = run(&[], 1, &lines).unwrap();
         assert_eq!(registration.bindings[0].q_thousandths, q, "{text}");
-        let ok = registration.response(&register(1, &lines), "tag", T0);
+        let ok = registration.response(&register(1, &lines), "tag", Some(120), T0);
         let contact = format!("<sip:1001@192.0.2.9:5060>;expires=3600{told}");
         assert_eq!(ok.headers_named("Contact"), [contact]);
     }
@@ -169,7 +208,7 @@ fn the_way_through_proxies_is_kept_in_order_and_told_back() {
     let registration = run(&[], 1, &lines).unwrap();
     let expected = ["<sip:edge.test;lr>", "<sip:core.test;lr>", "<sip:inner.test;lr;ob>"];
     assert_eq!(registration.bindings[0].path.iter().map(|hop| &**hop).collect::<Vec<_>>(), expected);
-    let ok = registration.response(&register(1, &lines), "tag", T0);
+    let ok = registration.response(&register(1, &lines), "tag", Some(120), T0);
     assert_eq!(ok.headers_named("Path").len(), 2);
     // It moves with the phone.
     let current = registration.bindings;
@@ -194,9 +233,18 @@ fn flows_of_one_instance_are_beside_each_other_for_who_knows_what_they_are() {
     let second = contact(";reg-id=2");
     let both = process(&first, &register(2, &second), &flow(5070), &RegistrarPolicy::default(), T0).unwrap();
     assert_eq!(both.bindings.iter().map(|binding| binding.reg_id).collect::<Vec<_>>(), [1, 2]);
-    let ok = both.response(&register(2, &second), "tag", T0);
-    assert_eq!(ok.header("Require").unwrap(), "outbound");
-    assert!(run(&[], 1, DESK).unwrap().response(&register(1, DESK), "tag", T0).header("Require").is_none());
+    let ok = both.response(&register(2, &second), "tag", Some(120), T0);
+    assert_eq!(
+        (ok.header("Require").unwrap(), ok.header("Flow-Timer").unwrap()),
+        ("outbound".into(), "120".into())
+    );
+    assert!(
+        run(&[], 1, DESK)
+            .unwrap()
+            .response(&register(1, DESK), "tag", Some(120), T0)
+            .header("Require")
+            .is_none()
+    );
     // The same flow again takes the place of itself alone.
     let again = process(&both.bindings, &register(3, &second), &flow(5071), &RegistrarPolicy::default(), T0);
     let again = again.unwrap().bindings;

@@ -207,7 +207,7 @@ fn judge(tx: sidetone_sip_core::transaction::ServerTx, request: &Request) -> Opt
         Method::Register => {
             let (policy, now) = (registrar::RegistrarPolicy::default(), Timestamp::from_millis(1));
             Some(match registrar::process(&[], request, &flow(), &policy, now) {
-                Ok(registration) => registration.response(request, "ours", now),
+                Ok(registration) => registration.response(request, "ours", None, now),
                 Err(error) => error.response(request, "ours"),
             })
         }
@@ -355,7 +355,7 @@ fn refusals_say_what_is_missing() {
         String::from_utf8_lossy(&answer.unwrap()).into_owned()
     };
     assert!(text("bext01").contains("Unsupported: nothingSupportsThis, nothingSupportsThisEither\r\n"));
-    assert!(text("invut").contains("Accept: application/sdp\r\n"));
+    assert!(text("invut").contains("Accept: application/sdp, multipart/mixed"));
     assert!(text("intmeth").contains("Allow: INVITE, "));
     let insuf = text("insuf");
     assert!(

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sidetone_model::media::MediaDescription;
-use sidetone_model::party::Party;
+use sidetone_model::party::{Flow, Party};
 use sidetone_model::signal::{LegSignalKind, Offered};
 use sidetone_model::termination::{Cause, Termination};
 
@@ -12,6 +12,7 @@ use super::reliable::{Reliable, is_reliable};
 use super::session::{SessionRefusal, SessionTimer};
 use super::state::{Accepted, Change, Ending, Incoming, State};
 use super::{Caller, CommandError, Leg, LegOutput, LegSetup};
+use crate::body::{self, Unsupported};
 use crate::dialog::DialogState;
 use crate::message::{Contact, Request, Response, ResponseBuilder, Status};
 use crate::outside::check_required;
@@ -63,6 +64,7 @@ impl Leg {
             replaces: caller.replaces,
             anonymous: caller.identity.anonymous,
             headers: caller.identity.headers,
+            max_forwards: invite.max_forwards(),
         };
         let dialog = DialogState {
             call_id: invite.call_id().into(),
@@ -92,6 +94,17 @@ impl Leg {
             let termination = reason::termination(&cancel.headers_named("Reason"), Cause::Cancelled);
             self.refuse_invite(Status::REQUEST_TERMINATED, None);
             self.signal_ended(termination.with_sip_status(Status::REQUEST_TERMINATED.code()));
+            self.finish();
+        }
+    }
+
+    /// The caller's connection is gone, and it has not come back over another: as if it had cancelled (RFC 3261 section 9.2).
+    pub fn handle_caller_gone(&mut self) {
+        if self.awaits_answer() {
+            let status = Status::REQUEST_TERMINATED;
+            self.refuse_invite(status, None);
+            let termination = Termination::new(Cause::Cancelled).with_text("the caller's connection is gone");
+            self.signal_ended(termination.with_sip_status(status.code()));
             self.finish();
         }
     }
@@ -204,7 +217,7 @@ impl Leg {
         self.respond(tx, response.clone());
         let timers = self.setup.timers;
         Accepted {
-            tx,
+            tx: Some(tx),
             response: Box::new(response),
             cseq: invite.cseq(),
             answer_in_ack,
@@ -246,17 +259,22 @@ impl Leg {
         if !accepted.answer_in_ack {
             return Ok(None);
         }
-        let answer = sdp::parse_session(ack.body()).map_err(|error| Termination::new(error.cause()))?;
+        let answer =
+            sdp::parse_session(&body::of_ack(ack)).map_err(|error| Termination::new(error.cause()))?;
         let media = answer.audio.clone();
         self.negotiation.learn_answer(answer);
         Ok(Some(media))
     }
 
-    pub(super) fn retransmit_accept(accepted: &mut Accepted, t2: Duration) -> LegOutput {
+    pub(super) fn retransmit_accept(accepted: &mut Accepted, t2: Duration, flow: &Flow) -> LegOutput {
         // RFC 3261 section 13.3.1.4: on every transport, doubling up to T2.
         accepted.interval = (accepted.interval * 2).min(t2);
         accepted.retransmit_at += accepted.interval;
-        LegOutput::Respond { tx: accepted.tx, response: (*accepted.response).clone() }
+        let response = (*accepted.response).clone();
+        match accepted.tx {
+            Some(tx) => LegOutput::Respond { tx, response },
+            None => LegOutput::Again { flow: flow.clone(), response },
+        }
     }
 }
 
@@ -271,7 +289,7 @@ impl BodyRefusal {
         match self {
             // RFC 3261 section 8.2.3.
             Self::NotSdp => ResponseBuilder::new(request, Status::UNSUPPORTED_MEDIA_TYPE, tag)
-                .header("Accept", sdp::CONTENT_TYPE)
+                .header("Accept", body::ACCEPT)
                 .build(),
             Self::Sdp(error) => {
                 let status = Status::new(error.cause().sip_status()).unwrap_or(Status::BAD_REQUEST);
@@ -292,15 +310,10 @@ fn target_of(invite: &Request) -> Option<SipUri> {
     }
 }
 
-/// The offer in a request; none when it has no body.
+/// The offer in a request; none when it brings no description.
 pub(super) fn offer_of(request: &Request) -> Result<Option<RemoteSdp>, BodyRefusal> {
-    if request.body().is_empty() {
-        return Ok(None);
-    }
-    if request.content_type() != sdp::CONTENT_TYPE {
-        return Err(BodyRefusal::NotSdp);
-    }
-    sdp::parse_session(request.body()).map(Some).map_err(BodyRefusal::Sdp)
+    let description = body::of_request(request).map_err(|Unsupported| BodyRefusal::NotSdp)?;
+    description.map(|text| sdp::parse_session(&text).map_err(BodyRefusal::Sdp)).transpose()
 }
 
 pub(super) fn via(setup: &LegSetup) -> String {

@@ -21,7 +21,7 @@ impl Leg {
             // ## (Offered | Early) => Finished
             state @ (State::Offered(_) | State::Early { .. }) => {
                 self.state = state;
-                let code = termination.cause.sip_status();
+                let code = termination.refusal_status();
                 let status = Status::new(code).unwrap_or(Status::TEMPORARILY_UNAVAILABLE);
                 self.refuse_invite(status, Some(&termination));
                 self.signal_ended(termination.with_sip_status(code));

@@ -8,9 +8,9 @@ use sidetone_model::signal::LegSignalKind;
 use super::Leg;
 use super::answer::{ALLOW, SUPPORTED};
 use super::state::{Ending, State};
+use crate::body;
 use crate::message::{Method, Request, ResponseBuilder, Status};
 use crate::outside::check_required;
-use crate::sdp;
 use crate::transaction::ServerTx;
 
 impl Leg {
@@ -39,6 +39,7 @@ impl Leg {
         // they ring tells nothing of where the call goes.
         if !is_fork {
             self.setup.flow = flow.clone();
+            self.note_life();
         }
         if let Err(refusal) = check_required(&request, self.dialog.local_tag()) {
             return self.respond(tx, *refusal);
@@ -51,7 +52,7 @@ impl Leg {
             Method::Options => {
                 let ok = plain(self, Status::OK)
                     .header("Allow", ALLOW)
-                    .header("Accept", sdp::CONTENT_TYPE)
+                    .header("Accept", body::ACCEPT)
                     .header("Supported", SUPPORTED)
                     .build();
                 self.respond(tx, ok);

@@ -12,6 +12,7 @@ use super::reliable::Arrival;
 use super::session::SessionTimer;
 use super::state::{Change, Ending, State};
 use super::{CommandError, Leg, LegOutput, LegSetup, cause_of};
+use crate::body;
 use crate::dialog::{DialogState, OutOfOrder};
 use crate::identity::{self, Audience};
 use crate::message::{Method, Request, RequestBuilder, Response};
@@ -112,6 +113,7 @@ impl Leg {
             .header("Supported", SUPPORTED)
             .header("User-Agent", leg.setup.product.as_ref())
             .headers(caller.headers)
+            .max_forwards(invite.max_forwards)
             .body(sdp::CONTENT_TYPE, offer)
             .build()
             .map_err(|_| CommandError::Unwritable)?;
@@ -216,15 +218,14 @@ impl Leg {
         self.acknowledge(tag.clone(), None);
         self.state = State::Confirmed { change: Change::None };
         let early = self.opened_by.as_mut().and_then(|sent| sent.early.take());
-        let answer = match sdp::parse_session(response.body()) {
+        let description = body::of_response(response);
+        let answer = match sdp::parse_session(&description) {
             Ok(answer) => Ok(answer),
             // Some phones answer in the 183 and send a 200 without a body.
-            Err(error) => {
-                match early.filter(|(early_tag, _)| *early_tag == tag && response.body().is_empty()) {
-                    Some((_, answer)) => Ok(answer),
-                    None => Err(Termination::new(error.cause())),
-                }
-            }
+            Err(error) => match early.filter(|(early_tag, _)| *early_tag == tag && description.is_empty()) {
+                Some((_, answer)) => Ok(answer),
+                None => Err(Termination::new(error.cause())),
+            },
         };
         match answer {
             Ok(answer) => {
@@ -345,10 +346,9 @@ impl Leg {
     }
 
     fn read_answer(&self, response: &Response) -> Option<RemoteSdp> {
-        if response.body().is_empty() || response.content_type() != sdp::CONTENT_TYPE {
-            return None;
-        }
-        sdp::parse_session(response.body()).ok()
+        // One without a body says nothing of media, and one without a type is none that could be understood.
+        let described = !response.body().is_empty() && !response.content_type().is_empty();
+        described.then(|| sdp::parse_session(&body::of_response(response)).ok())?
     }
 }
 

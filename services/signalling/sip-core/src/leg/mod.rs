@@ -102,6 +102,13 @@ pub enum LegOutput {
         /// The ACK.
         request: Request,
     },
+    /// Send a 2xx of a former life again, by `Transactions::send_again`: its transaction is gone.
+    Again {
+        /// On which flow.
+        flow: Flow,
+        /// The response.
+        response: Response,
+    },
     /// The phone wants the call passed on: a `Referred` for the owner, once it is known which leg is meant. When none is,
     /// the leg is given `Referral(Failed)`.
     Refer {
@@ -223,6 +230,7 @@ impl fmt::Debug for LegOutput {
             Self::Respond { tx, response } => write!(f, "Respond({tx:?} {response:?})"),
             Self::Request { request, .. } => write!(f, "Request({request:?})"),
             Self::Ack { request, .. } => write!(f, "Ack({request:?})"),
+            Self::Again { response, .. } => write!(f, "Again({response:?})"),
             Self::Refer { .. } => f.write_str("Refer(..)"),
             Self::Signal(_) => f.write_str("Signal(..)"),
             Self::Finished => f.write_str("Finished"),
@@ -295,6 +303,11 @@ impl Leg {
     /// Whether it was answered, in either direction, and has not ended.
     pub fn is_answered(&self) -> bool {
         matches!(self.state, State::Answered(_) | State::Confirmed { .. })
+    }
+
+    /// Whether somebody calls us and has no final answer yet.
+    pub fn awaits_answer(&self) -> bool {
+        matches!(self.state, State::Offered(_) | State::Early { .. })
     }
 
     /// Whether it is over for its owner.

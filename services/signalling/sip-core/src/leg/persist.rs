@@ -6,15 +6,18 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use sidetone_model::media::MediaDescription;
 use sidetone_model::party::Flow;
+use sidetone_model::signal::LegSignalKind;
 use sidetone_proto::types::v1 as types;
 
 use super::offer::Negotiation;
 use super::session::SessionTimer;
-use super::state::{Change, State};
+use super::state::{Accepted, Change, State};
 use super::{Leg, LegSetup};
 use crate::dialog::DialogState;
+use crate::message::{Limits, Message, parse_datagram};
 use crate::sdp::{Profile, RejectedMedia, RemoteSdp};
 use crate::transaction::Timers;
 use crate::uri::{NameAddr, SipUri};
@@ -68,6 +71,33 @@ pub struct StoredLeg {
     /// The phone takes UPDATE.
     #[prost(bool, tag = "31")]
     session_updates: bool,
+    /// The 2xx for which the record was made, as long as it has no ACK; none when it brings media keys.
+    #[prost(message, optional, tag = "32")]
+    accepted: Option<StoredAnswer>,
+}
+
+/// A 2xx of ours to an INVITE or re-INVITE that waits for its ACK. It holds addresses and numbers of people: not for logs.
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub struct StoredAnswer {
+    #[prost(bytes = "bytes", tag = "1")]
+    response: Bytes,
+    /// The CSeq number that the ACK will have.
+    #[prost(uint32, tag = "2")]
+    cseq: u32,
+    /// Our offer stands in the 2xx.
+    #[prost(bool, tag = "3")]
+    answer_in_ack: bool,
+    /// To the INVITE that opened the call.
+    #[prost(bool, tag = "4")]
+    opens: bool,
+}
+
+impl StoredLeg {
+    /// The 2xx that had no ACK when the record was made.
+    pub fn take_answer(&mut self) -> Option<StoredAnswer> {
+        self.accepted.take()
+    }
 }
 
 /// The other side's last description.
@@ -116,7 +146,7 @@ macro_rules! silent {
         }
     )*};
 }
-silent!(StoredLeg StoredSdp StoredRejected);
+silent!(StoredLeg StoredAnswer StoredSdp StoredRejected);
 
 impl Leg {
     /// The leg as it is to be stored; none while it is not answered, and when it ends.
@@ -129,6 +159,17 @@ impl Leg {
         let (interval, session_ours, session_updates) = self.session.parts();
         // Media keys are not stored: after a restart the owner of the media is asked to describe it again.
         let local = local.filter(|(media, _)| media.crypto.is_empty() && media.ice.is_none());
+        let accepted = match &self.state {
+            State::Answered(accepted) => Some((accepted, true)),
+            State::Confirmed { change: Change::Accepted(accepted) } => Some((accepted, false)),
+            _ => None,
+        };
+        let accepted = accepted.filter(|_| local.is_some()).map(|(accepted, opens)| StoredAnswer {
+            response: accepted.response.to_bytes(),
+            cseq: accepted.cseq,
+            answer_in_ack: accepted.answer_in_ack,
+            opens,
+        });
         Some(StoredLeg {
             flow: Some((&self.setup.flow).into()),
             advertised: self.setup.advertised.to_string(),
@@ -151,6 +192,7 @@ impl Leg {
             session_interval_s: interval.as_secs(),
             session_ours,
             session_updates,
+            accepted,
         })
     }
 
@@ -216,6 +258,53 @@ impl Leg {
             finished: false,
             owner_away: true,
         })
+    }
+
+    /// Of a leg that was restored: says again the 2xx for which its record was made, `age` ago, until the ACK comes, or what is left
+    /// of 64 T1 has passed (RFC 3261 section 13.3.1.4). Whether the ACK has come is not known, since none is stored; whoever sent
+    /// one sends it again for each 2xx as long (section 13.2.2.4). Of an older record nothing is said, nor over a connection: that
+    /// died with the former life, and who comes back over another must not be hung up for having come late.
+    pub fn repeat_answer(&mut self, answer: StoredAnswer, age: Duration, now: Instant) {
+        // ## Confirmed(None) => Answered | Confirmed(Accepted)
+        let left = self.setup.timers.timeout().saturating_sub(age);
+        let Ok(Message::Response(response)) = parse_datagram(answer.response, &Limits::default()) else {
+            return;
+        };
+        if left.is_zero()
+            || self.setup.flow.transport.is_reliable()
+            || !matches!(self.state, State::Confirmed { change: Change::None })
+        {
+            return;
+        }
+        let accepted = Accepted {
+            tx: None,
+            response: Box::new(response),
+            cseq: answer.cseq,
+            answer_in_ack: answer.answer_in_ack,
+            interval: self.setup.timers.t1 / 2,
+            retransmit_at: now,
+            give_up_at: now + left,
+        };
+        self.state = match answer.opens {
+            true => State::Answered(accepted),
+            false => State::Confirmed { change: Change::Accepted(accepted) },
+        };
+    }
+
+    /// A request within the dialog: whoever sends one has sent the ACK, which nobody was there to take.
+    pub(super) fn note_life(&mut self) {
+        // ## Answered => Confirmed, Confirmed(Accepted) => Confirmed(None)
+        let silent = |accepted: &Accepted| accepted.tx.is_none() && !accepted.answer_in_ack;
+        match &self.state {
+            State::Answered(accepted) if silent(accepted) => {
+                self.state = State::Confirmed { change: Change::None };
+                self.signal(LegSignalKind::Confirmed { media: None });
+            }
+            State::Confirmed { change: Change::Accepted(accepted) } if silent(accepted) => {
+                self.state = State::Confirmed { change: Change::None };
+            }
+            _ => {}
+        }
     }
 
     /// The phone is reached over another flow from now on: its connection was a new one.

@@ -13,6 +13,7 @@ use super::answer::{ALLOW, SUPPORTED};
 use super::offer::Local;
 use super::state::{Change, State};
 use super::{CommandError, Leg, LegOutput, cause_of};
+use crate::body;
 use crate::message::{Method, Request, Response, Status};
 use crate::sdp;
 use crate::transaction::Failure;
@@ -193,7 +194,7 @@ impl Leg {
             return;
         }
         self.session.learn(response, now);
-        match sdp::parse_session(response.body()) {
+        match sdp::parse_session(&body::of_response(response)) {
             Ok(answer) => {
                 let media = answer.audio.clone();
                 // What a refresh leaves as it was is nobody's news.
@@ -265,13 +266,14 @@ impl Leg {
         }
     }
 
-    /// Section 14.1: whoever made the Call-ID waits 2.1 to 4 s, the other side 0 to 2 s, in steps of 10 ms.
+    /// Section 14.1: whoever made the Call-ID waits 2.1 to 4 s, the other side up to 2 s, in steps of 10 ms. Never none: what
+    /// it waits for may not be over at the same moment, and it would be tried again and again within it.
     fn wait_to_reoffer(&mut self, media: MediaDescription, tries: u32, now: Instant) {
         let any =
             self.dialog.local_tag().bytes().fold(self.dialog.local_cseq.wrapping_add(tries), |sum, byte| {
                 sum.wrapping_mul(31).wrapping_add(u32::from(byte))
             });
-        let steps = if self.opened_by.is_some() { 210 + any % 191 } else { any % 201 };
+        let steps = if self.opened_by.is_some() { 210 + any % 191 } else { 1 + any % 200 };
         let until = now + Duration::from_millis(u64::from(steps) * 10);
         self.reoffer =
             Some(Box::new(Reoffer { media, phase: Phase::Waiting { until }, tries, refresh: false }));

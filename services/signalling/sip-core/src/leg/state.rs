@@ -58,7 +58,8 @@ pub(super) struct Incoming {
 /// A 2xx to an INVITE or re-INVITE that waits for its ACK (RFC 3261 section 13.3.1.4).
 #[derive(Debug)]
 pub(super) struct Accepted {
-    pub(super) tx: ServerTx,
+    /// The transaction of the INVITE; none when that was a former life's.
+    pub(super) tx: Option<ServerTx>,
     pub(super) response: Box<Response>,
     /// The CSeq number that the ACK will have.
     pub(super) cseq: u32,

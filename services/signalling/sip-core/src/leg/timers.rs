@@ -102,7 +102,7 @@ impl Leg {
             State::Answered(accepted)
             | State::Ending(Ending::ByeAfterAck { accepted, .. })
             | State::Confirmed { change: Change::Accepted(accepted) } => {
-                Some(Self::retransmit_accept(accepted, t2))
+                Some(Self::retransmit_accept(accepted, t2, &self.setup.flow))
             }
             _ => None,
         };

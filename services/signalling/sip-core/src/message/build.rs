@@ -47,6 +47,16 @@ impl RequestBuilder {
         Self { method, uri, headers, body: None }
     }
 
+    /// How many hops it may take (RFC 3261 section 20.22); none leaves the 70 that a request of our own begins with.
+    #[must_use]
+    pub fn max_forwards(mut self, hops: Option<u8>) -> Self {
+        let field = self.headers.iter_mut().find(|(name, _)| name == "Max-Forwards");
+        if let (Some((_, value)), Some(hops)) = (field, hops) {
+            *value = hops.to_string();
+        }
+        self
+    }
+
     /// Adds a header field.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {

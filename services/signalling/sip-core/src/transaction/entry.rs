@@ -35,7 +35,7 @@ pub(super) struct Entry<O> {
 pub(super) fn failed<O>(id: u64, owner: O, request: &sip::Request, failure: Failure) -> Option<Event<O>> {
     let request = Request::from_sip(request.clone()).ok()?;
     let (method, cseq) = (request.method(), request.cseq());
-    Some(Event::Failed { tx: ClientTx(id), owner, method, cseq, failure })
+    Some(Event::Failed { tx: ClientTx(id), owner, method, cseq, failure, request: Box::new(request) })
 }
 
 pub(super) fn reliability(flow: &Flow) -> Reliability {
@@ -44,7 +44,7 @@ pub(super) fn reliability(flow: &Flow) -> Reliability {
 
 /// RFC 3261 section 18.2.2 and RFC 3581 section 4: over UDP to the port of Via unless `rport` asks for the source
 /// port; `maddr` is not followed, since it would let a request aim our answers at others.
-pub(super) fn reply_flow(request: &Request, flow: &Flow) -> Flow {
+pub fn reply_flow(request: &Request, flow: &Flow) -> Flow {
     let via = request.via();
     if flow.transport != Transport::Udp || via.rport {
         return flow.clone();

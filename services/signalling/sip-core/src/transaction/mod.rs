@@ -18,10 +18,10 @@ use sipx_sip::{ClientTransaction, Output, ServerTransaction, TransactionKey, TuE
 
 use crate::message::{Message, Method, Request, Response, ResponseBuilder, Status};
 use crate::tokens::Tokens;
-use entry::{Entry, Machine, failed, reliability, reply_flow};
+use entry::{Entry, Machine, failed, reliability};
 use schedule::Schedule;
 
-pub use entry::flow_back;
+pub use entry::{flow_back, reply_flow};
 pub use types::{
     ClientTx, Counters, Event, Failure, Full, Reason, ServerTx, Timers, TransactionsConfig, Transmit,
 };
@@ -171,6 +171,11 @@ impl<O: Clone> Transactions<O> {
         self.transmits.push_back(Transmit { flow: flow.clone(), bytes: ack.to_bytes() });
     }
 
+    /// Sends a 2xx again whose transaction was that of a former life: it is the user agent's to repeat (RFC 3261 section 13.3.1.4).
+    pub fn send_again(&mut self, response: &Response, flow: &Flow) {
+        self.transmits.push_back(Transmit { flow: flow.clone(), bytes: response.to_bytes() });
+    }
+
     /// Answers a request. A transaction that is over, or has its final response, takes no other and says so by
     /// `false`.
     pub fn respond(&mut self, tx: ServerTx, response: Response, now: Instant) -> bool {
@@ -201,6 +206,26 @@ impl<O: Clone> Transactions<O> {
         self.forget(tx.0);
     }
 
+    /// Whether there is the INVITE that a CANCEL means (RFC 3261 section 9.2), or the CANCEL came before.
+    pub fn has_cancelled(&self, cancel: &Request) -> bool {
+        let invite = TransactionKey::for_cancelled_invite(&cancel.inner);
+        let known = |key: Option<TransactionKey>| key.is_some_and(|key| self.servers.contains_key(&key));
+        known(invite) || known(TransactionKey::from_request(&cancel.inner))
+    }
+
+    /// Whether a message belongs to a transaction that is alive: a repeated request, an ACK to a refusal, or the response to
+    /// a request of ours (RFC 3261 sections 17.1.3 and 17.2.3).
+    pub fn knows(&self, message: &Message) -> bool {
+        match message {
+            Message::Request(request) => TransactionKey::from_request(&request.inner)
+                .is_some_and(|key| self.servers.contains_key(&key)),
+            Message::Response(response) => {
+                let key = TransactionKey::from_response(&response.inner);
+                key.is_some_and(|key| self.clients.contains_key(&key))
+            }
+        }
+    }
+
     /// Says to whom an INVITE's CANCEL is to be told.
     pub fn assign(&mut self, tx: ServerTx, user: O) {
         if let Some(Entry { machine: Machine::Server { owner, .. }, .. }) = self.entries.get_mut(&tx.0) {
@@ -218,6 +243,19 @@ impl<O: Clone> Transactions<O> {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// What is still to be answered of somebody whose connection is gone is answered over another (RFC 3261 section 18.2.2 has us open
+    /// one; a phone behind a NAT has to).
+    pub fn answer_over(&mut self, user: &O, flow: &Flow)
+    where
+        O: PartialEq,
+    {
+        for entry in self.entries.values_mut() {
+            if matches!(&entry.machine, Machine::Server { owner: Some(owner), .. } if owner == user) {
+                entry.flow = flow.clone();
+            }
         }
     }
 

@@ -133,6 +133,8 @@ pub enum Event<O> {
         cseq: u32,
         /// What went wrong.
         failure: Failure,
+        /// The request, which may be sent another way.
+        request: Box<Request>,
     },
 }
 

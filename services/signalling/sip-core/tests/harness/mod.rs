@@ -171,6 +171,7 @@ impl Side {
                     }
                 }
                 LegOutput::Ack { flow, request } => self.transactions.send_ack(&request, &flow),
+                LegOutput::Again { flow, response } => self.transactions.send_again(&response, &flow),
                 LegOutput::Refer { to, replaces } => self.refers.push((to, replaces.is_some())),
                 LegOutput::Signal(signal) => self.signals.push(signal),
                 LegOutput::Finished => {
@@ -270,6 +271,7 @@ impl Pair {
             diversions: Vec::new(),
             call: None,
             headers: Vec::new(),
+            max_forwards: None,
         };
         let setup = self.a.setup();
         self.a.leg =
