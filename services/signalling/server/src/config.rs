@@ -14,6 +14,7 @@ use sidetone_sip_core::identity::Bounds;
 use sidetone_sip_core::registrar::RegistrarPolicy;
 
 use crate::stir::StirConfig;
+use crate::subscriptions::SubscriptionsConfig;
 
 /// How a signalling replica works.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -68,6 +69,9 @@ pub struct Config {
     /// A carrier that has said nothing to an INVITE for that many seconds is left for the next way, if there is one, 1 to 32; 0
     /// waits as long as RFC 3261 does, which is 32 s over UDP. Default 4.
     pub carrier_silence_s: u64,
+    /// A caller whose connection closes while it rings has so many seconds to register over another; then its call ends as if it
+    /// had been cancelled, 1 to 60. Default 4.
+    pub caller_gone_s: u64,
     /// Header fields of one INVITE that are handed on to applications and phones (X-, P- and a few more), 0 to 64. Default 20.
     pub headers_max: usize,
     /// Bytes of all of them, 0 to 16384. Default 2048.
@@ -76,6 +80,8 @@ pub struct Config {
     pub ladder: LadderConfig,
     /// The HOMER server that gets every message.
     pub hep: HepConfig,
+    /// What phones may subscribe to, and how much of it.
+    pub subscriptions: SubscriptionsConfig,
     /// Signatures of callers' numbers.
     pub stir: StirConfig,
 }
@@ -294,10 +300,12 @@ impl Default for Config {
             digest_algorithms: vec!["SHA-256".to_owned(), "MD5".to_owned()],
             t1_ms: 500,
             carrier_silence_s: 4,
+            caller_gone_s: 4,
             headers_max: 20,
             headers_bytes_max: 2048,
             ladder: LadderConfig::default(),
             hep: HepConfig::default(),
+            subscriptions: SubscriptionsConfig::default(),
             stir: StirConfig::default(),
         }
     }
@@ -336,6 +344,9 @@ impl Config {
         if self.connections_max == 0 || self.connections_per_source_max == 0 {
             wrong("connections_max", "it and connections_per_source_max must be at least 1");
         }
+        if !(1..=60).contains(&self.caller_gone_s) {
+            wrong("caller_gone_s", "must be 1 to 60");
+        }
         if !(30..=86_400).contains(&self.connection_idle_s) {
             wrong("connection_idle_s", "must be 30 to 86400");
         }
@@ -372,6 +383,7 @@ impl Config {
         }
         self.check_ladder(&mut wrong);
         self.stir.check(&mut wrong);
+        self.subscriptions.check(&mut wrong);
     }
 
     fn check_ladder(&self, wrong: &mut impl FnMut(&str, &str)) {
@@ -442,6 +454,10 @@ impl Config {
 
     pub(crate) fn carrier_silence(&self) -> Option<Duration> {
         (self.carrier_silence_s > 0).then(|| Duration::from_secs(self.carrier_silence_s))
+    }
+
+    pub(crate) fn caller_gone(&self) -> Duration {
+        Duration::from_secs(self.caller_gone_s)
     }
 
     pub(crate) fn header_bounds(&self) -> Bounds {

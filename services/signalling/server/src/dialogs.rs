@@ -31,6 +31,12 @@ pub(crate) struct StoredDialog {
     /// Of which call the leg is one, when that is known.
     #[prost(string, tag = "6")]
     pub(crate) call: String,
+    /// When this was written, in milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "7")]
+    pub(crate) at_unix_ms: u64,
+    /// Over which trunk the call goes; empty for none.
+    #[prost(string, tag = "8")]
+    pub(crate) trunk: String,
 }
 
 impl std::fmt::Debug for StoredDialog {

@@ -8,6 +8,7 @@ use sidetone_runtime::link::{OwnerConnector, ReplicaLink};
 use sidetone_sip_core::tokens::Tokens;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 /// What the agent is told of the stream.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub(crate) async fn keep_attached(
     connector: Arc<dyn OwnerConnector>,
     to_agent: mpsc::Sender<LinkEvent>,
     mut tokens: Tokens,
+    stopping: CancellationToken,
 ) {
     let mut failures = 0;
     while !to_agent.is_closed() {
@@ -39,8 +41,8 @@ pub(crate) async fn keep_attached(
                     return;
                 }
                 failures = if welcomed { 0 } else { failures + 1 };
-                // Said once, and not at every attempt of a long absence.
-                if failures <= 1 {
+                // Said once, and not at every attempt of a long absence; nor when all stops together.
+                if failures <= 1 && !stopping.is_cancelled() {
                     tracing::warn!(welcomed, "the stream to call control is over; attaching again");
                 }
             }

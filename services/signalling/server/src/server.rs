@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sidetone_directory::Directory;
 use sidetone_model::ids::{BootId, IdSource, LegId, ReplicaId};
 use sidetone_runtime::Lifecycle;
+use sidetone_runtime::grpc::TlsConfig;
 use sidetone_runtime::link::OwnerConnector;
 use sidetone_sip_core::auth::{Algorithm, AuthConfig, Authenticator};
 use sidetone_sip_core::tokens::Tokens;
@@ -15,16 +16,20 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::{Agent, Inputs, Parts};
+use crate::agent::{Agent, Former, Inputs, Parts};
 use crate::config::Config;
 use crate::defence::Defence;
 use crate::dialogs::Dialogs;
+use crate::handover::{
+    Carriers, FromNeighbour, Mark, NEIGHBOUR_INPUTS_MAX, Neighbours, keep_neighbours, read_neighbours,
+};
 use crate::ladder::{Ladder, Redactor};
 use crate::owner::{self, LINK_EVENTS_MAX};
 use crate::replica::{self, wall_clock};
 use crate::service::{SignallingService, Stats};
 use crate::stir::Stir;
-use crate::transport::{self, INBOUND_MAX, KnownPeers, os_random};
+use crate::subscriptions::Records;
+use crate::transport::{self, INBOUND_MAX, KnownPeers, Lent, os_random};
 use crate::trunks::{Keeper, Names, Reports, Table};
 
 pub use crate::transport::BoundListener;
@@ -44,6 +49,8 @@ pub struct Deps {
     pub lifecycle: Lifecycle,
     /// Where the process answers gRPC, as host:port; told to others by the registration.
     pub grpc_address: String,
+    /// How other replicas are spoken to.
+    pub tls: TlsConfig,
 }
 
 impl std::fmt::Debug for Deps {
@@ -64,6 +71,9 @@ pub enum StartError {
     /// The store does not answer.
     #[error("the secret of nonces cannot be had from the store")]
     Store(#[source] StoreError),
+    /// The other replicas cannot be read.
+    #[error("the other replicas cannot be had from the store")]
+    Neighbours(#[source] StoreError),
     /// The dialogs of a former life cannot be read.
     #[error("the dialogs of a former life cannot be had from the store")]
     Dialogs(#[source] StoreError),
@@ -111,7 +121,11 @@ impl Signalling {
             .map_err(StartError::Ladder)?;
         let stir = Stir::open(&config.stir, telemetry, &closing)
             .map_err(|error| StartError::Stir(Box::new(error)))?;
+        let (to_agent, neighbours) = mpsc::channel(NEIGHBOUR_INPUTS_MAX);
+        let carriers = know_neighbours(&deps, &replica, secret, to_agent.clone()).await?;
+        let mark = Mark::of(&secret, &replica).to_string();
         let service = SignallingService {
+            to_agent,
             replica: replica.clone(),
             boot,
             listeners: outputs.listeners().to_vec(),
@@ -127,20 +141,26 @@ impl Signalling {
         let dialogs = Dialogs::new(Arc::clone(&deps.store), &replica);
         let former = dialogs.load().await.map_err(StartError::Dialogs)?;
         let authenticator = Authenticator::new(auth_of(&config), &secret);
+        let subscriptions = Records::load(&*deps.store, &replica).await.map_err(StartError::Dialogs)?;
+        let former = Former { dialogs: former, subscriptions };
+        let subscription_records = Records::start(Arc::clone(&deps.store), &replica);
         let agent = Agent::new(Parts {
             config,
             replica,
             boot,
             ids,
-            tokens: tokens()?,
+            tokens: tokens()?.marked(&mark),
             timers,
             transactions,
             authenticator,
             outputs,
+            lent: Lent::default(),
+            carriers,
             defence,
             ladder,
             stir,
             dialogs,
+            subscription_records,
             table,
             reports,
             directory: deps.directory,
@@ -152,6 +172,7 @@ impl Signalling {
         let inputs = Inputs {
             inbound,
             links,
+            neighbours,
             draining: deps.lifecycle.draining(),
             stopping: deps.lifecycle.stopping(),
         };
@@ -225,7 +246,12 @@ fn attach(
     boot: BootId,
 ) -> Result<mpsc::Receiver<owner::LinkEvent>, StartError> {
     let (link_events, links) = mpsc::channel(LINK_EVENTS_MAX);
-    tokio::spawn(owner::keep_attached(Arc::clone(&deps.owner), link_events, tokens()?));
+    tokio::spawn(owner::keep_attached(
+        Arc::clone(&deps.owner),
+        link_events,
+        tokens()?,
+        deps.lifecycle.stopping(),
+    ));
     tokio::spawn(replica::keep_registered(
         Arc::clone(&deps.store),
         replica.clone(),
@@ -234,6 +260,22 @@ fn attach(
         deps.lifecycle.stopping(),
     ));
     Ok(links)
+}
+
+/// Learns who the other replicas are, and goes on following that.
+async fn know_neighbours(
+    deps: &Deps,
+    replica: &ReplicaId,
+    secret: [u8; 32],
+    to_agent: mpsc::Sender<FromNeighbour>,
+) -> Result<Carriers, StartError> {
+    let none = Neighbours::default();
+    let found =
+        read_neighbours(&*deps.store, replica, &secret, &none).await.map_err(StartError::Neighbours)?;
+    let (table, neighbours) = watch::channel(Arc::new(found));
+    let stopping = deps.lifecycle.stopping();
+    tokio::spawn(keep_neighbours(Arc::clone(&deps.store), replica.clone(), secret, table, stopping));
+    Ok(Carriers::new(replica.clone(), deps.tls.clone(), neighbours, to_agent))
 }
 
 /// Starts the task that follows the trunks; what it reads, and where it is told of their state.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
@@ -11,8 +12,11 @@ use sidetone_model::wire;
 use sidetone_proto::signalling::v1 as pb;
 use sidetone_proto::signalling::v1::signalling_server::Signalling;
 use sidetone_runtime::{Caller, status};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
+use crate::handover::{Carried, FromNeighbour};
 use crate::ladder::{Ladder, Question};
 use crate::transport::BoundListener;
 
@@ -32,6 +36,7 @@ pub struct SignallingService {
     pub(crate) listeners: Vec<BoundListener>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) ladder: Ladder,
+    pub(crate) to_agent: mpsc::Sender<FromNeighbour>,
 }
 
 #[async_trait::async_trait]
@@ -54,6 +59,23 @@ impl Signalling for SignallingService {
             unacknowledged_signals: self.stats.unacknowledged.load(Ordering::Relaxed),
         }))
     }
+
+    async fn carry(&self, request: Request<pb::CarryRequest>) -> Result<Response<pb::CarryResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let request = request.into_inner();
+        let from: ReplicaId = wire::id("replica_id", &request.replica_id).map_err(|error| status(&error))?;
+        let carried: Result<Vec<Carried>, _> = request.carried.into_iter().map(Carried::try_from).collect();
+        let carried = carried.map_err(|error| status(&error))?;
+        // All or nothing: what is refused is sent again.
+        let places = timeout(CARRY_MAX, self.to_agent.reserve_many(carried.len())).await;
+        let places = places.ok().and_then(Result::ok);
+        let places = places.ok_or_else(|| Status::unavailable("too much waits, or the replica stops"))?;
+        for (place, carried) in places.zip(carried) {
+            place.send(FromNeighbour::Carried { from: from.clone(), carried });
+        }
+        Ok(Response::new(pb::CarryResponse {}))
+    }
+
     type ReadLadderStream = BoxStream<'static, Result<pb::LadderMessage, Status>>;
 
     async fn read_ladder(
@@ -81,3 +103,6 @@ impl Signalling for SignallingService {
         Ok(Response::new(futures_util::stream::iter(messages).boxed()))
     }
 }
+
+/// How long other replicas wait for room before they try again.
+const CARRY_MAX: Duration = Duration::from_millis(500);

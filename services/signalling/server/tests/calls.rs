@@ -42,6 +42,7 @@ async fn outgoing(rig: &Rig, owner: &OwnerEnd, seed: u8) -> LegId {
         diversions: Vec::new(),
         call: None,
         headers: Vec::new(),
+        max_forwards: None,
     };
     owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
     leg

@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::carrier::{Carrier, answer_text, call_out, put, trunk, until};
+use harness::carrier::{CHALLENGE, Carrier, answer_text, call_out, put, trunk, until};
 use harness::phone::SDP;
 use harness::{Rig, within};
 use sidetone_model::command::LegCommandKind;
@@ -95,6 +95,12 @@ async fn a_connection_that_is_gone_is_made_anew_for_the_bye() {
     let (mut connection, _) = within(door.accept()).await.unwrap();
     let bye = next(&mut connection, "BYE").await;
     assert_eq!(bye.call_id(), invite.call_id());
-    connection.write_all(answer_text(&uri, &bye, "200 OK", "", "").as_bytes()).await.unwrap();
+    // After its restart it asks who we are.
+    let challenge = CHALLENGE.replace("WWW", "Proxy");
+    let refusal = answer_text(&uri, &bye, "407 Proxy Authentication Required", &challenge, "");
+    connection.write_all(refusal.as_bytes()).await.unwrap();
+    let again = next(&mut connection, "BYE").await;
+    assert!(again.header("Proxy-Authorization").is_some_and(|text| text.contains("realm=\"carrier\"")));
+    connection.write_all(answer_text(&uri, &again, "200 OK", "", "").as_bytes()).await.unwrap();
     owner.ended().await;
 }

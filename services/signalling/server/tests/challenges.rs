@@ -72,7 +72,7 @@ async fn a_change_of_media_and_a_bye_answer_the_carriers_challenge() {
 
 #[tokio::test]
 async fn a_wrong_password_is_given_once() {
-    let rig = Rig::with(Config { t1_ms: 20, ..Config::default() }).await;
+    let rig = Rig::with(Config { t1_ms: 100, ..Config::default() }).await;
     let mut owner = rig.attach().await;
     let carrier = Carrier::new(&rig).await;
     let leg = stands(&rig, &mut owner, &carrier).await;

@@ -186,6 +186,96 @@ async fn an_address_that_proved_nothing_gets_no_more_than_it_sent() {
 }
 
 #[tokio::test]
+async fn a_banned_source_hears_nothing_at_all() {
+    let defence = DefenceConfig { failures_max: 1, ..DefenceConfig::default() };
+    let rig = Rig::with(Config { defence, ..Config::default() }).await;
+    let _owner = rig.attach().await;
+    let mut honest = Phone::udp(&rig, "1002", "pw-ben").await;
+    honest.register(600).await;
+    let mut stranger = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-ada").await;
+
+    let mut guesser = Phone::udp(&rig, "1001", "wrong").await;
+    for n in 0..2 {
+        let text =
+            guesser.compose("REGISTER", "alpha.test", "<sip:1001@alpha.test>", &format!("a{n}"), "", "");
+        guesser.send(text).await;
+        let challenge = guesser.next_response_of(&format!("a{n}")).await;
+        let authorization = guesser.authorization(&challenge, "REGISTER", "alpha.test");
+        let to = "<sip:1001@alpha.test>";
+        let text = guesser.compose("REGISTER", "alpha.test", to, &format!("b{n}"), &authorization, "");
+        guesser.send(text).await;
+    }
+    rig.until("banned", || rig.telemetry.signalling.bans.get() == 1).await;
+
+    // What is no message, what belongs to no call, and STUN that is as large as its answer.
+    let malformed = format!(
+        "FOO sip:a SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKm\r\nCSeq: x\r\n{}\r\n",
+        guesser.local,
+        "X: y\r\n".repeat(40)
+    );
+    let stun =
+        [&[0, 1, 0, 28, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12], &[0x80, 0x22, 0, 24], &[b'x'; 24]].concat();
+    let bye = guesser.compose("BYE", "1001@alpha.test", "<sip:1001@alpha.test>;tag=none", "c", "", "");
+    for text in [malformed.as_bytes(), &stun, bye.as_bytes()] {
+        let before = count(&rig, "banned");
+        guesser.send(text).await;
+        rig.until("silence", || count(&rig, "banned") == before + 1).await;
+    }
+    let closed =
+        |reason: &str| rig.telemetry.signalling.connections_closed.with_label_values(&[reason]).get();
+    stranger.send("\r\n\r\n").await;
+    rig.until("hung up on", || closed("banned") == 1).await;
+    let _refused = tokio::net::TcpStream::connect(rig.address(Transport::Tcp)).await.unwrap();
+    rig.until("not taken", || closed("banned") == 2).await;
+    // The phone behind the same address is not meant.
+    honest.send(&stun).await;
+    assert_eq!(honest.datagram().await[..2], [1, 1]);
+    assert_eq!(honest.register(600).await.1.status().code(), 200);
+}
+
+#[tokio::test]
+async fn strangers_are_not_told_what_we_are() {
+    let rig = Rig::start().await;
+    let _owner = rig.attach().await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let to = "<sip:100@alpha.test>";
+    let mut answers = Vec::new();
+    for (method, uri, to, extra) in [
+        ("OPTIONS", "alpha.test", to, ""),
+        ("PUBLISH", "alpha.test", to, ""),
+        ("REGISTER", "alpha.test", to, ""),
+        ("OPTIONS", "alpha.test", to, "Require: nothing-of-the-kind\r\n"),
+        ("BYE", "100@alpha.test", "<sip:100@alpha.test>;tag=none", ""),
+        ("CANCEL", "100@alpha.test", to, ""),
+    ] {
+        let sent = phone.compose(method, uri, to, &format!("s{}", answers.len()), extra, "");
+        phone.send(&sent).await;
+        let answer = phone.next_response_of(&format!("s{}", answers.len())).await;
+        let said = answer.header("Server").or(answer.header("User-Agent"));
+        assert_eq!(said, None, "{method}");
+        answers.push(answer.status().code());
+    }
+    assert_eq!(answers, [200, 405, 401, 420, 481, 481]);
+    phone.register(600).await;
+    let asked = phone.compose("OPTIONS", "alpha.test", to, "known", "", "");
+    phone.send(asked).await;
+    assert!(phone.next_response_of("known").await.header("Server").is_some());
+}
+
+#[tokio::test]
+async fn cancels_of_nothing_count_against_the_share_of_their_source() {
+    let rig = Rig::with(Config { source_requests_per_s: 2, ..Config::default() }).await;
+    let _owner = rig.attach().await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    for n in 0..20 {
+        let text =
+            phone.compose("CANCEL", "100@alpha.test", "<sip:100@alpha.test>", &format!("n{n}"), "", "");
+        phone.send(text).await;
+    }
+    rig.until("dropped", || count(&rig, "source_rate") > 0).await;
+}
+
+#[tokio::test]
 async fn a_tenant_has_its_share() {
     let defence = DefenceConfig { tenant_requests_per_s: 2, ..DefenceConfig::default() };
     let rig = Rig::with(Config { defence, ..Config::default() }).await;
@@ -193,10 +283,23 @@ async fn a_tenant_has_its_share() {
     let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
     let mut beta = Phone::new(&rig, Transport::Udp, "beta.test", "1001", "pw-beta").await;
     let mut statuses = Vec::new();
-    for _ in 0..8 {
+    // However slowly they come: sooner or later they are more than its share.
+    while statuses.len() < 200 && !statuses.contains(&503) {
         statuses.push(phone.register(600).await.1.status().code());
     }
     assert_eq!(statuses[0], 200);
     assert!(statuses.contains(&503), "{statuses:?}");
     assert_eq!(beta.register(600).await.1.status().code(), 200, "another tenant is not concerned");
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_exempt_may_ask_our_address_whether_we_are_there() {
+    let exempt = vec!["127.0.0.0/8".parse().unwrap()];
+    let defence = DefenceConfig { exempt, ..DefenceConfig::default() };
+    let rig = Rig::with(Config { defence, ..Config::default() }).await;
+    let _owner = rig.attach().await;
+    let mut gateway = Phone::udp(&rig, "anybody", "").await;
+    let options = gateway.compose("OPTIONS", "192.0.2.1", "<sip:192.0.2.1>", "up", "", "");
+    gateway.send(options).await;
+    assert_eq!(gateway.next_response_of("up").await.status().code(), 200);
 }

@@ -55,6 +55,7 @@ async fn calls_go_back_by_the_path_of_the_registration() {
         diversions: Vec::new(),
         call: None,
         headers: Vec::new(),
+        max_forwards: None,
     };
     owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
     let invite = phone.request().await;
@@ -71,6 +72,7 @@ async fn a_flow_that_closes_takes_its_registration_along_and_no_other() {
     for (phone, reg_id) in [(&mut first, 1), (&mut second, 2)] {
         let answer = registers(phone, &contact(reg_id), "Supported: path, outbound\r\n").await;
         assert_eq!((answer.status().code(), answer.header("Require").as_deref()), (200, Some("outbound")));
+        assert_eq!(answer.header("Flow-Timer").as_deref(), Some("120"), "how long it may be silent");
     }
     assert_eq!(rig.bindings("alpha", "ada").await.len(), 2);
     let (closed, stays) = (first.local, second.local);

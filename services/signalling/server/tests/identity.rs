@@ -57,6 +57,7 @@ async fn calls_out(owner: &OwnerEnd, binding: Binding, anonymous: bool, headers:
         diversions,
         headers,
         call: None,
+        max_forwards: None,
     };
     owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
 }

@@ -58,6 +58,8 @@ fn is_whole(messages: &[LadderMessage]) -> bool {
     let mut seen = firsts(messages);
     // Whether a 100 goes out before the challenge depends on how fast the directory is.
     seen.retain(|first| first != "<100");
+    // On a busy machine a response is said again before its ACK has come, or the phone is late with it.
+    seen.dedup();
     seen == WHOLE_CALL
 }
 
@@ -115,7 +117,8 @@ async fn the_files_tell_of_calls_before_a_restart() {
         let files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
         files.map(|file| std::fs::read(file).unwrap()).collect::<Vec<_>>().concat()
     };
-    let ended = |bytes: &[u8]| bytes.windows(4).filter(|window| window == b"BYE ").count() > 0;
+    // The BYE, and what was answered to it: the last line of each CSeq.
+    let ended = |bytes: &[u8]| bytes.windows(6).filter(|window| window == b" BYE\r\n").count() > 1;
     rig.until("the files are written", || ended(&written())).await;
     assert!(!String::from_utf8_lossy(&written()).contains("response="), "an answer to a challenge on disk");
     let rig = rig.restart().await;
@@ -199,6 +202,7 @@ async fn homer_is_told_which_messages_are_of_one_call() {
         diversions: Vec::new(),
         headers: Vec::new(),
         call: Some(call),
+        max_forwards: None,
     };
     let leg: LegId = IdSource::seeded([5; 32]).make(Timestamp::from_millis(7));
     owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;

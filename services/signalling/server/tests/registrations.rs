@@ -7,7 +7,7 @@ use harness::phone::Phone;
 use harness::{Rig, media};
 use sidetone_model::command::{Invite, LegCommandKind};
 use sidetone_model::ids::{IdSource, LegId};
-use sidetone_model::party::{Party, Transport};
+use sidetone_model::party::{Binding, Party, Transport};
 use sidetone_model::time::Timestamp;
 use sidetone_signalling::Config;
 use sidetone_sip_core::auth::Algorithm;
@@ -91,6 +91,7 @@ async fn a_registered_phone_rings_after_the_replica_was_killed_and_came_back() {
         diversions: Vec::new(),
         call: None,
         headers: Vec::new(),
+        max_forwards: None,
     };
     owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
     let Message::Request(invite) = parse_datagram(phone.datagram().await.into(), &Limits::default()).unwrap()
@@ -122,6 +123,92 @@ async fn two_devices_of_a_user_and_two_tenants_with_equal_names_stand_beside_eac
     assert_eq!(beta.register(600).await.1.status().code(), 200);
     assert_eq!(rig.bindings("beta", "ada").await.len(), 1);
     assert_eq!(rig.bindings("alpha", "ada").await.len(), 2);
+}
+
+fn call_to(binding: Binding) -> LegCommandKind {
+    LegCommandKind::Invite(Box::new(Invite {
+        from: Party { number: "1002".into(), ..Party::default() },
+        to: "1001".into(),
+        binding,
+        media: media(),
+        auto_answer: false,
+        anonymous: false,
+        diversions: Vec::new(),
+        call: None,
+        headers: Vec::new(),
+        max_forwards: None,
+    }))
+}
+
+#[tokio::test]
+async fn several_phones_without_an_instance_are_each_kept() {
+    let rig = Rig::start().await;
+    let mut phones = Vec::new();
+    for _ in 0..3 {
+        phones.push(Phone::udp(&rig, "1001", "pw-ada").await);
+    }
+    for (n, phone) in phones.iter_mut().enumerate() {
+        let answer = phone.register(600).await.1;
+        assert_eq!((answer.status().code(), answer.headers_named("Contact").len()), (200, n + 1));
+        assert!(answer.header("Flow-Timer").is_none(), "it has not asked for a flow");
+    }
+    // Refreshed and removed one by one.
+    assert_eq!(phones[1].register(600).await.1.headers_named("Contact").len(), 3);
+    assert_eq!(phones[0].register(0).await.1.headers_named("Contact").len(), 2);
+    let ports = |bindings: Vec<sidetone_directory::Registration>| {
+        let mut ports: Vec<u16> = bindings.iter().map(|kept| kept.binding.flow.remote.port()).collect();
+        ports.sort_unstable();
+        ports
+    };
+    let mut expected = vec![phones[1].local.port(), phones[2].local.port()];
+    expected.sort_unstable();
+    assert_eq!(ports(rig.bindings("alpha", "ada").await), expected);
+    // One asks for all to be gone.
+    let phone = &mut phones[2];
+    let (uri, to) = ("alpha.test", "<sip:1001@alpha.test>");
+    let all = |text: String| {
+        let lines = text.split("\r\n").map(|line| match line.starts_with("Contact:") {
+            true => "Contact: *\r\nExpires: 0".to_owned(),
+            false => line.to_owned(),
+        });
+        lines.collect::<Vec<_>>().join("\r\n")
+    };
+    let first = all(phone.compose("REGISTER", uri, to, "all", "", ""));
+    phone.send(first).await;
+    let challenge = phone.next_response_of("all").await;
+    let authorization = phone.authorization(&challenge, "REGISTER", uri);
+    let second = all(phone.compose("REGISTER", uri, to, "all", &authorization, ""));
+    phone.send(second).await;
+    assert_eq!(phone.next_response_of("all").await.status().code(), 200);
+    assert!(rig.bindings("alpha", "ada").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_contact_where_nobody_is_goes_when_the_phone_has_another() {
+    // Timer B is 64 of these.
+    let rig = Rig::with(Config { t1_ms: 10, ..Config::default() }).await;
+    let mut owner = rig.attach().await;
+    let mut former = Phone::udp(&rig, "1001", "pw-ada").await;
+    assert_eq!(former.register(600).await.1.status().code(), 200);
+    let dead = rig.bindings("alpha", "ada").await.remove(0);
+    let failed = rig.telemetry.signalling.registrations.with_label_values(&["contact_failed"]);
+
+    // Alone it stays: its network may come back.
+    let leg = |n: u8| IdSource::seeded([n; 32]).make(Timestamp::from_millis(7));
+    owner.command("alpha", leg(1), 1, call_to(dead.binding.clone())).await;
+    let (ended, termination) = owner.ended().await;
+    assert!(termination.is_of_flow(false), "{termination:?}");
+    owner.ack(&ended).await;
+    assert_eq!(rig.bindings("alpha", "ada").await.len(), 1);
+
+    // The phone was restarted: another port, another Call-ID.
+    let mut now = Phone::udp(&rig, "1001", "pw-ada").await;
+    assert_eq!(now.register(600).await.1.headers_named("Contact").len(), 2);
+    owner.command("alpha", leg(2), 1, call_to(dead.binding.clone())).await;
+    owner.ended().await;
+    rig.until("the dead one is gone", || failed.get() == 1).await;
+    let left = rig.bindings("alpha", "ada").await;
+    assert_eq!(left.iter().map(|kept| kept.binding.flow.remote).collect::<Vec<_>>(), [now.local]);
 }
 
 #[tokio::test]

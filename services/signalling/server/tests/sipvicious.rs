@@ -83,8 +83,8 @@ async fn the_war_scan_cannot_tell_users_from_others() {
     // Of the extensions 1000 to 1005 only 1001 is a user.
     for agent in [None, OTHER_AGENT] {
         for method in ["REGISTER", "INVITE", "OPTIONS"] {
-            let arguments = ["-e1000-1005", "--force", "-m", method, "--maximumtime", "8"];
-            let text = attack("svwar", agent, &rig, &arguments, 30).await;
+            let arguments = ["-e1000-1005", "--force", "-m", method, "--maximumtime", "30"];
+            let text = attack("svwar", agent, &rig, &arguments, 60).await;
             let found: Vec<bool> = (1000..=1005).map(|number| text.contains(&number.to_string())).collect();
             assert!(found.iter().all(|one| *one == found[0]), "{agent:?} {method}: {text}");
         }
@@ -105,11 +105,13 @@ async fn the_crack_is_slowed_and_banned() {
     honest.algorithm = Algorithm::Md5;
     assert_eq!(honest.register(600).await.1.status().code(), 200);
     let arguments = ["-u1001", "-r1-2000", "--maximumtime", "6"];
-    let text = attack("svcrack", None, &rig, &arguments, 15).await;
+    let text = attack("svcrack", None, &rig, &arguments, 60).await;
     assert!(count(&rig, "scanner") > 0, "{text}");
     assert_eq!(rig.telemetry.signalling.bans.get(), 0, "its name alone silences it");
 
-    let text = attack("svcrack", OTHER_AGENT, &rig, &arguments, 15).await;
+    // Its answers come later and later, and it has to fail five times.
+    let arguments = ["-u1001", "-r1-2000", "--maximumtime", "30"];
+    let text = attack("svcrack", OTHER_AGENT, &rig, &arguments, 60).await;
     assert_eq!(rig.telemetry.signalling.bans.get(), 1, "{text}");
     assert!(count(&rig, "banned") > 0);
     let wrong = rig.telemetry.signalling.registrations.with_label_values(&["wrong"]).get();

@@ -119,6 +119,7 @@ impl World {
             diversions: Vec::new(),
             call: None,
             headers: Vec::new(),
+            max_forwards: None,
         };
         self.owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
         let invite = self.carrier.invite().await;
@@ -372,6 +373,7 @@ async fn a_slow_certificate_holds_no_call_up() {
     let good = world.good();
     assert_eq!(world.offered("slow", &good).await, Proof::Absent);
     assert_eq!(world.offered("again", &good).await, Proof::Absent);
+    world.rig.until("asked for", || world.server.asked() > 0).await;
     assert_eq!(world.server.asked(), 1, "both waited for the same");
 }
 
@@ -412,6 +414,7 @@ async fn phones_are_told_the_verdict() {
             diversions: Vec::new(),
             call: None,
             headers: Vec::new(),
+            max_forwards: None,
         };
         owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
         let invite = loop {

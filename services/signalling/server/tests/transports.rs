@@ -47,6 +47,7 @@ async fn a_phone_registers_calls_and_is_called_over_every_transport_and_family()
                 diversions: Vec::new(),
                 call: None,
                 headers: Vec::new(),
+                max_forwards: None,
             };
             owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
             let request = phone.request().await;
@@ -192,12 +193,14 @@ async fn a_large_request_goes_by_tcp_and_by_udp_to_who_takes_none() {
     for takes_tcp in [true, false] {
         let rig = Rig::with(Config { udp_request_bytes_max: 200, ..Config::default() }).await;
         let mut owner = rig.attach().await;
-        let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
-        phone.register(600).await;
-        let listener = match takes_tcp {
-            true => Some(TcpListener::bind(phone.local).await.unwrap()),
-            false => None,
+        // One whose port is free for TCP, too.
+        let (mut phone, listener) = loop {
+            let phone = Phone::udp(&rig, "1001", "pw-ada").await;
+            if let Ok(listener) = TcpListener::bind(phone.local).await {
+                break (phone, takes_tcp.then_some(listener));
+            }
         };
+        phone.register(600).await;
         let binding = rig.bindings("alpha", "ada").await.remove(0).binding;
         let leg = IdSource::seeded([9; 32]).make(Timestamp::from_millis(1));
         let invite = sidetone_model::command::Invite {
@@ -210,6 +213,7 @@ async fn a_large_request_goes_by_tcp_and_by_udp_to_who_takes_none() {
             diversions: Vec::new(),
             call: None,
             headers: Vec::new(),
+            max_forwards: None,
         };
         owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
         let large = &rig.telemetry.signalling.large_requests;

@@ -19,6 +19,7 @@ use sidetone_sip_core::transaction::{ServerTx, flow_back};
 use super::Agent;
 use super::legs::MergeKey;
 use super::lookup::{self, Finding, Identity, LookupError, Question};
+use super::pick_up::watched_in;
 use crate::defence::Penalty;
 use crate::replica::wall_clock;
 use crate::stir;
@@ -122,8 +123,15 @@ impl Agent {
                     Err(error) => self.refuse_for(tx, &pending.request, &error, now),
                 }
             }
+            Finding::Moved { leg, flow, request, found } => {
+                self.handle_moved(leg, (flow, *request), found, now);
+            }
             Finding::DialogStored { leg, stored } => self.handle_dialog_stored(leg, stored, now),
             Finding::Stored { tx, result } => self.handle_stored(tx, result, now),
+            Finding::Seen { id, seen } => self.handle_seen(id, seen, now),
+            Finding::SubscriberMoved { id, found } => self.handle_subscriber_moved(id, found, now),
+            Finding::Watchable { tx, result } => self.handle_watchable(tx, result, now),
+            Finding::Taking { tx, by, may } => self.handle_taking(tx, *by, may, now),
         }
     }
 
@@ -135,7 +143,7 @@ impl Agent {
 
     fn judge(&mut self, tx: ServerTx, pending: Pending, identity: Identity, now: Instant) {
         if pending.request.method() == Method::Options {
-            return self.answer_options(tx, &pending.request, now);
+            return self.answer_options(tx, &pending.request, None, now);
         }
         let register = pending.request.method() == Method::Register;
         match self.authenticate(&pending.request, &pending.flow, &identity) {
@@ -145,16 +153,19 @@ impl Agent {
                     return self.refuse(tx, &pending.request, Cause::NoCapacity, now);
                 }
                 self.learn_domain(&identity.tenant, &pending.request);
-                if register {
-                    self.register(tx, pending, &identity, &credential, now);
-                } else {
-                    self.offer(tx, pending, &identity, Some(credential), now);
+                match pending.request.method() {
+                    Method::Register => self.register(tx, pending, &identity, &credential, now),
+                    Method::Subscribe => self.subscribe(tx, pending, &identity, &credential, now),
+                    _ => self.offer_if_it_may(tx, pending, identity, credential, now),
                 }
             }
             Sender::Unknown => {
                 self.parts.defence.let_in(&pending.flow, now);
                 if let Some(fault) = unproved(&identity) {
                     return self.refuse_unproved(tx, &pending.request, fault, now);
+                }
+                if watched_in(&pending.request).is_some() {
+                    return self.refuse_to_take(tx, &pending.request, now);
                 }
                 if !self.parts.defence.take_of_tenant(&identity.tenant, now) {
                     return self.refuse(tx, &pending.request, Cause::NoCapacity, now);
@@ -192,7 +203,7 @@ impl Agent {
         let credentials = credentials(request);
         let ours = credentials.iter().find(|credentials| credentials.realm() == realm);
         let Some(credentials) = ours else {
-            let unproved = identity.open && request.method() != Method::Register;
+            let unproved = identity.open && request.method() == Method::Invite;
             return if unproved {
                 Sender::Unknown
             } else {
@@ -261,7 +272,7 @@ impl Agent {
     }
 
     /// A call comes in: a leg is made and call control is told.
-    fn offer(
+    pub(super) fn offer(
         &mut self,
         tx: ServerTx,
         pending: Pending,

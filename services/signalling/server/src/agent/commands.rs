@@ -25,6 +25,7 @@ impl Agent {
         if self.draining {
             self.upstream.say(Said::Draining);
         }
+        self.say_watches_again();
         for leg in self.legs.ids() {
             let numbers: Vec<u64> =
                 self.legs.get(leg).map(|entry| entry.outbox.numbers().collect()).unwrap_or_default();
@@ -53,6 +54,7 @@ impl Agent {
             let message = match said {
                 Said::Applied { leg, n } => Some(ReplicaMessage::Applied { leg, n }),
                 Said::Draining => Some(ReplicaMessage::Draining),
+                Said::Watch => self.subscriptions.front().cloned().map(ReplicaMessage::Watch),
                 // What was acknowledged or released meanwhile need not be said any more.
                 Said::Signal { leg, n } => self
                     .legs
@@ -61,7 +63,12 @@ impl Agent {
                     .map(|signal| ReplicaMessage::Signal(signal.clone())),
             };
             match message.map_or(Sent::Yes, |message| self.upstream.send(message)) {
-                Sent::Yes => self.upstream.pop(),
+                Sent::Yes => {
+                    if said == Said::Watch {
+                        self.subscriptions.pop();
+                    }
+                    self.upstream.pop();
+                }
                 Sent::Later => return,
                 Sent::Broken => return self.handle_link_down(),
             }
@@ -85,6 +92,7 @@ impl Agent {
             }
             OwnerMessage::Command(command) => self.handle_command(command, now),
             OwnerMessage::MessagesWaiting(waiting) => self.tell_waiting(&waiting, now),
+            OwnerMessage::Watched(state) => self.handle_watched(&state, now),
             OwnerMessage::Release { leg } => {
                 tracing::debug!(%leg, "released by call control");
                 self.legs.close_outbox(leg);

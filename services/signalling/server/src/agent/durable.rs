@@ -2,16 +2,17 @@
 //! in their order.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sidetone_model::ids::{DeviceId, LegId, TenantId, UserId};
 use sidetone_model::party::Flow;
-use sidetone_sip_core::leg::{Leg, LegOutput};
+use sidetone_sip_core::leg::{Leg, LegOutput, StoredLeg};
 use sidetone_sip_core::message::Method;
 
 use super::Agent;
 use super::lookup::Finding;
 use crate::dialogs::{Dialogs, Removal, StoredDialog};
+use crate::replica::wall_clock;
 
 /// What is known of the legs' records.
 pub(super) struct Durable {
@@ -28,6 +29,10 @@ struct Record {
     writing: bool,
     waiting: VecDeque<LegOutput>,
     owner: Option<(UserId, DeviceId)>,
+    /// When its phone was last looked for.
+    searched_at: Option<Instant>,
+    /// Over what its device registered while its own connection was there still.
+    next: Option<Flow>,
 }
 
 impl Durable {
@@ -45,6 +50,26 @@ impl Durable {
         self.legs.get(&leg).is_some_and(|record| record.owner.is_some())
     }
 
+    /// Whether a leg's dialog has been stored: it was answered.
+    pub(super) fn is_stored(&self, leg: LegId) -> bool {
+        self.legs.get(&leg).is_some_and(|record| record.stored)
+    }
+
+    /// The device that a leg is, when it is one of ours.
+    pub(super) fn device_of(&self, leg: LegId) -> Option<&(UserId, DeviceId)> {
+        self.legs.get(&leg)?.owner.as_ref()
+    }
+
+    /// Whether a leg's phone may be looked for: not again and again when none of its connections lives.
+    pub(super) fn may_search(&mut self, leg: LegId, now: Instant) -> bool {
+        let Some(record) = self.legs.get_mut(&leg) else { return false };
+        let may = record.searched_at.is_none_or(|at| now.saturating_duration_since(at) >= BETWEEN_SEARCHES);
+        if may {
+            record.searched_at = Some(now);
+        }
+        may
+    }
+
     /// Whose device a leg is.
     pub(super) fn note_owner(&mut self, leg: LegId, user: &UserId, device: &DeviceId) {
         self.legs.entry(leg).or_default().owner = Some((user.clone(), device.clone()));
@@ -56,18 +81,29 @@ impl Agent {
     pub(super) fn restore(&mut self, found: Vec<(LegId, StoredDialog)>, now: Instant) {
         let count = found.len();
         for (id, dialog) in found {
-            let StoredDialog { tenant, leg, last_signal_n, user, device, call } = dialog;
+            let StoredDialog { tenant, mut leg, last_signal_n, user, device, call, at_unix_ms, trunk } =
+                dialog;
+            let answer = leg.as_mut().and_then(StoredLeg::take_answer);
             let restored =
                 leg.and_then(|leg| Leg::restore(leg, super::requests::PRODUCT, self.parts.timers, now));
-            let (Some(leg), Ok(tenant)) = (restored, TenantId::new(&tenant)) else {
+            let (Some(mut leg), Ok(tenant)) = (restored, TenantId::new(&tenant)) else {
                 tracing::warn!(leg = %id, "the record of a dialog cannot be understood; the call is lost");
                 self.forget_dialog(id);
                 continue;
             };
+            if let Some(answer) = answer {
+                let age = wall_clock().as_millis().saturating_sub(at_unix_ms);
+                // Its caller was let in by the former life.
+                self.parts.defence.let_in(leg.flow(), now);
+                leg.repeat_answer(answer, Duration::from_millis(age), now);
+            }
             if let Ok(call) = call.parse() {
                 self.parts.ladder.belongs(id, call);
             }
             self.parts.ladder.begin(id, &tenant, &leg.dialog_key(), None);
+            if !trunk.is_empty() {
+                self.trunking.resume(id, (tenant.clone(), trunk), now);
+            }
             self.legs.insert(id, tenant, Some(leg), None);
             self.legs.resume(id, last_signal_n);
             let owner = UserId::new(&user).ok().zip(DeviceId::new(&device).ok());
@@ -120,6 +156,8 @@ impl Agent {
             user: owner.map(|(user, _)| user.to_string()).unwrap_or_default(),
             device: owner.map(|(_, device)| device.to_string()).unwrap_or_default(),
             call: self.parts.ladder.call_of(id).map(|call| call.to_string()).unwrap_or_default(),
+            at_unix_ms: wall_clock().as_millis(),
+            trunk: self.trunking.trunk_of(id).map(ToOwned::to_owned).unwrap_or_default(),
         })
     }
 
@@ -154,12 +192,41 @@ impl Agent {
             .filter(|(_, record)| record.owner.as_ref().is_some_and(|(u, d)| u == user && d == device));
         let ids: Vec<LegId> = owned.map(|(id, _)| *id).collect();
         for id in ids {
-            let Some(entry) = self.legs.get_mut(id).filter(|entry| entry.tenant == *tenant) else { continue };
-            let Some(leg) = entry.leg.as_mut() else { continue };
-            let same_kind = leg.flow().transport == flow.transport;
-            if same_kind && flow.transport.is_reliable() && !self.parts.outputs.has_connection(leg.flow()) {
-                leg.move_to(flow.clone());
+            let Some(entry) = self.legs.get(id).filter(|entry| entry.tenant == *tenant) else { continue };
+            let Some(before) = entry.leg.as_ref().map(Leg::flow).cloned() else { continue };
+            let same_kind = before.transport == flow.transport && flow.transport.is_reliable();
+            if !same_kind || before == *flow {
+                continue;
+            }
+            if !self.stands(&before) {
+                self.move_leg(id, flow);
+            } else if let Some(record) = self.durable.legs.get_mut(&id) {
+                record.next = Some(flow.clone());
             }
         }
     }
+
+    /// A connection has closed. Whoever has registered over another before that was known goes on over that.
+    pub(super) fn follow_from(&mut self, closed: &Flow) {
+        let over = |id: &LegId| {
+            self.legs.get(*id).and_then(|entry| entry.leg.as_ref()).map(Leg::flow) == Some(closed)
+        };
+        let next = self.durable.legs.iter().filter_map(|(id, record)| Some((*id, record.next.clone()?)));
+        let moving: Vec<(LegId, Flow)> = next.filter(|(id, next)| over(id) && self.stands(next)).collect();
+        for (id, next) in moving {
+            self.move_leg(id, &next);
+        }
+    }
+
+    fn move_leg(&mut self, id: LegId, flow: &Flow) {
+        if let Some(record) = self.durable.legs.get_mut(&id) {
+            record.next = None;
+        }
+        let leg = self.legs.get_mut(id).and_then(|entry| entry.leg.as_mut());
+        leg.into_iter().for_each(|leg| leg.move_to(flow.clone()));
+        self.parts.transactions.answer_over(&id, flow);
+    }
 }
+
+/// Longer than a search takes.
+const BETWEEN_SEARCHES: Duration = Duration::from_secs(3);

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use sidetone_model::command::LegCommandKind;
 use sidetone_model::ids::{LegId, TenantId};
+use sidetone_model::party::Flow;
 use sidetone_model::signal::{HeldLeg, LegSignal, LegSignalKind};
 use sidetone_model::termination::Termination;
 use sidetone_sip_core::leg::{Leg, LegOutput};
@@ -87,6 +88,13 @@ impl Legs {
 
     pub(super) fn by_dialog(&self, key: &DialogKey) -> Option<LegId> {
         self.by_dialog.get(key).copied()
+    }
+
+    /// Who has called over a connection and has no final answer yet.
+    pub(super) fn awaiting_over(&self, flow: &Flow) -> Vec<LegId> {
+        let awaits =
+            |entry: &Entry| entry.leg.as_ref().is_some_and(|leg| leg.awaits_answer() && leg.flow() == flow);
+        self.entries.iter().filter(|(_, entry)| awaits(entry)).map(|(id, _)| *id).collect()
     }
 
     /// In the order in which they were made.
@@ -279,12 +287,15 @@ impl Agent {
             LegOutput::Respond { tx, response } => self.respond(tx, response, now),
             LegOutput::Request { flow, request } => {
                 let (flow, request) = self.towards_carrier(id, flow, request);
-                self.send_request(id, flow, request, now);
+                if let Some((flow, request)) = self.goes_now(id, flow, request, now) {
+                    self.send_request(id, flow, request, now);
+                }
             }
             LegOutput::Ack { flow, request } => {
                 let (flow, request) = self.towards_carrier(id, flow, request);
                 self.parts.transactions.send_ack(&request, &flow);
             }
+            LegOutput::Again { flow, response } => self.parts.transactions.send_again(&response, &flow),
             LegOutput::Refer { to, replaces } => self.refer(id, to, replaces, now),
             LegOutput::Signal(kind) => {
                 if !self.takes_next_way(id, &kind, now) {
@@ -305,6 +316,7 @@ impl Agent {
         let full = self.legs.is_full();
         if let LegSignalKind::Ended(termination) = &kind {
             self.note_end(id, termination);
+            self.note_failed_contact(id, termination);
         }
         let Some(entry) = self.legs.get(id) else { return };
         let Some(n) = entry.outbox.number(&kind, full) else {

@@ -4,21 +4,61 @@ use std::time::Duration;
 
 use sidetone_directory::{Credential, Directory, DirectoryError};
 use sidetone_model::classify::{Class, Classify};
-use sidetone_model::ids::{LegId, TenantId};
-use sidetone_model::party::Destination;
+use sidetone_model::ids::{LegId, ReplicaId, TenantId};
+use sidetone_model::party::{Destination, Flow};
 use sidetone_proto::directory::v1::StirVerify;
+use sidetone_sip_core::events::SubscribeError;
+use sidetone_sip_core::message::Request;
 use sidetone_sip_core::transaction::ServerTx;
 
+use super::pick_up::Taker;
 use super::registration::Stored;
+use super::subscribe::Watchable;
 use super::trunking::Arrival;
 use crate::stir::{Asked, Stir, Verdict};
 
 /// What came back.
 #[derive(Debug)]
 pub(super) enum Finding {
-    Identity { tx: ServerTx, result: Result<Option<Identity>, LookupError> },
-    DialogStored { leg: LegId, stored: bool },
-    Stored { tx: ServerTx, result: Result<Box<Stored>, LookupError> },
+    Identity {
+        tx: ServerTx,
+        result: Result<Option<Identity>, LookupError>,
+    },
+    DialogStored {
+        leg: LegId,
+        stored: bool,
+    },
+    /// Where the phone of a leg whose connection is gone has registered since, and what was to be sent over that.
+    Moved {
+        leg: LegId,
+        flow: Flow,
+        request: Box<Request>,
+        found: Option<(ReplicaId, Flow)>,
+    },
+    Stored {
+        tx: ServerTx,
+        result: Result<Box<Stored>, LookupError>,
+    },
+    Watchable {
+        tx: ServerTx,
+        result: Result<Result<Watchable, SubscribeError>, LookupError>,
+    },
+    /// Whether a subscriber may still watch whom it watches, and whether without names.
+    Seen {
+        id: LegId,
+        seen: Result<Result<bool, SubscribeError>, LookupError>,
+    },
+    /// Where the phone of a subscription whose connection is gone has registered since.
+    SubscriberMoved {
+        id: LegId,
+        found: (ReplicaId, Flow),
+    },
+    /// Whether a call that rings at another user's phone may be taken.
+    Taking {
+        tx: ServerTx,
+        by: Box<Taker>,
+        may: Result<bool, LookupError>,
+    },
 }
 
 /// What is asked about a request outside of a dialog.

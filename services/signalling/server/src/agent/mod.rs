@@ -4,17 +4,22 @@
 //! next. What needs the directory leaves as a task and comes back as an input.
 
 mod admission;
+mod caller_gone;
 mod commands;
 mod delayed;
 mod durable;
+mod handover;
 mod legs;
 mod lookup;
+mod moved;
 mod next_hop;
 mod outbox;
 mod outgoing;
+mod pick_up;
 mod referral;
 mod registration;
 mod requests;
+mod subscribe;
 mod trunking;
 mod upstream;
 mod waiting;
@@ -24,6 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use sidetone_directory::Directory;
 use sidetone_model::ids::{BootId, IdSource, LegId, ReplicaId, TenantId};
 use sidetone_model::party::Flow;
@@ -40,19 +46,23 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::defence::Defence;
 use crate::dialogs::{Dialogs, StoredDialog};
+use crate::handover::{Carriers, FromNeighbour};
 use crate::ladder::Ladder;
 use crate::owner::LinkEvent;
 use crate::service::Stats;
 use crate::stir::Stir;
-use crate::transport::{Inbound, Outputs};
+use crate::subscriptions::{Record, Records};
+use crate::transport::{Inbound, Lent, Outputs};
 use crate::trunks::{Reports, Table};
 use admission::Pending;
+use caller_gone::CallersGone;
 use delayed::Delayed;
 use durable::Durable;
 use legs::Legs;
 use lookup::Finding;
 use outgoing::Outgoing;
 use registration::Held;
+use subscribe::Subscriptions;
 use trunking::Trunking;
 use upstream::{Said, Upstream};
 
@@ -67,10 +77,13 @@ pub(crate) struct Parts {
     pub(crate) transactions: Transactions<LegId>,
     pub(crate) authenticator: Authenticator,
     pub(crate) outputs: Outputs,
+    pub(crate) lent: Lent,
+    pub(crate) carriers: Carriers,
     pub(crate) defence: Defence,
     pub(crate) ladder: Ladder,
     pub(crate) stir: Arc<Stir>,
     pub(crate) dialogs: Dialogs,
+    pub(crate) subscription_records: Records,
     pub(crate) table: watch::Receiver<Arc<Table>>,
     pub(crate) reports: Reports,
     pub(crate) directory: Directory,
@@ -84,8 +97,15 @@ pub(crate) struct Parts {
 pub(crate) struct Inputs {
     pub(crate) inbound: mpsc::Receiver<Inbound>,
     pub(crate) links: mpsc::Receiver<LinkEvent>,
+    pub(crate) neighbours: mpsc::Receiver<FromNeighbour>,
     pub(crate) draining: CancellationToken,
     pub(crate) stopping: CancellationToken,
+}
+
+/// What a former life has left in the store.
+pub(crate) struct Former {
+    pub(crate) dialogs: Vec<(LegId, StoredDialog)>,
+    pub(crate) subscriptions: Vec<(LegId, Record)>,
 }
 
 /// The protocol side of a replica.
@@ -98,8 +118,10 @@ pub(crate) struct Agent {
     domains: HashMap<TenantId, Box<str>>,
     delayed: Delayed,
     durable: Durable,
+    subscriptions: Subscriptions,
     trunking: Trunking,
     outgoing: Outgoing,
+    callers_gone: CallersGone,
     /// What goes with each connection when it closes. Bounded by the number of connections.
     flows: HashMap<Flow, Vec<Held>>,
     findings: mpsc::Sender<Finding>,
@@ -114,6 +136,7 @@ pub(crate) struct Agent {
 enum Input {
     Network(Inbound),
     Link(LinkEvent),
+    Neighbour(FromNeighbour),
     Found(Finding),
     /// A timer, or room on the stream to the owner.
     Wake,
@@ -127,6 +150,7 @@ impl Agent {
         Self {
             delayed: Delayed::default(),
             durable: Durable::new(parts.dialogs.clone()),
+            subscriptions: Subscriptions::default(),
             trunking: Trunking::new(parts.table.clone(), Arc::clone(&parts.reports)),
             parts,
             legs: Legs::default(),
@@ -134,6 +158,7 @@ impl Agent {
             pending: HashMap::new(),
             domains: HashMap::new(),
             outgoing: Outgoing::default(),
+            callers_gone: CallersGone::default(),
             flows: HashMap::new(),
             findings,
             found: Some(found),
@@ -144,13 +169,15 @@ impl Agent {
     }
 
     /// Runs until the order to stop has been carried out.
-    pub(crate) async fn run(mut self, mut inputs: Inputs, former: Vec<(LegId, StoredDialog)>) {
+    pub(crate) async fn run(mut self, mut inputs: Inputs, former: Former) {
         let Some(mut found) = self.found.take() else { return };
-        self.restore(former, Instant::now());
+        self.restore(former.dialogs, Instant::now());
+        self.restore_subscriptions(former.subscriptions, Instant::now());
         loop {
             let now = Instant::now();
             self.settle(now);
             if self.stop_at.is_some_and(|at| now >= at || self.legs.is_empty()) {
+                self.parts.subscription_records.finish().await;
                 return self.durable.finish().await;
             }
             let input = self.next_input(&mut inputs, &mut found).await;
@@ -172,6 +199,7 @@ impl Agent {
             Some(event) = inputs.links.recv(), if !self.upstream.is_overfull() => Input::Link(event),
             Some(finding) = found.recv() => Input::Found(finding),
             Some(inbound) = inputs.inbound.recv() => Input::Network(inbound),
+            Some(input) = inputs.neighbours.recv() => Input::Neighbour(input),
             () = room => Input::Wake,
             () = tokio::time::sleep_until(wake_at.into()) => Input::Wake,
             () = inputs.draining.cancelled(), if !self.draining => Input::Drain,
@@ -184,24 +212,20 @@ impl Agent {
             Input::Network(Inbound::Opened { flow, to_peer }) => self.parts.outputs.opened(flow, to_peer),
             Input::Network(Inbound::Closed { flow }) => {
                 self.parts.outputs.closed(&flow);
+                self.tell_closed(&flow, now);
                 self.forget_flow(&flow);
+                self.follow_from(&flow);
+                self.note_callers_gone(&flow, now);
                 self.parts.transactions.handle_flow_closed(&flow, now);
             }
             Input::Network(Inbound::Message { flow, message, bytes }) => {
-                self.count_message(&message);
-                if self.trunking.is_source(flow.remote.ip()) {
-                    self.parts.defence.carrier(&flow, now);
-                }
-                if let Message::Request(request) = &*message
-                    && !self.parts.defence.admits(request, &flow, bytes.len(), now)
+                self.parts.lent.give_back(&flow);
+                if self.admits(&flow, &message, &bytes, now) && !self.hands_over(&flow, &message, &bytes, now)
                 {
-                    return;
+                    self.take_message(&flow, *message, bytes, now);
                 }
-                if self.parts.ladder.is_on() {
-                    self.parts.ladder.heard(&flow, bytes);
-                }
-                self.parts.transactions.handle_message(*message, &flow, now);
             }
+            Input::Neighbour(input) => self.handle_neighbour(input, now),
             Input::Link(LinkEvent::Up(to_owner)) => self.handle_link_up(to_owner),
             Input::Link(LinkEvent::Message(message)) => self.handle_owner_message(message, now),
             Input::Link(LinkEvent::Down) => self.handle_link_down(),
@@ -210,6 +234,24 @@ impl Agent {
             Input::Drain => self.handle_drain(),
             Input::Stop => self.handle_stop(now),
         }
+    }
+
+    fn admits(&mut self, flow: &Flow, message: &Message, bytes: &Bytes, now: Instant) -> bool {
+        self.count_message(message);
+        if self.trunking.is_source(flow.remote.ip()) {
+            self.parts.defence.carrier(flow, now);
+        }
+        match message {
+            Message::Request(request) => self.parts.defence.admits(request, flow, bytes.len(), now),
+            Message::Response(_) => true,
+        }
+    }
+
+    fn take_message(&mut self, flow: &Flow, message: Message, bytes: Bytes, now: Instant) {
+        if self.parts.ladder.is_on() {
+            self.parts.ladder.heard(flow, bytes);
+        }
+        self.parts.transactions.handle_message(message, flow, now);
     }
 
     /// Carries everything through that the last input has set going.
@@ -223,6 +265,9 @@ impl Agent {
                     continue;
                 }
                 self.parts.ladder.said(&transmit.flow, &transmit.bytes);
+                if self.send_by_neighbour(&transmit.flow, &transmit.bytes, now) {
+                    continue;
+                }
                 if self.parts.outputs.send(&transmit.flow, transmit.bytes).is_err() {
                     self.parts.transactions.handle_flow_closed(&transmit.flow, now);
                 }
@@ -236,14 +281,21 @@ impl Agent {
 
     fn next_timeout(&self) -> Option<Instant> {
         let transactions = self.parts.transactions.poll_timeout().map(|(at, _)| at);
-        let own = [self.delayed.next(), self.trunking.next(), self.stop_at];
-        [transactions, self.legs.next_timeout()].into_iter().chain(own).flatten().min()
+        let own = [self.delayed.next(), self.trunking.next(), self.subscriptions.next(), self.stop_at];
+        [transactions, self.legs.next_timeout(), self.parts.lent.next(), self.callers_gone.next()]
+            .into_iter()
+            .chain(own)
+            .flatten()
+            .min()
     }
 
     fn handle_timeouts(&mut self, now: Instant) {
         self.parts.transactions.handle_timeout(now);
         self.tend_trunks(now);
         self.leave_silent_carriers(now);
+        self.tend_subscriptions(now);
+        self.tend_lent(now);
+        self.end_calls_of_callers_gone(now);
         while let Some((tx, response)) = self.delayed.pop_due(now) {
             self.respond(tx, response, now);
         }

@@ -26,13 +26,15 @@ impl Agent {
         let Some(trunk) = key.and_then(|key| table.get(&key)) else { return (flow, request) };
         let route = request.route().unwrap_or_default().into_iter().next();
         let uri = route.map_or_else(|| request.uri(), |route| route.uri);
-        let stands = self.parts.outputs.has_connection(&flow);
+        let stands = self.stands(&flow);
         let hop = next_hop(&uri, &flow, stands, trunk);
         let over = hop.and_then(|(transport, address)| self.parts.outputs.flow_to(transport, address));
         let moved = over.and_then(|over| Some((self.rewritten(&request, &over)?, over)));
         let (request, flow) = moved.unwrap_or((request, flow));
         let host = SipUri::parse(trunk.record.uri.as_bytes()).map(|uri| uri.host()).ok();
-        self.parts.outputs.connect(&flow, host.as_deref());
+        if !self.stands(&flow) {
+            self.parts.outputs.connect(&flow, host.as_deref());
+        }
         (flow, request)
     }
 
@@ -48,7 +50,7 @@ impl Agent {
         if failure != Failure::Transport {
             return false;
         }
-        let Some(request) = self.trunking.kept(id, method, cseq) else { return false };
+        let Some(request) = self.trunking.goes_again(id, method, cseq) else { return false };
         let flow = self.legs.get(id).and_then(|entry| entry.leg.as_ref()).map(|leg| leg.flow().clone());
         let Some(flow) = flow else { return false };
         let (flow, request) = self.towards_carrier(id, flow, request);
@@ -107,18 +109,33 @@ mod tests {
     use sidetone_proto::directory::v1 as pb;
 
     use super::*;
+    use crate::trunks::Target;
 
     /// A URI, the flow there is, whether that stands, and where the request goes.
     type Case = (&'static str, (Transport, &'static str), bool, Option<&'static str>);
 
-    fn hop(uri: &str, (transport, remote): (Transport, &str), stands: bool) -> Option<String> {
+    fn hop(uri: &str, flow: (Transport, &str), stands: bool) -> Option<String> {
+        hop_of(&[], uri, flow, stands)
+    }
+
+    /// The same for a trunk whose name leads to these.
+    fn hop_of(
+        targets: &[(Transport, &str)],
+        uri: &str,
+        (transport, remote): (Transport, &str),
+        stands: bool,
+    ) -> Option<String> {
+        let target = |(transport, address): &(Transport, &str)| Target {
+            transport: *transport,
+            address: address.parse().unwrap(),
+        };
         let flow =
             Flow { transport, local: "192.0.2.1:5060".parse().unwrap(), remote: remote.parse().unwrap() };
         let trunk = Trunk {
             key: (TenantId::new("t").unwrap(), "a".into()),
             record: pb::Trunk { uri: "sip:carrier.example".into(), ..pb::Trunk::default() },
             password: None,
-            targets: Vec::new(),
+            targets: targets.iter().map(target).collect(),
             sources: Vec::new(),
             held: true,
         };
@@ -151,5 +168,26 @@ mod tests {
             "UDP 10.0.0.7:5060"
         );
         assert_eq!(hop("sip:a@elsewhere.example", udp, false), None);
+    }
+
+    #[test]
+    fn the_name_of_a_trunk_leads_where_the_trunk_leads() {
+        let (udp, tcp) = (Transport::Udp, Transport::Tcp);
+        let targets = [(tcp, "198.51.100.1:5060"), (tcp, "198.51.100.2:5060")];
+        let cases = [
+            // It is at one of them, whichever: there it stays.
+            ("sip:a@carrier.example", (tcp, "198.51.100.2:5060"), false, None),
+            // It has connected to us from a port of its own: as long as that stands, and no longer.
+            ("sip:a@carrier.example", (tcp, "198.51.100.2:40000"), true, None),
+            ("sip:a@carrier.example", (tcp, "198.51.100.2:40000"), false, Some("TCP 198.51.100.1:5060")),
+            // It called over another transport, or from elsewhere.
+            ("sip:a@carrier.example", (udp, "198.51.100.2:5060"), false, Some("TCP 198.51.100.1:5060")),
+            ("sip:a@CARRIER.example", (tcp, "198.51.100.9:5060"), true, Some("TCP 198.51.100.1:5060")),
+            // The name of somebody else is believed to be behind the flow.
+            ("sip:a@elsewhere.example", (tcp, "198.51.100.9:5060"), false, None),
+        ];
+        for (uri, flow, stands, expected) in cases {
+            assert_eq!(hop_of(&targets, uri, flow, stands).as_deref(), expected, "{uri} over {flow:?}");
+        }
     }
 }

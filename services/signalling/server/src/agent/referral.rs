@@ -51,6 +51,9 @@ impl Agent {
     /// The leg, and whether it is answered. Of those that are not, only phones that we call can be meant: whoever calls us
     /// cannot be replaced before there is anything to take part in.
     fn replaced(&self, replaces: &Replaces, tenant: &TenantId) -> Result<(LegId, bool), Status> {
+        if let Some(watched) = replaces.leg_watched() {
+            return self.watched_and_ringing(watched, tenant);
+        }
         let found = replaces.keys().iter().find_map(|key| self.legs.by_dialog(key));
         let entry = found.and_then(|id| Some((id, self.legs.get(id)?)));
         let (id, entry) =
@@ -64,5 +67,23 @@ impl Agent {
             None if leg.rings_as(|tag| replaces.names_remote(tag)) => Ok((id, false)),
             _ => Err(Status::NO_SUCH_TRANSACTION),
         }
+    }
+
+    /// A leg that a phone knows because it watches its user (RFC 4235): good for a phone that rings, and for nothing else, because
+    /// to watch is not to take part. That its user may take the call was looked at before (`pick_up.rs`).
+    fn watched_and_ringing(&self, watched: LegId, tenant: &TenantId) -> Result<(LegId, bool), Status> {
+        let entry = self.legs.get(watched).filter(|entry| entry.tenant == *tenant);
+        let leg = entry.and_then(|entry| entry.leg.as_ref()).ok_or(Status::NO_SUCH_TRANSACTION)?;
+        // What rings outside, behind a trunk, is nobody's phone here.
+        if !self.durable.is_device(watched) {
+            return Err(Status::NO_SUCH_TRANSACTION);
+        }
+        if leg.is_answered() {
+            return Err(Status::BUSY_HERE);
+        }
+        if leg.is_ending() || !leg.rings_as(|_| true) {
+            return Err(Status::NO_SUCH_TRANSACTION);
+        }
+        Ok((watched, false))
     }
 }

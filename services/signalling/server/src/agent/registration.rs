@@ -1,20 +1,23 @@
 //! REGISTER (RFC 3261, section 10.3): the bindings are read from the directory and written back by compare-and-swap.
 //!
 //! The address-of-record is the user; each device changes only bindings of its own, and the directory keeps one for
-//! each flow of each of its `+sip.instance`s and one without. The answer lists those of all devices.
+//! each flow of each of its `+sip.instance`s and one for each URI without. The answer lists those of all devices.
 //!
 //! A connection over which a device has registered as one of several flows (RFC 5626) takes its registration with it when it
-//! closes: the others are used at once, instead of when a call over it has failed.
+//! closes: the others are used at once, instead of when a call over it has failed. A contact without an instance goes when a call to it
+//! got no answer at all (430, 408, a dead flow) and its device has another: a phone that was restarted leaves nothing behind that
+//! calls wait for. The only contact of a device stays, since its network may be back before its next refresh.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sidetone_directory::{Credential, Directory, DirectoryError, Registration as Kept};
-use sidetone_model::ids::{DeviceId, ReplicaId, TenantId, UserId};
-use sidetone_model::party::{Binding, Flow};
-use sidetone_model::termination::Cause;
+use sidetone_model::ids::{DeviceId, LegId, ReplicaId, TenantId, UserId};
+use sidetone_model::party::{Binding, Flow, Transport};
+use sidetone_model::termination::{Cause, Termination};
 use sidetone_sip_core::message::Request;
 use sidetone_sip_core::registrar::{self, ContactBinding, RegisterError, RegistrarPolicy, Registration};
 use sidetone_sip_core::transaction::{ServerTx, flow_back};
+use sidetone_sip_core::uri::SipUri;
 use sidetone_store::Expect;
 
 use super::Agent;
@@ -67,6 +70,8 @@ impl Agent {
         }
         let flow = flow_back(&pending.request, &pending.flow);
         self.follow_device(&identity.tenant, &credential.user, &credential.device, &flow);
+        let (user, device) = (&credential.user, &credential.device);
+        self.follow_with_subscriptions(&identity.tenant, user, device, (&flow, now));
         let task = Task {
             directory: self.parts.directory.clone(),
             tenant: identity.tenant.clone(),
@@ -97,7 +102,8 @@ impl Agent {
             Ok(Stored { request, outcome: Ok(registration), device }) => {
                 self.note_flow(&pending.flow, &registration, device);
                 self.count_registration(if registration.changed { "ok" } else { "asked" });
-                let response = registration.response(&request, &tag, wall_clock());
+                let timer = flow_timer_s(&pending.flow, self.parts.config.connection_idle());
+                let response = registration.response(&request, &tag, Some(timer), wall_clock());
                 self.respond(tx, response, now);
             }
             Ok(Stored { request, outcome: Err(error), .. }) => {
@@ -150,6 +156,41 @@ impl Agent {
         });
     }
 
+    /// A call to a device has ended: when nobody was there, and the device has another contact, this one goes.
+    pub(super) fn note_failed_contact(&self, id: LegId, termination: &Termination) {
+        let never_answered = !self.durable.is_stored(id);
+        let (Some((user, device)), Some(entry)) = (self.durable.device_of(id), self.legs.get(id)) else {
+            return;
+        };
+        let Some(leg) = entry.leg.as_ref().filter(|_| never_answered && termination.is_of_flow(false)) else {
+            return;
+        };
+        let (tenant, user, device) = (entry.tenant.clone(), user.clone(), device.clone());
+        let (flow, target, directory) =
+            (leg.flow().clone(), leg.target().clone(), self.parts.directory.clone());
+        let registrations = self.parts.telemetry.signalling.registrations.clone();
+        tokio::spawn(async move {
+            let removing = async {
+                let mut loose = directory.bindings(&tenant, &user).await?;
+                loose.retain(|kept| kept.binding.device == device && kept.instance.is_empty());
+                let is_it = |kept: &Kept| {
+                    let uri = SipUri::parse(kept.binding.contact_uri.as_bytes());
+                    kept.binding.flow == flow && uri.is_ok_and(|uri| uri.equivalent(&target))
+                };
+                let dead = loose.iter().find(|kept| is_it(kept)).filter(|_| loose.len() > 1);
+                if let Some(dead) = dead {
+                    let expect = dead.revision.map_or(Expect::Any, Expect::Revision);
+                    directory.delete_registration(&tenant, dead, expect).await?;
+                    registrations.with_label_values(&["contact_failed"]).inc();
+                }
+                Ok(())
+            };
+            if let Err(error) = lookup::within(removing).await {
+                tracing::debug!(%error, "a contact that nobody answers at stays until it expires");
+            }
+        });
+    }
+
     pub(super) fn count_registration(&self, result: &str) {
         self.parts.telemetry.signalling.registrations.with_label_values(&[result]).inc();
     }
@@ -192,18 +233,17 @@ impl Task {
             all.into_iter().partition(|kept| kept.binding.device == self.device);
         let current: Vec<ContactBinding> = own.iter().map(contact).collect();
         let now = wall_clock();
-        let mut registration =
-            match registrar::process(&current, &self.request, &self.flow, &self.policy, now) {
-                Ok(registration) => registration,
-                Err(error) => return Ok(Err(error)),
-            };
-        one_per_flow(&mut registration.bindings);
+        let registration = match registrar::process(&current, &self.request, &self.flow, &self.policy, now) {
+            Ok(registration) => registration,
+            Err(error) => return Ok(Err(error)),
+        };
         if registration.bindings.len() > current.len() && self.tenant_is_full().await? {
             return Ok(Err(RegisterError::TenantFull));
         }
         if registration.changed {
             self.write(&own, &current, &registration.bindings).await?;
         }
+        let mut registration = registration;
         registration.bindings.extend(others.iter().map(contact));
         Ok(Ok(registration))
     }
@@ -218,6 +258,9 @@ impl Task {
             let replaced = own.iter().find(|kept| is_same(kept, contact));
             let expect = replaced.and_then(|kept| kept.revision).map_or(Expect::Absent, Expect::Revision);
             self.directory.put_registration(&self.tenant, &self.kept(contact), expect).await?;
+            if let Some(former) = replaced.filter(|kept| kept.revision.is_none()) {
+                self.directory.delete_registration(&self.tenant, former, Expect::Any).await?;
+            }
         }
         for gone in own.iter().filter(|kept| !after.iter().any(|contact| is_same(kept, contact))) {
             let expect = gone.revision.map_or(Expect::Any, Expect::Revision);
@@ -274,22 +317,19 @@ fn contact(kept: &Kept) -> ContactBinding {
 }
 
 fn is_same(kept: &Kept, contact: &ContactBinding) -> bool {
-    kept.instance == contact.instance && kept.reg_id == contact.reg_id
+    let same_flow = kept.instance == contact.instance && kept.reg_id == contact.reg_id;
+    same_flow && (!kept.instance.is_empty() || kept.binding.contact_uri == contact.uri)
 }
 
-/// A phone without an instance id that came back behind another port is one contact and not two: the last one counts.
-fn one_per_flow(bindings: &mut Vec<ContactBinding>) {
-    let mut seen: Vec<(Box<str>, u32)> = Vec::new();
-    bindings.reverse();
-    bindings.retain(|binding| {
-        let flow = (binding.instance.clone(), binding.reg_id);
-        let new = !seen.contains(&flow);
-        if new {
-            seen.push(flow);
-        }
-        new
-    });
-    bindings.reverse();
+/// After how much silence a flow counts as dead (RFC 5626, section 5.4): before we close a connection, and before most NATs forget.
+fn flow_timer_s(flow: &Flow, idle: Duration) -> u64 {
+    match flow.transport {
+        Transport::Udp => FLOW_TIMER_UDP_S,
+        _ => (idle.as_secs() * 3 / 4).clamp(1, FLOW_TIMER_CONNECTION_S),
+    }
 }
 
 const ATTEMPTS_MAX: u32 = 4;
+/// Keep-alives every so often hold the bindings of NATs (RFC 5626, section 4.4.2, has 24 to 29 s for UDP and 95 to 120 s else).
+const FLOW_TIMER_UDP_S: u64 = 29;
+const FLOW_TIMER_CONNECTION_S: u64 = 120;

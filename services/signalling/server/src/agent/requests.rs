@@ -5,10 +5,11 @@ use std::time::Instant;
 use sidetone_model::ids::LegId;
 use sidetone_model::party::{Flow, Transport};
 use sidetone_model::termination::Cause;
+use sidetone_sip_core::body;
+use sidetone_sip_core::events::ALLOW_EVENTS;
 use sidetone_sip_core::leg::SUPPORTED;
 use sidetone_sip_core::message::{Method, Request, Response, ResponseBuilder, Status};
 use sidetone_sip_core::outside::{self, ALLOW_OUTSIDE};
-use sidetone_sip_core::sdp;
 use sidetone_sip_core::transaction::{Event, ServerTx, flow_back};
 
 use super::Agent;
@@ -29,6 +30,9 @@ impl Agent {
                 }
             }
             Event::Response { owner, response, .. } => {
+                if self.handle_notify_response(owner, &response, now) {
+                    return;
+                }
                 self.note_response(owner, &response);
                 self.trunking.heard(owner);
                 if self.handle_job_response(owner, &response, now)
@@ -43,12 +47,15 @@ impl Agent {
                     self.with_leg(leg, now, |leg| leg.handle_response(&response, now));
                 }
             }
-            Event::Failed { owner, method, cseq, failure, .. } => {
-                if self.handle_job_failure(owner, failure, now) {
+            Event::Failed { owner, method, cseq, failure, request, .. } => {
+                if self.handle_notify_failure(owner, failure, now)
+                    || self.handle_job_failure(owner, failure, now)
+                {
                     return;
                 }
                 if method != Method::Cancel && self.falls_back(owner, cseq, failure, now)
                     || self.reaches_carrier_again(owner, (&method, cseq), failure, now)
+                    || self.reaches_device_again(owner, request, failure, now)
                 {
                     return;
                 }
@@ -64,6 +71,10 @@ impl Agent {
             self.parts.defence.proved(&request, &flow, Shown::Place, now);
             let flow = flow_back(&request, &flow);
             return self.with_leg(leg, now, |leg| leg.handle_request(tx, &flow, request, now));
+        }
+        if let Some(id) = dialog.as_ref().and_then(|key| self.subscriptions.by_dialog(key)) {
+            self.parts.defence.proved(&request, &flow, Shown::Place, now);
+            return self.handle_in_subscription(tx, id, &flow, &request, now);
         }
         let known = self.parts.defence.is_known(flow.remote, now);
         if !self.parts.defence.take_of_source(flow.remote.ip(), now) {
@@ -81,7 +92,7 @@ impl Agent {
         if let Err(refusal) = outside::inspect(&request) {
             self.count_refused(refusal.reason());
             let tag = self.parts.tokens.tag();
-            let response = refusal.response(&request, &tag).header("Server", PRODUCT).build();
+            let response = refusal.response(&request, &tag).build();
             return self.respond(tx, response, now);
         }
         match request.method() {
@@ -90,7 +101,10 @@ impl Agent {
                 self.answer(tx, &request, Status::LOOP_DETECTED, now);
             }
             Method::Invite | Method::Register => self.admit(tx, flow, request, now),
-            Method::Options if known => self.answer_options(tx, &request, now),
+            // Who is known, and gateways that are told to be (`defence.exempt`), by whatever host they ask.
+            Method::Options if known || self.parts.defence.is_exempt(flow.remote.ip()) => {
+                self.answer_options(tx, &request, Some(PRODUCT), now);
+            }
             // A stranger gets an answer when it knows whom to ask.
             _ => self.admit(tx, flow, request, now),
         }
@@ -104,21 +118,28 @@ impl Agent {
         leg.is_some_and(|leg| leg.target().user() == request.uri().user())
     }
 
-    /// As an INVITE would be (RFC 3261, section 11.2): carriers ask before they send calls.
-    pub(super) fn answer_options(&mut self, tx: ServerTx, request: &Request, now: Instant) {
+    /// As an INVITE would be (RFC 3261, section 11.2): carriers ask before they send calls. `product` is for those who are known.
+    pub(super) fn answer_options(
+        &mut self,
+        tx: ServerTx,
+        request: &Request,
+        product: Option<&str>,
+        now: Instant,
+    ) {
         if let Some(reason) = self.closed_for_calls() {
             self.count_refused(reason);
             return self.refuse(tx, request, Cause::NoCapacity, now);
         }
         let ok = self.response(request, Status::OK).header("Allow", ALLOW_OUTSIDE);
-        let ok = ok.header("Accept", sdp::CONTENT_TYPE).header("Supported", SUPPORTED);
+        let ok = ok.header("Accept", body::ACCEPT).header("Supported", SUPPORTED);
+        let ok = ok.header("Allow-Events", ALLOW_EVENTS).header_opt("Server", product);
         self.respond(tx, ok.build(), now);
     }
 
-    /// A response of our own, outside of any dialog.
+    /// A response of our own, outside of any dialog. It does not tell what we are: most who hear it have proved nothing.
     pub(super) fn response(&mut self, request: &Request, status: Status) -> ResponseBuilder {
         let tag = self.parts.tokens.tag();
-        ResponseBuilder::new(request, status, &tag).header("Server", PRODUCT)
+        ResponseBuilder::new(request, status, &tag)
     }
 
     /// Answers with a status that a rule of the protocol demands.

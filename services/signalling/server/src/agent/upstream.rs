@@ -10,9 +10,17 @@ use tokio::sync::mpsc::error::TrySendError;
 /// One message by reference: a signal's text stands in its leg's outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said {
-    Signal { leg: LegId, n: u64 },
-    Applied { leg: LegId, n: u64 },
+    Signal {
+        leg: LegId,
+        n: u64,
+    },
+    Applied {
+        leg: LegId,
+        n: u64,
+    },
     Draining,
+    /// The next of what is to be said of who is watched, which waits beside this.
+    Watch,
 }
 
 /// The way to the owner.
@@ -57,9 +65,14 @@ impl Upstream {
 
     /// Adds a message to the end; without a stream it is not needed, since a new one begins with all that is kept.
     pub(super) fn say(&mut self, said: Said) {
-        if self.to_owner.is_some() {
+        if self.is_open() {
             self.waiting.push_back(said);
         }
+    }
+
+    /// Whether there is a stream.
+    pub(super) fn is_open(&self) -> bool {
+        self.to_owner.is_some()
     }
 
     pub(super) fn front(&self) -> Option<Said> {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use sidetone_model::ids::LegId;
 use sidetone_model::signal::MessagesWaiting;
+use sidetone_sip_core::events::{Package, message_summary};
 use sidetone_sip_core::message::{Method, Request, RequestBuilder};
 use sidetone_sip_core::uri::{NameAddr, SipUri};
 
@@ -14,7 +15,9 @@ use crate::replica::wall_clock;
 
 impl Agent {
     pub(super) fn tell_waiting(&mut self, waiting: &MessagesWaiting, now: Instant) {
-        if self.draining {
+        let binding = &waiting.binding;
+        // Who has subscribed is told so already.
+        if self.draining || self.watches_mailbox(&waiting.tenant, &binding.user, &binding.device) {
             return;
         }
         // Under an id of its own: whatever is answered is nobody's.
@@ -39,33 +42,16 @@ impl Agent {
         let contact = format!("<sip:{advertised};transport={}>", flow.transport.uri_parameter());
         let mut request = RequestBuilder::new(Method::Notify, target, via, &from, &to, &call_id, 1)
             .header("Contact", contact)
-            .header("Event", EVENT)
+            .header("Event", PACKAGE.token())
             // There is no subscription that could go on.
             .header("Subscription-State", "terminated;reason=noresource")
             .header("User-Agent", PRODUCT);
         for hop in &waiting.binding.path {
             request = request.header("Route", hop.as_ref());
         }
-        request.body(CONTENT_TYPE, summary(waiting.new, waiting.old)).build().ok()
+        let summary = message_summary(None, waiting.new, waiting.old);
+        request.body(PACKAGE.content_type(), summary).build().ok()
     }
 }
 
-/// The state of a mailbox (RFC 3842, section 5.2).
-fn summary(new: u32, old: u32) -> String {
-    let waiting = if new > 0 { "yes" } else { "no" };
-    format!("Messages-Waiting: {waiting}\r\nVoice-Message: {new}/{old} (0/0)\r\n")
-}
-
-const EVENT: &str = "message-summary";
-const CONTENT_TYPE: &str = "application/simple-message-summary";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_lamp_is_lit_by_what_was_not_heard() {
-        assert_eq!(summary(2, 1), "Messages-Waiting: yes\r\nVoice-Message: 2/1 (0/0)\r\n");
-        assert_eq!(summary(0, 3), "Messages-Waiting: no\r\nVoice-Message: 0/3 (0/0)\r\n");
-    }
-}
+const PACKAGE: Package = Package::MessageSummary;

@@ -68,6 +68,10 @@ impl<K: Eq + Hash + Clone> Failures<K> {
         self.records.get(whose).is_some_and(|record| record.is_banned(now))
     }
 
+    pub(super) fn banned_until(&self, whose: &K) -> Option<Instant> {
+        self.records.get(whose)?.banned_until
+    }
+
     fn make_room(&mut self, whose: &K, now: Instant) {
         if self.records.len() < self.max || self.records.contains_key(whose) {
             return;

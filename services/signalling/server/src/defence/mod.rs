@@ -26,7 +26,7 @@ use sidetone_sip_core::message::{Method, Request};
 use sidetone_telemetry::Telemetry;
 
 use crate::config::DefenceConfig;
-use crate::transport::{KnownPeers, Shown};
+use crate::transport::{KnownPeers, Shown, network};
 use buckets::Buckets;
 use failures::{Failures, Judgement};
 use log_limit::LogLimit;
@@ -145,7 +145,7 @@ impl Defence {
     }
 
     /// Proxies and gateways behind whose address many phones stand: neither banned nor bounded.
-    fn is_exempt(&self, source: IpAddr) -> bool {
+    pub(crate) fn is_exempt(&self, source: IpAddr) -> bool {
         self.config.exempt.iter().any(|network| network.contains(source))
     }
 
@@ -202,6 +202,9 @@ impl Defence {
         match of_network {
             Judgement::Banned => {
                 self.known.forget(source);
+                if let Some(until) = self.networks.banned_until(&network) {
+                    self.known.ban(network, until, now);
+                }
                 self.dropped("brute_force", now);
                 self.telemetry.signalling.bans.inc();
                 Penalty::Silence
@@ -231,18 +234,6 @@ impl Defence {
         };
         // SIPVicious puts its name into From when it is told another User-Agent.
         request.user_agent().is_some_and(|agent| says(&agent)) || says(&request.from().display_name)
-    }
-}
-
-/// An IPv4 address as it is; of an IPv6 address its /64, out of which one host may choose freely (RFC 7421).
-fn network(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(v6) => {
-            let mut octets = v6.octets();
-            octets[8..].fill(0);
-            IpAddr::from(octets)
-        }
-        v4 => v4,
     }
 }
 

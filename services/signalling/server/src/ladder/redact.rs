@@ -91,10 +91,9 @@ fn rewritten(message: &[u8], hide: Option<&Redactor>) -> Vec<u8> {
         }
         out.extend_from_slice(b"\r\n");
     }
-    if is_sdp {
+    if is_sdp || hide.is_none() || body.is_empty() {
+        // A description may also be a part of a body of several (RFC 5621): its keys are hidden wherever they stand.
         sdp(body, hide.is_none(), &mut out);
-    } else if hide.is_none() || body.is_empty() {
-        out.extend_from_slice(body);
     } else {
         out.extend_from_slice(format!("({} bytes)", body.len()).as_bytes());
     }
@@ -112,6 +111,11 @@ fn sdp(body: &[u8], show_numbers: bool, out: &mut Vec<u8>) {
         match (secret, personal) {
             (Some(prefix), _) => out.extend([prefix, &b"(hidden)\r\n"[..]].concat()),
             (None, Some(prefix)) if !show_numbers => out.extend([prefix, &b"-\r\n"[..]].concat()),
+            // The canonical name of a source is an address of its user for many phones (RFC 5576, section 6.1).
+            _ if !show_numbers && line.starts_with(b"a=ssrc:") => {
+                let from = line.iter().position(|byte| *byte == b' ');
+                out.extend(from.map_or(line.to_vec(), |from| [&line[..from], b" (hidden)\r\n"].concat()));
+            }
             _ if !show_numbers && line.starts_with(b"o=") => {
                 let from = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
                 out.extend([b"o=-", &line[from..]].concat());

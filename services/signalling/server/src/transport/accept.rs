@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sidetone_model::party::{Flow, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -58,6 +58,10 @@ async fn accept(listener: TcpListener, transport: Transport, local: SocketAddr, 
                 continue;
             }
         };
+        if door.shared.known.is_shut_out(remote, Instant::now()) {
+            door.shared.telemetry.signalling.connections_closed.with_label_values(&["banned"]).inc();
+            continue;
+        }
         match door.connections.take(remote.ip()) {
             Ok(place) => {
                 let flow = Flow { transport, local, remote };

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use sidetone_model::party::{Flow, Transport};
 use tokio::net::TcpStream;
@@ -14,6 +13,7 @@ use tokio_rustls::TlsConnector;
 
 use super::connections::Connections;
 use super::session::{Dressed, QUEUE_MAX, Session};
+use super::tls::OwnSide;
 use super::{Inbound, Shared};
 
 /// Opens connections.
@@ -21,7 +21,7 @@ use super::{Inbound, Shared};
 pub(super) struct Dialler {
     pub(super) shared: Shared,
     pub(super) connections: Connections,
-    pub(super) tls: Option<Arc<ClientConfig>>,
+    pub(super) tls: Arc<OwnSide>,
 }
 
 impl Dialler {
@@ -71,9 +71,8 @@ impl Dialler {
         match flow.transport {
             Transport::Tcp => Ok(Dressed::Plain(stream)),
             Transport::Tls => {
-                let config = self.tls.as_ref().ok_or("no_tls")?;
                 let name = ServerName::try_from(host).map_err(|_| "bad_server_name")?;
-                let connector = TlsConnector::from(Arc::clone(config));
+                let connector = TlsConnector::from(self.tls.load_full());
                 let stream = connector.connect(name, stream).await.map_err(|_| "tls_handshake")?;
                 Ok(Dressed::OwnTls(Box::new(stream)))
             }

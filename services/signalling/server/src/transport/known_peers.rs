@@ -6,7 +6,7 @@
 //! somebody is and not who.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ pub(crate) enum Shown {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KnownPeers {
     known: Arc<Mutex<HashMap<SocketAddr, Known>>>,
+    /// Until when networks are banned. Bounded by who remembers their failures, and swept when it has grown.
+    banned: Arc<Mutex<HashMap<IpAddr, Instant>>>,
 }
 
 /// Until when which of the two holds.
@@ -60,6 +62,27 @@ impl KnownPeers {
         self.locked().get(&peer).and_then(|known| known.identity).is_some_and(|until| until > now)
     }
 
+    /// A network hears nothing for a while.
+    pub(crate) fn ban(&self, network: IpAddr, until: Instant, now: Instant) {
+        let mut banned = self.banned.lock().unwrap_or_else(PoisonError::into_inner);
+        if banned.len() >= BANNED_MAX {
+            banned.retain(|_, until| *until > now);
+        }
+        if banned.len() < BANNED_MAX {
+            banned.insert(network, until);
+        }
+    }
+
+    /// Whether an address hears nothing: neither answers to what is no message, nor to keep-alives, nor a connection. Who has shown
+    /// something of itself is not meant.
+    pub(crate) fn is_shut_out(&self, peer: SocketAddr, now: Instant) -> bool {
+        let shut_out = {
+            let banned = self.banned.lock().unwrap_or_else(PoisonError::into_inner);
+            !banned.is_empty() && banned.get(&network(peer.ip())).is_some_and(|until| *until > now)
+        };
+        shut_out && !self.is_known(peer, now)
+    }
+
     /// Whoever is there is a stranger again.
     pub(crate) fn forget(&self, peer: SocketAddr) {
         self.locked().remove(&peer);
@@ -70,4 +93,17 @@ impl KnownPeers {
     }
 }
 
+/// An IPv4 address as it is; of an IPv6 address its /64, out of which one host may choose freely (RFC 7421).
+pub(crate) fn network(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V6(v6) => {
+            let mut octets = v6.octets();
+            octets[8..].fill(0);
+            IpAddr::from(octets)
+        }
+        v4 => v4,
+    }
+}
+
 const PEERS_MAX: usize = 131_072;
+const BANNED_MAX: usize = 65_536;

@@ -9,6 +9,7 @@ mod accept;
 mod connections;
 mod dial;
 mod known_peers;
+mod lent;
 mod session;
 mod stream;
 mod stun;
@@ -37,7 +38,8 @@ use connections::Connections;
 use dial::Dialler;
 use tls::TlsError;
 
-pub(crate) use known_peers::{KnownPeers, Shown};
+pub(crate) use known_peers::{KnownPeers, Shown, network};
+pub(crate) use lent::Lent;
 
 /// What comes from the network.
 #[derive(Debug)]
@@ -103,7 +105,7 @@ pub(crate) fn open(config: &Config, shared: &Shared) -> Result<Outputs, OpenErro
     let dialler = Dialler {
         shared: shared.clone(),
         connections: connections.clone(),
-        tls: Some(Arc::new(tls::client_config(&config.tls)?)),
+        tls: tls::own_side(&config.tls, &shared.telemetry, &shared.stopping)?,
     };
     let mut outputs = Outputs {
         listeners: Vec::new(),
@@ -138,7 +140,7 @@ pub(crate) fn open(config: &Config, shared: &Shared) -> Result<Outputs, OpenErro
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
     /// One could not be bound.
-    #[error("cannot listen at {} ({:?})", listener.bind, listener.transport)]
+    #[error("signalling.listeners: cannot listen at {} ({:?})", listener.bind, listener.transport)]
     Bind {
         /// Which.
         listener: ListenerConfig,
@@ -249,7 +251,7 @@ fn refusal(
 }
 
 /// Messages larger than a datagram can be are refused on connections, too.
-fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits::default()
 }
 

@@ -1,6 +1,6 @@
 //! One connection, from its first byte to its last, whatever it is dressed in.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sidetone_model::party::Flow;
@@ -85,6 +85,15 @@ impl Session {
     pub(super) async fn pass_on(&self, message: Message, bytes: Bytes) -> bool {
         let input = Inbound::Message { flow: self.flow.clone(), message: Box::new(message), bytes };
         self.shared.to_agent.send(input).await.is_ok()
+    }
+
+    /// Whether the peer has been banned since it connected.
+    pub(super) fn is_shut_out(&self) -> bool {
+        let shut_out = self.shared.known.is_shut_out(self.flow.remote, Instant::now());
+        if shut_out {
+            self.count_closed("banned");
+        }
+        shut_out
     }
 
     /// Answers without the agent. A peer that sends more than it reads answers to is not worth its connection.

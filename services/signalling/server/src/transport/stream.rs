@@ -67,6 +67,7 @@ async fn handle(session: &Session, framer: &mut Framer, tokens: &mut Tokens) -> 
         let goes_on = match framer.poll_framed() {
             Ok(None) => return true,
             Ok(Some(Framed::Message(message))) => session.pass_on(message, framer.take_frame()).await,
+            Ok(Some(Framed::Ping | Framed::Failure(_))) if session.is_shut_out() => false,
             Ok(Some(Framed::Ping)) => session.answer(Bytes::from_static(Framer::PONG)),
             Ok(Some(Framed::Failure(failure))) => {
                 let answer = refusal(&failure, session.flow.remote, tokens, &session.shared.telemetry);

@@ -66,6 +66,33 @@ pub(super) fn identities(
     files.open(move || server_config(&config), stopping)
 }
 
+/// What we show and trust on connections that we open: what holds for the next handshake.
+pub(super) type OwnSide = ArcSwap<ClientConfig>;
+
+/// The same for connections that we open. Without `trust` the system's authorities are as they were at the start.
+///
+/// # Errors
+/// When the files are of no use at the start.
+pub(super) fn own_side(
+    config: &TlsConfig,
+    telemetry: &Arc<Telemetry>,
+    stopping: &CancellationToken,
+) -> Result<Arc<OwnSide>, TlsError> {
+    let shown = config.certificates.first().map(|pair| [&pair.cert, &pair.key]);
+    let telemetry = Arc::clone(telemetry);
+    let files = Files {
+        what: "the certificates for connections of our own",
+        paths: shown.into_iter().flatten().chain(&config.trust).cloned().collect(),
+        pause: Duration::from_secs(config.reload_s),
+        count: Box::new(move |result| {
+            let result = if result == "ok" { "own_side_ok" } else { "own_side_failed" };
+            telemetry.signalling.certificate_reloads.with_label_values(&[result]).inc();
+        }),
+    };
+    let config = config.clone();
+    files.open(move || client_config(&config), stopping)
+}
+
 fn server_config(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
     let provider = provider();
     let mut known = Vec::new();
@@ -98,7 +125,7 @@ fn server_config(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
 }
 
 /// For connections that we open: `trust` names the authorities; without it the system's are trusted.
-pub(super) fn client_config(config: &TlsConfig) -> Result<ClientConfig, TlsError> {
+fn client_config(config: &TlsConfig) -> Result<ClientConfig, TlsError> {
     let roots = match &config.trust {
         Some(path) => roots(path)?,
         None => {

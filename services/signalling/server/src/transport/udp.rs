@@ -63,7 +63,7 @@ impl Reader {
     fn handle(&mut self, datagram: &[u8], remote: SocketAddr) {
         let dropped = &self.shared.telemetry.signalling.messages_dropped;
         if stun::is_stun(datagram) {
-            return match stun::answer(datagram, remote) {
+            return match stun::answer(datagram, remote).filter(|_| !self.is_shut_out(remote)) {
                 Some(answer) => self.answer(datagram.len(), &answer, remote),
                 None => dropped.with_label_values(&["stun"]).inc(),
             };
@@ -80,11 +80,20 @@ impl Reader {
             Err(ParseFailure::Drop(DropReason::KeepAlive)) => {}
             Err(failure) => {
                 let answer = refusal(&failure, remote, &mut self.tokens, &self.shared.telemetry);
-                if let Some(answer) = answer {
+                if let Some(answer) = answer.filter(|_| !self.is_shut_out(remote)) {
                     self.answer(datagram.len(), &answer, remote);
                 }
             }
         }
+    }
+
+    /// Whoever guesses passwords does not even learn that somebody is here.
+    fn is_shut_out(&self, remote: SocketAddr) -> bool {
+        let shut_out = self.shared.known.is_shut_out(remote, Instant::now());
+        if shut_out {
+            self.shared.telemetry.signalling.defended.with_label_values(&["banned"]).inc();
+        }
+        shut_out
     }
 
     /// An address that has proved nothing gets no more than it sent.

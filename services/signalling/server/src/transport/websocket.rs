@@ -108,6 +108,7 @@ async fn handle(bytes: Bytes, session: &Session, tokens: &mut Tokens) -> bool {
     match parse_datagram(bytes.clone(), &limits()) {
         Ok(message) => session.pass_on(message, bytes).await,
         // The CRLF keep-alive is of use here, too: a browser cannot send a ping (RFC 7118, section 6).
+        Err(_) if session.is_shut_out() => false,
         Err(ParseFailure::Drop(DropReason::KeepAlive)) => {
             bytes.as_ref() != PING || session.answer(Bytes::from_static(Framer::PONG))
         }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::TrunkKey;
 use super::resolve::Target;
@@ -26,6 +26,15 @@ struct Known {
     running: bool,
     asked_at: Option<Instant>,
     answered: bool,
+}
+
+/// What look-ups have brought.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct News {
+    /// A trunk of which nothing was known has its first answer, which may be that it leads nowhere.
+    pub(super) first: bool,
+    /// A trunk leads elsewhere than it did.
+    pub(super) elsewhere: bool,
 }
 
 #[derive(Debug)]
@@ -77,21 +86,31 @@ impl Lookups {
         self.known.retain(|key, _| is_there(key));
     }
 
-    /// Waits until a look-up has come to its end; for ever when none is under way. True for the first one of its trunk.
-    pub(super) async fn next(&mut self) -> bool {
-        let Some(ended) = self.running.join_next().await else { return std::future::pending().await };
+    /// Waits until a look-up has come to its end, and takes in all that have by then; for ever when none is under way.
+    pub(super) async fn next(&mut self) -> News {
+        let Some(mut ended) = self.running.join_next().await else { return std::future::pending().await };
+        let mut news = News::default();
+        loop {
+            self.take_in(ended, &mut news);
+            let Some(another) = self.running.try_join_next() else { return news };
+            ended = another;
+        }
+    }
+
+    fn take_in(&mut self, ended: Result<Found, JoinError>, news: &mut News) {
         let Ok(Found { key, uri, targets }) = ended else {
             // It broke off: nobody knows whose it was, so each may be asked for again.
             self.known.values_mut().for_each(|known| known.running = false);
-            return false;
+            return;
         };
-        let Some(known) = self.known.get_mut(&key).filter(|known| known.uri == uri) else { return false };
+        let Some(known) = self.known.get_mut(&key).filter(|known| known.uri == uri) else { return };
         known.running = false;
         // A name that leads nowhere for a moment leads where it led.
-        if !targets.is_empty() {
+        if !targets.is_empty() && targets != known.targets {
             known.targets = targets;
+            news.elsewhere = true;
         }
-        !std::mem::replace(&mut known.answered, true)
+        news.first |= !std::mem::replace(&mut known.answered, true);
     }
 }
 
@@ -120,21 +139,25 @@ mod tests {
         let silent = || std::future::pending();
         assert!(lookups.targets(&key("a"), "sip:a", now, good(1)).is_empty(), "nothing is waited for");
         assert!(lookups.targets(&key("b"), "sip:b", now, silent).is_empty());
-        assert!(lookups.next().await, "the first of its trunk, whatever the other one does");
+        let news = lookups.next().await;
+        assert!(news.first && news.elsewhere, "the first of its trunk, whatever the other one does");
         assert_eq!((lookups.is_answered(&key("a")), lookups.is_answered(&key("b"))), (true, false));
         // The names are out of order: what was found stays, however often it is looked for.
         for _ in 0..3 {
             now += AGAIN;
             let led = lookups.targets(&key("a"), "sip:a", now, || async { Vec::new() });
             assert_eq!(led, [target(1)]);
-            assert!(!lookups.next().await);
+            assert_eq!(lookups.next().await, News::default());
         }
         // They are back, and not asked for all the time.
         lookups.targets(&key("a"), "sip:a", now, good(2));
         assert_eq!(lookups.found(&key("a")), Some(&[target(1)][..]));
         lookups.targets(&key("a"), "sip:a", now + AGAIN, good(2));
-        lookups.next().await;
+        assert_eq!(lookups.next().await, News { first: false, elsewhere: true });
         assert_eq!(lookups.found(&key("a")), Some(&[target(2)][..]));
+        // The same again is no news.
+        lookups.targets(&key("a"), "sip:a", now + 2 * AGAIN, good(2));
+        assert_eq!(lookups.next().await, News::default());
     }
 
     #[tokio::test]
@@ -142,11 +165,12 @@ mod tests {
         let (mut lookups, now) = (Lookups::default(), Instant::now());
         lookups.targets(&key("a"), "sip:old", now, || async { vec![target(1)] });
         assert!(lookups.targets(&key("a"), "sip:new", now, || async { vec![target(2)] }).is_empty());
-        let mut firsts = 0;
-        for _ in 0..2 {
-            firsts += u32::from(lookups.next().await);
+        let deadline = now + Duration::from_secs(30);
+        while !lookups.is_answered(&key("a")) {
+            assert!(Instant::now() < deadline);
+            lookups.next().await;
         }
-        assert_eq!((firsts, lookups.found(&key("a"))), (1, Some(&[target(2)][..])));
+        assert_eq!(lookups.found(&key("a")), Some(&[target(2)][..]));
         lookups.retain(|_| false);
         assert_eq!(lookups.found(&key("a")), None);
     }

@@ -23,6 +23,8 @@ use crate::replica::wall_clock;
 
 use lookups::Lookups;
 pub(crate) use resolve::Names;
+#[cfg(test)]
+pub(crate) use resolve::Target;
 pub(crate) use table::{Condition, Table, Trunk, TrunkKey, Way};
 
 /// What the agent tells of the trunks: whether they are healthy and registered, their problem, and their calls.
@@ -79,10 +81,17 @@ impl Keeper {
         }
     }
 
-    /// Takes in what look-ups find, until one of a trunk that was not known to lead anywhere.
+    /// Takes in what look-ups find, until one of a trunk that was not known to lead anywhere. The table is made anew when a trunk leads
+    /// elsewhere, and not for each look-up that tells what was known.
     async fn take_found(&mut self) {
         loop {
-            let first = self.lookups.next().await;
+            let news = self.lookups.next().await;
+            if !news.elsewhere {
+                if news.first {
+                    return;
+                }
+                continue;
+            }
             let before = Arc::clone(&self.table.borrow());
             let now_at = |trunk: &Trunk| {
                 let found = self.lookups.found(&trunk.key).unwrap_or_default();
@@ -90,7 +99,7 @@ impl Keeper {
             };
             let trunks = before.trunks.iter().map(now_at).collect();
             self.table.send_replace(Arc::new(Table { trunks }));
-            if first {
+            if news.first {
                 return;
             }
         }
@@ -106,17 +115,35 @@ impl Keeper {
             let seen = self.table.borrow().get(&key).is_some();
             unseen |= !seen;
             let uri = SipUri::parse(&record.uri).ok();
-            let held = seen && (uri.is_none() || self.lookups.is_answered(&key)) && self.hold(&key).await?;
             let password = match record.has_password {
                 true => self.directory.trunk_password(&key.0, &key.1).await?,
                 false => None,
             };
+            let record_leads_nowhere = uri.is_none();
             let targets = uri.map(|uri| self.look_up(&key, uri)).unwrap_or_default();
             let sources = record.sources.iter().filter_map(|text| text.parse().ok()).collect();
+            // Others send calls here as soon as they read the lease: it comes last, and is known to the agent at once.
+            let answered = seen && (record_leads_nowhere || self.lookups.is_answered(&key));
+            let held = answered && self.hold(&key).await?;
+            if held {
+                self.show_held(&key);
+            }
             trunks.push(Trunk { key, record, password, targets, sources, held });
         }
         self.lookups.retain(|key| trunks.iter().any(|trunk| trunk.key == *key));
         Ok((Table { trunks }, unseen))
+    }
+
+    /// A trunk that was not held so far is from now on.
+    fn show_held(&self, key: &TrunkKey) {
+        self.table.send_if_modified(|table| {
+            let at = table.trunks.iter().position(|trunk| trunk.key == *key && !trunk.held);
+            let Some(at) = at else { return false };
+            let mut trunks = table.trunks.clone();
+            trunks[at].held = true;
+            *table = Arc::new(Table { trunks });
+            true
+        });
     }
 
     /// Where a trunk's URI leads as far as it is known; what is not is looked up meanwhile.

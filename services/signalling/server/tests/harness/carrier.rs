@@ -1,5 +1,7 @@
 //! A carrier that speaks by raw text, and the trunk that leads to it.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use sidetone_directory::Password;
@@ -17,12 +19,14 @@ use super::{OwnerEnd, Rig, media, within};
 pub(crate) struct Carrier {
     pub(crate) socket: UdpSocket,
     pub(crate) server: SocketAddr,
+    /// Branch and method of the requests that were taken.
+    taken: RefCell<HashSet<(String, String)>>,
 }
 
 impl Carrier {
     pub(crate) async fn new(rig: &Rig) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        Self { socket, server: rig.address(Transport::Udp) }
+        Self { socket, server: rig.address(Transport::Udp), taken: RefCell::default() }
     }
 
     pub(crate) fn uri(&self) -> String {
@@ -35,12 +39,16 @@ impl Carrier {
         parse_datagram(buffer[..length].to_vec().into(), &Limits::default()).unwrap()
     }
 
-    /// The next request of a method; others are answered with 200.
+    /// The next request of a method; others are answered with 200, and what comes again is passed over.
     pub(crate) async fn request(&self, method: &str) -> Request {
         loop {
             if let Message::Request(request) = self.next().await {
                 match request.method().as_str() {
-                    got if got == method => return request,
+                    got if got == method => {
+                        if self.taken.borrow_mut().insert(super::transaction_of(&request)) {
+                            return request;
+                        }
+                    }
                     "ACK" => {}
                     _ => self.answer(&request, "200 OK", "", "").await,
                 }
@@ -117,6 +125,8 @@ pub(crate) async fn until(rig: &Rig, name: &str, wanted: impl Fn(&pb::TrunkState
         while !state(rig, name).await.is_some_and(|state| wanted(&state)) {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
+        // The lease is in the store a moment before its replica knows that it has it.
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     })
     .await;
 }
@@ -133,6 +143,7 @@ pub(crate) async fn call_out(owner: &OwnerEnd, seed: u8, number: &str) -> LegId 
         diversions: Vec::new(),
         call: None,
         headers: Vec::new(),
+        max_forwards: None,
     };
     owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
     leg

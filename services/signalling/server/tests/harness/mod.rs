@@ -17,13 +17,20 @@ use sidetone_model::media::{Direction, Encoding, Format, Holder, MediaDescriptio
 use sidetone_model::party::Transport;
 use sidetone_model::signal::{Hello, LegSignal, LegSignalKind, OwnerMessage, ReplicaMessage};
 use sidetone_model::time::Timestamp;
+use sidetone_proto::signalling::v1::signalling_server::SignallingServer;
 use sidetone_runtime::Lifecycle;
+use sidetone_runtime::grpc::TlsConfig;
 use sidetone_runtime::link::{LinkError, OwnerConnector, ReplicaLink};
-use sidetone_signalling::{Config, Deps, ListenerConfig, Signalling, TransportKind};
+use sidetone_signalling::{Config, Deps, ListenerConfig, REPLICAS_PREFIX, Signalling, TransportKind};
+use sidetone_sip_core::message::Request;
 use sidetone_store::Store;
 use sidetone_store::embedded::EmbeddedStore;
 use sidetone_telemetry::Telemetry;
+use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
 
 /// What a test waits for at most; it fails then.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -58,6 +65,8 @@ pub(crate) struct Rig {
     /// The file with the certificate that the replica shows.
     pub(crate) certificate: Option<PathBuf>,
     owner: Arc<FakeOwner>,
+    /// Answers the other replicas.
+    serving: JoinHandle<()>,
 }
 
 struct FakeOwner {
@@ -106,10 +115,24 @@ impl Rig {
         let store: Arc<dyn Store> = EmbeddedStore::in_memory().unwrap();
         let directory = Directory::new(Arc::clone(&store));
         directory.seed(&toml::from_str::<SeedConfig>(SEED).unwrap()).await.unwrap();
-        let (opened, ends) = mpsc::channel(4);
-        let owner = Arc::new(FakeOwner { present: AtomicBool::new(true), opened, ends: Mutex::new(ends) });
         let config = Config { listeners, ..config };
-        Self::live(config, store, directory, owner, certificate).await
+        Self::live(config, store, directory, FakeOwner::new(), certificate).await
+    }
+
+    /// Another replica with the same store, at other ports, and with an owner of its own.
+    pub(crate) async fn beside(&self, replica_id: &str) -> Self {
+        // What it does not find at its start it learns a second later.
+        within(async {
+            let own = format!("{REPLICAS_PREFIX}{}", self.config.replica_id);
+            while self.store.get(&own).await.unwrap().is_none() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+        let mut config = Config { replica_id: replica_id.to_owned(), ..self.config.clone() };
+        config.listeners.iter_mut().for_each(|listener| listener.bind.set_port(0));
+        let (store, directory) = (Arc::clone(&self.store), self.directory.clone());
+        Self::live(config, store, directory, FakeOwner::new(), self.certificate.clone()).await
     }
 
     async fn live(
@@ -121,19 +144,30 @@ impl Rig {
     ) -> Self {
         let telemetry = Telemetry::new().unwrap();
         let lifecycle = Lifecycle::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let deps = Deps {
             store: Arc::clone(&store),
             directory: directory.clone(),
             owner: owner.clone(),
             telemetry: Arc::clone(&telemetry),
             lifecycle: lifecycle.clone(),
-            grpc_address: "127.0.0.1:1".to_owned(),
+            grpc_address: listener.local_addr().unwrap().to_string(),
+            tls: TlsConfig::default(),
         };
         let signalling = Signalling::start(config.clone(), deps).await.unwrap();
         for (listener, bound) in config.listeners.iter_mut().zip(signalling.listeners()) {
             listener.bind = bound.local;
         }
-        Self { signalling, directory, telemetry, lifecycle, store, config, certificate, owner }
+        let server = Server::builder().add_service(SignallingServer::new(signalling.service()));
+        let serving = tokio::spawn(async move {
+            server.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
+        });
+        Self { signalling, directory, telemetry, lifecycle, store, config, certificate, owner, serving }
+    }
+
+    /// What was handed over or taken, of one kind.
+    pub(crate) fn handed_over(&self, what: &str) -> u64 {
+        self.telemetry.signalling.handed_over.with_label_values(&[what]).get()
     }
 
     /// Waits until no dialog is stored any more.
@@ -146,13 +180,33 @@ impl Rig {
         .await;
     }
 
+    /// Waits until a subscription is stored.
+    pub(crate) async fn subscription_stored(&self) {
+        within(async {
+            while self.store.list("signalling-subscriptions/").await.unwrap().is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+
+    /// Kills the replica for good.
+    pub(crate) async fn kill(self) {
+        self.signalling.kill().await;
+        self.serving.abort();
+    }
+
     /// Kills the replica and starts it again at the same addresses with the same store.
     pub(crate) async fn restart(self) -> Self {
-        let Self { signalling, directory, store, config, certificate, owner, .. } = self;
+        let Self { signalling, directory, store, config, certificate, owner, serving, .. } = self;
         signalling.kill().await;
+        serving.abort();
         // The sockets close when their tasks have noticed.
         for listener in &config.listeners {
-            let free = || std::net::UdpSocket::bind(listener.bind).is_ok();
+            let free = || {
+                std::net::UdpSocket::bind(listener.bind).is_ok()
+                    && std::net::TcpListener::bind(listener.bind).is_ok()
+            };
             while !free() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
@@ -195,6 +249,13 @@ impl Rig {
     }
 }
 
+impl FakeOwner {
+    fn new() -> Arc<Self> {
+        let (opened, ends) = mpsc::channel(4);
+        Arc::new(Self { present: AtomicBool::new(true), opened, ends: Mutex::new(ends) })
+    }
+}
+
 impl OwnerEnd {
     pub(crate) async fn next(&mut self) -> ReplicaMessage {
         within(self.from_replica.recv()).await.expect("the stream stands")
@@ -233,6 +294,13 @@ impl OwnerEnd {
 
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("in time")
+}
+
+/// What a request has in common with its repetitions, and with nothing else: branch and method.
+pub(crate) fn transaction_of(request: &Request) -> (String, String) {
+    let via = request.header("Via").unwrap();
+    let branch = via.split(";branch=").nth(1).unwrap().split([';', ',']).next().unwrap();
+    (branch.to_owned(), request.method().as_str().to_owned())
 }
 
 pub(crate) fn media() -> MediaDescription {

@@ -1,5 +1,6 @@
 //! A phone that speaks by raw text.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -28,12 +29,16 @@ pub(crate) struct Phone {
     pub(crate) local: SocketAddr,
     pub(crate) transport: Transport,
     server: SocketAddr,
+    /// From where the last datagram came.
+    pub(crate) heard_from: SocketAddr,
     pub(crate) domain: &'static str,
     pub(crate) user: &'static str,
     pub(crate) password: &'static str,
     cseq: u32,
     nonce_count: u32,
     pub(crate) algorithm: Algorithm,
+    /// Branch and method of the requests that were taken.
+    taken: HashSet<(String, String)>,
 }
 
 impl Phone {
@@ -68,11 +73,33 @@ impl Phone {
             }
         };
         let algorithm = Algorithm::Sha256;
-        Self { wire, local, transport, server, domain, user, password, cseq: 0, nonce_count: 0, algorithm }
+        let (heard_from, cseq, nonce_count) = (server, 0, 0);
+        Self {
+            wire,
+            local,
+            transport,
+            server,
+            heard_from,
+            domain,
+            user,
+            password,
+            cseq,
+            nonce_count,
+            algorithm,
+            taken: HashSet::new(),
+        }
     }
 
     pub(crate) async fn udp(rig: &Rig, user: &'static str, password: &'static str) -> Self {
         Self::new(rig, Transport::Udp, "alpha.test", user, password).await
+    }
+
+    /// Speaks to another replica from now on: from the same port, or over a new connection.
+    pub(crate) async fn speak_to(&mut self, rig: &Rig) {
+        self.server = rig.address(self.transport);
+        if self.transport != Transport::Udp {
+            self.reconnect(rig).await;
+        }
     }
 
     /// Connects anew after the server has closed the connection.
@@ -101,7 +128,8 @@ impl Phone {
         let mut buffer = vec![0; 65_536];
         match &mut self.wire {
             Wire::Udp(socket) => {
-                let (length, _) = socket.recv_from(&mut buffer).await.unwrap();
+                let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+                self.heard_from = from;
                 parse_datagram(buffer[..length].to_vec().into(), &Limits::default()).unwrap()
             }
             Wire::WebSocket(socket) => loop {
@@ -150,11 +178,11 @@ impl Phone {
         }
     }
 
-    /// The next final response.
+    /// The next final response to the last request; what is said again of older ones is passed over.
     pub(crate) async fn last(&mut self) -> Response {
         loop {
             let response = self.response().await;
-            if response.status().is_final() {
+            if response.status().is_final() && response.cseq() == self.cseq {
                 return response;
             }
         }
@@ -170,9 +198,12 @@ impl Phone {
         }
     }
 
+    /// The next request; one that comes again is passed over.
     pub(crate) async fn request(&mut self) -> Request {
         loop {
-            if let Message::Request(request) = self.next().await {
+            if let Message::Request(request) = self.next().await
+                && self.taken.insert(super::transaction_of(&request))
+            {
                 return request;
             }
         }
@@ -265,6 +296,33 @@ impl Phone {
         let authorization = self.authorization(&challenge, "INVITE", &uri);
         let second = self.compose("INVITE", &uri, &to, call_id, &authorization, SDP);
         self.send(second).await;
+    }
+
+    /// Sends a SUBSCRIBE with credentials, and gives back what is answered to it.
+    pub(crate) async fn subscribe(&mut self, number: &str, call_id: &str, extra: &str) -> Response {
+        let (uri, to) = (format!("{number}@{}", self.domain), format!("<sip:{number}@{}>", self.domain));
+        let first = self.compose("SUBSCRIBE", &uri, &to, call_id, extra, "");
+        self.send(first).await;
+        let challenge = self.next_response_of(call_id).await;
+        assert_eq!(challenge.status().code(), 401, "who subscribes proves who it is");
+        let authorization = self.authorization(&challenge, "SUBSCRIBE", &uri);
+        let second = self.compose("SUBSCRIBE", &uri, &to, call_id, &(extra.to_owned() + &authorization), "");
+        self.send(second).await;
+        self.next_response_of(call_id).await
+    }
+
+    /// The next NOTIFY with a CSeq number above the last one, answered with 200; copies are answered again.
+    pub(crate) async fn notified(&mut self, above: u32) -> Request {
+        loop {
+            let Message::Request(request) = self.next().await else { continue };
+            if request.method().as_str() != "NOTIFY" {
+                continue;
+            }
+            self.answer(&request, "200 OK", "").await;
+            if request.cseq() > above {
+                return request;
+            }
+        }
     }
 
     /// An INVITE to an open number.

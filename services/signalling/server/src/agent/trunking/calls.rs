@@ -17,7 +17,7 @@ use sidetone_sip_core::uri::SipUri;
 use super::{Attempt, Trunking};
 use crate::agent::Agent;
 use crate::replica::wall_clock;
-use crate::trunks::{Trunk, Way};
+use crate::trunks::{Trunk, TrunkKey, Way};
 
 /// For whom a carrier's call may be: one for each tenant that has this carrier.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +66,17 @@ impl Trunking {
         let key = (arrival.tenant.clone(), arrival.trunk.clone());
         self.conditions.entry(key.clone()).or_default().begin(0, now);
         self.calls.insert(leg, key);
+    }
+
+    /// A call of a former life still goes over its trunk.
+    pub(in crate::agent) fn resume(&mut self, leg: LegId, key: TrunkKey, now: Instant) {
+        self.conditions.entry(key.clone()).or_default().begin(0, now);
+        self.calls.insert(leg, key);
+    }
+
+    /// Over which trunk a call goes.
+    pub(in crate::agent) fn trunk_of(&self, leg: LegId) -> Option<&str> {
+        self.calls.get(&leg).map(|(_, trunk)| trunk.as_str())
     }
 
     /// A call has ended, or takes another way.

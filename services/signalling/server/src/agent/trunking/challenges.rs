@@ -6,29 +6,40 @@ use sidetone_model::ids::LegId;
 use sidetone_sip_core::auth::Challenge;
 use sidetone_sip_core::message::{Method, Request, Response};
 
-use super::Trunking;
+use super::{Trunking, Unanswered};
 use crate::agent::Agent;
 use crate::trunks::{Trunk, TrunkKey};
 
 impl Trunking {
     /// Keeps a request within a dialog with a carrier until it has its final response: it may have to go out again.
-    fn keep(&mut self, leg: LegId, request: &Request) {
+    fn keep(&mut self, leg: LegId, request: &Request, again: bool) {
         let kept = self.unanswered.entry(leg).or_default();
         if kept.len() >= UNANSWERED_MAX {
             kept.remove(0);
         }
-        kept.push(request.clone());
+        kept.push(Unanswered { request: request.clone(), again });
     }
 
     /// The request that a final response answers.
     fn answered(&mut self, leg: LegId, response: &Response) -> Option<Request> {
-        self.kept(leg, response.cseq_method(), response.cseq())
+        self.kept(leg, response.cseq_method(), response.cseq()).map(|kept| kept.request)
+    }
+
+    /// A request that was kept, for it to go out once more; none the second time.
+    pub(in crate::agent) fn goes_again(&mut self, leg: LegId, method: &Method, cseq: u32) -> Option<Request> {
+        let Unanswered { request, again } = self.kept(leg, method, cseq)?;
+        if again {
+            return None;
+        }
+        // The carrier may ask who we are over the new connection, too.
+        self.keep(leg, &request, true);
+        Some(request)
     }
 
     /// A request that was kept, which is no longer kept.
-    pub(in crate::agent) fn kept(&mut self, leg: LegId, method: &Method, cseq: u32) -> Option<Request> {
+    fn kept(&mut self, leg: LegId, method: &Method, cseq: u32) -> Option<Unanswered> {
         let kept = self.unanswered.get_mut(&leg)?;
-        let is_it = |request: &Request| request.cseq() == cseq && request.method() == *method;
+        let is_it = |kept: &Unanswered| kept.request.cseq() == cseq && kept.request.method() == *method;
         let request = kept.iter().position(is_it).map(|at| kept.remove(at));
         if kept.is_empty() {
             self.unanswered.remove(&leg);
@@ -43,7 +54,7 @@ impl Agent {
         let within =
             request.to().tag().is_some() && !matches!(request.method(), Method::Ack | Method::Cancel);
         if within && self.trunk_of(id).is_some() {
-            self.trunking.keep(id, request);
+            self.trunking.keep(id, request, false);
         }
     }
 

@@ -32,8 +32,15 @@ pub(super) struct Trunking {
     /// Over which trunk each call goes.
     calls: HashMap<LegId, TrunkKey>,
     /// Requests within dialogs that a carrier has not answered.
-    unanswered: HashMap<LegId, Vec<Request>>,
+    unanswered: HashMap<LegId, Vec<Unanswered>>,
     tick_at: Option<Instant>,
+}
+
+/// A request within a dialog that a carrier has not answered.
+struct Unanswered {
+    request: Request,
+    /// It has gone out a second time, over a new connection.
+    again: bool,
 }
 
 /// A call on its way out.

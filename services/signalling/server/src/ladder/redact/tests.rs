@@ -10,6 +10,7 @@ const INVITE: &str = "INVITE sip:+4930123456@carrier.example;user=phone SIP/2.0\
     X-Customer: 4711 Lovelace\r\nSubject: private\r\n\
     Content-Type: application/sdp\r\nContent-Length: 100\r\n\r\n\
     v=0\r\no=ada 1 1 IN IP4 192.0.2.7\r\ns=Ada's phone\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/SAVP 0\r\n\
+a=ssrc:575490828 cname:sip:1001@phone.example\r\n\
     a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0\r\na=ice-pwd:hush\r\na=rtpmap:0 PCMU/8000\r\n";
 
 fn shown(show_numbers: bool) -> String {
@@ -61,6 +62,14 @@ fn keys_and_passwords_are_hidden_from_everybody() {
     for shown in ["+4930123456", "Countess", "4711 Lovelace", "s=Ada's phone"] {
         assert!(text.contains(shown), "{shown} not in {text}");
     }
+}
+
+#[test]
+fn keys_are_hidden_in_a_body_of_several_parts_too() {
+    let message =
+        INVITE.replace("application/sdp", "multipart/mixed;boundary=x").replace("v=0", "--x\r\n\r\nv=0");
+    let text = String::from_utf8(Redactor::new(&[7; 32]).redact(message.as_bytes(), true)).unwrap();
+    assert!(text.contains("m=audio 4000") && !text.contains("c2VjcmV0"), "{text}");
 }
 
 #[test]
