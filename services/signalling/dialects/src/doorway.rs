@@ -122,6 +122,8 @@ pub struct Source(pub std::net::IpAddr);
 pub enum MediaRef {
     /// A recording.
     Recording(RecordingId),
+    /// Another file of a recording in which each leg has one of its own, from 1.
+    Track(RecordingId, u32),
     /// A live stream, by its id.
     Stream(Box<str>),
 }

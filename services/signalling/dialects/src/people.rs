@@ -11,6 +11,10 @@ pub struct Person {
     pub numbers: Vec<Box<str>>,
     /// The user's devices, in the order of the directory.
     pub devices: Vec<DeviceId>,
+    /// May take what rings at whomever.
+    pub may_pick_up: bool,
+    /// May break into the conversations of others.
+    pub may_intrude: bool,
 }
 
 /// An application or a team, as far as projections need it.
@@ -51,6 +55,11 @@ pub trait People: Send + Sync {
     fn person(&self, tenant: &TenantId, user: &UserId) -> Option<Person>;
     /// The user to whom a number leads.
     fn user_of_number(&self, tenant: &TenantId, number: &str) -> Option<UserId>;
+    /// Whether one group is theirs whose members take each other's calls.
+    fn share_pick_up_group(&self, tenant: &TenantId, one: &UserId, other: &UserId) -> bool {
+        let _ = (tenant, one, other);
+        false
+    }
     /// The tenant's first SIP domain.
     fn domain(&self, tenant: &TenantId) -> Option<Box<str>>;
     /// The applications of a tenant, in the order of their ids.

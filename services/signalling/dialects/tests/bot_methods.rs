@@ -158,7 +158,13 @@ async fn every_sample_is_answered_as_the_document_shows() {
                             unreachable!()
                         };
                         let (file, duration_ms, size_bytes) = ("f.wav".into(), 1, 2);
-                        let kind = FactKind::RecordingFinished { recording, file, duration_ms, size_bytes };
+                        let kind = FactKind::RecordingFinished {
+                            recording,
+                            file,
+                            duration_ms,
+                            size_bytes,
+                            tracks: Vec::new(),
+                        };
                         let tenant = command.tenant.clone();
                         fold.apply(&sidetone_model::fact::Fact { tenant, at: NOW, kind });
                         Ok(sidetone_model::fact::CommandSubject::Recording(recording))

@@ -10,12 +10,14 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use kit::{Crowd, Door, NOW, SECRET, ask, call_created, leg_created, named, party, person};
 use serde_json::{Value, json};
-use sidetone_dialects::Dialect as _;
 use sidetone_dialects::bot::{Bot, signature_of};
+use sidetone_dialects::{Dialect as _, Recipient};
+use sidetone_model::call::HeldBy;
 use sidetone_model::command::{CallCommandKind, CallName};
-use sidetone_model::fact::FactKind;
+use sidetone_model::fact::{FactKind, RecordedSound};
 use sidetone_model::ids::{CallId, LegId, NodeId, RecordingId};
 use sidetone_model::media::{FileFormat, Layout};
+use sidetone_model::party::Party;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_proto::directory::v1 as pb;
 
@@ -102,7 +104,13 @@ impl Scene {
 
     fn finished(&self, recording: RecordingId) {
         let (file, duration_ms, size_bytes) = ("f.wav".into(), 1, 2);
-        self.happens([FactKind::RecordingFinished { recording, file, duration_ms, size_bytes }]);
+        self.happens([FactKind::RecordingFinished {
+            recording,
+            file,
+            duration_ms,
+            size_bytes,
+            tracks: Vec::new(),
+        }]);
     }
 
     fn ended(&self, call: CallId, leg: LegId) {
@@ -214,8 +222,20 @@ async fn a_recording_whose_call_ended_first_is_still_told_of() {
     assert!(answer["data"]["fileUrl"].as_str().unwrap().ends_with(&recording.to_string()), "{answer}");
     let second = scene.recorded(next);
     scene.finished(second);
-    let (_, answer) = scene.post("sales", "call.recording/stop", stop).await;
+    let (_, answer) = scene.post("sales", "call.recording/stop", stop.clone()).await;
     assert!(answer["data"]["fileUrl"].as_str().unwrap().ends_with(&second.to_string()), "{answer}");
+    // What failed counts if something of it was kept.
+    for kept in [true, false] {
+        let third = scene.recorded(next);
+        let sound = RecordedSound { tracks: ["f.1.wav".into()].into(), ..Default::default() };
+        let (termination, kept) = (Termination::new(Cause::Internal), kept.then(|| Box::new(sound)));
+        scene.happens([FactKind::RecordingFailed { recording: third, termination, kept: kept.clone() }]);
+        let (_, answer) = scene.post("sales", "call.recording/stop", stop.clone()).await;
+        let url = answer["data"]["fileUrl"].as_str().unwrap();
+        assert_eq!(url.ends_with(&third.to_string()), kept.is_some(), "{answer}");
+        let track = answer["data"]["trackUrls"][0].as_str().unwrap();
+        assert!(track.starts_with(url) && track.ends_with("/1"), "{answer}");
+    }
 }
 
 #[tokio::test]
@@ -271,4 +291,96 @@ async fn a_captured_request_has_no_effect_with_a_fresh_key() {
     // Two methods within one second, of one body: two requests of the bot's own, each with its own outcome.
     assert_eq!(scene.send(&send("call.stream/start", None)).await.0, StatusCode::OK);
     assert_eq!(scene.door.taken().len(), 1);
+}
+
+#[tokio::test]
+async fn whom_a_bot_names_beside_a_number_is_known_by_that_name() {
+    let scene = scene().await;
+    let (call, leg) = scene.call("500");
+    let thread = call.as_uuid().simple().to_string();
+    let invitation = json!({"threadId": thread, "contactId": "57", "phone": "1001"});
+    assert_eq!(scene.post("sales", "call.user/invite", invitation).await.0, StatusCode::OK);
+    let command = scene.door.commands.lock().unwrap().pop().unwrap();
+    let CallCommandKind::Join { contact, to_number, .. } = command.kind else {
+        panic!("{:?}", command.kind);
+    };
+    assert_eq!((&*contact, &*to_number), ("57", "1001"));
+
+    // The telephone is Ann's; who is meant is whom the bot has named.
+    let asked: LegId = scene.door.id();
+    let whom = Party { contact, ..party(Some("ann"), "1001") };
+    let mut told = Vec::new();
+    for fact in [
+        leg_created(asked, call, whom, false),
+        FactKind::LegAnswered { leg: asked },
+        FactKind::LegAnswered { leg },
+        FactKind::LegsBridged { call, a: leg, b: asked },
+        FactKind::LegHeld { leg, by: HeldBy::Application },
+    ] {
+        told.extend(scene.door.happens(&Bot, fact));
+    }
+    let events = told.iter().filter(|told| told.recipient == Recipient::Application("sales".into()));
+    let whom = events.map(|told| (told.body["eventType"].clone(), told.body["userId"].clone()));
+    let expected = ["Call.Member.invited", "Call.Member.Invite.ended", "Call.Member.held"];
+    let expected: Vec<_> = expected.iter().map(|event| (json!(event), json!("57"))).collect();
+    assert_eq!(whom.collect::<Vec<_>>(), expected);
+    let (_, got) = scene.post("sales", "call/get", json!({"threadId": thread})).await;
+    assert!(got["data"]["destinationContacts"].as_str().unwrap().contains(r#""contactId":"57""#), "{got}");
+
+    for (contact, found) in [(json!("57"), true), (json!("58"), false)] {
+        for method in ["call.user/unhold", "call/kick"] {
+            let request = json!({"threadId": thread, "contactId": contact});
+            let status = scene.post("sales", method, request).await.0;
+            assert_eq!(status == StatusCode::OK, found, "{method} {contact}: {status}");
+        }
+    }
+    let kinds: Vec<_> = scene.door.commands.lock().unwrap().drain(..).map(|command| command.kind).collect();
+    let expected = [CallCommandKind::Retrieve { leg }, CallCommandKind::HangUpLeg { leg: asked }];
+    assert_eq!(kinds, expected);
+}
+
+#[tokio::test]
+async fn a_call_that_belongs_to_a_stream_is_begun_and_found_by_it() {
+    let scene = scene().await;
+    let of_stream = |more: Value| {
+        let mut body = json!({"streamId": "5bbc67c5522e2400149af76c"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let (status, refused) = scene.post("sales", "call/get", of_stream(json!({}))).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{refused}");
+    assert!(refused["message"].as_str().unwrap().contains("streamId"), "{refused}");
+    let (status, _) = scene.post("sales", "call.user/invite", of_stream(json!({"contactId": "ann"}))).await;
+    assert_eq!(status, StatusCode::OK);
+    let command = scene.door.commands.lock().unwrap().pop().unwrap();
+    let CallCommandKind::Join { call: CallName::External(name), .. } = command.kind else {
+        panic!("{:?}", command.kind);
+    };
+    assert_eq!((&*name.dialect, &*name.key), ("bot-stream/sales", "5bbc67c5522e2400149af76c"));
+
+    let (call, _) = scene.call("500");
+    scene.happens([FactKind::ExternalRefAdded { call, external: name }]);
+    let (_, got) = scene.post("sales", "call/get", of_stream(json!({}))).await;
+    assert_eq!(got["data"]["streamId"], "5bbc67c5522e2400149af76c");
+    assert_eq!(scene.post("care", "call/get", of_stream(json!({}))).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(scene.post("sales", "call/kick", of_stream(json!({}))).await.0, StatusCode::OK);
+    let command = scene.door.commands.lock().unwrap().pop().unwrap();
+    assert_eq!(command.kind, CallCommandKind::HangUpCall { call });
+}
+
+#[tokio::test]
+async fn a_team_that_is_written_in_another_way_is_the_same_one() {
+    let scene = scene().await;
+    let (call, _) = scene.call("500");
+    scene.happens([named(call, "bot", "t")]);
+    let kick = |team, key| Sent { team, method: "call/kick", body: json!({"threadId": "t"}), key };
+    assert_eq!(scene.send(&kick("sales", None)).await.0, StatusCode::OK);
+    assert_eq!(scene.door.taken().len(), 1);
+    // RFC 3986, section 2.4: what is percent-encoded means the same.
+    for team in ["%73ales", "s%61les", "%73%61%6C%65%73"] {
+        let repeated = scene.send(&kick(team, None)).await.0;
+        assert_eq!((repeated, scene.door.taken().len()), (StatusCode::OK, 0), "{team}");
+        let forged = scene.send(&kick(team, Some("fresh"))).await.0;
+        assert_eq!((forged, scene.door.taken().len()), (StatusCode::UNAUTHORIZED, 0), "{team}");
+    }
 }

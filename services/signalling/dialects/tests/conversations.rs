@@ -18,10 +18,12 @@ use sidetone_model::call::{ExternalRef, PlaybackEnd};
 use sidetone_model::callback::CallbackMethod;
 use sidetone_model::command::{Audience, CallCommand, CallCommandKind};
 use sidetone_model::conversation::{ConversationCommand, ConversationFact};
-use sidetone_model::fact::{CommandSubject, Fact, FactKind};
+use sidetone_model::fact::{CommandSubject, Fact, FactKind, RecordedSound};
 use sidetone_model::fold::Fold;
 use sidetone_model::ids::{CallId, IdSource, LegId, NodeId, RecordingId};
 use sidetone_model::media::{Beside, FileFormat, Layout, Manner, Source};
+use sidetone_model::termination::{Cause, Termination};
+use sidetone_model::time::Timestamp;
 use sidetone_proto::directory::v1 as pb;
 
 const APPLICATION: &str = "9df502d9-784e-4f3f-8b23-e8faf438eb8f";
@@ -86,8 +88,9 @@ fn heard_of(command: &CallCommandKind, ids: &mut IdSource) -> Vec<FactKind> {
         CallCommandKind::StopPlay { playback: Some(playback), .. } => {
             vec![FactKind::PlaybackFinished { playback: *playback, end: PlaybackEnd::Stopped }]
         }
-        CallCommandKind::SetAudio { leg, muted, deafened } => {
-            vec![FactKind::LegAudioChanged { leg: *leg, muted: *muted, deafened: *deafened }]
+        CallCommandKind::SetAudio { leg, muted, deafened, voice } => {
+            let voice = voice.unwrap_or_default();
+            vec![FactKind::LegAudioChanged { leg: *leg, muted: *muted, deafened: *deafened, voice }]
         }
         _ => Vec::new(),
     }
@@ -246,7 +249,8 @@ async fn the_event_log_is_asked_by_number_type_order_and_page() {
     let leg = scene.leg_of(&member);
     scene.happens(FactKind::LegRinging { leg });
     scene.happens(FactKind::LegAnswered { leg });
-    scene.happens(FactKind::LegAudioChanged { leg, muted: true, deafened: false });
+    let voice = Default::default();
+    scene.happens(FactKind::LegAudioChanged { leg, muted: true, deafened: false, voice });
     let (status, posted) = scene
         .ask(Method::POST, &format!("{base}/events"), Some(json!({"type": "custom:hello", "body": {"a": 1}})))
         .await;
@@ -311,9 +315,10 @@ async fn a_member_is_muted_by_its_leg_and_sent_away() {
     let mute = json!({"media": {"audio_settings": {"muted": true}}});
     assert_eq!(scene.ask(Method::PUT, &one, Some(mute)).await.0, StatusCode::OK);
     let leg = scene.leg_of(&member);
-    assert_eq!(scene.door.taken(), [CallCommandKind::SetAudio { leg, muted: true, deafened: false }]);
+    let muted = CallCommandKind::SetAudio { leg, muted: true, deafened: false, voice: None };
+    assert_eq!(scene.door.taken(), [muted]);
     let (status, left) = scene.ask(Method::PUT, &one, Some(json!({"state": "left"}))).await;
-    assert_eq!((status, &left["state"]), (StatusCode::OK, &json!("LEFT")));
+    assert_eq!((status, &left["state"]), (StatusCode::OK, &json!("left")));
 }
 
 /// A conversation with one member: its path, the member, and the call.
@@ -361,7 +366,7 @@ async fn what_is_heard_is_changed_by_events_and_told_by_events() {
         scene.made(&events, json!({"type": r#type, "to": to})).await;
     }
     let leg = scene.leg_of(&member);
-    let set = |muted, deafened| CallCommandKind::SetAudio { leg, muted, deafened };
+    let set = |muted, deafened| CallCommandKind::SetAudio { leg, muted, deafened, voice: None };
     assert_eq!(scene.door.taken(), [set(true, false), set(true, true), set(false, true), set(false, false)]);
     let url_alone = json!({"type": "audio:play", "to": to, "body": {"stream_url": "https://a/1.mp3"}});
     scene.ask(Method::POST, &events, Some(url_alone)).await;
@@ -427,7 +432,11 @@ async fn what_cannot_be_heard_is_refused_by_its_field() {
         (json!({"type": "audio:ringing:stop"}), 404, "play"),
         (json!({"type": "audio:mute:on"}), 400, "to"),
         (json!({"type": "audio:mute:on", "to": "MEM-x"}), 404, "member"),
+        // Nothing here speaks or understands speech, and members are telephones.
         (json!({"type": "audio:say", "body": {"text": "hello"}}), 400, "type"),
+        (json!({"type": "audio:say:stop"}), 400, "type"),
+        (json!({"type": "audio:asr:record", "body": {}}), 400, "type"),
+        (json!({"type": "rtc:answer", "body": {}}), 400, "type"),
     ] {
         let (got, answer) = scene.ask(Method::POST, &format!("{path}/events"), Some(body.clone())).await;
         assert_eq!(got.as_u16(), status, "{body}: {answer}");
@@ -456,9 +465,35 @@ async fn a_complete_recording_is_found_under_files() {
     });
     assert_eq!(scene.ask(Method::GET, &path, None).await.0, StatusCode::NOT_FOUND, "it is not complete");
     let file = "f.wav".into();
-    scene.happens(FactKind::RecordingFinished { recording, file, duration_ms: 1, size_bytes: 2 });
+    // It failed, but something was kept: for whoever listens that is the same.
+    let sound = RecordedSound { file, tracks: ["f.1.wav".into()].into(), duration_ms: 1, size_bytes: 2 };
+    let termination = Termination::new(Cause::Internal);
+    scene.happens(FactKind::RecordingFailed { recording, termination, kept: Some(Box::new(sound)) });
     assert_eq!(scene.ask(Method::GET, &path, None).await.0, StatusCode::FOUND);
+    for (track, status) in [
+        ("0", StatusCode::FOUND),
+        ("1", StatusCode::FOUND),
+        ("2", StatusCode::NOT_FOUND),
+        ("x", StatusCode::BAD_REQUEST),
+    ] {
+        let path = format!("{path}?track={track}");
+        assert_eq!(scene.ask(Method::GET, &path, None).await.0, status, "{track}");
+    }
     assert_eq!(scene.ask(Method::GET, "/v1/files/x", None).await.0, StatusCode::NOT_FOUND);
+    // Also when its call is forgotten: the conversation knows of it, and where it is.
+    scene.happens(FactKind::CallEnded { call, termination: Termination::new(Cause::Normal) });
+    let tomorrow = Timestamp::from_millis(NOW.as_millis() + 24 * 3_600_000);
+    let kept = {
+        let mut fold = scene.door.fold.lock().unwrap();
+        fold.forget_ended(tomorrow);
+        assert!(fold.recording(recording).is_none() && fold.call(call).is_none());
+        let (_, node, file) = fold.conversations().recording(&tenant(), recording).unwrap();
+        (node.to_string(), file.to_string())
+    };
+    assert_eq!(kept, ("m1".to_owned(), "f.wav".to_owned()));
+    assert_eq!(scene.ask(Method::GET, &path, None).await.0, StatusCode::FOUND);
+    let other: RecordingId = scene.door.id();
+    assert_eq!(scene.ask(Method::GET, &format!("/v1/files/{other}"), None).await.0, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
@@ -511,13 +546,21 @@ async fn who_asked_for_a_recording_is_told_when_it_can_be_fetched() {
     let mut fold = scene.door.fold.lock().unwrap().clone();
     fold.apply(&Fact { tenant: tenant(), at: NOW, kind: recorded(Some(callback.clone())) });
     let file = "f.mp3".into();
-    let kind = FactKind::RecordingFinished { recording, file, duration_ms: 1500, size_bytes: 6000 };
+    let kind = FactKind::RecordingFinished {
+        recording,
+        file,
+        duration_ms: 1500,
+        size_bytes: 6000,
+        tracks: Vec::new(),
+    };
     let finished = Fact { tenant: tenant(), at: NOW, kind };
     let projection = Conversation.project(&fold, &finished, &scene.door.people);
     fold.apply(&finished);
     let told = projection(&fold);
-    assert_eq!(told[0].body["type"], "audio:record:done");
-    let own = &told[1];
+    assert_eq!(told[0].body["type"], "audio:record:stop");
+    assert_eq!(told[1].body["type"], "audio:record:done");
+    assert_eq!(told[0].body["body"], told[1].body["body"], "where it lies is nobody's business");
+    let own = &told[2];
     assert_eq!(
         (&own.recipient, &own.order),
         (&Recipient::Callback(*callback), &OrderKey::Recording(recording))
@@ -528,7 +571,7 @@ async fn who_asked_for_a_recording_is_told_when_it_can_be_fetched() {
         (&json!(6000), &json!(recording.to_string()))
     );
     assert_eq!(own.body["conversation_uuid"], path.trim_start_matches("/beta/conversations/"));
-    assert_eq!(told.len(), 2);
+    assert_eq!(told.len(), 3);
 }
 
 #[tokio::test]
@@ -653,4 +696,41 @@ async fn only_a_token_of_the_application_is_heard() {
     }
     let request = Request::get("/beta/users").body(Body::empty()).unwrap();
     assert_eq!(ask(&scene.routes, request).await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn what_is_made_is_read_listed_changed_and_removed() {
+    let scene = scene().await;
+    for (what, prefix) in [("conversations", "CON-"), ("users", "USR-")] {
+        let all = format!("/beta/{what}");
+        let made = scene.made(&all, json!({})).await;
+        let id = made["id"].as_str().unwrap();
+        assert!(id.starts_with(prefix) && made["name"].as_str().unwrap().starts_with("NAM-"), "{made}");
+        let one = format!("{all}/{id}");
+        let (status, read) = scene.ask(Method::GET, &one, None).await;
+        assert_eq!((status, &read["name"]), (StatusCode::OK, &made["name"]), "{what}");
+        let change = json!({"name": "renamed", "display_name": "Front desk"});
+        assert_eq!(scene.ask(Method::PUT, &one, Some(change)).await.0, StatusCode::OK, "{what}");
+        let (_, read) = scene.ask(Method::GET, &one, None).await;
+        assert_eq!((&read["name"], &read["display_name"]), (&json!("renamed"), &json!("Front desk")));
+        let (status, page) = scene.ask(Method::GET, &all, None).await;
+        assert_eq!((status, &page["_embedded"][what][0]["id"]), (StatusCode::OK, &json!(id)), "{page}");
+        assert_eq!(scene.ask(Method::DELETE, &one, None).await.0, StatusCode::NO_CONTENT);
+        assert_eq!(scene.ask(Method::GET, &one, None).await.0, StatusCode::NOT_FOUND);
+    }
+    let (path, member, _) = with_member(&scene).await;
+    let id = member["id"].as_str().unwrap();
+    assert_eq!(member["state"], "invited");
+    let (_, page) = scene.ask(Method::GET, &format!("{path}/members"), None).await;
+    assert_eq!(page["_embedded"]["members"][0]["id"], id, "{page}");
+    let (_, read) = scene.ask(Method::GET, &format!("{path}/members/{id}"), None).await;
+    assert_eq!(read["channel"]["id"], member["channel"]["leg_ids"][0]);
+    let (_, page) = scene.ask(Method::GET, "/beta/legs", None).await;
+    assert_eq!(page["_embedded"]["legs"][0]["leg_id"], member["channel"]["id"], "{page}");
+    let leg = format!("/beta/legs/{}", member["channel"]["id"].as_str().unwrap());
+    assert_eq!(scene.ask(Method::DELETE, &leg, None).await.0, StatusCode::NO_CONTENT);
+    let (status, _) = scene.ask(Method::DELETE, &format!("{path}/members/{id}"), None).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    let (_, read) = scene.ask(Method::GET, &format!("{path}/members/{id}"), None).await;
+    assert_eq!(read["state"], "left");
 }

@@ -29,9 +29,15 @@ struct Scene {
 
 /// Two users with a telephone each.
 async fn scene() -> Scene {
-    let mut crowd = Crowd::default();
+    scene_of((true, true), Vec::new()).await
+}
+
+/// Two users, who may take calls and break into them or not, and a group whose members take each other's calls.
+async fn scene_of((may_pick_up, may_intrude): (bool, bool), group: Vec<UserId>) -> Scene {
+    let mut crowd = Crowd { pick_up_group: group, ..Crowd::default() };
     for number in ["1001", "1002"] {
         let (user, mut who) = person(&format!("icm{number}"), number);
+        (who.may_pick_up, who.may_intrude) = (may_pick_up, may_intrude);
         who.devices = vec![format!("ICTouch_{number}").parse().unwrap()];
         crowd.persons.insert(user, who);
     }
@@ -248,4 +254,166 @@ async fn a_pick_up_names_what_is_taken_and_who_is_not_there_lets_nobody_in() {
     scene.happens([aside(caller, None)]);
     assert_eq!(scene.post(&back, &cookie, None, Value::Null).await.0, StatusCode::CONFLICT);
     assert!(scene.door.taken().is_empty());
+}
+
+#[tokio::test]
+async fn who_is_muted_is_told_and_heard_again() {
+    let scene = scene().await;
+    let cookie = scene.cookie("1001").await;
+    let ids @ (call, caller, callee) = scene.call();
+    let legs = async |cookie: &str| {
+        let path = format!("/api/rest/1.0/telephony/calls/{call}/deviceLegs");
+        let request = Request::get(path).header("cookie", cookie).body(Body::empty()).unwrap();
+        kit::ask(&scene.routes, request).await.1
+    };
+    let on = |operation: &str| format!("/calls/{call}/{operation}");
+    let refused = scene.post(&on("mute"), &cookie, None, Value::Null).await;
+    assert_eq!((refused.0, &refused.1["type"]), (StatusCode::CONFLICT, &json!("capability_missing")));
+    scene.answered(ids);
+    let shown = legs(&cookie).await;
+    let may = &shown["legs"][0]["capabilities"];
+    assert_eq!((&may["mute"], &may["sendDtmf"], &may["unMute"]), (&json!(true), &json!(true), &Value::Null));
+    assert_eq!(shown["callCapabilities"]["muteParticipant"], Value::Null, "there are two only");
+    assert_eq!(scene.post(&on("unMute"), &cookie, None, Value::Null).await.0, StatusCode::CONFLICT);
+    assert_eq!(scene.post(&on("mute"), &cookie, None, Value::Null).await.0, StatusCode::NO_CONTENT);
+    let audio = |leg, muted| CallCommandKind::SetAudio { leg, muted, deafened: false, voice: None };
+    assert_eq!(scene.door.taken(), [audio(caller, true)]);
+
+    let changed =
+        |leg, muted| FactKind::LegAudioChanged { leg, muted, deafened: false, voice: Default::default() };
+    let told = scene.door.happens(&Telephony, changed(caller, true));
+    assert_eq!(told.len(), 1, "the user's own leg, to the user: {told:?}");
+    assert_eq!(told[0].body["modifiedLegs"][0]["capabilities"]["unMute"], json!(true));
+    assert_eq!(legs(&cookie).await["legs"][0]["capabilities"]["mute"], Value::Null);
+    assert_eq!(scene.post(&on("mute"), &cookie, None, Value::Null).await.0, StatusCode::CONFLICT);
+    assert_eq!(scene.post(&on("unMute"), &cookie, None, Value::Null).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(scene.door.taken(), [audio(caller, false)]);
+
+    // In a conference also the others.
+    let other = on("participants/1002/mute");
+    assert_eq!(scene.post(&other, &cookie, None, Value::Null).await.0, StatusCode::CONFLICT);
+    let third: LegId = scene.door.id();
+    let mut joined = leg_created(third, call, outsider("4930123"), false);
+    if let FactKind::LegCreated { cause, .. } = &mut joined {
+        *cause = sidetone_model::call::LegCause::Conferenced;
+    }
+    scene.happens([joined, FactKind::LegAnswered { leg: third }]);
+    assert_eq!(legs(&cookie).await["callCapabilities"]["muteParticipant"], json!(true));
+    assert_eq!(scene.post(&other, &cookie, None, Value::Null).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(scene.door.taken(), [audio(callee, true)]);
+    scene.happens([changed(callee, true)]);
+    assert_eq!(scene.post(&other, &cookie, None, Value::Null).await.0, StatusCode::CONFLICT);
+    let again = on("participants/1002/unMute");
+    assert_eq!(scene.post(&again, &cookie, None, Value::Null).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(scene.door.taken(), [audio(callee, false)]);
+}
+
+#[tokio::test]
+async fn what_a_call_to_be_made_asks_for_is_done_or_refused() {
+    let scene = scene().await;
+    let cookie = scene.cookie("1001").await;
+    let make = async |more: Value| {
+        let mut body = json!({"callee": "1002"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let (status, answer) = scene.post("/calls", &cookie, None, body).await;
+        (status, answer["type"].clone(), scene.door.taken())
+    };
+    for own in
+        [json!({"callingNumber": "1001"}), json!({"inhibitProgressTone": true, "associatedData": null})]
+    {
+        let (status, _, taken) = make(own).await;
+        assert_eq!(status, StatusCode::CREATED);
+        assert!(
+            matches!(&taken[..], [CallCommandKind::Place { from_number, .. }] if **from_number == *"1001")
+        );
+    }
+    let not_offered = (StatusCode::CONFLICT, json!("capability_missing"), Vec::new());
+    for more in [
+        json!({"associatedData": "case 7"}),
+        json!({"associatedData": {"case": 7}}),
+        json!({"pin": "1234"}),
+        json!({"secretCode": "1234"}),
+        json!({"businessCode": "77"}),
+    ] {
+        assert_eq!(make(more.clone()).await, not_offered, "{more}");
+    }
+    let of_another = make(json!({"callingNumber": "1002"})).await;
+    assert_eq!(of_another, (StatusCode::FORBIDDEN, json!("no_right"), Vec::new()));
+}
+
+#[tokio::test]
+async fn taking_a_call_and_breaking_into_one_need_a_right_or_a_group() {
+    for (rights, groups, expected) in [
+        ((false, false), vec![], [StatusCode::FORBIDDEN; 2]),
+        ((false, false), vec!["icm1002", "icm1003"], [StatusCode::FORBIDDEN; 2]),
+        ((false, false), vec!["icm1001", "icm1002"], [StatusCode::NO_CONTENT, StatusCode::FORBIDDEN]),
+        ((true, false), vec![], [StatusCode::NO_CONTENT, StatusCode::FORBIDDEN]),
+        ((false, true), vec![], [StatusCode::FORBIDDEN, StatusCode::NO_CONTENT]),
+    ] {
+        let group: Vec<UserId> = groups.iter().map(|user| UserId::new(*user).unwrap()).collect();
+        let scene = scene_of(rights, group).await;
+        let cookie = scene.cookie("1001").await;
+        // Somebody outside calls 1002, who answers a second caller.
+        let ring = |caller: &str| {
+            let (call, from, to): (CallId, LegId, LegId) =
+                (scene.door.id(), scene.door.id(), scene.door.id());
+            scene.happens([
+                call_created(call, outsider(caller), "1002", None),
+                leg_created(from, call, outsider(caller), true),
+                leg_created(to, call, party("1002"), false),
+                FactKind::LegRinging { leg: to },
+            ]);
+            (call, from, to)
+        };
+        let (ringing, talking) = (ring("49301"), ring("49302"));
+        scene.answered(talking);
+        let asked = [
+            ("pickUp", json!({"otherCallRef": ringing.0.to_string()})),
+            ("pickUp", json!({"otherPhoneNumber": "1002"})),
+            ("intrusion", json!({"callRef": talking.0.to_string()})),
+        ];
+        for (operation, body) in asked {
+            let expected = expected[usize::from(operation == "intrusion")];
+            let path = format!("/devices/ICTouch_1001/{operation}");
+            let (status, refused) = scene.post(&path, &cookie, None, body).await;
+            assert_eq!(status, expected, "{rights:?} {groups:?} {operation}: {refused}");
+            let taken = scene.door.taken();
+            match (&taken[..], operation) {
+                ([], _) => assert_eq!(refused["type"], "no_right"),
+                ([CallCommandKind::PickUp { leg, .. }], "pickUp") => assert_eq!(*leg, ringing.2),
+                ([CallCommandKind::Intrude { call, .. }], "intrusion") => assert_eq!(*call, talking.0),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_in_the_place_of_another_says_of_which() {
+    let scene = scene().await;
+    // 1001 holds 1002 and talks with somebody outside; then 1002 is connected with them.
+    let (first, _, callee) = scene.call();
+    let (second, enquiry, outside): (CallId, LegId, LegId) =
+        (scene.door.id(), scene.door.id(), scene.door.id());
+    scene.happens([
+        FactKind::LegAnswered { leg: callee },
+        call_created(second, party("1001"), "4930123", None),
+        leg_created(enquiry, second, party("1001"), true),
+        leg_created(outside, second, outsider("4930123"), false),
+        FactKind::LegAnswered { leg: outside },
+        FactKind::LegAnswered { leg: enquiry },
+    ]);
+    let cause = sidetone_model::call::MoveCause::Transferred;
+    let moved = FactKind::LegMoved { leg: callee, from: first, to: second, cause };
+    let told = scene.door.happens(&Telephony, moved);
+    let of_callee: Vec<&Value> =
+        told.iter().map(|told| &told.body).filter(|body| body["loginName"] == "icm1002").collect();
+    let removed = of_callee.iter().find(|body| body["eventName"] == "OnCallRemoved").unwrap();
+    let created = of_callee.iter().find(|body| body["eventName"] == "OnCallCreated").unwrap();
+    assert_eq!(removed["replacedByCallRef"], second.to_string());
+    assert_eq!(created["previousCallRef"], first.to_string());
+    let others = told.iter().filter(|told| told.body["loginName"] != "icm1002");
+    for other in others {
+        assert_eq!(other.body["previousCallRef"], Value::Null, "nothing of theirs was replaced: {other:?}");
+    }
 }

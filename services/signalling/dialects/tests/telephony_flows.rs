@@ -40,7 +40,8 @@ fn flows() -> Vec<Flow> {
         let number = text(&user["number"]);
         let devices = user["devices"].as_array().unwrap().iter().map(|device| text(device).parse().unwrap());
         let display_name = format!("FN-{number} LN-{number}").into();
-        let person = Person { display_name, numbers: vec![number], devices: devices.collect() };
+        let person =
+            Person { display_name, numbers: vec![number], devices: devices.collect(), ..Person::default() };
         (UserId::new(text(&user["login"])).unwrap(), person)
     };
     let flow = |flow: &Value| Flow {
@@ -60,7 +61,7 @@ impl Crowd {
             let user = UserId::new(format!("icm{number}")).unwrap();
             if !all.iter().any(|(there, _)| *there == user) {
                 let display_name = format!("FN-{number} LN-{number}").into();
-                all.push((user, Person { display_name, numbers: vec![number.into()], devices: Vec::new() }));
+                all.push((user, Person { display_name, numbers: vec![number.into()], ..Person::default() }));
             }
         }
         Self(all)

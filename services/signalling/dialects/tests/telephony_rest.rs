@@ -146,6 +146,16 @@ async fn who_guesses_passwords_has_to_wait() {
 }
 
 #[tokio::test]
+async fn who_guesses_many_passwords_at_once_has_no_more_tries() {
+    let scene = scene().await;
+    let at_once = (0..30).map(|_| scene.log_in("icm1001", "wrong"));
+    let answers = futures_util::future::join_all(at_once).await;
+    let tried = answers.iter().filter(|answer| **answer == Err(StatusCode::UNAUTHORIZED)).count();
+    assert_eq!(tried, 10);
+    assert!(answers.iter().all(Result::is_err));
+}
+
+#[tokio::test]
 async fn one_address_cannot_keep_others_from_logging_in() {
     let scene = scene().await;
     let from = async |source: [u8; 4], login: &str, password: &str| {
@@ -477,7 +487,7 @@ async fn every_operation_of_the_document_is_served_and_asks_for_a_cookie() {
             operations += 1;
         }
     }
-    assert_eq!(operations, 47);
+    assert_eq!(operations, 51);
 }
 
 #[tokio::test]

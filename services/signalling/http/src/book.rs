@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 struct Pages {
     people: BTreeMap<(TenantId, UserId), Person>,
     numbers: BTreeMap<(TenantId, Box<str>), UserId>,
+    pick_up_groups: BTreeMap<TenantId, Vec<Vec<UserId>>>,
     domains: BTreeMap<TenantId, Box<str>>,
     applications: BTreeMap<TenantId, Vec<Application>>,
 }
@@ -98,12 +99,25 @@ async fn read_tenant(
         let Ok(id) = UserId::new(&user.user) else { continue };
         let devices = directory.list_devices(tenant, Some(&id)).await?;
         let devices = devices.iter().filter_map(|device| DeviceId::new(&device.device).ok()).collect();
-        let person = Person { display_name: user.display_name.as_str().into(), devices, numbers: Vec::new() };
+        let person = Person {
+            display_name: user.display_name.as_str().into(),
+            devices,
+            numbers: Vec::new(),
+            may_pick_up: user.may_pick_up,
+            may_intrude: user.may_intrude,
+        };
         pages.people.insert((tenant.clone(), id), person);
     }
     for number in directory.list_numbers(tenant).await? {
         let destination = number.destination.and_then(|found| Destination::try_from(found).ok());
-        let Some(Destination::User(user)) = destination else { continue };
+        let user = match destination {
+            Some(Destination::User(user)) => user,
+            Some(Destination::PickUpGroup { members }) => {
+                pages.pick_up_groups.entry(tenant.clone()).or_default().push(members);
+                continue;
+            }
+            _ => continue,
+        };
         let text: Box<str> = number.number.as_str().into();
         if let Some(person) = pages.people.get_mut(&(tenant.clone(), user.clone())) {
             person.numbers.push(text.clone());
@@ -139,6 +153,12 @@ impl People for Book {
             let user = UserId::new(number).ok()?;
             pages.people.contains_key(&(tenant.clone(), user.clone())).then_some(user)
         })
+    }
+
+    fn share_pick_up_group(&self, tenant: &TenantId, one: &UserId, other: &UserId) -> bool {
+        let pages = self.pages.load();
+        let groups = pages.pick_up_groups.get(tenant).map_or(&[][..], Vec::as_slice);
+        groups.iter().any(|members| members.contains(one) && members.contains(other))
     }
 
     fn domain(&self, tenant: &TenantId) -> Option<Box<str>> {

@@ -9,7 +9,7 @@ use sidetone_directory::Directory;
 use sidetone_model::classify::{Class, Classify as _};
 use sidetone_model::command::CallCommand;
 use sidetone_model::fact::CommandSubject;
-use sidetone_model::fold::{Fold, RecordingPhase};
+use sidetone_model::fold::Fold;
 use sidetone_model::ids::{RecordingId, ShardId, TenantId, UserId};
 use sidetone_model::time::Timestamp;
 use sidetone_runtime::link::{CommandPort, FactFeed};
@@ -44,17 +44,15 @@ impl Door {
         (id, &self.shards[usize::from(id.0)])
     }
 
-    /// Where a recording is, when it is finished.
-    fn kept_at(&self, tenant: &TenantId, recording: RecordingId) -> Option<KeptAt> {
+    /// Where a file of a recording is, when it has ended and there is such a file.
+    fn kept_at(&self, tenant: &TenantId, recording: RecordingId, track: u32) -> Option<KeptAt> {
         let (_, shard) = self.shard(tenant);
         let fold = shard.fold();
-        let view = fold.recording(recording).filter(|view| view.tenant == *tenant)?;
-        match &view.phase {
-            RecordingPhase::Finished { file, .. } => {
-                Some(KeptAt { node: view.node.clone(), file: file.clone() })
-            }
-            _ => None,
-        }
+        let Some(view) = fold.recording(recording).filter(|view| view.tenant == *tenant) else {
+            let (_, node, file) = fold.conversations().recording(tenant, recording).filter(|_| track == 0)?;
+            return Some(KeptAt { node, file });
+        };
+        Some(KeptAt { node: view.node.clone(), file: view.file(track)?.into() })
     }
 
     /// Waits until the fold is no older than the log is now.
@@ -138,7 +136,8 @@ impl Doorway for Door {
 
     fn media_url(&self, tenant: &TenantId, media: MediaRef) -> String {
         let kept = match &media {
-            MediaRef::Recording(recording) => self.kept_at(tenant, *recording),
+            MediaRef::Recording(recording) => self.kept_at(tenant, *recording, 0),
+            MediaRef::Track(recording, track) => self.kept_at(tenant, *recording, *track),
             MediaRef::Stream(_) => None,
         };
         self.tickets.url(tenant, &media, kept.as_ref(), self.now())

@@ -91,6 +91,10 @@ impl People for Listeners<'_> {
         self.people.user_of_number(tenant, number)
     }
 
+    fn share_pick_up_group(&self, tenant: &TenantId, one: &UserId, other: &UserId) -> bool {
+        self.people.share_pick_up_group(tenant, one, other)
+    }
+
     fn domain(&self, tenant: &TenantId) -> Option<Box<str>> {
         self.people.domain(tenant)
     }
@@ -157,6 +161,8 @@ impl Follower {
                         && let Some(fold) = history.take()
                     {
                         self.shard.take_over(fold, reached);
+                        // A feed that breaks now is taken up here: the log may have become longer since.
+                        *position = Some(reached);
                         self.is_at(reached, last);
                     }
                     entries.next().await
@@ -173,14 +179,22 @@ impl Follower {
             }
             if let Some(fold) = history.take() {
                 self.shard.take_over(fold, after);
+                *position = Some(after);
             }
             let posted = self.take_in(&entry);
-            if let Some(outlet) = &self.outlet {
-                outlet.post(self.id, reached, posted).await?;
-            }
+            self.post(reached, posted).await;
             *position = Some(reached);
             self.shard.position.send_replace(reached);
             self.is_at(reached, last);
+        }
+    }
+
+    /// Hands on what an entry owes. It is folded and its events are told by now: following anew would tell them twice.
+    async fn post(&self, entry: u64, posted: Vec<Posted>) {
+        let Some(outlet) = &self.outlet else { return };
+        while let Err(error) = outlet.post(self.id, entry, posted.clone()).await {
+            tracing::warn!(shard = %self.id, error = format!("{error:#}"), "what is owed cannot be handed on; trying again");
+            tokio::time::sleep(RETRY).await;
         }
     }
 

@@ -22,7 +22,7 @@ mod speaking;
 mod speech;
 
 pub use config::Config;
-pub use media::{KeptAt, MediaBody, MediaSource, MediaUnavailable};
+pub use media::{KeptAt, MediaBody, MediaSource, MediaUnavailable, MediaUrls};
 pub use outlet::{Mention, Outlet, OutletError, Posted};
 pub use server::{Deps, HttpDoor};
 pub use speech::Spoken;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use axum::Router;
 use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -13,18 +12,20 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use sidetone_dialects::MediaRef;
 use sidetone_model::classify::{Class, Classify};
-use sidetone_model::ids::{NodeId, RecordingId, TenantId};
+use sidetone_model::ids::{NodeId, RecordingId, StreamId, TenantId};
 use sidetone_model::time::Timestamp;
 
 use tokio::sync::mpsc;
 
 use crate::door::now;
+use crate::serving::Place;
 use crate::speech::{self, Spoken};
 
 /// Makes and reads tickets.
@@ -32,6 +33,27 @@ pub(crate) struct Tickets {
     key: hmac::Key,
     base: String,
     lifetime: Duration,
+}
+
+/// Makes URLs for who asks elsewhere than at the door.
+#[derive(Clone)]
+pub struct MediaUrls(Arc<Tickets>);
+
+impl std::fmt::Debug for MediaUrls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("MediaUrls").field(&self.0.base).finish()
+    }
+}
+
+impl MediaUrls {
+    pub(crate) fn new(tickets: Arc<Tickets>) -> Self {
+        Self(tickets)
+    }
+
+    /// Where a stream of a tenant is heard by whoever has the URL.
+    pub fn stream(&self, tenant: &TenantId, stream: StreamId) -> String {
+        self.0.url(tenant, &MediaRef::Stream(stream.to_string().into()), None, now())
+    }
 }
 
 /// Where a finished recording is. A ticket that says so is good for its whole life, also when call control has forgotten the
@@ -74,6 +96,7 @@ impl Tickets {
     ) -> String {
         let (kind, id) = match media {
             MediaRef::Recording(recording) => ("r", recording.to_string()),
+            MediaRef::Track(recording, track) => ("t", format!("{recording}/{track}")),
             MediaRef::Stream(stream) => ("s", stream.to_string()),
         };
         let expires = now.as_millis() + self.lifetime.as_millis() as u64;
@@ -102,6 +125,11 @@ impl Tickets {
         }
         let media = match kind {
             "r" => MediaRef::Recording(id.parse::<RecordingId>().map_err(|_| BadTicket)?),
+            "t" => {
+                let (recording, track) = id.split_once('/').ok_or(BadTicket)?;
+                let recording = recording.parse::<RecordingId>().map_err(|_| BadTicket)?;
+                MediaRef::Track(recording, track.parse().map_err(|_| BadTicket)?)
+            }
             _ => MediaRef::Stream(id.into()),
         };
         let kept_at = |(node, file): (&str, &str)| {
@@ -182,6 +210,7 @@ pub(crate) fn routes(tickets: Arc<Tickets>, source: Arc<dyn MediaSource>) -> Rou
 async fn fetch(
     State(shared): State<Shared>,
     Path(ticket): Path<String>,
+    place: Option<Extension<Arc<Place>>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(Opened { tenant, media, kept }) = shared.tickets.read(&ticket, now()) else {
@@ -200,6 +229,8 @@ async fn fetch(
         }
         return upgrade.max_message_size(speech::MESSAGE_MAX).on_upgrade(move |socket| async move {
             speech::converse(socket, &*shared.source, &tenant, &media, body).await;
+            // The connection counts as one until here: the server was done with it when it changed its protocol.
+            drop(place);
         });
     }
     let mut response = Body::from_stream(body.bytes).into_response();
@@ -239,7 +270,11 @@ mod tests {
         let kept = Some(KeptAt { node: NodeId::new("m1").unwrap(), file: "a b.wav".into() });
         let of_file = tickets.url(&tenant, &media, kept.as_ref(), now);
         let of_file = of_file.strip_prefix("http://door/media/").unwrap();
-        assert_eq!(tickets.read(of_file, now), Ok(Opened { tenant, media, kept }));
+        assert_eq!(tickets.read(of_file, now), Ok(Opened { tenant: tenant.clone(), media, kept }));
+        let media = MediaRef::Track(RecordingId::from(uuid::Uuid::from_u128(7)), 3);
+        let of_track = tickets.url(&tenant, &media, None, now);
+        let of_track = of_track.strip_prefix("http://door/media/").unwrap();
+        assert_eq!(tickets.read(of_track, now), Ok(Opened { tenant, media, kept: None }));
         let late = Timestamp::from_millis(61_000);
         assert_eq!(tickets.read(ticket, late), Err(BadTicket));
         let others = Tickets::new(b"other", String::new(), Duration::from_secs(60));

@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::count::counted;
 use crate::door::{Door, now};
 use crate::follower::{Follower, Shard};
-use crate::media::{self, MediaSource, Tickets};
+use crate::media::{self, MediaSource, MediaUrls, Tickets};
 use crate::outlet::Outlet;
 use crate::ring::Ring;
 use crate::serving::{Bounds, CLOSE_MAX, Serving};
@@ -60,6 +60,7 @@ pub struct Deps {
 #[derive(Debug)]
 pub struct HttpDoor {
     address: SocketAddr,
+    urls: MediaUrls,
     task: JoinHandle<()>,
 }
 
@@ -123,7 +124,7 @@ impl HttpDoor {
             telemetry: Arc::clone(&deps.telemetry),
         });
         let count = |name: &'static str, routes: Router| counted(routes, name, Arc::clone(&deps.telemetry));
-        let media = deps.media.map(|source| count("media", media::routes(tickets, source)));
+        let media = deps.media.map(|source| count("media", media::routes(Arc::clone(&tickets), source)));
         let mut router = media.unwrap_or_default();
         for dialect in dialects.iter() {
             router = router.merge(count(dialect.name(), dialect.routes(Arc::clone(&door))));
@@ -139,7 +140,12 @@ impl HttpDoor {
             component.set_ready(true);
         });
         let serving = Serving { router, bounds: Bounds::of(&config), telemetry: deps.telemetry, stopping };
-        Ok(Self { address, task: tokio::spawn(serving.run(listener)) })
+        Ok(Self { address, urls: MediaUrls::new(tickets), task: tokio::spawn(serving.run(listener)) })
+    }
+
+    /// Makes URLs of this door.
+    pub fn media_urls(&self) -> MediaUrls {
+        self.urls.clone()
     }
 
     /// Where it listens.

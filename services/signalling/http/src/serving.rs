@@ -86,8 +86,9 @@ struct Open {
     of: HashMap<IpAddr, usize>,
 }
 
-/// A connection's place; given back when it is dropped.
-struct Place {
+/// A connection's place; given back when it is dropped. Every request has it among its extensions, so that what goes on with
+/// the connection when HTTP is done with it (a WebSocket) can keep it.
+pub(crate) struct Place {
     open: Arc<Mutex<Open>>,
     source: IpAddr,
     telemetry: Arc<Telemetry>,
@@ -149,7 +150,7 @@ impl Serving {
                     let source = peer.ip().to_canonical();
                     match Place::take(&open, source, &this.bounds, &this.telemetry) {
                         Ok(place) => {
-                            connections.spawn(Arc::clone(&this).connection(stream, peer, place));
+                            connections.spawn(Arc::clone(&this).connection(stream, peer, Arc::new(place)));
                         }
                         // Closed at once: whoever waits would wait for those who do not go.
                         Err(bound) => this.telemetry.http.limited.with_label_values(&[bound]).inc(),
@@ -167,17 +168,18 @@ impl Serving {
         connections.wait().await;
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, place: Place) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, place: Arc<Place>) {
         // An event is worth nothing in a buffer of the kernel.
         let _ = stream.set_nodelay(true);
         let has_asked = Arc::new(AtomicBool::new(false));
         let service = {
-            let (this, has_asked) = (Arc::clone(&self), Arc::clone(&has_asked));
+            let (this, has_asked, place) = (Arc::clone(&self), Arc::clone(&has_asked), Arc::clone(&place));
             hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
                 has_asked.store(true, Ordering::Relaxed);
                 let mut request: Request = request.map(Body::new);
                 let source = this.bounds.source(peer.ip().to_canonical(), request.headers());
                 request.extensions_mut().insert(Source(source));
+                request.extensions_mut().insert(Arc::clone(&place));
                 let router = this.router.clone();
                 async move {
                     Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {}))

@@ -111,6 +111,11 @@ impl Lane {
         true
     }
 
+    /// How many dead letters are being tried again.
+    pub(crate) fn replaying(&self) -> usize {
+        self.held.values().filter(|held| held.backing == Backing::Dead).count()
+    }
+
     fn hold(&mut self, parcel: Parcel, backing: Backing, now: Timestamp) {
         let ticket = self.next_ticket;
         self.next_ticket += 1;

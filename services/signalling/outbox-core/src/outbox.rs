@@ -177,6 +177,11 @@ impl Outbox {
         taken
     }
 
+    /// How many dead letters of a lane are being tried again.
+    pub fn replaying(&self, lane: &LaneKey) -> usize {
+        self.lanes.get(lane).map_or(0, |(_, lane)| lane.replaying())
+    }
+
     /// The entry up to which nothing of the shard needs the log any more: to be stored, and to be followed from after a
     /// start. None before anything was followed.
     pub fn cursor(&self, shard: ShardId) -> Option<u64> {

@@ -3,7 +3,7 @@
 //! The core is behind a lock that is never held across an await. Every attempt and every order of the store is a task of
 //! its own; the core never asks for two at a time whose order would matter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use sidetone_directory::Directory;
 use sidetone_model::ids::{ShardId, TenantId};
 use sidetone_model::time::Timestamp;
 use sidetone_outbox_core::{
-    Attempt, DeadLetter, LaneKey, Order, Outbox as Core, Outcome, Owed, Parcel, ParcelId,
+    Attempt, DeadLetter, DeadReason, LaneKey, Order, Outbox as Core, Outcome, Owed, Parcel, ParcelId,
 };
 use sidetone_runtime::Lifecycle;
 use sidetone_store::{Append, Clock, Expect, Sequence, Store, StoreError};
@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::ledger;
 use crate::mention::Mentions;
+use crate::progress::{Place, Progress};
 use crate::webhook::Webhooks;
 
 /// What the outbox needs.
@@ -66,6 +67,11 @@ struct State {
 }
 
 impl Outbox {
+    /// Who there is.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.inner.deps.directory
+    }
+
     /// Takes up what an earlier life left, and begins to deliver.
     ///
     /// # Errors
@@ -159,23 +165,52 @@ impl Outbox {
         &self,
         tenant: &TenantId,
         receiver: &str,
+        after: Option<&str>,
     ) -> Result<Vec<DeadLetter>, StoreError> {
-        let entries = self.inner.deps.store.list(&ledger::dead_letters(tenant, receiver)).await?;
+        let mut entries = self.inner.deps.store.list(&ledger::dead_letters(tenant, receiver)).await?;
+        // In the order of their keys.
+        let behind = after.map_or(0, |after| entries.partition_point(|entry| entry.key.as_str() <= after));
+        entries.drain(..behind);
         Ok(entries.into_iter().filter_map(|entry| ledger::decode_dead(entry.value)).collect())
     }
 
-    /// Tries dead letters again: how many of them. They stay until they have arrived.
-    pub(crate) fn replay(&self, dead: Vec<DeadLetter>) -> usize {
+    /// Tries dead letters again, of each receiver so many at a time: how many of them, and whether others were not come to. They stay
+    /// until they have arrived. One receiver of which as many as may are being tried holds up no other.
+    pub(crate) fn replay(&self, dead: Vec<DeadLetter>, progress: &mut Progress) -> (usize, bool) {
         let now = self.inner.clock.now();
         let mut state = self.inner.state();
-        let mut replayed = 0;
-        for letter in dead {
-            let shard = state.shards.get(&letter.lane).copied().unwrap_or(ShardId(0));
-            replayed += usize::from(state.core.handle_replay(shard, letter, now));
+        let (mut replayed, mut broken_off) = (0, false);
+        let mut full: BTreeSet<Box<str>> = BTreeSet::new();
+        let mut trying: BTreeMap<LaneKey, (usize, Place)> = BTreeMap::new();
+        for letter in dead.into_iter().filter(|letter| progress.is_open(letter)).collect::<Vec<_>>() {
+            if full.contains(&letter.lane.receiver) {
+                progress.passed(&letter);
+                continue;
+            }
+            let before = trying.get(&letter.lane);
+            let count = before.map_or_else(|| state.core.replaying(&letter.lane), |(count, _)| *count);
+            if count >= REPLAY_MAX {
+                if !progress.put_off(&letter, before.map(|(_, last)| last.clone())) {
+                    broken_off = true;
+                    break;
+                }
+                full.insert(letter.lane.receiver.clone());
+                progress.passed(&letter);
+                continue;
+            }
+            progress.tried(&letter);
+            let (lane, last) = (letter.lane.clone(), Place::of(&letter));
+            let shard = state.shards.get(&lane).copied().unwrap_or(ShardId(0));
+            let taken = usize::from(state.core.handle_replay(shard, letter, now));
+            trying.insert(lane, (count + taken, last));
+            replayed += taken;
         }
         drop(state);
+        for receiver in progress.waiting().into_iter().filter(|it| !broken_off && !full.contains(it)) {
+            progress.finish(&receiver);
+        }
         self.inner.changed.notify_one();
-        replayed
+        (replayed, broken_off)
     }
 
     pub(crate) async fn discard(&self, lane: &LaneKey, id: ParcelId) -> Result<(), StoreError> {
@@ -365,11 +400,16 @@ impl Inner {
         self.deps.store.put(&key, ledger::encode_dead(dead), Some(until), Expect::Any).await?;
         self.state().core.handle_buried(&dead.lane, ticket, self.clock.now());
         self.deps.telemetry.outbox.dead.with_label_values(&[dead.reason.name()]).inc();
+        let see = match dead.reason {
+            DeadReason::Forbidden => "outbox.allowed_networks, outbox.allow_http",
+            _ => "sidetone outbox dead",
+        };
         tracing::warn!(
             tenant = %dead.lane.tenant,
             receiver = %dead.lane.receiver,
             id = %dead.parcel.id,
             reason = dead.reason.name(),
+            see,
             "a webhook is a dead letter"
         );
         Ok(())
@@ -401,3 +441,5 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// Records in one read: the core holds room for at least one.
 const READ_MAX: usize = 4;
+/// Dead letters of one receiver that are tried again at a time: as many as are held in memory of one anyway.
+const REPLAY_MAX: usize = 1000;

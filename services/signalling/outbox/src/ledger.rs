@@ -32,6 +32,19 @@ pub(crate) fn dead_letter(lane: &LaneKey, id: ParcelId) -> String {
     format!("{DEAD}{}/{}/{entry:020}.{place:010}.{index:010}", lane.tenant, lane.receiver)
 }
 
+/// Where a dead letter stands among those of its tenant, as text for who pages through them.
+pub(crate) fn place_of(dead: &DeadLetter) -> String {
+    format!("{}/{}", dead.lane.receiver, dead.parcel.id)
+}
+
+/// The key of the dead letter at a place; none for what is no place.
+pub(crate) fn key_of_place(tenant: &TenantId, place: &str) -> Option<String> {
+    let (receiver, id) = place.split_once('/')?;
+    let receiver = TenantId::new(receiver).ok()?;
+    let lane = LaneKey { tenant: tenant.clone(), receiver: receiver.as_str().into() };
+    Some(dead_letter(&lane, id.parse().ok()?))
+}
+
 /// The lane behind a key of [`LANES`].
 pub(crate) fn lane_of(key: &str) -> Option<LaneKey> {
     let (tenant, receiver) = key.strip_prefix(LANES)?.split_once('/')?;

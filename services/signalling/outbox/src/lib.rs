@@ -17,6 +17,7 @@ mod engine;
 mod ledger;
 mod mention;
 mod outlet;
+mod progress;
 mod service;
 mod webhook;
 

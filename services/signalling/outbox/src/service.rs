@@ -1,5 +1,6 @@
 //! `sidetone.outbox.v1`: looking at what is owed, and dead letters.
 
+use sidetone_directory::DirectoryError;
 use sidetone_model::classify::{Class, Classify};
 use sidetone_model::ids::TenantId;
 use sidetone_model::wire;
@@ -9,7 +10,8 @@ use sidetone_proto::outbox::v1::outbox_server::Outbox as Service;
 use sidetone_runtime::{Caller, status};
 use tonic::{Request, Response, Status};
 
-use crate::Outbox;
+use crate::progress::Progress;
+use crate::{Outbox, ledger};
 
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
@@ -19,12 +21,16 @@ enum Refusal {
     NoSuchLetter,
     #[error("receiver: name one when an id is given")]
     Receiver,
+    #[error("after: expected the `next` of an answer before")]
+    After,
+    #[error("limit: expected 1 to 1000")]
+    Limit,
 }
 
 impl Classify for Refusal {
     fn class(&self) -> Class {
         match self {
-            Self::Id | Self::Receiver => Class::Invalid,
+            Self::Id | Self::Receiver | Self::After | Self::Limit => Class::Invalid,
             Self::NoSuchLetter => Class::NotFound,
         }
     }
@@ -32,6 +38,8 @@ impl Classify for Refusal {
         match self {
             Self::Id => "invalid_id",
             Self::Receiver => "missing_receiver",
+            Self::After => "invalid_after",
+            Self::Limit => "invalid_limit",
             Self::NoSuchLetter => "no_such_dead_letter",
         }
     }
@@ -44,12 +52,27 @@ fn tenant(caller: &Caller, tenant: &str) -> Result<TenantId, Status> {
 }
 
 impl Outbox {
-    /// The dead letters that a request names: one, those of a receiver, or all of a tenant.
-    async fn named(&self, tenant: &TenantId, receiver: &str, id: &str) -> Result<Vec<DeadLetter>, Status> {
-        if !receiver.is_empty() && TenantId::new(receiver).is_err() {
+    /// A name that nobody has is no tenant to which nothing is owed.
+    async fn must_be_there(&self, tenant: &TenantId) -> Result<(), Status> {
+        let there = self.directory().tenant(tenant).await.map_err(|error| status(&error))?;
+        there.map(drop).ok_or_else(|| status(&DirectoryError::NotFound { what: "tenant" }))
+    }
+
+    /// The dead letters that a request names: one, those of a receiver, or all of a tenant; behind a place when it names one.
+    async fn named(
+        &self,
+        tenant: &TenantId,
+        request: &pb::DeadLettersRequest,
+    ) -> Result<Vec<DeadLetter>, Status> {
+        let pb::DeadLettersRequest { receiver, id, after, .. } = request;
+        let behind =
+            |after: &String| ledger::key_of_place(tenant, after).ok_or_else(|| status(&Refusal::After));
+        let after = Some(after).filter(|after| !after.is_empty()).map(behind).transpose()?;
+        if !receiver.is_empty() && TenantId::new(receiver.as_str()).is_err() {
             return Err(status(&Refusal::NoSuchLetter));
         }
-        let all = self.dead_letters(tenant, receiver).await.map_err(|error| status(&error))?;
+        let all = self.dead_letters(tenant, receiver, after.as_deref()).await;
+        let all = all.map_err(|error| status(&error))?;
         if id.is_empty() {
             return Ok(all);
         }
@@ -69,6 +92,7 @@ impl Service for Outbox {
         request: Request<pb::ListOwedRequest>,
     ) -> Result<Response<pb::ListOwedResponse>, Status> {
         let tenant = tenant(&Caller::of(&request), &request.get_ref().tenant)?;
+        self.must_be_there(&tenant).await?;
         let owed = self.owed(&tenant).into_iter().map(|owed| pb::Owed {
             receiver: owed.lane.receiver.to_string(),
             held: owed.held as u64,
@@ -86,9 +110,20 @@ impl Service for Outbox {
         let caller = Caller::of(&request);
         let request = request.into_inner();
         let tenant = tenant(&caller, &request.tenant)?;
-        let found = self.named(&tenant, &request.receiver, &request.id).await?;
-        let dead_letters = found.iter().map(to_proto).collect();
-        Ok(Response::new(pb::ListDeadLettersResponse { dead_letters }))
+        let found = self.named(&tenant, &request).await?;
+        if found.is_empty() {
+            self.must_be_there(&tenant).await?;
+        }
+        let limit = match request.limit {
+            0 => LIMIT_DEFAULT,
+            limit if limit as usize <= LIMIT_MAX => limit as usize,
+            _ => return Err(status(&Refusal::Limit)),
+        };
+        let shown = page(&found, limit);
+        let more = shown.len() < found.len();
+        let next = shown.last().filter(|_| more).map(ledger::place_of).unwrap_or_default();
+        let dead_letters = shown.iter().map(to_proto).collect();
+        Ok(Response::new(pb::ListDeadLettersResponse { dead_letters, next }))
     }
 
     async fn replay(
@@ -98,10 +133,12 @@ impl Service for Outbox {
         let caller = Caller::of(&request);
         let request = request.into_inner();
         let tenant = tenant(&caller, &request.tenant)?;
-        let found = self.named(&tenant, &request.receiver, &request.id).await?;
-        // As many as are held in memory of one receiver anyway; the rest with the next command.
-        let count = Outbox::replay(self, found.into_iter().take(REPLAY_MAX).collect());
-        Ok(Response::new(pb::CountResponse { count: count as u64 }))
+        let progress = Progress::parse(&tenant, &request.after);
+        let mut progress = progress.ok_or_else(|| status(&Refusal::After))?;
+        let request = pb::DeadLettersRequest { after: String::new(), ..request };
+        let found = self.named(&tenant, &request).await?;
+        let (count, broken_off) = Outbox::replay(self, found, &mut progress);
+        Ok(Response::new(pb::CountResponse { count: count as u64, next: progress.text(broken_off) }))
     }
 
     async fn discard(
@@ -111,12 +148,12 @@ impl Service for Outbox {
         let caller = Caller::of(&request);
         let request = request.into_inner();
         let tenant = tenant(&caller, &request.tenant)?;
-        let found = self.named(&tenant, &request.receiver, &request.id).await?;
+        let found = self.named(&tenant, &request).await?;
         for letter in &found {
             let lane = LaneKey { tenant: tenant.clone(), receiver: letter.lane.receiver.clone() };
             Outbox::discard(self, &lane, letter.parcel.id).await.map_err(|error| status(&error))?;
         }
-        Ok(Response::new(pb::CountResponse { count: found.len() as u64 }))
+        Ok(Response::new(pb::CountResponse { count: found.len() as u64, next: String::new() }))
     }
 }
 
@@ -132,4 +169,19 @@ fn to_proto(dead: &DeadLetter) -> pb::DeadLetter {
     }
 }
 
-const REPLAY_MAX: usize = 1000;
+/// As many as are asked for, and no more than one message may hold.
+fn page(found: &[DeadLetter], limit: usize) -> &[DeadLetter] {
+    let (mut bytes, mut count) = (0, 0);
+    for letter in found.iter().take(limit) {
+        bytes += letter.parcel.body.len();
+        if count > 0 && bytes > PAGE_BYTES_MAX {
+            break;
+        }
+        count += 1;
+    }
+    &found[..count]
+}
+
+const LIMIT_DEFAULT: usize = 100;
+const LIMIT_MAX: usize = 1000;
+const PAGE_BYTES_MAX: usize = 1 << 20;

@@ -37,7 +37,7 @@ fn config() -> Config {
     Config {
         backoff_first_ms: 10,
         backoff_max_ms: 50,
-        attempt_timeout_ms: 500,
+        attempt_timeout_ms: 15_000,
         allowed_networks: vec!["127.0.0.0/8".into()],
         ..Config::default()
     }
@@ -95,7 +95,7 @@ impl Bench {
     }
 
     async fn dead(&self) -> Vec<pb::DeadLetter> {
-        let request = pb::DeadLettersRequest { tenant: "demo".into(), ..Default::default() };
+        let request = pb::DeadLettersRequest { tenant: "demo".into(), limit: 1000, ..Default::default() };
         self.outbox.list_dead_letters(asked(request)).await.unwrap().into_inner().dead_letters
     }
 
@@ -116,7 +116,7 @@ fn asked<T>(request: T) -> Request<T> {
 }
 
 async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while !holds().await {
         assert!(Instant::now() < deadline, "never: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -198,8 +198,12 @@ async fn what_is_refused_is_listed_and_can_be_replayed_or_forgotten() {
     let seen: Vec<_> = dead.iter().map(|d| (d.id.as_str(), d.reason.as_str(), d.body.as_str())).collect();
     assert_eq!(seen, [("1.0.0", "refused", "1"), ("2.0.0", "refused", "2")]);
 
-    let one =
-        |id: &str| pb::DeadLettersRequest { tenant: "demo".into(), receiver: "app".into(), id: id.into() };
+    let one = |id: &str| pb::DeadLettersRequest {
+        tenant: "demo".into(),
+        receiver: "app".into(),
+        id: id.into(),
+        ..Default::default()
+    };
     assert_eq!(bench.outbox.replay(asked(one("1.0.0"))).await.unwrap().into_inner().count, 1);
     eventually("it has arrived and is gone", async || bench.dead().await.len() == 1).await;
     let requests = server.received_requests().await.unwrap();
@@ -210,6 +214,123 @@ async fn what_is_refused_is_listed_and_can_be_replayed_or_forgotten() {
     assert_eq!(gone.code(), Code::NotFound);
     let wrong = bench.outbox.discard(asked(one("two"))).await.unwrap_err();
     assert_eq!(wrong.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn many_dead_letters_are_listed_by_the_page_and_tried_again_past_those_that_fail_again() {
+    const MANY: u64 = 1100;
+    let folder = tempfile::tempdir().unwrap();
+    // Nothing of it is reached: an attempt costs nothing.
+    let bench = bench(&folder.path().join("store"), config()).await;
+    bench.application("app", |app| app.event_url = "http://10.0.0.1/hook".into()).await;
+    for entry in 1..=MANY {
+        bench.owe("app", entry, &format!("call-{entry}"), "{}").await;
+    }
+    let list = async |after: String, limit| {
+        let tenant = "demo".to_owned();
+        let request = pb::DeadLettersRequest { tenant, after, limit, ..Default::default() };
+        bench.outbox.list_dead_letters(asked(request)).await.map(tonic::Response::into_inner)
+    };
+    let all = async || {
+        let (mut ids, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = list(after, 300).await.unwrap();
+            assert!(page.dead_letters.len() <= 300);
+            ids.extend(page.dead_letters.into_iter().map(|dead| dead.id));
+            after = page.next;
+            if after.is_empty() {
+                return ids;
+            }
+        }
+    };
+    eventually("all are dead", async || all().await.len() as u64 == MANY).await;
+    let expected: Vec<String> = (1..=MANY).map(|entry| format!("{entry}.0.0")).collect();
+    assert_eq!(all().await, expected, "each once, in their order");
+    assert_eq!(list(String::new(), 0).await.unwrap().dead_letters.len(), 100);
+    for (after, limit) in [("nonsense", 0), ("", 1001)] {
+        assert_eq!(list(after.into(), limit).await.unwrap_err().code(), Code::InvalidArgument);
+    }
+
+    // The first thousand will not arrive this time either; the others are tried all the same.
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(410)).mount(&server).await;
+    bench.application("app", |app| app.event_url = server.uri()).await;
+    let (mut after, mut count) = (String::new(), 0);
+    loop {
+        let request = pb::DeadLettersRequest { tenant: "demo".into(), after, ..Default::default() };
+        let some = bench.outbox.replay(asked(request)).await.unwrap().into_inner();
+        count += some.count;
+        after = some.next;
+        if after.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(count, MANY);
+    let tried = async || {
+        let requests = server.received_requests().await.unwrap();
+        let keys = requests.iter().map(|it| it.headers["idempotency-key"].to_str().unwrap().to_owned());
+        keys.collect::<std::collections::BTreeSet<_>>().len() as u64
+    };
+    eventually("each was tried", async || tried().await == MANY).await;
+}
+
+#[tokio::test]
+async fn a_receiver_of_which_no_more_can_be_tried_holds_up_no_other() {
+    const MANY: u64 = 1005;
+    let folder = tempfile::tempdir().unwrap();
+    let bench = bench(&folder.path().join("store"), config()).await;
+    for app in ["first", "second"] {
+        bench.application(app, |app| app.event_url = "http://10.0.0.1/hook".into()).await;
+    }
+    for entry in 1..=MANY {
+        bench.owe("first", entry, &format!("call-{entry}"), "{}").await;
+    }
+    bench.owe("second", MANY + 1, "call", "for the second").await;
+    let of = async |receiver: &str| {
+        let request = pb::DeadLettersRequest {
+            tenant: "demo".into(),
+            receiver: receiver.into(),
+            limit: 1000,
+            ..Default::default()
+        };
+        bench.outbox.list_dead_letters(asked(request)).await.unwrap().into_inner()
+    };
+    eventually("all are dead", async || {
+        !of("first").await.next.is_empty() && of("second").await.dead_letters.len() == 1
+    })
+    .await;
+    // The first does not say a word; the second takes what it is given.
+    let (silent, server) = (MockServer::start().await, MockServer::start().await);
+    let never = ResponseTemplate::new(200).set_delay(Duration::from_secs(600));
+    Mock::given(any()).respond_with(never).mount(&silent).await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&server).await;
+    bench.application("first", |app| app.event_url = silent.uri()).await;
+    bench.application("second", |app| app.event_url = server.uri()).await;
+    // One that is in the store already may still be on its way out of memory, and is not tried before it is out of it.
+    let mut count = 0;
+    let trying = async {
+        loop {
+            let request = pb::DeadLettersRequest { tenant: "demo".into(), ..Default::default() };
+            let some = bench.outbox.replay(asked(request)).await.unwrap().into_inner();
+            count += some.count;
+            if some.next.starts_with("first/1000.0.0;") {
+                return some;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let some = tokio::time::timeout(Duration::from_secs(60), trying).await.expect("as many as may are tried");
+    // The second's may be tried once more while it is being crossed off.
+    assert!((1001..=1010).contains(&count), "{count}: {}", some.next);
+    eventually("the second has its letter", async || {
+        bodies(&server).await.first().is_some_and(|body| body == "for the second")
+    })
+    .await;
+    let request =
+        pb::DeadLettersRequest { tenant: "demo".into(), after: some.next.clone(), ..Default::default() };
+    let again = bench.outbox.replay(asked(request)).await.unwrap().into_inner();
+    assert_eq!((again.count, again.next), (0, some.next), "the first is gone on with where it waits");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use sidetone_model::party::Destination;
 use super::answer::{Answer, Done, Failure, Refused, Told, done, told};
 use super::auth::Asked;
 use super::openapi::{ContactRequest, InviteRequest, ThreadRequest};
-use super::request::{Contact, call_of, external};
+use super::request::{Contact, call_of};
 use super::view::Call;
 use crate::dialling::{is_telephone_number, lead};
 
@@ -16,7 +16,7 @@ use crate::dialling::{is_telephone_number, lead};
 #[utoipa::path(post, path = "/bot/{team}/call/get", tag = "calls", request_body = ThreadRequest, params(("team" = String, Path)),
     responses((status = 200, body = Told<Call>), (status = "4XX", body = Refused)))]
 pub(crate) async fn get(asked: Asked) -> Answer<Told<Call>> {
-    told(asked.on_call(|fold, call| Ok(Call::of(fold, call)))?)
+    told(asked.on_call(|fold, call| Ok(Call::of(fold, call, &asked.team.application)))?)
 }
 
 /// Asks somebody into the call of a thread, and begins that call when there is none.
@@ -26,7 +26,7 @@ pub(crate) async fn invite(asked: Asked) -> Answer<Done> {
     let thread = asked.thread()?;
     let contacts = asked.contacts()?;
     // The team's own name begins a call; a call that is there under another one is meant by its id.
-    let own = external(&asked.team.application, &thread);
+    let own = thread.of_team(&asked.team.application);
     let other = asked.see(|fold| {
         let call = call_of(fold, &asked, &thread).filter(|call| !call.externals.contains(&own));
         Ok(call.map(|call| CallName::Id(call.call)))
@@ -36,7 +36,9 @@ pub(crate) async fn invite(asked: Asked) -> Answer<Done> {
     for contact in &contacts {
         let (to, to_number) = destination(&asked, contact).await?;
         let from_number = asked.team.numbers.first().map_or_else(|| "".into(), |own| own.as_str().into());
-        commands.push(CallCommandKind::Join { call: name.clone(), to, to_number, from_number });
+        // Called under a number that need not be its own, it is still the one that the bot has named.
+        let contact = contact.contact.clone().filter(|_| contact.phone.is_some()).unwrap_or_default();
+        commands.push(CallCommandKind::Join { call: name.clone(), to, to_number, from_number, contact });
     }
     for (n, command) in commands.into_iter().enumerate() {
         asked.execute(n, command).await?;

@@ -43,7 +43,7 @@ struct Member<'a> {
 }
 
 fn head<'a>(team: &'a str, event_type: &'static str, call: &'a CallView) -> Head<'a> {
-    Head { team_id: team, event_type, stream_id: stream_of(call), thread_id: thread_of(team, call) }
+    Head { team_id: team, event_type, stream_id: stream_of(team, call), thread_id: thread_of(team, call) }
 }
 
 pub(crate) fn created(team: &str, call: &CallView) -> Value {

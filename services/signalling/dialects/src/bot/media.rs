@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sidetone_model::command::{Audience, CallCommandKind, RecordingOptions};
 use sidetone_model::fact::CommandSubject;
-use sidetone_model::fold::{CallView, Fold, RecordingPhase, RecordingView};
+use sidetone_model::fold::{CallView, Fold, RecordingView};
 use sidetone_model::ids::RecordingId;
 use sidetone_model::media::{Beside, FileFormat, Manner, Source};
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::answer::{Answer, Done, Failure, Refused, Told, done, told};
 use super::auth::Asked;
 use super::openapi::{PlayRequest, StopRequest, StreamRequest, ThreadRequest};
-use super::request::{call_of, ended_call_of, no_call};
+use super::request::{Thread, call_of, ended_call_of};
 use crate::{MediaRef, look};
 
 /// Where a recording is.
@@ -22,6 +22,9 @@ use crate::{MediaRef, look};
 pub(crate) struct File {
     /// Plays for whoever has it, for a limited time.
     file_url: String,
+    /// The same of the other files, when each leg has one of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    track_urls: Vec<String>,
 }
 
 /// Where a call can be listened to.
@@ -88,11 +91,18 @@ pub(crate) async fn stop_recording(asked: Asked) -> Answer<Told<File>> {
         _ => stop_last(&asked, &thread).await?,
     };
     until_complete(&asked, recording).await;
-    told(File { file_url: asked.state.door.media_url(&asked.tenant, MediaRef::Recording(recording)) })
+    let url = |media| asked.state.door.media_url(&asked.tenant, media);
+    let tracks = look(&*asked.state.door, &asked.tenant, |fold| {
+        fold.recording(recording)?.sound.as_ref().map(|sound| sound.tracks.len() as u32)
+    });
+    told(File {
+        file_url: url(MediaRef::Recording(recording)),
+        track_urls: (1..=tracks.flatten().unwrap_or(0)).map(|n| url(MediaRef::Track(recording, n))).collect(),
+    })
 }
 
 /// The recording of a thread that runs, which it then does no more, or the last that there was.
-async fn stop_last(asked: &Asked, thread: &str) -> Result<RecordingId, Failure> {
+async fn stop_last(asked: &Asked, thread: &Thread) -> Result<RecordingId, Failure> {
     let (recording, runs) = asked.see(|fold| {
         let live = call_of(fold, asked, thread);
         let of_live =
@@ -100,8 +110,10 @@ async fn stop_last(asked: &Asked, thread: &str) -> Result<RecordingId, Failure> 
         // That of a call that is over ends without being told.
         let of_ended = || ended_call_of(fold, asked, thread).and_then(|call| recording_of(fold, call));
         let found = of_live.or_else(|| of_ended().map(|view| (view.recording, false)));
-        let none =
-            || if live.is_some() { Failure::state("the call is not being recorded") } else { no_call() };
+        let none = || match live {
+            Some(_) => Failure::state("the call is not being recorded"),
+            None => thread.has_no_call(),
+        };
         found.ok_or_else(none)
     })?;
     if runs {
@@ -113,7 +125,7 @@ async fn stop_last(asked: &Asked, thread: &str) -> Result<RecordingId, Failure> 
 /// The recording of a call that runs, else the last of which there is something to be heard.
 fn recording_of<'a>(fold: &'a Fold, call: &CallView) -> Option<&'a RecordingView> {
     let recordings = || call.recordings.iter().filter_map(|recording| fold.recording(*recording));
-    let audible = |view: &&RecordingView| !matches!(view.phase, RecordingPhase::Failed(_));
+    let audible = |view: &&RecordingView| view.sound.is_some();
     recordings().rfind(|view| view.is_running()).or_else(|| recordings().rfind(audible))
 }
 

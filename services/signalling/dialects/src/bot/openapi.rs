@@ -9,7 +9,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::State;
 
-/// A thread.
+/// A thread. In every request `streamId` may stand in the place of `threadId`: a call that belongs to a stream.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(

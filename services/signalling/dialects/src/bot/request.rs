@@ -5,7 +5,8 @@ use sidetone_model::call::ExternalRef;
 use sidetone_model::command::{CallCommand, CallCommandKind};
 use sidetone_model::fact::CommandSubject;
 use sidetone_model::fold::{CallView, Fold, LegView};
-use sidetone_model::ids::CallId;
+use sidetone_model::ids::{CallId, UserId};
+use sidetone_model::party::Party;
 use uuid::Uuid;
 
 use super::NAME;
@@ -20,11 +21,52 @@ pub(crate) struct Contact {
     pub(crate) phone: Option<Box<str>>,
 }
 
+/// What a request calls the call that it means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Thread {
+    key: Box<str>,
+    /// It is the key of a stream.
+    of_stream: bool,
+}
+
+impl Thread {
+    const FIELD: &str = "threadId";
+    const STREAM: &str = "streamId";
+
+    fn field(&self) -> &'static str {
+        if self.of_stream { Self::STREAM } else { Self::FIELD }
+    }
+
+    /// The dialect of names of its kind.
+    fn dialect(&self) -> &'static str {
+        if self.of_stream { STREAM } else { NAME }
+    }
+
+    /// The name under which a team's bot knows a call. Threads of two teams are two, whatever they are called.
+    pub(crate) fn of_team(&self, team: &str) -> ExternalRef {
+        ExternalRef { dialect: format!("{}/{team}", self.dialect()).into(), key: self.key.clone() }
+    }
+
+    /// A name that somebody else has given to a call for bots: it is every team's whose call it is.
+    fn shared(&self) -> ExternalRef {
+        ExternalRef { dialect: self.dialect().into(), key: self.key.clone() }
+    }
+
+    pub(crate) fn has_no_call(&self) -> Failure {
+        Failure::not_found(self.field(), "there is no call of this name")
+    }
+}
+
 impl Asked {
-    pub(crate) fn thread(&self) -> Result<Box<str>, Failure> {
-        let thread = text(&self.body, "threadId")?.ok_or_else(|| missing("threadId"))?;
-        if thread.len() > THREAD_BYTES_MAX {
-            return Err(Failure::invalid("threadId", "it is longer than 256 bytes"));
+    /// The call's name: the thread, or without one the stream to which it belongs.
+    pub(crate) fn thread(&self) -> Result<Thread, Failure> {
+        let (key, of_stream) = match text(&self.body, Thread::FIELD)? {
+            Some(key) => (key, false),
+            None => (text(&self.body, Thread::STREAM)?.ok_or_else(|| missing(Thread::FIELD))?, true),
+        };
+        let thread = Thread { key, of_stream };
+        if thread.key.len() > THREAD_BYTES_MAX {
+            return Err(Failure::invalid(thread.field(), "it is longer than 256 bytes"));
         }
         Ok(thread)
     }
@@ -82,7 +124,7 @@ impl Asked {
     ) -> Result<T, Failure> {
         let thread = self.thread()?;
         self.see(|fold| {
-            let call = call_of(fold, self, &thread).ok_or_else(no_call)?;
+            let call = call_of(fold, self, &thread).ok_or_else(|| thread.has_no_call())?;
             see(fold, call)
         })
     }
@@ -156,52 +198,48 @@ impl Contact {
     }
 }
 
-/// Under which id the far end of a leg is known: the user's, or the number.
+/// Under which id the far end of a leg is known: the name under which it was asked in, the user's, or the number.
 pub(crate) fn contact_of(leg: &LegView) -> &str {
-    leg.party.user.as_ref().map_or(&*leg.party.number, |user| user.as_str())
-}
-
-/// The name under which a team's bot knows a call. Threads of two teams are two, whatever they are called.
-pub(crate) fn external(team: &str, thread: &str) -> ExternalRef {
-    ExternalRef { dialect: format!("{NAME}/{team}").into(), key: thread.into() }
-}
-
-/// A name that somebody else has given to a call for bots: it is every team's whose call it is.
-fn shared(thread: &str) -> ExternalRef {
-    ExternalRef { dialect: NAME.into(), key: thread.into() }
+    let Party { user, number, contact, .. } = &leg.party;
+    if contact.is_empty() { user.as_ref().map_or(&**number, UserId::as_str) } else { contact }
 }
 
 /// The thread of a call as a team knows it: its bot's key, one for all, or the call's own id.
 pub(crate) fn thread_of(team: &str, call: &CallView) -> Box<str> {
-    let of_team = |external: &&ExternalRef| {
-        external.dialect.strip_prefix(NAME).and_then(|rest| rest.strip_prefix('/')) == Some(team)
-    };
-    let own = call.externals.iter().find(of_team);
-    match own.or_else(|| call.externals.iter().find(|external| &*external.dialect == NAME)) {
-        Some(external) => external.key.clone(),
+    match named(NAME, team, call) {
+        Some(key) => key.into(),
         None => call.call.as_uuid().simple().to_string().into(),
     }
 }
 
-/// The stream of a call, when a client has named one.
-pub(crate) fn stream_of(call: &CallView) -> &str {
-    let named = call.externals.iter().find(|external| &*external.dialect == STREAM);
-    named.map_or("", |external| &external.key)
+/// The stream of a call as a team knows it, when a client has named one; else empty.
+pub(crate) fn stream_of<'a>(team: &str, call: &'a CallView) -> &'a str {
+    named(STREAM, team, call).unwrap_or_default()
+}
+
+/// The team's own name for a call, or the one for all.
+fn named<'a>(dialect: &str, team: &str, call: &'a CallView) -> Option<&'a str> {
+    let of_team = |external: &&ExternalRef| {
+        external.dialect.strip_prefix(dialect).and_then(|rest| rest.strip_prefix('/')) == Some(team)
+    };
+    let own = call.externals.iter().find(of_team);
+    let found = own.or_else(|| call.externals.iter().find(|external| *external.dialect == *dialect));
+    found.map(|external| &*external.key)
 }
 
 /// The live call of a thread.
-pub(crate) fn call_of<'a>(fold: &'a Fold, asked: &Asked, thread: &str) -> Option<&'a CallView> {
-    let own = fold.call_by_external(&asked.tenant, &external(&asked.team.application, thread));
+pub(crate) fn call_of<'a>(fold: &'a Fold, asked: &Asked, thread: &Thread) -> Option<&'a CallView> {
+    let own = fold.call_by_external(&asked.tenant, &thread.of_team(&asked.team.application));
     let others = || {
-        let shared = fold.call_by_external(&asked.tenant, &shared(thread));
+        let shared = fold.call_by_external(&asked.tenant, &thread.shared());
         shared.or_else(|| call_by_id(fold, asked, thread).filter(|call| call.ended.is_none()))
     };
     own.or_else(|| others().filter(|call| is_of_team(asked, call)))
 }
 
 /// The call of a thread that ended last. Looked for among all that are not forgotten yet: only where no live one will do.
-pub(crate) fn ended_call_of<'a>(fold: &'a Fold, asked: &Asked, thread: &str) -> Option<&'a CallView> {
-    let (own, shared) = (external(&asked.team.application, thread), shared(thread));
+pub(crate) fn ended_call_of<'a>(fold: &'a Fold, asked: &Asked, thread: &Thread) -> Option<&'a CallView> {
+    let (own, shared) = (thread.of_team(&asked.team.application), thread.shared());
     let is_named = |call: &&CallView| {
         let own = call.externals.contains(&own);
         call.tenant == asked.tenant && (own || (call.externals.contains(&shared) && is_of_team(asked, call)))
@@ -211,8 +249,9 @@ pub(crate) fn ended_call_of<'a>(fold: &'a Fold, asked: &Asked, thread: &str) -> 
     ended.filter(is_named).last().or_else(by_id)
 }
 
-fn call_by_id<'a>(fold: &'a Fold, asked: &Asked, thread: &str) -> Option<&'a CallView> {
-    let call = fold.call(CallId::from(Uuid::try_parse(thread).ok()?))?;
+fn call_by_id<'a>(fold: &'a Fold, asked: &Asked, thread: &Thread) -> Option<&'a CallView> {
+    let key = Some(&thread.key).filter(|_| !thread.of_stream)?;
+    let call = fold.call(CallId::from(Uuid::try_parse(key).ok()?))?;
     (call.tenant == asked.tenant).then_some(call)
 }
 
@@ -221,10 +260,6 @@ fn is_of_team(asked: &Asked, call: &CallView) -> bool {
     let numbers = &asked.team.numbers;
     let own = |number: &str| numbers.iter().any(|known| known == number);
     numbers.is_empty() || own(&call.from.number) || own(&call.dialled)
-}
-
-pub(crate) fn no_call() -> Failure {
-    Failure::not_found("threadId", "there is no call in this thread")
 }
 
 fn digits(number: &str) -> &str {

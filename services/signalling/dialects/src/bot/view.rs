@@ -73,7 +73,7 @@ enum Contact<'a> {
 }
 
 impl Call {
-    pub(crate) fn of(fold: &Fold, call: &CallView) -> Self {
+    pub(crate) fn of(fold: &Fold, call: &CallView, team: &str) -> Self {
         let first = call.legs.first().copied();
         let contacts: Vec<Contact<'_>> = fold
             .live_legs(call.call)
@@ -84,7 +84,7 @@ impl Call {
             .collect();
         Self {
             destination_id: destination_of(call),
-            stream_id: stream_of(call).to_owned(),
+            stream_id: stream_of(team, call).to_owned(),
             originate_user_id: originator(&call.from),
             type_destination: type_of(call),
             destination_contacts: json(&contacts),

@@ -78,9 +78,9 @@ pub(crate) fn channel(view: &MemberView, status: LegStatus) -> Value {
 
 pub(crate) fn state(state: MemberState) -> &'static str {
     match state {
-        MemberState::Invited => "INVITED",
-        MemberState::Joined => "JOINED",
-        MemberState::Left => "LEFT",
+        MemberState::Invited => "invited",
+        MemberState::Joined => "joined",
+        MemberState::Left => "left",
     }
 }
 

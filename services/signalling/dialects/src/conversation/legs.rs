@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sidetone_model::callback::{Callback, CallbackMethod, URL_BYTES_MAX};
 use sidetone_model::command::{CallCommandKind, RecordingOptions};
 use sidetone_model::conversation::{ConversationView, LegStatus, MemberView};
-use sidetone_model::fold::{CallView, LegPhase, RecordingPhase};
+use sidetone_model::fold::{CallView, LegPhase};
 use sidetone_model::ids::{ConversationId, LegId, RecordingId};
 use sidetone_model::media::{FileFormat, Layout};
 
@@ -16,7 +16,7 @@ use super::answer::{Answer, Failure, Refused};
 use super::auth::Asked;
 use super::body;
 use super::openapi::RecordRequest;
-use super::request::{Page, id, text};
+use super::request::{Page, id, number, text};
 use crate::MediaRef;
 
 /// Lists the legs of the members of all conversations.
@@ -85,24 +85,31 @@ fn knocks(asked: &Asked, leg: LegId) -> Result<(), Failure> {
     })
 }
 
-/// Leads to the sound of a complete recording, whose id is in the event `audio:record:done`.
-#[utoipa::path(get, path = "/beta/files/{recording}", tag = "conversations", params(("recording" = String, Path)),
+/// Leads to the sound of a complete recording, or to what was kept of a failed one; its id is in the event `audio:record:done`.
+/// `track` is another of its files, from 1, when each leg has one of its own.
+#[utoipa::path(get, path = "/beta/files/{recording}", tag = "conversations",
+    params(("recording" = String, Path), ("track" = Option<u32>, Query)),
     responses((status = 302, description = "the Location plays for whoever has it, for a limited time"),
         (status = "4XX", body = Refused)))]
 pub(crate) async fn file(Path(recording): Path<String>, asked: Asked) -> Result<Response, Failure> {
     let recording: RecordingId = id(&recording, "", "file")?;
-    let (conversation, complete) = asked.see(|fold| {
-        let view = fold.recording(recording).filter(|view| view.tenant == asked.tenant);
-        let view = view.ok_or_else(|| Failure::not_found("file"))?;
+    let track = number(&asked.query, "track")?.unwrap_or(0);
+    let (conversation, audible) = asked.see(|fold| {
+        let Some(view) = fold.recording(recording).filter(|view| view.tenant == asked.tenant) else {
+            // Its call is forgotten, the conversation is not, and knows the first file.
+            let kept = fold.conversations().recording(&asked.tenant, recording);
+            return kept.map(|(of, _, _)| (of, track == 0)).ok_or_else(|| Failure::not_found("file"));
+        };
         let conversation = fold.conversation_of(view.call).ok_or_else(|| Failure::not_found("file"))?;
-        Ok((conversation, matches!(view.phase, RecordingPhase::Finished { .. })))
+        Ok((conversation, view.file(track).is_some()))
     })?;
     // Of a conversation of another application nothing is told.
     asked.on(conversation, |_, _| Ok(())).map_err(|_| Failure::not_found("file"))?;
-    if !complete {
+    if !audible {
         return Err(Failure::not_found("file"));
     }
-    let url = asked.state.door.media_url(&asked.tenant, MediaRef::Recording(recording));
+    let media = if track == 0 { MediaRef::Recording(recording) } else { MediaRef::Track(recording, track) };
+    let url = asked.state.door.media_url(&asked.tenant, media);
     Ok((StatusCode::FOUND, [(http::header::LOCATION, url)]).into_response())
 }
 

@@ -183,7 +183,8 @@ pub(crate) async fn update(Path(path): Path<(String, String)>, asked: Asked) -> 
         None => {
             let leg = leg.ok_or_else(|| Failure::state("the member has no leg"))?;
             let (muted, deafened) = (flag("muted", muted)?, flag("earmuffed", earmuffed)?);
-            asked.execute("", CallCommandKind::SetAudio { leg, muted, deafened }).await?;
+            let kind = CallCommandKind::SetAudio { leg, muted, deafened, voice: None };
+            asked.execute("", kind).await?;
         }
     }
     let body = on(&asked, conversation, member, |fold, of, view| Ok(shown_as(&asked, fold, of, view)))?;

@@ -280,8 +280,14 @@ fn direction(knocked: bool) -> &'static str {
 
 /// A recording can be fetched, told to the address that its application gave for that (Voice API, webhook reference).
 fn recorded(after: &Fold, fact: &Fact, people: &dyn People) -> Option<Emission> {
-    let FactKind::RecordingFinished { recording, duration_ms, size_bytes, .. } = &fact.kind else {
-        return None;
+    let (recording, duration_ms, size_bytes) = match &fact.kind {
+        FactKind::RecordingFinished { recording, duration_ms, size_bytes, .. } => {
+            (recording, duration_ms, size_bytes)
+        }
+        FactKind::RecordingFailed { recording, kept: Some(kept), .. } => {
+            (recording, &kept.duration_ms, &kept.size_bytes)
+        }
+        _ => return None,
     };
     let view = after.recording(*recording)?;
     let callback = view.callback.as_deref()?;

@@ -95,7 +95,7 @@ async fn set_audio(
     let member = member(asked, conversation)?;
     let (leg, muted, deafened) = member.ok_or_else(|| Failure::invalid("to", "it is missing"))?;
     let (muted, deafened) = change(muted, deafened);
-    asked.execute("", CallCommandKind::SetAudio { leg, muted, deafened }).await
+    asked.execute("", CallCommandKind::SetAudio { leg, muted, deafened, voice: None }).await
 }
 
 /// The leg of the member who is meant, and whether it is muted and earmuffed; none when everybody is.

@@ -62,6 +62,11 @@ impl Failure {
         Self::new(Class::FailedPrecondition, "capability_missing", format!("not possible now: {capability}"))
     }
 
+    /// The user may not, whatever the state of the call.
+    pub(crate) fn no_right(what: &str) -> Self {
+        Self::new(Class::Forbidden, "no_right", format!("not allowed to this user: {what}"))
+    }
+
     pub(crate) fn of(error: &(impl Classify + std::fmt::Display)) -> Self {
         let message = match error.class() {
             // What went wrong inside is of no use outside.

@@ -12,8 +12,10 @@ use sidetone_model::party::Destination;
 use utoipa::ToSchema;
 
 use super::answer::{Failure, RestError};
-use super::project::{Seen, Speaker, call_data, call_ref, device_state_body, leg_body, participant_body};
-use super::request::Given;
+use super::project::{
+    Seen, Speaker, call_data, call_ref, device_state_body, leg_body, participant_body, said,
+};
+use super::request::{Given, Mine};
 use super::session::Asker;
 
 /// A call to be made.
@@ -32,6 +34,45 @@ pub(crate) struct MakeCall {
     /// The other side is not told who calls.
     #[serde(default)]
     anonymous: bool,
+    /// The number that is shown to the other side; one of the user's own.
+    #[schema(max_length = 64, example = "1001")]
+    calling_number: Option<String>,
+    /// The tone that the caller hears while it rings is the telephone's own: taken note of and without effect.
+    #[serde(default)]
+    #[allow(dead_code, reason = "a field of the product that changes nothing here")]
+    inhibit_progress_tone: bool,
+    /// Refused (409) when it is given: no call of ours keeps an application's data.
+    associated_data: Option<Value>,
+    /// Refused (409) when it is given: calls are not charged here.
+    #[schema(max_length = 64)]
+    pin: Option<String>,
+    /// Refused (409) when it is given: calls are not charged here.
+    #[schema(max_length = 64)]
+    secret_code: Option<String>,
+    /// Refused (409) when it is given: calls are not charged here.
+    #[schema(max_length = 64)]
+    business_code: Option<String>,
+}
+
+impl MakeCall {
+    /// Refuses what would otherwise be left out without a word.
+    fn offered(&self) -> Result<(), Failure> {
+        if self.associated_data.as_ref().is_some_and(|data| !data.is_null()) {
+            return Err(Failure::not_now("attachData (associatedData)"));
+        }
+        let codes =
+            [("pin", &self.pin), ("secretCode", &self.secret_code), ("businessCode", &self.business_code)];
+        let given = codes.iter().find(|(_, code)| code.as_ref().is_some_and(|code| !code.is_empty()));
+        given.map_or(Ok(()), |(field, _)| Err(Failure::not_now(&format!("sendAccountInfo ({field})"))))
+    }
+}
+
+/// The number under which the asker calls: the own one, or that of the own ones which is asked for.
+fn calling_number(asker: &Asker, wanted: Option<&str>) -> Result<Box<str>, Failure> {
+    let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else { return Ok(asker.own_number()) };
+    let person = asker.state.door.people().person(&asker.tenant, &asker.user).unwrap_or_default();
+    let own = person.numbers.into_iter().find(|own| **own == *wanted);
+    own.ok_or_else(|| Failure::no_right("callingNumber, which is none of the user's numbers"))
 }
 
 /// Makes a call: the user's device rings first.
@@ -41,11 +82,13 @@ pub(crate) async fn make(
     asker: Asker,
     Given(call): Given<MakeCall>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
+    call.offered()?;
+    let from_number = calling_number(&asker, call.calling_number.as_deref())?;
     let (to, to_number) = asker.number("callee", &call.callee).await?;
     let device = call.device_id.as_deref().map(|device| device_id(&asker, device)).transpose()?;
     let kind = CallCommandKind::Place {
         from: Destination::User(asker.user.clone()),
-        from_number: asker.own_number(),
+        from_number,
         to,
         to_number,
         options: PlaceOptions {
@@ -99,12 +142,19 @@ pub(crate) async fn get(asker: Asker, Path(id): Path<String>) -> Result<Json<Val
     Ok(Json(call(&asker, &asker.mine(&id, None)?.seen)))
 }
 
-/// The asker's devices in a call.
+/// The asker's devices in a call, with all that may be done: also what events do not tell, because the product's guide has none
+/// that do (`mute`, `sendDtmf`; `muteParticipant` of the call).
 #[utoipa::path(get, path = "/api/rest/1.0/telephony/calls/{callRef}/deviceLegs", tag = "calls", params(("callRef" = String, Path)),
     responses((status = 200, body = Value), (status = "4XX", body = RestError)))]
 pub(crate) async fn legs(asker: Asker, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
-    let call = call(&asker, &asker.mine(&id, None)?.seen);
-    Ok(Json(json!({ "legs": call["legs"] })))
+    let Mine { mut seen, beside, .. } = asker.mine(&id, None)?;
+    for leg in &mut seen.legs {
+        let more = beside.legs.iter().filter(|(of, _)| *of == leg.leg);
+        leg.capabilities.extend(more.flat_map(|(_, capabilities)| capabilities));
+    }
+    seen.capabilities.extend(&beside.call);
+    let legs: Vec<Value> = seen.legs.iter().map(leg_body).collect();
+    Ok(Json(json!({ "legs": legs, "callCapabilities": said(&seen.capabilities) })))
 }
 
 /// Whoever else is in a call.

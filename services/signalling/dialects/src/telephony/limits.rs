@@ -27,24 +27,34 @@ impl Default for Failures {
 }
 
 impl Failures {
-    /// Whether anything may be tried from there now.
-    pub(crate) fn may_ask(&mut self, source: IpAddr, now: Timestamp) -> bool {
-        self.sources.has_room(&network(source), now)
+    /// Whether anything may be tried from there now. It counts as a failure until it is [taken back](Self::take_back_source):
+    /// of many that come at once no more are let through than of as many one by one.
+    pub(crate) fn ask(&mut self, source: IpAddr, now: Timestamp) -> bool {
+        self.sources.take(network(source), now)
     }
 
-    /// Whether a login may be tried from there now.
-    pub(crate) fn may_try(&mut self, who: &Login, source: IpAddr, now: Timestamp) -> bool {
-        self.logins.has_room(who, now) && self.pairs.has_room(&(who.clone(), network(source)), now)
-    }
-
-    /// A password was wrong, or the login was nobody's.
-    pub(crate) fn add(&mut self, who: Option<Login>, source: IpAddr, now: Timestamp) {
-        let source = network(source);
-        self.sources.add(source, now);
-        if let Some(who) = who {
-            self.logins.add(who.clone(), now);
-            self.pairs.add((who, source), now);
+    /// Whether a login may be tried from there now; counted in the same way.
+    pub(crate) fn attempt(&mut self, who: &Login, source: IpAddr, now: Timestamp) -> bool {
+        let pair = (who.clone(), network(source));
+        if !self.pairs.take(pair.clone(), now) {
+            return false;
         }
+        let has_room = self.logins.take(who.clone(), now);
+        if !has_room {
+            self.pairs.take_back(&pair);
+        }
+        has_room
+    }
+
+    /// What was asked from there has not failed.
+    pub(crate) fn take_back_source(&mut self, source: IpAddr) {
+        self.sources.take_back(&network(source));
+    }
+
+    /// The password was not wrong.
+    pub(crate) fn take_back(&mut self, who: &Login, source: IpAddr) {
+        self.logins.take_back(who);
+        self.pairs.take_back(&(who.clone(), network(source)));
     }
 }
 
@@ -61,23 +71,29 @@ impl<K: Ord + Clone> Tally<K> {
         Self { max, counts: BTreeMap::new(), begun: VecDeque::new() }
     }
 
-    fn has_room(&mut self, key: &K, now: Timestamp) -> bool {
+    /// Counts one more, if there is room for it.
+    fn take(&mut self, key: K, now: Timestamp) -> bool {
         while self.begun.front().is_some_and(|(at, _)| at.as_millis() + WINDOW_MS <= now.as_millis()) {
             self.drop_oldest();
         }
-        self.counts.get(key).is_none_or(|count| *count < self.max)
-    }
-
-    fn add(&mut self, key: K, now: Timestamp) {
         if let Some(count) = self.counts.get_mut(&key) {
-            *count += 1;
-            return;
+            let has_room = *count < self.max;
+            *count += u32::from(has_room);
+            return has_room;
         }
         if self.counts.len() >= KEPT_MAX {
             self.drop_oldest();
         }
         self.counts.insert(key.clone(), 1);
         self.begun.push_back((now, key));
+        true
+    }
+
+    /// One that was counted was none. Its key goes when its time is over, also with a count of nothing.
+    fn take_back(&mut self, key: &K) {
+        if let Some(count) = self.counts.get_mut(key) {
+            *count = count.saturating_sub(1);
+        }
     }
 
     fn drop_oldest(&mut self) {
@@ -119,14 +135,11 @@ mod tests {
     fn however_many_fail_elsewhere_nobody_else_is_kept_out() {
         let mut failures = Failures::default();
         for n in 0..3 * KEPT_MAX as u32 {
-            failures.add(
-                Some(who(&format!("guess-{n}"))),
-                IpAddr::from((0x0A00_0000 + n / 50).to_be_bytes()),
-                NOW,
-            );
+            let source = IpAddr::from((0x0A00_0000 + n / 50).to_be_bytes());
+            assert!(failures.ask(source, NOW) && failures.attempt(&who(&format!("guess-{n}")), source, NOW));
         }
         let other = IpAddr::from([192, 0, 2, 1]);
-        assert!(failures.may_ask(other, NOW) && failures.may_try(&who("icm1001"), other, NOW));
+        assert!(failures.ask(other, NOW) && failures.attempt(&who("icm1001"), other, NOW));
         assert!(failures.logins.counts.len() <= KEPT_MAX && failures.logins.begun.len() <= KEPT_MAX);
     }
 
@@ -134,14 +147,33 @@ mod tests {
     fn who_guesses_is_kept_out_alone_and_for_a_minute() {
         let mut failures = Failures::default();
         let (bad, good) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        (0..PAIR_MAX).for_each(|_| failures.add(Some(who("a")), bad, NOW));
-        assert!(!failures.may_try(&who("a"), bad, NOW), "the login from there");
-        assert!(failures.may_try(&who("a"), good, NOW), "the login from elsewhere");
-        assert!(failures.may_try(&who("b"), bad, NOW), "another login from there");
-        (PAIR_MAX..SOURCE_MAX).for_each(|_| failures.add(None, bad, NOW));
-        assert!(!failures.may_ask(bad, NOW) && failures.may_ask(good, NOW));
+        // Each is counted before anybody knows whether it fails: of a burst no more get through.
+        (0..PAIR_MAX).for_each(|_| assert!(failures.ask(bad, NOW) && failures.attempt(&who("a"), bad, NOW)));
+        assert!(!failures.attempt(&who("a"), bad, NOW), "the login from there");
+        assert!(failures.attempt(&who("a"), good, NOW), "the login from elsewhere");
+        assert!(failures.attempt(&who("b"), bad, NOW), "another login from there");
+        (PAIR_MAX..SOURCE_MAX).for_each(|_| assert!(failures.ask(bad, NOW)));
+        assert!(!failures.ask(bad, NOW) && failures.ask(good, NOW));
         let later = Timestamp::from_millis(NOW.as_millis() + WINDOW_MS);
-        assert!(failures.may_ask(bad, later) && failures.may_try(&who("a"), bad, later));
+        assert!(failures.ask(bad, later) && failures.attempt(&who("a"), bad, later));
+    }
+
+    #[test]
+    fn who_succeeds_is_not_counted() {
+        let mut failures = Failures::default();
+        let source = IpAddr::from([192, 0, 2, 1]);
+        for _ in 0..3 * SOURCE_MAX {
+            assert!(failures.ask(source, NOW) && failures.attempt(&who("a"), source, NOW));
+            failures.take_back(&who("a"), source);
+            failures.take_back_source(source);
+        }
+        (0..LOGIN_MAX).for_each(|n| {
+            let elsewhere = IpAddr::from([198, 51, 100, n as u8]);
+            assert!(failures.attempt(&who("a"), elsewhere, NOW));
+        });
+        assert!(!failures.attempt(&who("a"), source, NOW), "the login from everywhere");
+        failures.take_back(&who("a"), IpAddr::from([198, 51, 100, 0]));
+        (0..PAIR_MAX).for_each(|n| assert_eq!(failures.attempt(&who("a"), source, NOW), n == 0));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod basic;
 mod calls;
 mod channel;
 mod limits;
+mod muting;
 mod openapi;
 mod operations;
 mod project;
@@ -83,6 +84,8 @@ fn calls() -> Router<State> {
             "/calls/{callRef}/participants/{participantId}/retrieve",
             post(operations::retrieve_participant),
         )
+        .route("/calls/{callRef}/participants/{participantId}/mute", post(muting::mute_participant))
+        .route("/calls/{callRef}/participants/{participantId}/unMute", post(muting::unmute_participant))
         .route("/basicCall", post(basic::make))
         .route("/basicCall/answer", post(basic::answer))
         .route("/basicCall/dropme", post(basic::drop_me))
@@ -104,6 +107,8 @@ fn on_calls() -> Router<State> {
         .route("/calls/{callRef}/redirect", post(operations::redirect))
         .route("/calls/{callRef}/overflowToVoiceMail", post(operations::overflow))
         .route("/calls/{callRef}/dropme", post(operations::drop_me))
+        .route("/calls/{callRef}/mute", post(muting::mute))
+        .route("/calls/{callRef}/unMute", post(muting::unmute))
         .route("/calls/{callRef}/sendDtmf", post(operations::send_digits))
         .route("/calls/{callRef}/switchDevice", post(operations::switch_device))
         .route("/calls/{callRef}/addDevice", post(operations::add_device))

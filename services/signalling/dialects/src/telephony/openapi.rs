@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{basic, calls, operations, rest};
+use super::{basic, calls, muting, operations, rest};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -16,7 +16,8 @@ use super::{basic, calls, operations, rest};
         operations::retrieve, operations::reconnect, operations::enquire, operations::alternate, operations::merge,
         operations::transfer, operations::blind_transfer, operations::redirect, operations::overflow,
         operations::drop_me, operations::add, operations::drop_participant, operations::hold_participant,
-        operations::retrieve_participant, operations::send_digits, operations::switch_device,
+        operations::retrieve_participant, operations::send_digits, muting::mute, muting::unmute,
+        muting::mute_participant, muting::unmute_participant, operations::switch_device,
         operations::add_device, operations::pick_up, operations::intrude, operations::record,
         basic::make, basic::answer, basic::drop_me, basic::park, basic::call_back, basic::attach_data,
         basic::account_info, basic::unpark

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use sidetone_model::call::{DeviceOf, Elsewhere};
 use sidetone_model::command::{CallCommandKind, RecordingOptions};
 use sidetone_model::fold::{LegPhase, LegView, RecordingView};
-use sidetone_model::ids::{LegId, RecordingId};
+use sidetone_model::ids::{LegId, RecordingId, UserId};
 use utoipa::{IntoParams, ToSchema};
 
 use super::answer::{Failure, RestError};
@@ -329,6 +329,7 @@ pub(crate) async fn send_digits(asker: Asker, Path(id): Path<String>, Given(requ
     if !(1..=64).contains(&digits.len()) || !digits.chars().all(|digit| "0123456789*#ABCD".contains(digit)) {
         return Err(Failure::invalid("number", "expected 1 to 64 of 0-9 * # A-D"));
     }
+    mine.may("sendDtmf")?;
     done(&asker, CallCommandKind::SendDigits { leg: mine.leg.leg, digits: digits.into() }).await
 }
 
@@ -367,24 +368,36 @@ pub(crate) async fn add_device(
     responses((status = 204), (status = "4XX", body = RestError)))]
 pub(crate) async fn pick_up(asker: Asker, Path(id): Path<String>, Given(request): Given<PickUp>) -> Done {
     let device = device_id(&asker, &id)?;
-    let leg = match (&request.other_call_ref, &request.other_phone_number) {
+    let (leg, at) = match (&request.other_call_ref, &request.other_phone_number) {
         (None, None) => {
             return Err(Failure::invalid("otherCallRef", "otherCallRef or otherPhoneNumber is needed"));
         }
         (Some(call), _) => asker.any_call(call, |fold, call| {
             let leg = fold.live_legs(call.call).find(|leg| is_ringing(leg));
-            leg.map(|leg| leg.leg).ok_or_else(|| Failure::not_now("pickUp"))
+            leg.map(|leg| (leg.leg, leg.party.user.clone())).ok_or_else(|| Failure::not_now("pickUp"))
         })?,
         (None, Some(number)) => asker.look(|fold| {
             let at = |leg: &&LegView| {
                 is_ringing(leg) && *leg.party.number == **number && leg.tenant == asker.tenant
             };
-            let leg = fold.legs().find(at).map(|leg| leg.leg);
+            let leg = fold.legs().find(at).map(|leg| (leg.leg, leg.party.user.clone()));
             leg.ok_or_else(|| Failure::not_found("call that rings there"))
         })?,
     };
+    if !may_take_from(&asker, at.as_ref()) {
+        return Err(Failure::no_right("pickUp, without a group for it with whom it rings at"));
+    }
     let by = DeviceOf { user: asker.user.clone(), device: Some(device) };
     done(&asker, CallCommandKind::PickUp { leg, by }).await
+}
+
+/// Whether the asker may take what rings at somebody: who has the right, who is in one group, and whoever it is.
+fn may_take_from(asker: &Asker, user: Option<&UserId>) -> bool {
+    let people = asker.state.door.people();
+    let may = people.person(&asker.tenant, &asker.user).is_some_and(|person| person.may_pick_up);
+    let near =
+        |user: &UserId| *user == asker.user || people.share_pick_up_group(&asker.tenant, &asker.user, user);
+    may || user.is_some_and(near)
 }
 
 /// Breaks into a conversation.
@@ -392,6 +405,10 @@ pub(crate) async fn pick_up(asker: Asker, Path(id): Path<String>, Given(request)
     responses((status = 204), (status = "4XX", body = RestError)))]
 pub(crate) async fn intrude(asker: Asker, Path(id): Path<String>, Given(request): Given<Intrusion>) -> Done {
     let device = device_id(&asker, &id)?;
+    let person = asker.state.door.people().person(&asker.tenant, &asker.user);
+    if !person.is_some_and(|person| person.may_intrude) {
+        return Err(Failure::no_right("intrusion"));
+    }
     let call = asker.any_call(&request.call_ref, |_, call| Ok(call.call))?;
     let by = DeviceOf { user: asker.user.clone(), device: Some(device) };
     done(&asker, CallCommandKind::Intrude { call, by }).await

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::State;
 use super::answer::Failure;
-use super::project::Seen;
+use super::project::{Beside, Seen};
 use super::session::Asker;
 use crate::dialling::lead;
 use crate::{Behind, look};
@@ -48,6 +48,7 @@ pub(crate) struct Mine {
     /// The leg of the same device that holds another call.
     pub(crate) held: Option<LegView>,
     pub(crate) seen: Seen,
+    pub(crate) beside: Beside,
 }
 
 impl Mine {
@@ -55,7 +56,10 @@ impl Mine {
     pub(crate) fn may(&self, capability: &'static str) -> Result<(), Failure> {
         let of_leg = self.seen.legs.iter().find(|leg| leg.leg == self.leg.leg);
         let of_leg = of_leg.map_or(&[][..], |leg| &leg.capabilities);
-        if self.seen.capabilities.contains(&capability) || of_leg.contains(&capability) {
+        let beside = self.beside.legs.iter().find(|(leg, _)| *leg == self.leg.leg);
+        let beside = beside.map_or(&[][..], |(_, capabilities)| capabilities);
+        let all = [&self.seen.capabilities[..], of_leg, &self.beside.call[..], beside];
+        if all.iter().any(|capabilities| capabilities.contains(&capability)) {
             return Ok(());
         }
         Err(Failure::not_now(capability))
@@ -83,7 +87,8 @@ impl Asker {
                 .and_then(|leg| fold.leg(leg.leg))
                 .ok_or_else(|| Failure::not_found("leg of this device"))?;
             let held = fold.held_beside(leg).cloned();
-            Ok(Mine { call, leg: leg.clone(), held, seen })
+            let beside = seen.beside(fold);
+            Ok(Mine { call, leg: leg.clone(), held, seen, beside })
         })
     }
 

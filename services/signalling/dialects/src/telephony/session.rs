@@ -24,7 +24,7 @@ use sidetone_model::time::Timestamp;
 use super::State;
 use super::answer::Failure;
 use super::channel::Channel;
-use super::limits::Failures;
+use super::limits::{Failures, Login};
 use super::repeat::Key;
 use crate::{Doorway, Source};
 
@@ -196,29 +196,43 @@ pub(crate) async fn authenticate(
 ) -> Result<(Box<str>, UserId), Failure> {
     let refused =
         || Failure::new(Class::Unauthenticated, "bad_credentials", "expected a login and its password");
-    let too_many = |what| {
-        state.door.limited(what);
-        Failure::new(Class::Exhausted, "too_many_failures", "too many wrong passwords; wait a minute")
-    };
     let (login, password) = basic(headers).ok_or_else(refused)?;
-    let now = state.door.now();
     let source = source.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |source| source.0);
-    if !state.sessions.failures().may_ask(source, now) {
-        return Err(too_many("log_in_of_source"));
+    if !state.sessions.failures().ask(source, state.door.now()) {
+        return Err(too_many(state, "log_in_of_source"));
     }
-    let Some((login, tenant)) = tenant_of(state, &login, headers).await? else {
-        state.sessions.failures().add(None, source, now);
-        return Err(refused());
+    let proved = match tenant_of(state, &login, headers).await {
+        Ok(Some((login, tenant))) => prove(state, (tenant, login.into()), &password, source).await,
+        Ok(None) => Ok(None),
+        Err(error) => Err(error),
     };
-    let who = (tenant.clone(), Box::from(&*login));
-    if !state.sessions.failures().may_try(&who, source, now) {
-        return Err(too_many("log_in"));
+    if !matches!(proved, Ok(None)) {
+        state.sessions.failures().take_back_source(source);
     }
-    let Some(user) = user_of(state, &tenant, &login, &password).await? else {
-        state.sessions.failures().add(Some(who), source, now);
-        return Err(refused());
-    };
-    Ok((state.sessions.begin(&*state.door, (tenant, user.clone()))?, user))
+    let who = proved?.ok_or_else(refused)?;
+    Ok((state.sessions.begin(&*state.door, who.clone())?, who.1))
+}
+
+/// The user whose login and password they are.
+async fn prove(
+    state: &State,
+    who: Login,
+    password: &str,
+    source: IpAddr,
+) -> Result<Option<(TenantId, UserId)>, Failure> {
+    if !state.sessions.failures().attempt(&who, source, state.door.now()) {
+        return Err(too_many(state, "log_in"));
+    }
+    let user = user_of(state, &who.0, &who.1, password).await;
+    if !matches!(user, Ok(None)) {
+        state.sessions.failures().take_back(&who, source);
+    }
+    Ok(user?.map(|user| (who.0, user)))
+}
+
+fn too_many(state: &State, what: &'static str) -> Failure {
+    state.door.limited(what);
+    Failure::new(Class::Exhausted, "too_many_failures", "too many wrong passwords; wait a minute")
 }
 
 fn basic(headers: &HeaderMap) -> Option<(String, String)> {

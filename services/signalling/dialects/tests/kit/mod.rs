@@ -55,6 +55,8 @@ pub(crate) struct Door {
 pub(crate) struct Crowd {
     pub(crate) persons: BTreeMap<UserId, Person>,
     pub(crate) applications: Vec<Application>,
+    /// Who take each other's calls.
+    pub(crate) pick_up_group: Vec<UserId>,
 }
 
 impl Door {
@@ -66,7 +68,7 @@ impl Door {
                 tenant: "demo".into(),
                 user: user.to_string(),
                 display_name: person.display_name.to_string(),
-                revision: 0,
+                ..pb::User::default()
             };
             directory.put_user(record).await.unwrap();
             for number in &person.numbers {
@@ -190,6 +192,7 @@ impl Doorway for Door {
     fn media_url(&self, _: &TenantId, media: MediaRef) -> String {
         match media {
             MediaRef::Recording(recording) => format!("https://door.example/media/{recording}"),
+            MediaRef::Track(recording, track) => format!("https://door.example/media/{recording}/{track}"),
             MediaRef::Stream(stream) => format!("https://door.example/media/{stream}"),
         }
     }
@@ -221,6 +224,10 @@ impl People for Crowd {
         found.map(|(user, _)| user.clone())
     }
 
+    fn share_pick_up_group(&self, _: &TenantId, one: &UserId, other: &UserId) -> bool {
+        self.pick_up_group.contains(one) && self.pick_up_group.contains(other)
+    }
+
     fn domain(&self, _: &TenantId) -> Option<Box<str>> {
         None
     }
@@ -232,7 +239,7 @@ impl People for Crowd {
 
 /// Somebody with one number.
 pub(crate) fn person(user: &str, number: &str) -> (UserId, Person) {
-    let person = Person { display_name: user.into(), numbers: vec![number.into()], devices: Vec::new() };
+    let person = Person { display_name: user.into(), numbers: vec![number.into()], ..Person::default() };
     (UserId::new(user).unwrap(), person)
 }
 
@@ -250,6 +257,7 @@ pub(crate) fn call_created(call: CallId, from: Party, dialled: &str, to: Option<
         anonymous: false,
         open: false,
         headers: Vec::new(),
+        max_forwards: None,
     }
 }
 

@@ -92,12 +92,28 @@ impl Webhooks {
         }
     }
 
-    /// What can be told without resolving: the scheme, and an address instead of a name.
     fn may(&self, url: &Url) -> bool {
-        let literal = literal(url);
-        let allowed = literal.is_some_and(|ip| self.egress.is_allowed(ip));
-        let plain = url.scheme() == "https" || self.allow_http || allowed;
-        plain && literal.is_none_or(|ip| self.egress.check(ip).is_ok())
+        forbidden_by(&self.egress, self.allow_http, url).is_none()
+    }
+}
+
+/// Which key of the configuration keeps webhooks from a URL, as far as that can be told without resolving its name: by the scheme,
+/// and by an address that stands in place of a name.
+fn forbidden_by(egress: &Egress, allow_http: bool, url: &Url) -> Option<&'static str> {
+    let literal = literal(url);
+    let allowed = literal.is_some_and(|ip| egress.is_allowed(ip));
+    if literal.is_some_and(|ip| egress.check(ip).is_err()) {
+        return Some("outbox.allowed_networks");
+    }
+    (url.scheme() != "https" && !allow_http && !allowed).then_some("outbox.allow_http")
+}
+
+impl Config {
+    /// Why nothing would be posted to a URL: none when it would, or when only its name's addresses will tell.
+    pub fn webhook_problem(&self, url: &str) -> Option<String> {
+        let Ok(url) = url.parse::<Url>() else { return Some("it is no URL".to_owned()) };
+        let key = forbidden_by(&Egress::new(self.networks()), self.allow_http, &url)?;
+        Some(format!("{key} forbids it"))
     }
 }
 

@@ -18,8 +18,14 @@ pub(crate) fn call_ref(call: CallId) -> String {
 }
 
 impl Speaker<'_> {
-    pub(crate) fn created(&self, user: &UserId, seen: &Seen, cause: Option<&str>) -> Value {
+    pub(crate) fn created(
+        &self,
+        user: &UserId,
+        seen: &Seen,
+        (cause, previous): (Option<&str>, Option<CallId>),
+    ) -> Value {
         let mut body = head("OnCallCreated", user, seen.call, cause);
+        add_previous(&mut body, previous);
         if let Some(initiator) = &seen.initiator {
             body.insert("initiator".into(), json!(initiator));
         }
@@ -34,13 +40,19 @@ impl Speaker<'_> {
     }
 
     /// The difference; first what has become of the call, then one event for each phone that is no longer in it.
-    pub(crate) fn modified(&self, user: &UserId, was: &Seen, is: &Seen, cause: Option<&str>) -> Vec<Value> {
+    pub(crate) fn modified(
+        &self,
+        user: &UserId,
+        (was, is): (&Seen, &Seen),
+        (cause, previous): (Option<&str>, Option<CallId>),
+    ) -> Vec<Value> {
         let removed: Vec<&SeenLeg> =
             was.legs.iter().filter(|leg| !is.legs.iter().any(|now| now.leg == leg.leg)).collect();
         let same_call = was.state == is.state && was.capabilities == is.capabilities;
         let mut told = Vec::new();
         if !same_call || differs(was, is) {
             let mut body = head("OnCallModified", user, is.call, cause);
+            add_previous(&mut body, previous);
             if !same_call {
                 body.insert("callData".into(), call_data(is, false));
             }
@@ -71,6 +83,13 @@ impl Speaker<'_> {
 
     fn participant(&self, one: &SeenParticipant) -> Value {
         participant_body(self, one)
+    }
+}
+
+/// The other side of `replacedByCallRef`.
+fn add_previous(body: &mut Map<String, Value>, previous: Option<CallId>) {
+    if let Some(call) = previous {
+        body.insert("previousCallRef".into(), json!(call_ref(call)));
     }
 }
 
@@ -199,6 +218,6 @@ pub(crate) fn participant_body(speaker: &Speaker<'_>, one: &SeenParticipant) -> 
 }
 
 /// Capabilities are said only when they are there.
-fn said(capabilities: &[&'static str]) -> Map<String, Value> {
+pub(crate) fn said(capabilities: &[&'static str]) -> Map<String, Value> {
     capabilities.iter().map(|capability| ((*capability).to_owned(), json!(true))).collect()
 }

@@ -15,8 +15,8 @@ use sidetone_model::fold::Fold;
 use sidetone_model::ids::{CallId, LegId, TenantId, UserId};
 use sidetone_model::termination::{Cause, Termination};
 
-pub(crate) use event::{Speaker, call_data, call_ref, device_state_body, leg_body, participant_body};
-pub(crate) use seen::Seen;
+pub(crate) use event::{Speaker, call_data, call_ref, device_state_body, leg_body, participant_body, said};
+pub(crate) use seen::{Beside, Seen};
 
 use crate::{Emission, OrderKey, People, Projected, Recipient};
 
@@ -184,11 +184,12 @@ impl Telling<'_> {
             (None, None) => Vec::new(),
             (None, Some(is)) => {
                 let cause = self.why.all.or_else(|| cause_of_arrival(is.cause));
-                vec![self.speaker.created(user, is, cause)]
+                vec![self.speaker.created(user, is, (cause, self.previous(user, call)))]
             }
             (Some(was), Some(is)) => {
                 let about = self.calls.contains(&call);
-                self.speaker.modified(user, was, is, self.why.all.filter(|_| about))
+                let why = (self.why.all.filter(|_| about), self.previous(user, call));
+                self.speaker.modified(user, (was, is), why)
             }
             (Some(was), None) => {
                 let last = !self.is.has_calls(user);
@@ -197,6 +198,13 @@ impl Telling<'_> {
                 vec![event::removed(user, was, why, last)]
             }
         }
+    }
+
+    /// The call of the user in whose place this one now is.
+    fn previous(&self, user: &UserId, call: CallId) -> Option<CallId> {
+        let (from, _) = self.why.moved.filter(|(_, to)| *to == call)?;
+        let left = self.was.of(user, from).is_some() && self.is.of(user, from).is_none();
+        left.then_some(from)
     }
 
     /// Whether the user has become busy, or free.
@@ -259,10 +267,10 @@ fn users_of(fold: &Fold, calls: &[CallId]) -> Vec<UserId> {
 /// The calls that a fact is about.
 fn calls_of(fold: &Fold, kind: &FactKind) -> Vec<CallId> {
     use FactKind::{
-        CallDiverted, CallEnded, ConferenceEnded, LegAnswered, LegCreated, LegEnded, LegHeld, LegMoved,
-        LegRetrieved, LegRinging, LegServed, LegTalkRefused, LegWaiting, LegsBridged, ParticipantHeld,
-        ParticipantJoined, ParticipantLeft, ParticipantRetrieved, RecordingFailed, RecordingFinished,
-        RecordingPaused, RecordingResumed, RecordingStarted,
+        CallDiverted, CallEnded, ConferenceEnded, LegAnswered, LegAudioChanged, LegCreated, LegEnded,
+        LegHeld, LegMoved, LegRetrieved, LegRinging, LegServed, LegTalkRefused, LegWaiting, LegsBridged,
+        ParticipantHeld, ParticipantJoined, ParticipantLeft, ParticipantRetrieved, RecordingFailed,
+        RecordingFinished, RecordingPaused, RecordingResumed, RecordingStarted,
     };
     let of_leg = |leg: &LegId| fold.leg(*leg).map(|leg| leg.call);
     let of_recording = |id| fold.recording(id).map(|recording| recording.call);
@@ -277,6 +285,7 @@ fn calls_of(fold: &Fold, kind: &FactKind) -> Vec<CallId> {
         | LegTalkRefused { leg, .. }
         | LegWaiting { leg }
         | LegAnswered { leg }
+        | LegAudioChanged { leg, .. }
         | LegHeld { leg, .. }
         | LegRetrieved { leg }
         | LegServed { leg, .. }

@@ -22,6 +22,13 @@ pub(crate) struct Seen {
     pub(crate) participants: Vec<SeenParticipant>,
 }
 
+/// What may be done beside what events tell: the document's events are shown as they are there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Beside {
+    pub(crate) call: Vec<&'static str>,
+    pub(crate) legs: Vec<(LegId, Vec<&'static str>)>,
+}
+
 /// One device of the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SeenLeg {
@@ -60,7 +67,7 @@ impl Seen {
             leg: leg.leg,
             device: leg.party.device.as_ref().map_or("", |device| device.as_str()).into(),
             state: standing.name(),
-            capabilities: standing.of_leg(fold.capabilities(leg.leg)),
+            capabilities: standing.of_leg(fold.capabilities(leg.leg), leg),
         });
         let asked_anew = matches!(main.cause, LegCause::Transferred | LegCause::Conferenced);
         let asker = main.by.and_then(|by| fold.leg(by)).filter(|_| main.cause == LegCause::Conferenced);
@@ -75,6 +82,19 @@ impl Seen {
             legs: legs.collect(),
             participants: participants(fold, call, user),
         })
+    }
+
+    /// What the user may do beside what events tell.
+    pub(crate) fn beside(&self, fold: &Fold) -> Beside {
+        let main = self.legs.iter().find_map(|leg| fold.leg(leg.leg).filter(|leg| leg.is_answered()));
+        let of_leg = |leg: &SeenLeg| {
+            let view = fold.leg(leg.leg)?;
+            Some((leg.leg, Standing::of_leg_beside(fold.capabilities(leg.leg), view)))
+        };
+        Beside {
+            call: main.map_or(Vec::new(), |leg| Standing::of_call_beside(fold.capabilities(leg.leg))),
+            legs: self.legs.iter().filter_map(of_leg).collect(),
+        }
     }
 
     /// Whether the user is busy with it.

@@ -93,7 +93,7 @@ impl Standing {
     }
 
     /// What may be done with the leg, in the dialect's words: of what the document mentions in this state, what there is.
-    pub(crate) fn of_leg(self, may: Capabilities) -> Vec<&'static str> {
+    pub(crate) fn of_leg(self, may: Capabilities, leg: &LegView) -> Vec<&'static str> {
         use Capability as C;
         let words: &[(&'static str, Capability)] = match self {
             Self::Dialing | Self::Served | Self::Alone => &[("drop", C::Drop)],
@@ -103,7 +103,28 @@ impl Standing {
             Self::Holder => &[("retrieve", C::Retrieve)],
             Self::Held | Self::AloneHeld => &[],
         };
-        said(words, may)
+        let mut words = said(words, may);
+        // The document has no leg that is muted, so that nothing of it is contradicted.
+        if leg.muted && may.contains(C::SetAudio) {
+            words.push("unMute");
+        }
+        words
+    }
+
+    /// What may be done with the leg beside, of what the product knows and the document mentions in no state.
+    pub(crate) fn of_leg_beside(may: Capabilities, leg: &LegView) -> Vec<&'static str> {
+        let mute: &[(&'static str, Capability)] =
+            if leg.muted { &[] } else { &[("mute", Capability::SetAudio)] };
+        let mut words = said(mute, may);
+        words.extend(said(&[("sendDtmf", Capability::SendDigits)], may));
+        words
+    }
+
+    /// And with the call.
+    pub(crate) fn of_call_beside(may: Capabilities) -> Vec<&'static str> {
+        // In a conference, by whoever may also send participants away.
+        let conference = may.contains(Capability::DropParticipant) && may.contains(Capability::SetAudio);
+        if conference { vec!["muteParticipant"] } else { Vec::new() }
     }
 
     /// What may be done with the call from there, in the dialect's words: of what the document mentions in this state, what
