@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use comfy_table::Table;
-use sidetone_load_tests::{Credential, Hostility, Kind, Pass, Quiet, Report, Scenario, Target};
+use sidetone_load_tests::{Credential, Hostility, Kind, Pass, Quiet, Report, Scenario, Steady, Target};
 
 use crate::cli::{Output, line};
 use crate::serve::{Role, Running, start};
@@ -60,6 +60,7 @@ async fn meet(running: &Running, callers: usize, seconds: u64) -> anyhow::Result
         register: None,
         phones: 0,
         hostile: Hostility::default(),
+        steady: Steady::default(),
         pass: Pass::default(),
     };
     let credentials: Vec<_> = (1..=callers).map(credential).collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use sidetone_load_tests::{Harm, Kind, Limit, Progress, Report, Scenario, Step, limit};
+use sidetone_load_tests::{Harm, Kind, Limit, Progress, Report, Scenario, Steadiness, Step, limit};
 
 use crate::cli::{Output, line};
 use crate::probe::CallerArgs;
@@ -49,10 +49,13 @@ struct LimitArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The password comes from SIDETONE_PROBE_PASSWORD; it is the same for all users.")]
 struct RunArgs {
-    /// A TOML file, or a built-in scenario: room, echo-200, two-party, hostile.
+    /// A TOML file, or a built-in scenario: room, echo-200, two-party, hostile, steady.
     scenario: String,
     #[command(flatten)]
     caller: CallerArgs,
+    /// URL of the metrics of a process that steady watches; may be given several times.
+    #[arg(long = "metrics", value_name = "URL")]
+    metrics: Vec<String>,
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -68,7 +71,8 @@ pub(crate) async fn run(args: LoadArgs) -> anyhow::Result<()> {
         LoadCommand::Limit(args) => return find_limit(args).await,
         LoadCommand::Deliver(args) => return deliver::run(args).await,
     };
-    let scenario = Scenario::load(&args.scenario)?;
+    let mut scenario = Scenario::load(&args.scenario)?;
+    scenario.steady.metrics.extend(args.metrics);
     let target = args.caller.target().await?;
     let bar = Bar::new(&scenario)?;
     let report = sidetone_load_tests::run(&scenario, &target, &args.caller.credentials(), &bar).await?;
@@ -137,12 +141,13 @@ fn summary(report: &Report) -> String {
         Kind::Echo => "echo",
         Kind::Pair => "pair",
         Kind::Hostile => "hostile",
+        Kind::Steady => "steady",
     };
     let text = format!(
         "{kind}: {verdict}\ncalls {}, heard {:.2} %\nset-up p50 {:.1} ms, p99 {:.1} ms\nloss {:.4} %, longest gap {:.0} ms\n\
          {} p50 {:.1} ms, p99 {:.1} ms ({} of {} markers found)\n\
          generator: {:.1} s of processor time, {} of {} frames late, the latest by {:.1} ms",
-        report.calls.len(),
+        report.calls_made,
         report.heard * 100.0,
         report.setup.p50_ms,
         report.setup.p99_ms,
@@ -158,10 +163,27 @@ fn summary(report: &Report) -> String {
         report.generator.frames,
         report.generator.latest_ms,
     );
-    match &report.harm {
-        Some(harm) => format!("{text}\n{}", harm_suffered(harm)),
-        None => text,
+    match (&report.harm, &report.steadiness) {
+        (Some(harm), _) => format!("{text}\n{}", harm_suffered(harm)),
+        (None, Some(steadiness)) => format!("{text}\n{}", needed(steadiness)),
+        (None, None) => text,
     }
+}
+
+fn needed(steadiness: &Steadiness) -> String {
+    let descriptors =
+        |sample: Option<&sidetone_load_tests::Sample>| sample.map_or(0, |sample| sample.descriptors);
+    format!(
+        "{} codecs changed, {} calls held\nresident memory grew by {:.1} MB; descriptors {} before, {} after; late ticks {}, \
+         excused {}",
+        steadiness.codec_changes,
+        steadiness.holds,
+        steadiness.memory_growth_mb,
+        descriptors(steadiness.samples.first()),
+        descriptors(steadiness.samples.last()),
+        steadiness.late_ticks,
+        steadiness.late_ticks_excused,
+    )
 }
 
 fn harm_suffered(harm: &Harm) -> String {
@@ -176,7 +198,15 @@ struct Bar(ProgressBar);
 
 impl Bar {
     fn new(scenario: &Scenario) -> anyhow::Result<Self> {
-        let bar = ProgressBar::new(u64::try_from(scenario.calls)?);
+        let calls = match scenario.kind {
+            // About as many: how long each lasts is left to chance.
+            Kind::Steady => {
+                let [shortest, longest] = scenario.steady.call_s;
+                scenario.calls as u64 * scenario.seconds * 2 / (shortest + longest)
+            }
+            _ => u64::try_from(scenario.calls)?,
+        };
+        let bar = ProgressBar::new(calls);
         bar.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {elapsed}")?);
         bar.set_message("calling");
         Ok(Self(bar))

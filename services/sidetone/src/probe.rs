@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use comfy_table::Table;
 use sidetone_load_tests::{
-    CallReport, Credential, Hostility, Kind, Pass, Quiet, Scenario, Target, Transport,
+    CallReport, Credential, Hostility, Kind, Pass, Quiet, Scenario, Steady, Target, Transport,
 };
 
 use crate::cli::{Output, line};
@@ -92,6 +92,7 @@ pub(crate) async fn run(args: ProbeArgs) -> anyhow::Result<()> {
         register: None,
         phones: 0,
         hostile: Hostility::default(),
+        steady: Steady::default(),
         pass: Pass::default(),
     };
     let target = args.caller.target().await?;

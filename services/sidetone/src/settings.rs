@@ -99,10 +99,42 @@ pub(crate) fn parse(text: &str) -> Result<Settings, ConfigErrors> {
     from_file(ConfigFile::parse(text))
 }
 
-/// Reports on a file.
+/// Reports on a file: what is wrong with it, also on this machine, and what is odd.
 pub(crate) fn check(path: &Path) -> anyhow::Result<()> {
-    from_file(ConfigFile::read(path))?;
+    let file = ConfigFile::read(path);
+    // Whether this process records and plays; a split one has peers, and only the media node has the section.
+    let plays = file.has("media") || !file.has("peers");
+    let settings = from_file(file)?;
+    let mut errors = Vec::new();
+    if plays {
+        settings.media.check_folders(&mut errors);
+        for odd in odd_prompts(&settings) {
+            crate::cli::warn(&format!("{}: {}", odd.key, odd.problem));
+        }
+    }
+    for odd in settings.seed.odd() {
+        crate::cli::warn(&format!("{}: {}", odd.key, odd.problem));
+    }
+    if !errors.is_empty() {
+        return Err(ConfigErrors(errors).into());
+    }
     crate::cli::line(&format!("{} is a good configuration", path.display()))
+}
+
+/// Prompts that are named and are not there. They may still come: no mistake, but nobody will hear them.
+fn odd_prompts(settings: &Settings) -> Vec<ConfigError> {
+    let configured = settings.call_control.prompts();
+    let named = configured.into_iter().map(|(key, prompt)| (format!("call_control.{key}"), prompt));
+    let announced = settings.seed.announcements();
+    let folder = settings.media.prompts_dir.display();
+    let odd = named.chain(announced).filter(|(_, prompt)| !prompt.is_empty()).filter_map(|(key, prompt)| {
+        let problem = settings.media.prompt_problem(&prompt)?;
+        Some(ConfigError::new(
+            key,
+            format!("{prompt:?} cannot be played ({problem}); prompts are in {folder}"),
+        ))
+    });
+    odd.collect()
 }
 
 fn from_file(mut file: ConfigFile) -> Result<Settings, ConfigErrors> {

@@ -4,12 +4,12 @@
 
 mod support;
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use support::kamailio::{self, Kamailio, Sipp};
 use support::phones::{call, eventually, registered};
-use support::process::Installation;
+use support::process::{Installation, free_port};
 
 fn skipped() -> bool {
     let missing = !kamailio::are_installed();
@@ -21,7 +21,7 @@ fn skipped() -> bool {
 
 /// A free port of one of the loopback addresses, so that carriers and phones have different ones.
 fn free(ip: &str) -> SocketAddr {
-    UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap()
+    SocketAddr::new(ip.parse().unwrap(), free_port())
 }
 
 /// A trunk of the tests' tenant to a carrier that asks for a digest.
@@ -66,7 +66,8 @@ async fn calls_go_out_over_a_carrier_we_registered_at_and_come_in_from_it() {
     let arguments = ["-sn", "uac", "-m", "3", "-r", "2", "-d", "300", "-s", "+49301001", &to];
     let mut customer = Sipp::start(folder.path(), caller, &arguments);
     assert_eq!(customer.wait().code(), Some(0), "{}\n{}", customer.errors(), installation.logs());
-    assert_eq!(kamailio.log().matches("inward +49301001").count(), 3);
+    // Each time that an INVITE comes: sipp says one again whose answer is late.
+    assert!(kamailio.log().matches("inward +49301001").count() >= 3, "{}", kamailio.log());
     eventually(&installation, "the calls are over", || installation.calls().is_empty()).await;
     let cdrs = installation.json(&["cdrs"]);
     let answered = cdrs.as_array().unwrap().iter().filter(|cdr| cdr["to_number"] == "1001").count();
@@ -84,7 +85,11 @@ async fn a_carrier_that_dies_is_left_out_and_comes_back() {
     let running = Kamailio::start(first, installation.sip, callee);
     let reserve = Kamailio::start(second, installation.sip, callee);
     for name in ["first", "second"] {
-        eventually(&installation, name, || status(&installation, name)["healthy"] == true).await;
+        eventually(&installation, name, || {
+            let status = status(&installation, name);
+            status["healthy"] == true && status["registered"] == true
+        })
+        .await;
     }
     let folder = tempfile::tempdir().unwrap();
     let _far_end = Sipp::start(folder.path(), callee, &["-sn", "uas"]);
@@ -107,7 +112,7 @@ async fn a_carrier_that_dies_is_left_out_and_comes_back() {
     })
     .await;
     // A carrier that failed rests for some seconds, and has to be registered at again.
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(90);
     while count(&running) == 0 && Instant::now() < deadline {
         call(&installation, &ada, "030555").await.hang_up().await.unwrap();
         tokio::time::sleep(Duration::from_millis(500)).await;

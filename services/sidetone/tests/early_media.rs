@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use sidetone_testkit::phone::PhoneError;
-use support::phones::{eventually, hears, registered, ringing};
+use support::phones::{self, call_again, eventually, hears, registered, ringing};
 use support::process::Installation;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -14,8 +14,8 @@ async fn an_announcement_is_heard_and_then_the_call_is_refused() {
     let installation = Installation::one_process();
     let ada = registered(&installation, "1001", 440.0).await;
     let ben = ringing(&installation, "1002", 700.0, false).await;
-    let (calling, ()) = tokio::join!(ada.call("1002"), async {
-        let incoming = ben.next_incoming().await.unwrap();
+    let (calling, ()) = tokio::join!(call_again(&ada, "1002"), async {
+        let incoming = phones::incoming(&ben).await;
         incoming.ring();
         let announcement = incoming.announce(1100.0).unwrap();
         let heard = || ada.dialled().is_some_and(|ear| ear.hears(1100.0));
@@ -35,7 +35,7 @@ async fn a_call_that_is_answered_after_an_announcement_goes_on_both_ways() {
     let ada = registered(&installation, "1001", 440.0).await;
     let ben = ringing(&installation, "1002", 700.0, false).await;
     let (at_ada, at_ben) = tokio::join!(ada.call_within("1002", Duration::from_secs(60)), async {
-        let incoming = ben.next_incoming().await.unwrap();
+        let incoming = phones::incoming(&ben).await;
         let announcement = incoming.announce(1100.0).unwrap();
         let heard = || ada.dialled().is_some_and(|ear| ear.hears(1100.0));
         eventually(&installation, "the announcement, before any answer", heard).await;

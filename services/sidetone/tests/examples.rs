@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use support::captured::Page;
 use support::clients::{Bot, Conversations, LOOPBACK, Telephony, applications, invitation};
-use support::phones::{eventually, registered, ringing, unregistered};
+use support::phones::{self, call_again, eventually, registered, ringing, unregistered};
 use support::process::Installation;
 use support::receiver::{Receiver, Webhook};
 use support::views::{Scene, scene};
@@ -118,7 +118,7 @@ async fn a_conversation_from_the_knock_on() {
     );
     let hears = &office.application_hears;
     let cid = unregistered(&office.installation, "1003", 1100.0).await;
-    let calling = tokio::spawn(async move { (cid.call("9198").await, cid) });
+    let calling = tokio::spawn(async move { (call_again(&cid, "9198").await, cid) });
     let knock = office.webhook(hears, "type", "app:knocking").await;
     page.head("Told: somebody knocks");
     page.webhook(&knock);
@@ -221,8 +221,8 @@ async fn a_subscription_and_its_first_events() {
     let count = |n: usize| client.events().len() >= n;
     office.until("the telephone is told", || count(1)).await;
     let ben = unregistered(&office.installation, "1002", 700.0).await;
-    let calling = tokio::spawn(async move { (ben.call("1001").await, ben) });
-    let incoming = ada.next_incoming().await.unwrap();
+    let calling = tokio::spawn(async move { (call_again(&ben, "1001").await, ben) });
+    let incoming = phones::incoming(&ada).await;
     let _at_ada = incoming.answer().unwrap();
     let (answered, _ben) = calling.await.unwrap();
     let at_ben = answered.unwrap_or_else(|error| panic!("{error}\n{}", office.installation.logs()));

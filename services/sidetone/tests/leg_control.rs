@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use sidetone_testkit::phone::{Call, EndedBy, Phone};
-use support::phones::{call, eventually, hears, registered, ringing};
+use support::phones::{self, call, call_again, call_with_again, eventually, hears, registered, ringing};
 use support::process::Installation;
 
 /// The live leg of a number in the calls that go on.
@@ -39,7 +39,7 @@ async fn a_phone_that_rings_is_answered_from_afar() {
     let installation = Installation::one_process();
     let ben = ringing(&installation, "1002", 700.0, true).await;
     let ada = registered(&installation, "1001", 440.0).await;
-    let calling = tokio::spawn(async move { (ada.call("1002").await, ada) });
+    let calling = tokio::spawn(async move { (call_again(&ada, "1002").await, ada) });
     let leg = rings(&installation, "1002").await;
     installation.command(&["calls", "answer-ringing", &leg]).unwrap();
     let (at_ada, _ada) = calling.await.unwrap();
@@ -53,8 +53,8 @@ async fn a_phone_that_cannot_be_answered_from_afar_says_so_and_rings_on() {
     let installation = Installation::one_process();
     let ben = ringing(&installation, "1002", 700.0, false).await;
     let ada = registered(&installation, "1001", 440.0).await;
-    let calling = tokio::spawn(async move { (ada.call("1002").await, ada) });
-    let incoming = ben.next_incoming().await.unwrap();
+    let calling = tokio::spawn(async move { (call_again(&ada, "1002").await, ada) });
+    let incoming = phones::incoming(&ben).await;
     let leg = rings(&installation, "1002").await;
     installation.command(&["calls", "answer-ringing", &leg]).unwrap();
     eventually(&installation, "the refusal is told", || {
@@ -102,7 +102,7 @@ async fn who_is_held_is_told_where_that_is_wanted() {
         .await;
     hears(&installation, &at_ada, 700.0).await;
     at_ben.hang_up().await.unwrap();
-    assert!(matches!(at_ada.wait_ended(Duration::from_secs(5)).await, Some(EndedBy::FarEnd { .. })));
+    assert!(matches!(at_ada.wait_ended(Duration::from_secs(30)).await, Some(EndedBy::FarEnd { .. })));
 }
 
 /// 1001 and 1002 talk.
@@ -128,16 +128,16 @@ async fn a_phone_passes_its_call_on_and_is_told_how_that_went() {
     at_ben.reinvite(sidetone_testkit::phone::Direction::SendOnly).await.unwrap();
     let answer = at_ben.refer("1003", None).await.unwrap();
     assert_eq!(answer.status(), Some(202), "{}", ben.trace().join("\n"));
-    let incoming = cid.next_incoming().await.unwrap();
+    let incoming = phones::incoming(&cid).await;
     told(&installation, &at_ben, "SIP/2.0 180").await;
     let at_cid = incoming.answer().unwrap();
     told(&installation, &at_ben, "SIP/2.0 200").await;
-    assert!(at_ben.wait_ended(Duration::from_secs(5)).await.is_some());
+    assert!(at_ben.wait_ended(Duration::from_secs(30)).await.is_some());
     hears(&installation, &at_ada, 1100.0).await;
     hears(&installation, &at_cid, 440.0).await;
     assert_eq!(at_ben.told().first().map(String::as_str), Some("SIP/2.0 100 Trying"));
     at_ada.hang_up().await.unwrap();
-    assert!(at_cid.wait_ended(Duration::from_secs(5)).await.is_some());
+    assert!(at_cid.wait_ended(Duration::from_secs(30)).await.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,7 +148,7 @@ async fn what_nobody_takes_comes_back_to_whoever_passed_it_on() {
     let nowhere = at_ben.refer("4711", None).await.unwrap();
     assert_eq!(nowhere.status(), Some(404), "nobody has this number");
     assert_eq!(at_ben.refer("1003", None).await.unwrap().status(), Some(202));
-    cid.next_incoming().await.unwrap().reject(486, "Busy Here");
+    phones::incoming(&cid).await.reject(486, "Busy Here");
     told(&installation, &at_ben, "SIP/2.0 486").await;
     at_ada.ear().forget();
     at_ben.ear().forget();
@@ -170,7 +170,7 @@ async fn a_phone_connects_the_two_it_talks_with() {
     hears(&installation, &at_ben, 1100.0).await;
     hears(&installation, &at_cid, 700.0).await;
     for at in [&at_ada, &second] {
-        assert!(matches!(at.wait_ended(Duration::from_secs(5)).await, Some(EndedBy::FarEnd { .. })));
+        assert!(matches!(at.wait_ended(Duration::from_secs(30)).await, Some(EndedBy::FarEnd { .. })));
     }
     assert_eq!(at_ada.told().last().map(String::as_str), Some("SIP/2.0 200 OK"));
 }
@@ -182,21 +182,21 @@ async fn a_phone_takes_the_place_of_another_and_picks_up_what_rings() {
     let (_ada, _ben, at_ada, at_ben) = talking(&installation).await;
     let replaces = at_ben.replaces();
     let headers = [("Replaces", replaces.as_str()), ("Require", "replaces")];
-    let at_dan = dan.call_with("1001", &headers).await.unwrap();
+    let at_dan = call_with_again(&dan, "1001", &headers).await.unwrap();
     hears(&installation, &at_ada, 1500.0).await;
     hears(&installation, &at_dan, 440.0).await;
-    assert!(at_ben.wait_ended(Duration::from_secs(5)).await.is_some());
-    let stale = dan.call_with("1001", &headers).await.unwrap_err();
+    assert!(at_ben.wait_ended(Duration::from_secs(30)).await.is_some());
+    let stale = call_with_again(&dan, "1001", &headers).await.unwrap_err();
     assert!(stale.to_string().starts_with("481") || stale.to_string().starts_with("603"), "{stale}");
     at_ada.hang_up().await.unwrap();
     let cid = ringing(&installation, "1003", 1100.0, false).await;
     let eve = registered(&installation, "1005", 300.0).await;
-    let calling = tokio::spawn(async move { (eve.call("1003").await, eve) });
-    let incoming = cid.next_incoming().await.unwrap();
+    let calling = tokio::spawn(async move { (call_again(&eve, "1003").await, eve) });
+    let incoming = phones::incoming(&cid).await;
     rings(&installation, "1003").await;
     let replaces = incoming.replaces() + ";early-only";
-    let at_dan = dan.call_with("1003", &[("Replaces", replaces.as_str())]).await.unwrap();
-    assert!(incoming.wait_cancelled(Duration::from_secs(5)).await, "it rings on");
+    let at_dan = call_with_again(&dan, "1003", &[("Replaces", replaces.as_str())]).await.unwrap();
+    assert!(incoming.wait_cancelled(Duration::from_secs(30)).await, "it rings on");
     let (at_eve, _eve) = calling.await.unwrap();
     hears(&installation, &at_eve.unwrap(), 1500.0).await;
     hears(&installation, &at_dan, 300.0).await;
@@ -208,16 +208,16 @@ async fn a_phone_sends_its_calls_on() {
     let ben = ringing(&installation, "1002", 700.0, false).await;
     let cid = registered(&installation, "1003", 1100.0).await;
     let ada = registered(&installation, "1001", 440.0).await;
-    let calling = tokio::spawn(async move { (ada.call("1002").await, ada) });
-    ben.next_incoming().await.unwrap().redirect("1003");
+    let calling = tokio::spawn(async move { (call_again(&ada, "1002").await, ada) });
+    phones::incoming(&ben).await.redirect("1003");
     let at_cid = taken(&installation, &cid).await;
     let (at_ada, ada) = calling.await.unwrap();
     let at_ada = at_ada.unwrap();
     hears(&installation, &at_ada, 1100.0).await;
     hears(&installation, &at_cid, 440.0).await;
     at_ada.hang_up().await.unwrap();
-    let calling = tokio::spawn(async move { (ada.call("1002").await, ada) });
-    ben.next_incoming().await.unwrap().redirect("4711");
+    let calling = tokio::spawn(async move { (call_again(&ada, "1002").await, ada) });
+    phones::incoming(&ben).await.redirect("4711");
     let (refused, _ada) = calling.await.unwrap();
     let refused = refused.unwrap_err().to_string();
     assert!(refused.starts_with("480"), "a number that nobody has is not followed: {refused}");

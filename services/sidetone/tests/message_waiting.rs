@@ -3,24 +3,29 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use sidetone_testkit::phone::Phone;
 use support::kamailio::Sipp;
-use support::operations::ended_by_far_end;
-use support::phones::{call, eventually, registered};
+use support::phones::{eventually, registered};
 use support::process::{Installation, free_port};
-
-const SEED: &str = "[[seed.tenants.numbers]]\nnumber = \"9302\"\nvoicemail = \"user1002\"\n";
+use support::voicemail::{SEED, leave_message, messages};
 
 /// What a phone was told of its messages, oldest first.
 fn told(phone: &Phone) -> Vec<String> {
     let trace = phone.trace();
-    let notified =
-        trace.iter().filter(|entry| entry.contains("NOTIFY sip:") && entry.contains("message-summary"));
+    // One that comes again, because its answer was late, tells nothing new.
+    let mut seen = BTreeSet::new();
+    let mut is_new = |entry: &str| {
+        let is_own = |line: &&str| line.starts_with("Call-ID:") || line.starts_with("CSeq:");
+        seen.insert(entry.lines().filter(is_own).map(str::to_owned).collect::<Vec<_>>())
+    };
+    let notified = trace
+        .iter()
+        .filter(|entry| entry.contains("NOTIFY sip:") && entry.contains("message-summary") && is_new(entry));
     let lines =
         notified.filter_map(|entry| entry.lines().find_map(|line| line.strip_prefix("Voice-Message: ")));
     lines.map(|line| line.trim().to_owned()).collect()
@@ -31,28 +36,6 @@ async fn shows(installation: &Installation, phone: &Phone, last: &str) {
         told(phone).last().is_some_and(|line| line == last)
     })
     .await;
-}
-
-fn messages(installation: &Installation) -> Vec<String> {
-    let messages = installation.json(&["voicemail", "list", "user1002"]);
-    let messages = messages.as_array().unwrap().iter();
-    messages.map(|message| message["message_id"].as_str().unwrap().to_owned()).collect()
-}
-
-/// 1001 leaves 1002 a message of some seconds.
-async fn leave_message(installation: &Installation, ada: &Phone) {
-    let before = messages(installation).len();
-    let at_ada = call(installation, ada, "9302").await;
-    let this = installation.calls().remove(0);
-    eventually(installation, "the message begins", || {
-        let shown = installation.json(&["calls", "show", &this]);
-        shown["recordings"][0]["state"] == "RECORDING_STATE_RUNNING"
-    })
-    .await;
-    tokio::time::sleep(Duration::from_secs(4)).await;
-    at_ada.media().dial("#");
-    ended_by_far_end(&at_ada).await;
-    eventually(installation, "the message is there", || messages(installation).len() == before + 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sidetone_testkit::phone::{Call, Direction, Incoming, Phone, PhoneConfig, PhoneError};
 use support::clients::Telephony;
-use support::phones::eventually;
+use support::phones::{self, call_again, eventually};
 use support::process::Installation;
 use tokio::task::JoinHandle;
 
@@ -118,12 +118,12 @@ impl Office {
     /// A telephone calls.
     fn calls(&self, device: &str, number: &str) -> JoinHandle<Result<Call, PhoneError>> {
         let (phone, number) = (Arc::clone(&self.phones[device]), number.to_owned());
-        tokio::spawn(async move { phone.call(&number).await })
+        tokio::spawn(async move { call_again(&phone, &number).await })
     }
 
     /// A telephone is called, and rings.
     async fn rings(&self, device: &str) -> Incoming {
-        let incoming = self.phones[device].next_incoming().await.unwrap();
+        let incoming = phones::incoming(&self.phones[device]).await;
         incoming.ring();
         incoming
     }
@@ -397,7 +397,7 @@ async fn flow_10_an_anonymous_call() {
 async fn flow_11_the_other_one_is_busy() {
     let office = Office::open(11).await;
     let calling = office.calls("ICTouch_1001", "1002");
-    let incoming = office.phones["ICTouch_1002"].next_incoming().await.unwrap();
+    let incoming = phones::incoming(&office.phones["ICTouch_1002"]).await;
     office.told("1001", 2).await;
     incoming.reject(486, "Busy Here");
     let refused = calling.await.unwrap();

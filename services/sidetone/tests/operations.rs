@@ -6,8 +6,9 @@ mod support;
 use std::time::Duration;
 
 use sidetone_testkit::phone::{EndedBy, Phone, PhoneConfig, PhoneError};
-use support::phones::{call, eventually, hears, registered, unregistered};
+use support::phones::{call, call_again, eventually, hears, registered, unregistered};
 use support::process::Installation;
+use support::sound::loudest_dbov;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_tenants_with_equal_names_and_numbers_do_not_see_each_other() {
@@ -67,12 +68,36 @@ async fn a_drain_waits_for_running_calls_and_takes_no_new_ones() {
     hears(&installation, &running, 440.0).await;
     let mut serve = installation.serve.take().unwrap();
     serve.signal("-TERM");
-    serve.wait_for_readiness(503, Duration::from_secs(5));
+    serve.wait_for_readiness(503, Duration::from_secs(30));
     let refused = other.call("9196").await;
     assert!(matches!(refused, Err(PhoneError::Refused { status: 503, .. })), "{refused:?}");
     hears(&installation, &running, 440.0).await;
     running.hang_up().await.unwrap();
-    assert_eq!(serve.wait(Duration::from_secs(10)).code(), Some(0));
+    assert_eq!(serve.wait(Duration::from_secs(30)).code(), Some(0));
+}
+
+/// Whoever has to be billed is billed by the process that had the call, and not for the time until the next one starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_a_stop_ends_are_in_the_cdrs_when_the_process_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!("[call_control]\ncdr_dir = \"{}\"\n", folder.path().display());
+    let mut installation = Installation::one_process_with("", "", &config);
+    let phone = registered(&installation, "1001", 440.0).await;
+    let running = call(&installation, &phone, "9196").await;
+    hears(&installation, &running, 440.0).await;
+    let mut serve = installation.serve.take().unwrap();
+    serve.signal("-INT");
+    assert_eq!(serve.wait(Duration::from_secs(30)).code(), Some(0));
+    assert!(matches!(running.wait_ended(Duration::from_secs(30)).await, Some(EndedBy::FarEnd { .. })));
+    let file = std::fs::read_dir(folder.path()).unwrap().next().expect("a file of CDRs").unwrap();
+    let written = std::fs::read_to_string(file.path()).unwrap();
+    let records: Vec<serde_json::Value> =
+        written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_calls: Vec<_> = records.iter().filter(|record| record["kind"] == "KIND_CALL").collect();
+    assert_eq!(of_calls.len(), 1, "{written}");
+    assert_eq!(of_calls[0]["cause"], "shutdown", "{written}");
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,7 +120,7 @@ async fn the_api_places_records_and_ends_calls() {
 
     let recording = installation.json(&["calls", "record", &id, "--stereo"]);
     let recording = recording["recording_id"].as_str().unwrap().to_owned();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
     installation.command(&["calls", "stop-recording", &recording]).unwrap();
     eventually(&installation, "the recording is finished", || {
         installation.json(&["calls", "show", &id])["recordings"][0]["state"] == "RECORDING_STATE_FINISHED"
@@ -108,7 +133,7 @@ async fn the_api_places_records_and_ends_calls() {
     let samples: Vec<i16> = wav.samples::<i16>().map(Result::unwrap).collect();
     let side = |n: usize| samples.iter().copied().skip(n).step_by(2).collect::<Vec<i16>>();
     for (n, own, far) in [(0, 440.0, 700.0), (1, 700.0, 440.0)] {
-        let level = |hz| sidetone_dsp::goertzel::tone_level_dbov(&side(n)[4000..12_000], 8000, hz);
+        let level = |hz| loudest_dbov(&side(n), 8000, hz);
         assert!(
             level(own) > -30.0 && level(far) < -45.0,
             "channel {n}: {} and {} dBov",
@@ -117,9 +142,10 @@ async fn the_api_places_records_and_ends_calls() {
         );
     }
 
+    recorded_by_tracks(&installation, &id).await;
     installation.command(&["calls", "hang-up", &id]).unwrap();
     for call in [&at_ada, &at_ben] {
-        assert!(matches!(call.wait_ended(Duration::from_secs(5)).await, Some(EndedBy::FarEnd { .. })));
+        assert!(matches!(call.wait_ended(Duration::from_secs(30)).await, Some(EndedBy::FarEnd { .. })));
     }
     eventually(&installation, "the call is over", || installation.calls().is_empty()).await;
     let cdrs = installation.json(&["cdrs", "--call", &id]);
@@ -130,11 +156,35 @@ async fn the_api_places_records_and_ends_calls() {
     assert!(installation.command(&["events", "--limit", "3"]).unwrap().contains("call_created"));
 }
 
+/// Each leg in a file of its own, and each of them is written by `fetch`.
+async fn recorded_by_tracks(installation: &Installation, call: &str) {
+    let recording = installation.json(&["calls", "record", call, "--tracks"]);
+    let recording = recording["recording_id"].as_str().unwrap().to_owned();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    installation.command(&["calls", "stop-recording", &recording]).unwrap();
+    eventually(installation, "the recording by tracks is finished", || {
+        let shown = installation.json(&["calls", "show", call]);
+        shown["recordings"][1]["state"] == "RECORDING_STATE_FINISHED"
+            && shown["recordings"][1]["tracks"].as_array().is_some_and(|tracks| tracks.len() == 1)
+    })
+    .await;
+    let to = installation.folder.path().join("both.wav");
+    installation.command(&["calls", "fetch", &recording, "--to", to.to_str().unwrap()]).unwrap();
+    for (file, own, far) in [("both.wav", 440.0, 700.0), ("both.1.wav", 700.0, 440.0)] {
+        let mut wav = hound::WavReader::open(installation.folder.path().join(file)).unwrap();
+        let samples: Vec<i16> = wav.samples::<i16>().map(Result::unwrap).collect();
+        let level = |hz| loudest_dbov(&samples, 8000, hz);
+        assert!(level(own) > -30.0 && level(far) < -45.0, "{file}: {} and {} dBov", level(own), level(far));
+    }
+    let third = installation.command(&["calls", "fetch", &recording, "--track", "2", "--to", "-"]);
+    assert!(third.is_err(), "there are two");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_call_is_answered_by_an_application_and_an_announcement_ends_by_itself() {
     let installation = Installation::one_process();
     let phone = registered(&installation, "1001", 440.0).await;
-    let waiting = tokio::spawn(async move { (phone.call("9198").await, phone) });
+    let waiting = tokio::spawn(async move { (call_again(&phone, "9198").await, phone) });
     eventually(&installation, "the call waits", || {
         installation.json(&["calls"])[0]["legs"][0]["state"] == "LEG_STATE_WAITING"
     })
@@ -148,7 +198,7 @@ async fn a_waiting_call_is_answered_by_an_application_and_an_announcement_ends_b
 
     let listener = unregistered(&installation, "1002", 550.0).await;
     let announcement = call(&installation, &listener, "9197").await;
-    let ended = announcement.wait_ended(Duration::from_secs(20)).await;
+    let ended = announcement.wait_ended(Duration::from_secs(60)).await;
     assert!(matches!(ended, Some(EndedBy::FarEnd { .. })), "{ended:?}");
     let loudest = announcement.ear().pcm().iter().map(|sample| sample.unsigned_abs()).max().unwrap();
     assert!(loudest > 1000, "the announcement was silent");

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use sidetone_testkit::phone::PhoneError;
 use support::operations::{does, ended_by_far_end, rings, silent, taken};
-use support::phones::{hears, registered};
+use support::phones::{call_again, hears, registered};
 use support::process::Installation;
 
-const CANCELLED_MAX: Duration = Duration::from_secs(15);
+const CANCELLED_MAX: Duration = Duration::from_secs(30);
 
 fn installation() -> Installation {
     Installation::one_process_with(
@@ -31,11 +31,11 @@ async fn a_member_dials_the_number_of_the_group_and_nobody_else_may() {
         PhoneError::Refused { status, .. } => status,
         other => panic!("{other}"),
     };
-    assert_eq!(refused(cid.call("*8").await.unwrap_err()), 404, "nothing rings");
-    let calling = tokio::spawn(async move { (ada.call("1002").await, ada) });
+    assert_eq!(refused(call_again(&cid, "*8").await.unwrap_err()), 404, "nothing rings");
+    let calling = tokio::spawn(async move { (call_again(&ada, "1002").await, ada) });
     let (ringing, _) = rings(&installation, &ben, "1002").await;
-    assert_eq!(refused(dan.call("*8").await.unwrap_err()), 403, "no member");
-    let at_cid = cid.call("*8").await.unwrap();
+    assert_eq!(refused(call_again(&dan, "*8").await.unwrap_err()), 403, "no member");
+    let at_cid = call_again(&cid, "*8").await.unwrap();
     assert!(ringing.wait_cancelled(CANCELLED_MAX).await, "it rings on");
     let (at_ada, _ada) = calling.await.unwrap();
     let at_ada = at_ada.unwrap();
@@ -53,12 +53,14 @@ async fn whoever_dials_the_prefix_and_a_number_takes_what_rings_there() {
     let dan = registered(&installation, "1004", 700.0).await;
     let ada = registered(&installation, "1001", 440.0).await;
     for nowhere in ["**1002", "**9999"] {
-        let Err(PhoneError::Refused { status, .. }) = dan.call(nowhere).await else { panic!("taken") };
+        let Err(PhoneError::Refused { status, .. }) = call_again(&dan, nowhere).await else {
+            panic!("taken")
+        };
         assert_eq!(status, 404, "{nowhere}");
     }
-    let calling = tokio::spawn(async move { (ada.call("1002").await, ada) });
+    let calling = tokio::spawn(async move { (call_again(&ada, "1002").await, ada) });
     let (ringing, _) = rings(&installation, &ben, "1002").await;
-    let at_dan = dan.call("**1002").await.unwrap();
+    let at_dan = call_again(&dan, "**1002").await.unwrap();
     assert!(ringing.wait_cancelled(CANCELLED_MAX).await, "it rings on");
     let (at_ada, _ada) = calling.await.unwrap();
     let at_ada = at_ada.unwrap();
@@ -78,7 +80,7 @@ async fn the_operation_has_a_members_phone_take_it() {
     let ada = registered(&installation, "1001", 440.0).await;
     let refused = installation.command(&["calls", "pick-up-in-group", "*8", "user1003"]).unwrap_err();
     assert!(refused.contains("rings at no other member"), "{refused}");
-    let calling = tokio::spawn(async move { (ada.call("1002").await, ada) });
+    let calling = tokio::spawn(async move { (call_again(&ada, "1002").await, ada) });
     let (ringing, _) = rings(&installation, &ben, "1002").await;
     let refused = installation.command(&["calls", "pick-up-in-group", "*8", "user1004"]).unwrap_err();
     assert!(refused.contains("only a member"), "{refused}");

@@ -33,7 +33,7 @@ async fn a_browser_calls_a_desk_phone_and_both_hear_each_other() {
     }
     let (installation, door) = installation();
     let desk = registered(&installation, "1002", 700.0).await;
-    let page = Page { door, number: "1001", tone_hz: 440, calls: Some("1002"), enough: Some(8) };
+    let page = Page { door, number: "1001", tone_hz: 440, calls: Some("1002"), enough: Some(40) };
     let browser = Browser::open(&page);
     browser.wait_for("CONNECTED");
     let at_desk = taken(&installation, &desk).await;

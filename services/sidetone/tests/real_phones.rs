@@ -49,9 +49,9 @@ fn two_phones_with_different_codecs_hear_each_other() {
     let ada = phone(&installation, "1001", "PCMU", "udp", 440);
     let ben = phone(&installation, "1002", "PCMA", "tcp", 700);
     ada.dial(&format!("sip:1002@{}", installation.sip));
-    ada.wait_until_it_hears(700);
     ben.wait_until_it_hears(440);
-    assert!(ada.level_of(440) < -50.0, "the caller hears itself");
+    // And not itself.
+    ada.wait_until_it_hears_but(700, 440, -50.0);
     assert_eq!(installation.calls().len(), 1);
     ben.hang_up();
     ada.wait_for_log("terminate");
@@ -188,10 +188,9 @@ fn three_phones_meet_in_a_room() {
     for (listener, phone) in phones.iter().enumerate() {
         for (speaker, tone) in tones.into_iter().enumerate() {
             if speaker != listener {
-                phone.wait_until_it_hears(tone);
+                phone.wait_until_it_hears_but(tone, tones[listener], -45.0);
             }
         }
-        assert!(phone.level_of(tones[listener]) < -45.0, "phone {listener} hears itself");
     }
     let conferences = installation.json(&["conferences"]);
     assert_eq!(conferences[0]["participants"].as_array().unwrap().len(), 3);
@@ -220,7 +219,7 @@ fn two_hundred_sipp_calls_to_the_echo_number() {
             "-i",
             "127.0.0.1",
             "-timeout",
-            "60s",
+            "180s",
         ])
         .args(["-nostdin", "-trace_err", "-trace_stat", "-stf", "stat.csv", "-fd", "1"])
         .arg(installation.sip.to_string())

@@ -100,7 +100,9 @@ async fn it_hears_the_phones_is_heard_and_can_be_interrupted() {
     say.send(Message::text(json!({ "event": "clear" }).to_string())).await.unwrap();
     eventually(&installation, "it is silent", || !at_a.ear().hears(1_300.0)).await;
     hears(&installation, &at_a, 700.0).await;
-    say.send(Message::Binary(tone(1_700.0, 1).into())).await.unwrap();
+    for piece in tone(1_700.0, 5).chunks(16_000) {
+        say.send(Message::Binary(piece.to_vec().into())).await.unwrap();
+    }
     hears(&installation, &at_a, 1_700.0).await;
 
     // What makes no sense is answered with what would.

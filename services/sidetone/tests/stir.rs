@@ -68,7 +68,7 @@ async fn a_call_between_two_installations_is_signed_and_judged() {
     let invite = callee.trace().into_iter().find(|text| text.contains("INVITE sip:")).unwrap();
     assert!(invite.contains("+493011001;verstat=TN-Validation-Passed@"), "{invite}");
     let shown = second.command(&["calls", "show", &second.calls()[0]]).unwrap();
-    assert!(shown.contains("number passed_a"), "{shown}");
+    assert!(shown.contains("vouched for: passed_a"), "{shown}");
     call.hang_up().await.unwrap();
     second.wait_until("the call's record", || {
         let cdrs = second.json(&["cdrs"]);

@@ -1,5 +1,6 @@
 //! `sidetone directory applications` and its kin: who steers calls through an HTTP dialect.
 
+use sidetone_directory::WARNING;
 use sidetone_proto::directory::v1::{
     Application, ApplicationKind, DeleteApplicationRequest, ListRequest, PutApplicationRequest,
 };
@@ -90,6 +91,9 @@ pub(crate) async fn run(action: ApplicationAction, client: &ClientArgs) -> anyho
             let application = Some(put.record(tenant)?);
             let request = PutApplicationRequest { application, secret };
             let put = directory.put_application(request).await.map_err(|status| explain(&status))?;
+            if let Some(warning) = put.metadata().get(WARNING).and_then(|warning| warning.to_str().ok()) {
+                super::output::warn(warning);
+            }
             one(client.output, &put.into_inner(), |put| put.application.clone())
         }
         ApplicationAction::Delete { application } => {

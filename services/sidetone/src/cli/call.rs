@@ -44,6 +44,8 @@ pub(crate) fn done(response: &CommandResponse) -> String {
         Some(Subject::LegId(id)) => format!("leg {id}"),
         Some(Subject::RecordingId(id)) => format!("recording {id}"),
         Some(Subject::PlaybackId(id)) => format!("playback {id}"),
+        // For l16 and pcmu the same with ws:// is a WebSocket.
+        Some(Subject::StreamId(id)) if !response.url.is_empty() => format!("stream {id}\n{}", response.url),
         Some(Subject::StreamId(id)) => format!("stream {id}"),
         Some(Subject::ConversationId(conversation)) => conversation.clone(),
         Some(Subject::ConversationEvent(event)) => format!("event {event}"),

@@ -1,11 +1,12 @@
 //! `sidetone calls`.
 
-use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Subcommand;
 use sidetone_proto::callcontrol::v1::{
     AnswerLegRequest, Call, ExecuteRequest, GetCallRequest, HangUpRequest, LegSound, LegState,
-    ListCallsRequest, Record, StopRecordingRequest, execute_request::Command, hang_up_request::Subject,
+    ListCallsRequest, Record, StopRecordingRequest, command_response::Subject as Done,
+    execute_request::Command, hang_up_request::Subject,
 };
 use sidetone_proto::types::v1::{FileFormat, Layout, Proof};
 
@@ -27,8 +28,10 @@ EXAMPLES
   sidetone calls record 019a... --stereo    record it, caller left, the others right
   sidetone calls fetch 019a...              write a finished recording to a file
   sidetone calls listen 019a... | aplay     hear it as it goes on
+  sidetone calls stream 019a...             the same at a URL, for any player
   sidetone calls hold 019a...               a leg (of `show`) holds whoever it talks with
-  sidetone calls transfer 019a... 1003      a leg passes its call on
+  sidetone calls transfer 019a... 1003      a leg passes its call on without asking
+  sidetone calls transfer 019a... --held 019b...  connect whom it talks with and whom it holds
   sidetone calls add 019a... 1003           a leg asks 1003 into its conversation
   sidetone calls play 019a... welcome --over  everybody hears a prompt over what is said
   sidetone calls --output json | jq '.[].call_id'")]
@@ -90,13 +93,12 @@ enum Action {
         /// The recording.
         recording: String,
     },
-    /// Write a finished recording to a file.
+    /// Write an ended recording to a file, or each of its files; of a failed one, what was kept of it.
     Fetch {
         /// The recording.
         recording: String,
-        /// The file, or - for a player; the recording's id with its ending when not given.
-        #[arg(long)]
-        to: Option<PathBuf>,
+        #[command(flatten)]
+        to: sound::To,
     },
     /// Hear a call: WAV on standard output until it ends.
     Listen {
@@ -158,9 +160,15 @@ pub(crate) async fn run(args: CallsArgs) -> anyhow::Result<()> {
                 _ => Layout::Mono,
             };
             let format = FileFormat::from(format).into();
-            let record = Record { call_id: call, format, layout: layout.into(), ..Default::default() };
+            let record =
+                Record { call_id: call.clone(), format, layout: layout.into(), ..Default::default() };
             let command = Some(Command::Record(record));
-            calls.execute(ExecuteRequest { tenant, idempotency_key, command }).await
+            let begun = calls.execute(ExecuteRequest { tenant, idempotency_key, command }).await;
+            let begun = begun.map_err(|s| explain(&s))?.into_inner();
+            if let Some(Done::RecordingId(recording)) = &begun.subject {
+                must_record(&client, call, recording).await?;
+            }
+            return one(client.output, &begun, done);
         }
         Action::StopRecording { recording } => {
             let request = StopRecordingRequest { tenant, idempotency_key, recording_id: recording };
@@ -175,6 +183,27 @@ pub(crate) async fn run(args: CallsArgs) -> anyhow::Result<()> {
     };
     one(client.output, &response.map_err(|s| explain(&s))?.into_inner(), done)
 }
+
+/// The command is carried out when it is written down; that the media node cannot record is known a moment later.
+async fn must_record(client: &ClientArgs, call_id: String, recording: &str) -> anyhow::Result<()> {
+    let until = tokio::time::Instant::now() + FAILS_WITHIN;
+    while tokio::time::Instant::now() < until {
+        tokio::time::sleep(FAILED_LOOK).await;
+        let request = GetCallRequest { tenant: client.tenant.clone(), call_id: call_id.clone() };
+        // A call that is over has recorded until then.
+        let Ok(call) = client.calls()?.get_call(request).await else { return Ok(()) };
+        let found = call.into_inner().recordings.into_iter().find(|found| found.recording_id == recording);
+        if let Some(failure) = found.and_then(|found| found.failure) {
+            let cause = failure.cause().as_str_name().trim_start_matches("CAUSE_").to_lowercase();
+            anyhow::bail!("recording {recording} has failed: {cause}, {}", failure.text);
+        }
+    }
+    Ok(())
+}
+
+/// How long it is looked whether a recording fails at its beginning: a node opens a file in a few milliseconds.
+const FAILS_WITHIN: Duration = Duration::from_millis(800);
+const FAILED_LOOK: Duration = Duration::from_millis(100);
 
 async fn list(client: &ClientArgs, limit: u32) -> anyhow::Result<()> {
     let tenant = client.tenant.clone();
@@ -243,17 +272,30 @@ fn describe(call: &Call) -> String {
         let proof = leg.party.as_ref().map_or(Proof::Unspecified, |party| party.proof());
         if proof != Proof::Unspecified {
             let proof = proof.as_str_name().trim_start_matches("PROOF_").to_lowercase();
-            let _ = write!(text, " number {proof}");
+            let _ = write!(text, ", number vouched for: {proof}");
         }
         for (is, word) in [(leg.holds, "holds"), (leg.put_aside, "aside"), (leg.muted, "muted")] {
             text += if is { " " } else { "" };
             text += if is { word } else { "" };
         }
+        text += &leg.voice.as_ref().map(super::audio::in_words).unwrap_or_default();
         text += &leg.sound.as_ref().map(sounding).unwrap_or_default();
     }
     for recording in &call.recordings {
         let state = recording.state().as_str_name().trim_start_matches("RECORDING_STATE_").to_lowercase();
-        let _ = write!(text, "\n  recording {} {state} {}", recording.recording_id, recording.file);
+        let _ = write!(text, "\n  recording {} {state}", recording.recording_id);
+        if let Some(failure) = &recording.failure {
+            let cause = failure.cause().as_str_name().trim_start_matches("CAUSE_").to_lowercase();
+            let _ = write!(text, " ({cause} {})", failure.text);
+        }
+        for file in Some(&recording.file).filter(|file| !file.is_empty()).into_iter().chain(&recording.tracks)
+        {
+            let _ = write!(text, " {file}");
+        }
+        if !recording.file.is_empty() {
+            let kept = if recording.failure.is_some() { " kept" } else { "" };
+            let _ = write!(text, ", {:.1} s{kept}", recording.duration_ms as f64 / 1000.0);
+        }
     }
     if let Some(end) = &call.termination {
         let cause = end.cause().as_str_name().trim_start_matches("CAUSE_").to_lowercase();

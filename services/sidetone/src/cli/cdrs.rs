@@ -4,7 +4,7 @@ use sidetone_proto::callcontrol::v1::{Cdr, QueryCdrsRequest, cdr::Kind};
 use tokio_stream::StreamExt as _;
 
 use super::client::explain;
-use super::output::{duration, line, rows, time};
+use super::output::{Moment, duration, line, rows, time};
 use super::{ClientArgs, Output};
 
 /// Call detail records: one per leg, one of how it sounded, and one per call.
@@ -19,12 +19,15 @@ pub(crate) struct CdrsArgs {
     /// Only of this call.
     #[arg(long, default_value = "", hide_default_value = true)]
     call: String,
-    /// Ended at or after, for example 2026-11-21T00:00:00Z.
+    /// Ended at or after, for example 2026-11-21 or 2026-11-21T08:00:00Z.
     #[arg(long)]
-    from: Option<jiff::Timestamp>,
+    from: Option<Moment>,
     /// Ended before.
     #[arg(long)]
-    until: Option<jiff::Timestamp>,
+    until: Option<Moment>,
+    /// Only of calls in which this number called or was called.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    number: String,
     /// Wait for new ones.
     #[arg(long)]
     follow: bool,
@@ -32,7 +35,7 @@ pub(crate) struct CdrsArgs {
     client: ClientArgs,
 }
 
-const COLUMNS: [&str; 32] = [
+const COLUMNS: [&str; 33] = [
     "kind",
     "tenant",
     "call_id",
@@ -54,6 +57,7 @@ const COLUMNS: [&str; 32] = [
     "node_id",
     "replica_id",
     "sip_call_id",
+    "recording_ids",
     "encoding",
     "packets_received",
     "packets_lost",
@@ -68,8 +72,9 @@ const COLUMNS: [&str; 32] = [
 ];
 
 pub(crate) async fn run(args: CdrsArgs) -> anyhow::Result<()> {
-    let millis =
-        |time: Option<jiff::Timestamp>| time.map_or(0, |t| u64::try_from(t.as_millisecond()).unwrap_or(0));
+    let millis = |moment: Option<Moment>| moment.map_or(0, Moment::unix_ms);
+    let number = args.number;
+    let wanted = |cdr: &Cdr| number.is_empty() || cdr.from_number == number || cdr.to_number == number;
     let request = QueryCdrsRequest {
         tenant: args.client.tenant.clone(),
         from_unix_ms: millis(args.from),
@@ -80,13 +85,16 @@ pub(crate) async fn run(args: CdrsArgs) -> anyhow::Result<()> {
     let mut stream = args.client.calls()?.query_cdrs(request).await.map_err(|s| explain(&s))?.into_inner();
     if args.follow {
         while let Some(cdr) = stream.next().await {
-            line(&serde_json::to_string(&cdr.map_err(|s| explain(&s))?)?)?;
+            let cdr = cdr.map_err(|s| explain(&s))?;
+            if wanted(&cdr) {
+                line(&serde_json::to_string(&cdr)?)?;
+            }
         }
         return Ok(());
     }
     let mut cdrs = Vec::new();
     while let Some(cdr) = stream.next().await {
-        cdrs.push(cdr.map_err(|s| explain(&s))?);
+        cdrs.extend(Some(cdr.map_err(|s| explain(&s))?).filter(wanted));
     }
     match args.client.output {
         Output::Csv => rows(Output::Csv, &COLUMNS, &cdrs, full_row),
@@ -151,6 +159,7 @@ fn full_row(cdr: &Cdr) -> Vec<String> {
         cdr.node_id.clone(),
         cdr.replica_id.clone(),
         cdr.sip_call_id.clone(),
+        cdr.recording_ids.join(" "),
         cdr.encoding.clone(),
         cdr.packets_received.to_string(),
         cdr.packets_lost.to_string(),

@@ -25,6 +25,13 @@ pub(crate) struct CertsArgs {
 }
 
 pub(crate) fn run(args: &CertsArgs) -> anyhow::Result<()> {
+    let there = ["ca.crt", "ca.key", "tls.crt", "tls.key"].map(|name| args.folder.join(name));
+    if let Some(there) = there.iter().find(|path| path.exists()) {
+        anyhow::bail!(
+            "{} is there and is not overwritten: name another folder, or move it away",
+            there.display()
+        );
+    }
     make_certificates(&args.folder, &args.name)?;
     let document = serde_json::json!({ "folder": args.folder });
     one(args.output, &document, |_| {

@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use sidetone_directory::{forward_of, forward_text, timed_forward_of};
 use sidetone_proto::directory::v1::*;
 use sidetone_proto::types::v1::{Destination, destination};
 use tonic::Response;
@@ -9,6 +10,7 @@ use tonic::Response;
 use super::ClientArgs;
 use super::client::explain;
 use super::output::{one, rows, time};
+use super::user_options::{BusyLampArg, MessageWaitingArg};
 
 /// Tenants, users, devices, numbers, rooms, registrations and access tokens.
 #[derive(Debug, clap::Args)]
@@ -16,6 +18,7 @@ use super::output::{one, rows, time};
 EXAMPLES
   sidetone directory put-tenant acme --domain acme.example
   sidetone directory put-user alice --display-name 'Alice' --tenant acme
+  sidetone directory put-user bob --on-busy voicemail --on-no-answer 20:voicemail --on-unregistered 1001 --tenant acme
   sidetone directory put-device alice desk --auth-username alice --password-stdin --tenant acme < secret.txt
   sidetone directory put-number 1001 --user alice --tenant acme
   sidetone directory put-number 9196 --echo --tenant acme
@@ -62,6 +65,20 @@ enum Action {
         /// How it is shown.
         #[arg(long, default_value = "")]
         display_name: String,
+        /// It may take calls that ring at users with whom it shares no pick-up group.
+        #[arg(long)]
+        may_pick_up: bool,
+        /// It may break into the conversations of others.
+        #[arg(long)]
+        may_intrude: bool,
+        /// Which of its phones are told that voicemail messages wait.
+        #[arg(long, value_enum, default_value_t)]
+        message_waiting: MessageWaitingArg,
+        /// What other users of the tenant may see of its calls: lamps beside the keys of desk phones.
+        #[arg(long, value_enum, default_value_t)]
+        busy_lamp: BusyLampArg,
+        #[command(flatten)]
+        forwards: Forwards,
     },
     /// Remove a user without devices and numbers.
     DeleteUser {
@@ -149,6 +166,20 @@ enum Action {
         /// Its id.
         token: String,
     },
+}
+
+/// Where calls go that the user does not take.
+#[derive(Debug, clap::Args)]
+struct Forwards {
+    /// Where calls go when the user is busy: voicemail, assistant or a number. Without it the caller is told.
+    #[arg(long, value_name = "TO", value_parser = forward_of)]
+    on_busy: Option<Forward>,
+    /// The same when nobody answers; with the seconds that it rings before, as in 20:voicemail.
+    #[arg(long, value_name = "SECONDS:TO", value_parser = timed_forward_of)]
+    on_no_answer: Option<(Forward, u32)>,
+    /// The same when no device is registered or can be reached.
+    #[arg(long, value_name = "TO", value_parser = forward_of)]
+    on_unregistered: Option<Forward>,
 }
 
 /// Where a number leads. One of these.
@@ -244,7 +275,16 @@ async fn list(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
         }
         Action::Users => {
             let found = taken(directory.list_users(of(String::new())).await)?.users;
-            rows(output, &["user", "display_name"], &found, |u| vec![u.user.clone(), u.display_name.clone()])
+            let columns = ["user", "display_name", "rights", "on_busy", "on_no_answer", "on_unregistered"];
+            rows(output, &columns, &found, |u| {
+                let [busy, no_answer, unregistered] = [&u.on_busy, &u.on_no_answer, &u.on_unregistered]
+                    .map(|forward| forward_text(forward.as_ref()).to_owned());
+                let no_answer = match u.no_answer_s {
+                    0 => no_answer,
+                    seconds => format!("{seconds}:{no_answer}"),
+                };
+                vec![u.user.clone(), u.display_name.clone(), rights(u), busy, no_answer, unregistered]
+            })
         }
         Action::Devices { user } => {
             let found = taken(directory.list_devices(of(user)).await)?.devices;
@@ -316,8 +356,32 @@ async fn put(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
             let put = taken(directory.put_tenant(PutTenantRequest { tenant: Some(record) }).await)?;
             one(output, &put, |t| format!("tenant {}", t.tenant))
         }
-        Action::PutUser { user, display_name } => {
-            let record = User { tenant, user, display_name, revision: 0 };
+        Action::PutUser {
+            user,
+            display_name,
+            may_pick_up,
+            may_intrude,
+            message_waiting,
+            busy_lamp,
+            forwards,
+        } => {
+            let Forwards { on_busy, on_no_answer, on_unregistered } = forwards;
+            let (on_no_answer, no_answer_s) = on_no_answer.unzip();
+            let no_answer_s = no_answer_s.unwrap_or_default();
+            let record = User {
+                tenant,
+                user,
+                display_name,
+                may_pick_up,
+                may_intrude,
+                message_waiting: MessageWaiting::from(message_waiting).into(),
+                busy_lamp: BusyLamp::from(busy_lamp).into(),
+                on_busy,
+                on_no_answer,
+                no_answer_s,
+                on_unregistered,
+                revision: 0,
+            };
             let put = taken(directory.put_user(PutUserRequest { user: Some(record) }).await)?;
             one(output, &put, |u| format!("user {}", u.user))
         }
@@ -374,4 +438,10 @@ pub(crate) fn read_password() -> anyhow::Result<String> {
     let password = line.trim_end_matches(['\r', '\n']);
     anyhow::ensure!(!password.is_empty(), "the password on standard input is empty");
     Ok(password.to_owned())
+}
+
+/// What a user may do beyond the own calls.
+fn rights(user: &User) -> String {
+    let rights = [(user.may_pick_up, "pick-up"), (user.may_intrude, "intrude")];
+    rights.iter().filter(|(may, _)| *may).map(|(_, right)| *right).collect::<Vec<_>>().join(" ")
 }

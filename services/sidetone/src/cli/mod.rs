@@ -1,6 +1,7 @@
 //! The command line.
 
 mod applications;
+mod audio;
 mod call;
 mod calls;
 mod cdrs;
@@ -14,9 +15,11 @@ mod nodes;
 mod operations;
 mod outbox;
 mod output;
+mod recordings;
 mod sound;
 mod stir;
 mod trunks;
+mod user_options;
 mod voicemail;
 
 use std::path::PathBuf;
@@ -24,7 +27,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub(crate) use client::ClientArgs;
-pub(crate) use output::{Output, line};
+pub(crate) use output::{Output, line, warn};
 
 /// A media-processing cluster for telephony.
 #[derive(Debug, Parser)]
@@ -82,6 +85,8 @@ pub(crate) enum Command {
     Events(events::EventsArgs),
     /// Call detail records.
     Cdrs(cdrs::CdrsArgs),
+    /// What was recorded: list, fetch, delete.
+    Recordings(recordings::RecordingsArgs),
     /// Voicemail of users: list, save, mark as heard, delete.
     Voicemail(voicemail::VoicemailArgs),
     /// Webhooks of applications: what is owed, and what could not be delivered.
@@ -114,6 +119,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         Command::Nodes(args) => nodes::run(args).await,
         Command::Events(args) => events::run(args).await,
         Command::Cdrs(args) => cdrs::run(args).await,
+        Command::Recordings(args) => recordings::run(args).await,
         Command::Voicemail(args) => voicemail::run(args).await,
         Command::Outbox(args) => outbox::run(args).await,
         Command::Directory(args) => directory::run(args).await,

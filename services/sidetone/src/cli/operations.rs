@@ -4,10 +4,12 @@ use clap::Subcommand;
 use sidetone_proto::callcontrol::v1::execute_request::Command;
 use sidetone_proto::callcontrol::v1::{
     AddExternalRef, Deflect, Intrude, Join, LegToDevice, LegToNumber, OneLeg, OneOfSeveral, OneRecording,
-    PauseRecording, PickUp, PickUpInGroup, Play, PlayManner, Redirect, SendDigits, SetAudio, StartStream,
-    StopPlay, StopStream, TwoLegs, join, play, redirect, stop_play,
+    PauseRecording, PickUp, PickUpInGroup, Play, PlayManner, Redirect, SendDigits, StartStream, StopPlay,
+    StopStream, TwoLegs, join, play, redirect, stop_play,
 };
 use sidetone_proto::types::v1::{ExternalRef, FileFormat, Source, source};
+
+use super::audio::AudioArgs;
 
 /// The operations, as they are typed.
 #[derive(Debug, Subcommand)]
@@ -83,6 +85,9 @@ pub(crate) enum Operation {
         held: String,
     },
     /// Pass a call on: to a number without asking, or connect with each other those whom a device talks to and holds.
+    #[command(
+        override_usage = "sidetone calls transfer <LEG> <TO> [--anonymous]\n       sidetone calls transfer <LEG> --held <LEG>"
+    )]
     Transfer {
         /// The leg of whoever passes it on.
         leg: String,
@@ -192,17 +197,8 @@ pub(crate) enum Operation {
         #[arg(long, default_value = "cli")]
         dialect: String,
     },
-    /// What of a leg's sound is let through: everything without options.
-    Audio {
-        /// The leg.
-        leg: String,
-        /// The others do not hear it.
-        #[arg(long)]
-        muted: bool,
-        /// It does not hear the others.
-        #[arg(long)]
-        deafened: bool,
-    },
+    /// What of a leg's sound is let through, and how it sounds to the others: everything, and as it is spoken, without options.
+    Audio(AudioArgs),
     /// Send digits to a phone.
     Digits {
         /// The leg.
@@ -374,9 +370,7 @@ impl Operation {
                 let external = Some(ExternalRef { dialect, key });
                 Command::AddExternalRef(AddExternalRef { call_id: call, external })
             }
-            Self::Audio { leg, muted, deafened } => {
-                Command::SetAudio(SetAudio { leg_id: leg, muted, deafened })
-            }
+            Self::Audio(audio) => Command::SetAudio(audio.into()),
             Self::Digits { leg, digits } => Command::SendDigits(SendDigits { leg_id: leg, digits }),
             Self::PauseRecording { recording, resume: true, .. } => {
                 Command::ResumeRecording(OneRecording { recording_id: recording })

@@ -1,6 +1,8 @@
 //! `sidetone outbox`: webhooks that wait, and those that could not be delivered.
 
-use sidetone_proto::outbox::v1::{DeadLettersRequest, ListOwedRequest};
+use std::time::Duration;
+
+use sidetone_proto::outbox::v1::{CountResponse, DeadLettersRequest, ListOwedRequest};
 
 use super::client::{ClientArgs, explain};
 use super::output::{one, rows, time};
@@ -48,8 +50,12 @@ struct Named {
 pub(crate) async fn run(args: OutboxArgs) -> anyhow::Result<()> {
     let client = &args.client;
     let mut outbox = client.outbox()?;
-    let request =
-        |receiver: String, id: String| DeadLettersRequest { tenant: client.tenant.clone(), receiver, id };
+    let request = |receiver: String, id: String| DeadLettersRequest {
+        tenant: client.tenant.clone(),
+        receiver,
+        id,
+        ..DeadLettersRequest::default()
+    };
     match args.action {
         Action::Owed => {
             let owed = outbox.list_owed(ListOwedRequest { tenant: client.tenant.clone() }).await;
@@ -61,14 +67,25 @@ pub(crate) async fn run(args: OutboxArgs) -> anyhow::Result<()> {
             })
         }
         Action::Dead { receiver } => {
-            let dead = outbox.list_dead_letters(request(receiver, String::new())).await;
-            let dead = dead.map_err(|status| explain(&status))?.into_inner().dead_letters;
+            let (mut asked, mut dead) = (request(receiver, String::new()), Vec::new());
+            loop {
+                let page = outbox.list_dead_letters(asked.clone()).await;
+                let page = page.map_err(|status| explain(&status))?.into_inner();
+                dead.extend(page.dead_letters);
+                if page.next.is_empty() {
+                    break;
+                }
+                asked.after = page.next;
+            }
             let heads = ["receiver", "id", "reason", "attempts", "happened", "given_up"];
             rows(client.output, &heads, &dead, |d| {
                 vec![
                     d.receiver.clone(),
                     d.id.clone(),
-                    d.reason.clone(),
+                    match d.reason.as_str() {
+                        "forbidden" => "forbidden by outbox.allowed_networks or outbox.allow_http".to_owned(),
+                        reason => reason.to_owned(),
+                    },
                     d.attempts.to_string(),
                     time(d.happened_unix_ms),
                     time(d.buried_unix_ms),
@@ -76,8 +93,20 @@ pub(crate) async fn run(args: OutboxArgs) -> anyhow::Result<()> {
             })
         }
         Action::Replay(Named { receiver, id }) => {
-            let count = outbox.replay(request(receiver, id)).await.map_err(|status| explain(&status))?;
-            one(client.output, &count.into_inner(), |count| format!("{} are tried again", count.count))
+            let (mut asked, mut count) = (request(receiver, id), 0);
+            loop {
+                let some =
+                    outbox.replay(asked.clone()).await.map_err(|status| explain(&status))?.into_inner();
+                count += some.count;
+                if some.next.is_empty() {
+                    break;
+                }
+                // Those before are being tried: the next ones as these arrive, or are given up again.
+                tokio::time::sleep(REPLAY_PAUSE).await;
+                asked.after = some.next;
+            }
+            let all = CountResponse { count, next: String::new() };
+            one(client.output, &all, |all| format!("{} are tried again", all.count))
         }
         Action::Discard(Named { receiver, id }) => {
             let count = outbox.discard(request(receiver, id)).await.map_err(|status| explain(&status))?;
@@ -85,3 +114,5 @@ pub(crate) async fn run(args: OutboxArgs) -> anyhow::Result<()> {
         }
     }
 }
+
+const REPLAY_PAUSE: Duration = Duration::from_millis(500);

@@ -16,6 +16,46 @@ pub(crate) enum Output {
     Csv,
 }
 
+/// A time as it is typed: with the time of day, or the beginning of a day in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment(jiff::Timestamp);
+
+impl Moment {
+    /// Milliseconds since 1970; what was before is that.
+    pub(crate) fn unix_ms(self) -> u64 {
+        u64::try_from(self.0.as_millisecond()).unwrap_or(0)
+    }
+}
+
+impl std::str::FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+        let moment = text.parse::<jiff::Timestamp>().ok().or_else(|| day().map(|day| day.timestamp()));
+        moment
+            .map(Self)
+            .ok_or_else(|| "expected a day as 2026-11-21, or a time as 2026-11-21T08:00:00Z".to_owned())
+    }
+}
+
+/// Says on standard error what was done all the same.
+pub(crate) fn warn(text: &str) {
+    // Nobody is left to tell when standard error is closed.
+    let _ = writeln!(std::io::stderr(), "sidetone: warning: {text}");
+}
+
+/// Opens a file for writing; one that is there is kept, unless it is said.
+pub(crate) fn new_file(path: &std::path::Path, force: bool) -> anyhow::Result<std::fs::File> {
+    use anyhow::Context as _;
+    let opened =
+        std::fs::OpenOptions::new().write(true).create(true).create_new(!force).truncate(true).open(path);
+    if opened.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::AlreadyExists) {
+        anyhow::bail!("{} is there already; --force writes over it", path.display());
+    }
+    opened.with_context(|| path.display().to_string())
+}
+
 /// Prints rows under heads; `documents` is what JSON shows.
 pub(crate) fn rows<T: Serialize>(
     output: Output,

@@ -14,24 +14,53 @@ use tonic::Streaming;
 
 use super::ClientArgs;
 use super::client::{explain, idempotency_key};
+use super::output::new_file;
 
-/// Writes a recording to a file and tells its name.
-pub(super) async fn fetch(
-    client: &ClientArgs,
-    recording_id: String,
+/// Where a recording is written to.
+#[derive(Debug, clap::Args)]
+pub(super) struct To {
+    /// The file, or - for a player; the recording's id with its ending when not given. Of several files the others have
+    /// their number before the ending.
+    #[arg(long)]
     to: Option<PathBuf>,
-) -> anyhow::Result<()> {
-    let request = ReadRecordingRequest { tenant: client.tenant.clone(), recording_id: recording_id.clone() };
-    let mut sound = client.calls()?.read_recording(request).await.map_err(|s| explain(&s))?.into_inner();
-    let first = sound.message().await.map_err(|s| explain(&s))?.context("the recording is empty")?;
-    let file = to.unwrap_or_else(|| PathBuf::from(format!("{recording_id}.{}", ending(&first.content_type))));
-    if file == Path::new("-") {
-        return copy(first, sound, &mut stdout()).await;
+    /// Only this one of several files; 0 is the first.
+    #[arg(long)]
+    track: Option<u32>,
+    /// Write over a file that is there.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Writes a recording to files, one for each of its tracks, or one of them to one file, and tells their names.
+pub(super) async fn fetch(client: &ClientArgs, recording_id: String, to: To) -> anyhow::Result<()> {
+    let To { to, track, force } = to;
+    let player = to.as_deref() == Some(Path::new("-"));
+    let mut tracks = track.unwrap_or(0)..=track.unwrap_or(0);
+    while let Some(n) = tracks.next() {
+        let (tenant, recording_id) = (client.tenant.clone(), recording_id.clone());
+        let request = ReadRecordingRequest { tenant, recording_id: recording_id.clone(), track: n };
+        let mut sound = client.calls()?.read_recording(request).await.map_err(|s| explain(&s))?.into_inner();
+        let first = sound.message().await.map_err(|s| explain(&s))?.context("the recording is empty")?;
+        if player {
+            return copy(first, sound, &mut stdout()).await;
+        }
+        if n == 0 && track.is_none() && first.tracks > 0 {
+            tracks = 1..=first.tracks;
+        }
+        let file =
+            to.clone().unwrap_or_else(|| format!("{recording_id}.{}", ending(&first.content_type)).into());
+        let file = if n > 0 && (track.is_none() || to.is_none()) { of_track(&file, n) } else { file };
+        let mut out = new_file(&file, force)?;
+        copy(first, sound, &mut out).await?;
+        eprintln!("{}", file.display());
     }
-    let mut out = std::fs::File::create(&file).with_context(|| format!("{}", file.display()))?;
-    copy(first, sound, &mut out).await?;
-    eprintln!("{}", file.display());
     Ok(())
+}
+
+/// The name of another file of a recording: `a.wav` becomes `a.2.wav`.
+fn of_track(file: &Path, track: u32) -> PathBuf {
+    let ending = file.extension().map(|ending| format!(".{}", ending.to_string_lossy())).unwrap_or_default();
+    file.with_extension(format!("{track}{ending}").trim_end_matches('.'))
 }
 
 /// Lets a player hear a call until it ends, or the player or the user has heard enough.

@@ -1,5 +1,7 @@
 //! `sidetone directory trunks`: carriers, which numbers go over them, and how they are.
 
+use std::collections::HashSet;
+
 use anyhow::Context as _;
 use sidetone_proto::directory::v1::{
     DeleteTrunkRequest, ListRequest, NumberRule, PutTrunkRequest, StirVerify, Trunk, TrunkRoute,
@@ -52,7 +54,7 @@ pub(crate) struct PutTrunk {
     /// A network out of which it calls, like 192.0.2.0/24; may be repeated.
     #[arg(long = "source")]
     sources: Vec<String>,
-    /// Numbers that go out over it: PREFIX, or PREFIX,PRIORITY, or PREFIX,PRIORITY,WEIGHT; an empty prefix is every number. May be repeated.
+    /// Numbers that go out over it, as they are after --outbound: PREFIX, or PREFIX,PRIORITY, or PREFIX,PRIORITY,WEIGHT; an empty prefix is every number. May be repeated.
     #[arg(long = "route", value_parser = route)]
     routes: Vec<TrunkRoute>,
     /// What becomes of numbers on their way out: PREFIX,STRIP or PREFIX,STRIP,PREPEND. May be repeated.
@@ -147,6 +149,9 @@ pub(crate) async fn run(action: TrunkAction, client: &ClientArgs) -> anyhow::Res
             })
         }
         TrunkAction::Status => {
+            let trunks = directory.list_trunks(of_tenant.clone()).await.map_err(|status| explain(&status))?;
+            let registering = trunks.into_inner().trunks.into_iter().filter(|t| !t.register_as.is_empty());
+            let registering: HashSet<String> = registering.map(|trunk| trunk.trunk).collect();
             let found = directory.list_trunk_states(of_tenant).await.map_err(|status| explain(&status))?;
             let heads = ["trunk", "replica", "healthy", "registered", "calls", "problem"];
             let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
@@ -155,7 +160,7 @@ pub(crate) async fn run(action: TrunkAction, client: &ClientArgs) -> anyhow::Res
                     s.trunk.clone(),
                     s.replica.clone(),
                     yes(s.healthy),
-                    yes(s.registered),
+                    if registering.contains(&s.trunk) { yes(s.registered) } else { "-".to_owned() },
                     s.calls.to_string(),
                     s.problem.clone(),
                 ]
@@ -163,9 +168,13 @@ pub(crate) async fn run(action: TrunkAction, client: &ClientArgs) -> anyhow::Res
         }
         TrunkAction::Put(put) => {
             let password = put.password_stdin.then(super::directory::read_password).transpose()?;
-            let request = PutTrunkRequest { trunk: Some(put.record(tenant)), password };
+            let trunk = put.record(tenant);
+            for warning in unreachable_routes(&trunk) {
+                super::output::warn(&warning);
+            }
+            let request = PutTrunkRequest { trunk: Some(trunk), password };
             let put = directory.put_trunk(request).await.map_err(|status| explain(&status))?;
-            one(client.output, &put.into_inner(), |put| put.trunk.clone())
+            one(client.output, &put.into_inner(), |put| format!("trunk {}", put.trunk))
         }
         TrunkAction::Delete { trunk } => {
             let request = DeleteTrunkRequest { tenant, trunk };
@@ -173,6 +182,32 @@ pub(crate) async fn run(action: TrunkAction, client: &ClientArgs) -> anyhow::Res
             one(client.output, &answer.into_inner(), |_| "deleted".to_owned())
         }
     }
+}
+
+/// What is said of routes that no number reaches, because an outbound rule has changed all of theirs before: the first rule whose
+/// prefix fits is applied, and then routes are compared with what comes of it.
+fn unreachable_routes(trunk: &Trunk) -> Vec<String> {
+    // Whatever begins with the route's prefix begins with the rule's, too.
+    let taken = |route: &&TrunkRoute| {
+        trunk.outbound.iter().find(|rule| !rule.prefix.is_empty() && route.prefix.starts_with(&rule.prefix))
+    };
+    let comes_out = |prefix: &str| {
+        trunk.outbound.iter().any(|rule| {
+            let made = &rule.prepend;
+            // What is left of a number behind the stripped digits may be anything.
+            made.starts_with(prefix) || prefix.starts_with(made.as_str()) && rule.strip > 0
+        })
+    };
+    let lost = trunk.routes.iter().filter_map(|route| Some((route, taken(&route)?)));
+    lost.filter(|(route, _)| !comes_out(&route.prefix))
+        .map(|(route, rule)| {
+            format!(
+                "no number goes over --route {0}: routes are compared after the outbound rules, and --outbound {1},{2},{3} changes \
+                 every number that begins with {0}; the route for them would be --route {3}",
+                route.prefix, rule.prefix, rule.strip, rule.prepend
+            )
+        })
+        .collect()
 }
 
 impl PutTrunk {

@@ -10,7 +10,7 @@ use sidetone_proto::callcontrol::v1::{ExecuteRequest, ListMessagesRequest, OneMe
 
 use super::ClientArgs;
 use super::client::{explain, idempotency_key};
-use super::output::{duration, line, rows, time};
+use super::output::{duration, line, new_file, rows, time};
 
 /// Voicemail of users.
 #[derive(Debug, clap::Args)]
@@ -41,6 +41,9 @@ enum Action {
         message: String,
         /// The file.
         file: PathBuf,
+        /// Write over a file that is there.
+        #[arg(long)]
+        force: bool,
     },
     /// Mark a message as heard.
     Heard {
@@ -62,7 +65,7 @@ pub(crate) async fn run(args: VoicemailArgs) -> anyhow::Result<()> {
     let client = args.client;
     match args.action {
         Action::List { user } => list(&client, user).await,
-        Action::Save { user, message, file } => save(&client, user, message, file).await,
+        Action::Save { user, message, file, force } => save(&client, (user, message), file, force).await,
         Action::Heard { user, message: message_id } => {
             change(&client, Command::MarkMessageHeard(OneMessage { user, message_id })).await
         }
@@ -87,11 +90,16 @@ async fn list(client: &ClientArgs, user: String) -> anyhow::Result<()> {
     })
 }
 
-async fn save(client: &ClientArgs, user: String, message_id: String, path: PathBuf) -> anyhow::Result<()> {
+async fn save(
+    client: &ClientArgs,
+    (user, message_id): (String, String),
+    path: PathBuf,
+    force: bool,
+) -> anyhow::Result<()> {
     let request = ReadMessageRequest { tenant: client.tenant.clone(), user, message_id };
     let mut pieces = client.calls()?.read_message(request).await.map_err(|s| explain(&s))?.into_inner();
     let opening = || format!("{}", path.display());
-    let mut file = std::fs::File::create(&path).with_context(opening)?;
+    let mut file = new_file(&path, force)?;
     while let Some(piece) = pieces.message().await.map_err(|s| explain(&s))? {
         file.write_all(&piece.data).with_context(opening)?;
     }

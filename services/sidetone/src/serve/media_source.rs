@@ -4,14 +4,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use sidetone_call_control::{CallControl, NoContent};
+use sidetone_call_control::{CallControl, NoContent, StreamUrls};
 use sidetone_dialects::MediaRef;
-use sidetone_http::{KeptAt, MediaBody, MediaSource, MediaUnavailable, Spoken};
-use sidetone_model::ids::TenantId;
+use sidetone_http::{KeptAt, MediaBody, MediaSource, MediaUnavailable, MediaUrls, Spoken};
+use sidetone_model::ids::{StreamId, TenantId};
 use tokio::sync::mpsc;
 
 /// How long is waited when an application has sent as much ahead as it may.
 const AHEAD_ENOUGH: Duration = Duration::from_millis(200);
+
+/// The door's URLs, for who begins a stream over gRPC.
+pub(super) struct UrlsOfDoor(pub(super) MediaUrls);
+
+impl StreamUrls for UrlsOfDoor {
+    fn url(&self, tenant: &TenantId, stream: StreamId) -> String {
+        self.0.stream(tenant, stream)
+    }
+}
 
 /// Recordings and streams of the nodes that call control knows.
 pub(super) struct FromNodes(pub(super) CallControl);
@@ -25,10 +34,13 @@ impl MediaSource for FromNodes {
         kept: Option<&KeptAt>,
     ) -> Result<MediaBody, MediaUnavailable> {
         let content = match (media, kept) {
-            (MediaRef::Recording(recording), Some(KeptAt { node, file })) => {
+            (MediaRef::Recording(recording) | MediaRef::Track(recording, _), Some(KeptAt { node, file })) => {
                 self.0.kept_content(*recording, node, file).await
             }
-            (MediaRef::Recording(recording), None) => self.0.recording_content(tenant, *recording).await,
+            (MediaRef::Recording(recording), None) => self.0.recording_content(tenant, *recording, 0).await,
+            (MediaRef::Track(recording, track), None) => {
+                self.0.recording_content(tenant, *recording, *track).await
+            }
             (MediaRef::Stream(stream), _) => match stream.parse() {
                 Ok(stream) => self.0.stream_content(tenant, stream).await,
                 Err(_) => Err(NoContent::Gone),
@@ -69,6 +81,6 @@ impl MediaSource for FromNodes {
 fn unavailable(error: NoContent) -> MediaUnavailable {
     match error {
         NoContent::Gone => MediaUnavailable::Gone,
-        NoContent::Away => MediaUnavailable::Away,
+        NoContent::Away | NoContent::Running => MediaUnavailable::Away,
     }
 }

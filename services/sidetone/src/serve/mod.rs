@@ -71,9 +71,9 @@ pub(crate) async fn run(role: Role, settings: Settings) -> anyhow::Result<()> {
     let drain_max = Duration::from_secs(settings.process.drain_max_s);
     let running = start(role, settings).await?;
     let http = running.http.as_ref().map(HttpDoor::address);
-    tracing::info!(?role, grpc = %running.grpc, admin = %running.admin, ?http, sip = ?running.sip, "running");
+    tracing::info!(?role, grpc = %running.grpc, admin = %running.admin, ?http, sip = running.listening(), "running");
     let lifecycle = running.lifecycle.clone();
-    lifecycle.run_until_stopped(drain_max, running.drained()).await?;
+    lifecycle.run_until_stopped(drain_max, running.drained(), running.end_calls()).await?;
     running.stopped().await;
     if let Some(failure) = lifecycle.failure() {
         anyhow::bail!("stopped, to be started again: {failure}");
@@ -176,6 +176,7 @@ impl Shared {
             telemetry: Arc::clone(&self.telemetry),
             lifecycle: self.lifecycle.clone(),
             grpc_address: self.grpc_address.clone(),
+            tls: self.settings.tls.clone(),
         };
         let signalling = Signalling::start(self.settings.signalling.clone(), deps).await?;
         routes.add_service(SignallingServer::new(signalling.service()));
@@ -208,9 +209,17 @@ impl Shared {
                 store: Arc::clone(&self.store),
                 tls: self.settings.tls.clone(),
             }))
-            .add_service(DirectoryServer::new(DirectoryService::new(self.directory.clone())))
+            .add_service(DirectoryServer::new(self.directory_service(&control)))
             .add_service(StoreServer::new(StoreService::new(Arc::clone(&self.store))));
         Ok(control)
+    }
+
+    /// Whoever puts what cannot work is told so.
+    fn directory_service(&self, control: &CallControl) -> DirectoryService {
+        let outbox = self.settings.outbox.clone();
+        DirectoryService::new(self.directory.clone())
+            .with_prompts(Arc::new(control.clone()))
+            .with_webhooks(Arc::new(move |url: &str| outbox.webhook_problem(url)))
     }
 
     /// The door stands beside call control, whose facts it projects; the outbox behind it delivers to applications.
@@ -239,7 +248,9 @@ impl Shared {
             telemetry: Arc::clone(&self.telemetry),
             lifecycle: self.lifecycle.clone(),
         };
-        running.http = Some(HttpDoor::start(self.settings.http.clone(), deps).await?);
+        let door = HttpDoor::start(self.settings.http.clone(), deps).await?;
+        control.tell_urls(Arc::new(media_source::UrlsOfDoor(door.media_urls())));
+        running.http = Some(door);
         running.outbox = Some(outbox);
         Ok(())
     }

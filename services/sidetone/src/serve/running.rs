@@ -51,6 +51,15 @@ impl Running {
         }
     }
 
+    /// Where SIP is spoken, and over what.
+    pub(super) fn listening(&self) -> String {
+        let listeners = self.signalling.iter().flat_map(Signalling::listeners);
+        let shown = listeners.map(|listener| {
+            format!("{} {}", format!("{:?}", listener.transport).to_lowercase(), listener.local)
+        });
+        shown.collect::<Vec<_>>().join(", ")
+    }
+
     /// Resolves when what a drain waits for is over: no call runs here any more.
     pub(crate) async fn drained(&self) {
         if let Some(signalling) = &self.signalling {
@@ -60,6 +69,14 @@ impl Running {
         // without it, and its successor folds the log.
         if let (Some(media), None) = (&self.media, &self.signalling) {
             media.drained().await;
+        }
+    }
+
+    /// Ends the calls that still run here. With everything in one process nobody else has them, and their ends are to be in the
+    /// log and in the CDRs; otherwise the others go on with them, or tell their ends.
+    pub(crate) async fn end_calls(&self) {
+        if let (Some(call_control), Some(_), Some(_)) = (&self.call_control, &self.signalling, &self.media) {
+            call_control.end_calls().await;
         }
     }
 

@@ -42,11 +42,18 @@ pub fn is_installed() -> bool {
 impl Baresip {
     /// Starts a phone; it registers and answers every call.
     pub fn start(setup: &Setup<'_>) -> Self {
+        Self::start_with(setup, &[])
+    }
+
+    /// The same with more of its modules, by their names.
+    pub fn start_with(setup: &Setup<'_>, modules: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // It takes the port after its SIP port too, for TLS.
         let (sip_port, control, rtp) = (free_ports(2), free_port(), free_ports(20).next_multiple_of(2));
         write_voice(&folder.path().join("voice.wav"), setup.tone_hz);
-        std::fs::write(folder.path().join("config"), config(folder.path(), sip_port, control, rtp)).unwrap();
+        let more: String = modules.iter().map(|module| format!("module_app {module}.so\n")).collect();
+        let config = config(folder.path(), sip_port, control, rtp) + &more;
+        std::fs::write(folder.path().join("config"), config).unwrap();
         std::fs::write(folder.path().join("accounts"), account(setup)).unwrap();
         std::fs::write(folder.path().join("contacts"), "").unwrap();
         std::fs::create_dir(folder.path().join("heard")).unwrap();
@@ -65,7 +72,7 @@ impl Baresip {
 
     /// Waits until a line of its log holds a text.
     pub fn wait_for_log(&self, text: &str) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !self.log().contains(text) {
             assert!(Instant::now() < deadline, "no {text:?} in baresip's log:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
@@ -89,7 +96,7 @@ impl Baresip {
 
     /// Waits until it has heard a tone for a second, at the level of one voice.
     pub fn wait_until_it_hears(&self, tone_hz: u32) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let level = self.level_of(tone_hz);
             if level > -25.0 {
@@ -102,7 +109,7 @@ impl Baresip {
 
     /// Waits until a second of what it hears has a tone at the level of one voice and less than `away_dbov` of another.
     pub fn wait_until_it_hears_but(&self, tone_hz: u32, away_hz: u32, away_dbov: f32) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let heard = self.heard();
             let last = &heard[heard.len().saturating_sub(8000)..];

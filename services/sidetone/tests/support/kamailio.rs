@@ -89,7 +89,7 @@ impl Sipp {
         let errors = folder.join(format!("sipp-{}.log", address.port()));
         let child = Command::new("sipp")
             .args(["-nostdin", "-i", &address.ip().to_string(), "-p", &address.port().to_string()])
-            .args(["-timeout", "60", "-trace_err", "-error_file"])
+            .args(["-timeout", "300", "-trace_err", "-error_file"])
             .arg(&errors)
             .args(arguments)
             .env("TERM", "dumb")
@@ -104,7 +104,7 @@ impl Sipp {
 
     /// How it ended: 0 when every call was as its scenario says.
     pub fn wait(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + Duration::from_secs(70);
+        let deadline = Instant::now() + Duration::from_secs(310);
         loop {
             if let Some(status) = self.0.try_wait().unwrap() {
                 return status;

@@ -13,4 +13,5 @@ pub mod process;
 pub mod receiver;
 pub mod sound;
 pub mod views;
+pub mod voicemail;
 pub mod webrtc;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sidetone_testkit::phone::{Call, EndedBy, Incoming, Phone, PhoneConfig};
 
-use super::phones::{call, eventually, hears, registered};
+use super::phones::{call, eventually, hears, incoming, registered};
 use super::process::Installation;
 
 /// The live leg of a number in the calls that go on.
@@ -50,7 +50,7 @@ pub async fn taken(installation: &Installation, phone: &Phone) -> Call {
 
 /// The far end ends a call.
 pub async fn ended_by_far_end(call: &Call) {
-    assert!(matches!(call.wait_ended(Duration::from_secs(10)).await, Some(EndedBy::FarEnd { .. })));
+    assert!(matches!(call.wait_ended(Duration::from_secs(30)).await, Some(EndedBy::FarEnd { .. })));
 }
 
 /// 1001 sings at 440 Hz and talks to 1002, who sings at 700 Hz.
@@ -75,7 +75,7 @@ pub async fn silent(installation: &Installation, number: &str) -> Phone {
 
 /// It rings at a phone, and call control knows.
 pub async fn rings(installation: &Installation, phone: &Phone, number: &str) -> (Incoming, String) {
-    let incoming = phone.next_incoming().await.unwrap();
+    let incoming = incoming(phone).await;
     let wanted =
         |leg: &serde_json::Value| leg["party"]["number"] == number && leg["state"] == "LEG_STATE_RINGING";
     eventually(installation, "it rings", || !legs(installation, wanted).is_empty()).await;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sidetone_testkit::phone::{Call, Phone, PhoneConfig, PhoneError};
+use sidetone_testkit::phone::{Call, Incoming, Phone, PhoneConfig, PhoneError};
 
 use super::process::Installation;
 
@@ -29,19 +29,40 @@ pub async fn unregistered(installation: &Installation, number: &str, tone_hz: f3
     Phone::start(PhoneConfig { auto_answer: true, ..config }).await.unwrap()
 }
 
-/// Calls, and tells everything when that fails. On a busy machine a media node may just be missed: as its user would, the
-/// phone tries again when it is told that there is no room now.
+/// Calls, and tells everything when that fails.
 pub async fn call(installation: &Installation, phone: &Phone, number: &str) -> Call {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    call_again(phone, number).await.unwrap_or_else(|error| {
+        panic!("{number}: {error}\n{}\n{}", phone.trace().join("\n"), installation.logs())
+    })
+}
+
+/// Calls. On a busy machine a media node may just be missed: as its user would, the phone tries again when it is told that
+/// there is no room now.
+pub async fn call_again(phone: &Phone, number: &str) -> Result<Call, PhoneError> {
+    call_with_again(phone, number, &[]).await
+}
+
+/// The same with more header fields in the INVITE.
+pub async fn call_with_again(
+    phone: &Phone,
+    number: &str,
+    headers: &[(&str, &str)],
+) -> Result<Call, PhoneError> {
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
-        match phone.call(number).await {
-            Ok(call) => return call,
+        match phone.call_with(number, headers).await {
             Err(PhoneError::Refused { status: 503, .. }) if Instant::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
-            Err(error) => panic!("{number}: {error}\n{}\n{}", phone.trace().join("\n"), installation.logs()),
+            other => return other,
         }
     }
+}
+
+/// The next call that rings at a phone: a test whose call was lost on its way ends, and does not wait for ever.
+pub async fn incoming(phone: &Phone) -> Incoming {
+    let ringing = tokio::time::timeout(Duration::from_secs(60), phone.next_incoming()).await;
+    ringing.expect("it rings").expect("the phone is there")
 }
 
 /// Waits until a call hears a tone.
@@ -51,7 +72,7 @@ pub async fn hears(installation: &Installation, call: &Call, tone_hz: f32) {
 
 /// Waits until something holds.
 pub async fn eventually(installation: &Installation, what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !holds() {
         if Instant::now() > deadline {
             let calls = installation.command(&["calls", "--output", "json"]).unwrap_or_default();

@@ -51,8 +51,14 @@ pub fn decoded(bytes: Vec<u8>, ending: &str) -> (Vec<i16>, u32) {
     (samples, rate)
 }
 
-/// Whether the last second of a file has a tone in it that can be heard.
+/// Whether some whole second of a file has a tone in it that can be heard: what a busy machine has not sent or written in
+/// time is silence.
 pub fn has_tone((samples, rate): &(Vec<i16>, u32), tone_hz: f32) -> bool {
-    let last = &samples[samples.len().saturating_sub(*rate as usize)..];
-    !last.is_empty() && tone_level_dbov(last, *rate, tone_hz) > -30.0
+    loudest_dbov(samples, *rate, tone_hz) > -30.0
+}
+
+/// The level of a tone in the whole second in which it is loudest, in dBov; -127 when there is no whole second.
+pub fn loudest_dbov(samples: &[i16], rate: u32, tone_hz: f32) -> f32 {
+    let seconds = samples.chunks_exact(rate as usize);
+    seconds.map(|second| tone_level_dbov(second, rate, tone_hz)).fold(-127.0, f32::max)
 }

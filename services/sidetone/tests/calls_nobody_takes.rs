@@ -1,0 +1,100 @@
+//! A user's calls that nobody takes: where they go is set with the command line, and the message that is left is heard.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::time::Duration;
+
+use sidetone_testkit::phone::{Call, Phone};
+use support::operations::{ended_by_far_end, silent};
+use support::phones::{self, call, call_again, eventually, hears, registered};
+use support::process::Installation;
+
+const SEED: &str = "[[seed.tenants.numbers]]\nnumber = \"9300\"\nown_mailbox = true\n";
+/// Longer than it takes until a phone that does not answer is told to stop.
+const CANCELLED_MAX: Duration = Duration::from_secs(30);
+
+fn messages(installation: &Installation) -> usize {
+    installation.json(&["voicemail", "list", "user1002"]).as_array().unwrap().len()
+}
+
+/// The caller, who sings, leaves some seconds of that.
+async fn leaves_message(installation: &Installation, at_ada: &Call) {
+    let before = messages(installation);
+    eventually(installation, "it is the only call", || installation.calls().len() == 1).await;
+    let this = installation.calls().remove(0);
+    eventually(installation, "the message begins", || {
+        let shown = installation.json(&["calls", "show", &this]);
+        shown["recordings"][0]["state"] == "RECORDING_STATE_RUNNING"
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    at_ada.media().dial("#");
+    ended_by_far_end(at_ada).await;
+    eventually(installation, "the message is there", || messages(installation) == before + 1).await;
+}
+
+async fn hears_own_messages(installation: &Installation, ben: &Phone) {
+    let listening = call(installation, ben, "9300").await;
+    hears(installation, &listening, 440.0).await;
+    listening.hang_up().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn busy_not_answered_or_not_registered_a_message_is_left_and_heard() {
+    let installation = Installation::with_seed(SEED);
+    let rules = ["--on-busy", "voicemail", "--on-no-answer", "2:voicemail", "--on-unregistered", "voicemail"];
+    let put: Vec<&str> = ["directory", "put-user", "user1002"].into_iter().chain(rules).collect();
+    installation.command(&put).unwrap();
+    let users = installation.command(&["directory", "users"]).unwrap();
+    assert!(users.contains("2:voicemail"), "{users}");
+
+    let ada = registered(&installation, "1001", 440.0).await;
+    let at_ada = call(&installation, &ada, "1002").await;
+    leaves_message(&installation, &at_ada).await;
+
+    let ben = silent(&installation, "1002").await;
+    let (at_ada, ()) = tokio::join!(call(&installation, &ada, "1002"), async {
+        phones::incoming(&ben).await.reject(486, "Busy Here");
+    });
+    leaves_message(&installation, &at_ada).await;
+
+    let (at_ada, cancelled) = tokio::join!(call(&installation, &ada, "1002"), async {
+        phones::incoming(&ben).await.wait_cancelled(CANCELLED_MAX).await
+    });
+    assert!(cancelled, "it rings on while the message is left");
+    leaves_message(&installation, &at_ada).await;
+    hears_own_messages(&installation, &ben).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_user_s_call_rings_at_another_and_a_rule_that_makes_no_sense_is_refused() {
+    let installation = Installation::with_seed(SEED);
+    for (rule, why) in [
+        (["--on-busy", "1002"], "leads back to the user"),
+        (["--on-busy", "no where"], "expected voicemail, assistant or a number"),
+        (["--on-no-answer", "0:1003"], "expected 1 to 600 seconds"),
+    ] {
+        let put: Vec<&str> = ["directory", "put-user", "user1002"].into_iter().chain(rule).collect();
+        let refused = installation.command(&put).unwrap_err();
+        assert!(refused.contains(why), "{rule:?}: {refused}");
+    }
+    installation.command(&["directory", "put-user", "user1002", "--on-busy", "1003"]).unwrap();
+    // In a ring the call comes to nobody twice.
+    installation.command(&["directory", "put-user", "user1003", "--on-busy", "1002"]).unwrap();
+    let ben = silent(&installation, "1002").await;
+    let cid = silent(&installation, "1003").await;
+    let ada = registered(&installation, "1001", 440.0).await;
+    let (at_ada, at_cid) = tokio::join!(call(&installation, &ada, "1002"), async {
+        phones::incoming(&ben).await.reject(486, "Busy Here");
+        phones::incoming(&cid).await.answer().unwrap()
+    });
+    hears(&installation, &at_cid, 440.0).await;
+    at_ada.hang_up().await.unwrap();
+    let (refused, ()) = tokio::join!(call_again(&ada, "1002"), async {
+        phones::incoming(&ben).await.reject(486, "Busy Here");
+        phones::incoming(&cid).await.reject(486, "Busy Here");
+    });
+    let refused = format!("{:?}", refused.map(drop));
+    assert!(refused.contains("486"), "{refused}");
+}
