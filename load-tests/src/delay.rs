@@ -74,7 +74,11 @@ pub(crate) async fn hold<'a>(
 
 impl Delay {
     pub(crate) fn of(kind: Kind, caught: &[Caught]) -> Self {
-        let way = if matches!(kind, Kind::Echo | Kind::Hostile) { Way::RoundTrip } else { Way::OneWay };
+        let way = if matches!(kind, Kind::Echo | Kind::Hostile | Kind::Steady) {
+            Way::RoundTrip
+        } else {
+            Way::OneWay
+        };
         let mut found: Vec<f64> =
             caught.iter().filter_map(Caught::delay).map(|delay| delay.as_secs_f64() * 1000.0).collect();
         found.sort_by(f64::total_cmp);

@@ -29,6 +29,16 @@ impl Generator {
             latest_ms: sum.latest_ms.max(pace.latest_ms),
         })
     }
+
+    /// This and what was done for others.
+    pub(crate) fn with(self, other: &Self) -> Self {
+        Self {
+            cpu_s: self.cpu_s,
+            frames: self.frames + other.frames,
+            late: self.late + other.late,
+            latest_ms: self.latest_ms.max(other.latest_ms),
+        }
+    }
 }
 
 /// Processor time that this process has used: user and system time of `/proc/self/stat`, in ticks of 10 ms. Zero where there is

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use sidetone_testkit::rtp::HEARD_DBOV;
 
 use crate::report::Report;
+use crate::resources::Sample;
+use crate::steady::Steadiness;
 
 pub(crate) fn page(report: &Report) -> String {
     let verdict = if report.passed { "passed" } else { "failed" };
@@ -15,7 +17,7 @@ pub(crate) fn page(report: &Report) -> String {
          <p>Heard {:.2} %, loss {:.3} %, longest gap {:.0} ms. Set-up: median {:.1} ms, p99 {:.1} ms, longest {:.1} ms.</p>\
          <p>Sound, {}: median {:.1} ms, p99 {:.1} ms, longest {:.1} ms ({} of {} markers found). The generator: {:.1} s of \
          processor time, {} of {} frames late, the latest by {:.1} ms.</p>",
-        report.calls.len(),
+        report.calls_made,
         report.heard * 100.0,
         report.loss * 100.0,
         report.max_gap_ms,
@@ -37,8 +39,30 @@ pub(crate) fn page(report: &Report) -> String {
     if !report.levels_dbov.is_empty() {
         page.push_str(&format!("<h2>Who hears whom, in dBov</h2>{}", matrix(&report.levels_dbov)));
     }
+    if let Some(steadiness) = &report.steadiness {
+        page.push_str(&needed(steadiness));
+    }
     page.push_str(&calls(report));
     page
+}
+
+/// What the server needed, as a table.
+fn needed(steadiness: &Steadiness) -> String {
+    let Steadiness { codec_changes, holds, late_ticks, late_ticks_excused, memory_growth_mb, samples } =
+        steadiness;
+    let mut table = format!(
+        "<h2>What the server needed</h2><p>{codec_changes} codecs changed, {holds} calls held. Late ticks: {late_ticks}, of \
+         these excused by the machine {late_ticks_excused}. Resident memory grew by {memory_growth_mb:.1} MB from the second \
+         tenth to the last.</p><table><tr><th>s<th>resident MB<th>descriptors<th>late ticks<th>excused</tr>",
+    );
+    for Sample { at_s, resident_mb, descriptors, late_ticks, late_ticks_excused, .. } in samples {
+        let _ = write!(
+            table,
+            "<tr><td>{at_s}<td>{resident_mb:.1}<td>{descriptors}<td>{late_ticks}<td>{late_ticks_excused}</tr>"
+        );
+    }
+    table.push_str("</table>");
+    table
 }
 
 /// Set-up times in twenty classes of equal width.
@@ -105,7 +129,7 @@ fn matrix(levels: &[Vec<f32>]) -> String {
 
 fn calls(report: &Report) -> String {
     let mut table = String::from(
-        "<h2>Calls</h2><table><tr><th>Call<th>Tone, Hz<th>Heard<th>Ended by<th>Set-up, ms<th>Loss, %<th>Longest gap, ms<th>Error</tr>",
+        "<h2>Calls</h2><table><tr><th>Call<th>Tone, Hz<th>Heard<th>Ended by<th>Set-up, ms<th>Loss, %<th>Longest gap, ms<th>What, or why not</tr>",
     );
     for (n, call) in report.calls.iter().enumerate() {
         let setup = call.setup_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1}"));
@@ -118,7 +142,7 @@ fn calls(report: &Report) -> String {
             call.ended_by,
             call.loss * 100.0,
             call.max_gap_ms,
-            escaped(call.error.as_deref().unwrap_or("")),
+            escaped(call.error.as_deref().or(call.about.as_deref()).unwrap_or("")),
         );
     }
     table.push_str("</table>");

@@ -13,8 +13,10 @@ mod html;
 pub mod limit;
 pub mod pair;
 pub mod report;
+pub mod resources;
 pub mod room;
 pub mod scenario;
+pub mod steady;
 pub mod traffic;
 
 pub use delay::Delay;
@@ -22,8 +24,10 @@ pub use generator::Generator;
 pub use hostile::{Harm, Hostility};
 pub use limit::Limit;
 pub use report::{CallReport, Report};
+pub use resources::Sample;
 pub use scenario::{Kind, Pass, Scenario, ScenarioError};
 pub use sidetone_testkit::phone::Transport;
+pub use steady::{Steadiness, Steady};
 pub use traffic::{Credential, Progress, Quiet, Step, Target};
 
 /// Runs a scenario of any kind.
@@ -40,5 +44,6 @@ pub async fn run(
         Kind::Echo => echo::run(scenario, target, credentials, progress).await,
         Kind::Pair => pair::run(scenario, target, credentials, progress).await,
         Kind::Hostile => hostile::run(scenario, target, credentials, progress).await,
+        Kind::Steady => steady::run(scenario, target, credentials, progress).await,
     })
 }

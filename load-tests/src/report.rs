@@ -5,7 +5,8 @@ use serde::Serialize;
 use crate::delay::Delay;
 use crate::generator::Generator;
 use crate::hostile::Harm;
-use crate::scenario::Scenario;
+use crate::scenario::{Pass, Scenario};
+use crate::steady::Steadiness;
 
 /// Everything measured in a run, and whether it passed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,11 +29,15 @@ pub struct Report {
     pub loss: f64,
     /// Longest time without a packet in any call, in ms.
     pub max_gap_ms: f64,
-    /// Share of calls that heard what they should.
+    /// Calls that were tried.
+    pub calls_made: usize,
+    /// Share of them that heard what they should.
     pub heard: f64,
     /// What the phones and the server had to put up with, of `hostile`.
     pub harm: Option<Harm>,
-    /// The calls, in the order in which they began.
+    /// What went on, and what the server needed for it, of `steady`.
+    pub steadiness: Option<Steadiness>,
+    /// The calls, in the order in which they began; of `steady` those alone that did not go as they should.
     pub calls: Vec<CallReport>,
     /// Of a room: level in dBov at which the row's caller hears the column's. Empty otherwise.
     pub levels_dbov: Vec<Vec<f32>>,
@@ -72,6 +77,9 @@ pub struct CallReport {
     pub max_gap_ms: f64,
     /// Why the call was not answered.
     pub error: Option<String>,
+    /// Of `steady`: what was called in which codec, and what then changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
 }
 
 impl CallReport {
@@ -87,7 +95,14 @@ impl CallReport {
             loss: 0.0,
             max_gap_ms: 0.0,
             error: None,
+            about: None,
         }
+    }
+
+    /// Whether it went as it should by itself, whatever share of all calls may not.
+    fn is_good(&self, pass: &Pass) -> bool {
+        let went = self.heard && self.ended_by == "us" && self.error.is_none();
+        went && self.loss <= pass.loss_max && self.max_gap_ms <= pass.max_gap_ms
     }
 }
 
@@ -123,8 +138,10 @@ impl Report {
             generator,
             loss: share(lost, packets + lost),
             max_gap_ms: calls.iter().map(|call| call.max_gap_ms).fold(0.0, f64::max),
+            calls_made: calls.len(),
             heard: share(heard as u64, calls.len() as u64),
             harm: None,
+            steadiness: None,
             calls,
             levels_dbov,
         };
@@ -148,6 +165,33 @@ impl Report {
         }
         self.passed = self.failures.is_empty();
         self.harm = Some(harm);
+        self
+    }
+
+    /// The same with what the server needed.
+    pub(crate) fn with_steadiness(mut self, steadiness: Steadiness) -> Self {
+        let may = &self.scenario.steady;
+        let problem = steadiness.samples.iter().find_map(|sample| sample.problem.as_ref());
+        self.failures.extend(problem.map(|problem| format!("metrics cannot be read: {problem}")));
+        let (grown, grown_max) = (steadiness.memory_growth_mb, may.memory_growth_max_mb);
+        if grown > grown_max {
+            self.failures.push(format!("resident memory grew by {grown:.1} MB, at most {grown_max} allowed"));
+        }
+        let late = steadiness.late_ticks.saturating_sub(steadiness.late_ticks_excused);
+        if late > may.late_ticks_max {
+            let max = may.late_ticks_max;
+            self.failures.push(format!("{late} late ticks without an excuse, at most {max} allowed"));
+        }
+        if let (Some(before), Some(after)) = (steadiness.samples.first(), steadiness.samples.last())
+            && after.descriptors > before.descriptors + may.descriptors_growth_max
+        {
+            let (before, after) = (before.descriptors, after.descriptors);
+            self.failures
+                .push(format!("{after} descriptors are open after the last call, {before} before the first"));
+        }
+        self.calls.retain(|call| !call.is_good(&self.scenario.pass));
+        self.passed = self.failures.is_empty();
+        self.steadiness = Some(steadiness);
         self
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::hostile::Hostility;
+use crate::steady::Steady;
 use crate::traffic::Credential;
 
 /// Traffic with its pass lines.
@@ -32,6 +33,9 @@ pub struct Scenario {
     /// How bad it is in `hostile`. Default one in a hundred, both ways.
     #[serde(default)]
     pub hostile: Hostility,
+    /// What goes on in `steady`.
+    #[serde(default)]
+    pub steady: Steady,
     /// Pass lines.
     #[serde(default)]
     pub pass: Pass,
@@ -49,6 +53,8 @@ pub enum Kind {
     Pair,
     /// As `echo`, while others attack and some of what phones send arrives damaged.
     Hostile,
+    /// So many callers at any time, each calling again and again, while the server's needs are watched.
+    Steady,
 }
 
 /// What counts as good.
@@ -104,7 +110,7 @@ pub enum ScenarioError {
 }
 
 impl Scenario {
-    /// Reads a file, or takes the built-in scenario of that name (`room`, `echo-200`, `two-party`, `hostile`).
+    /// Reads a file, or takes the built-in scenario of that name (`room`, `echo-200`, `two-party`, `hostile`, `steady`).
     pub fn load(name: &str) -> Result<Self, ScenarioError> {
         if let Some((_, text)) = BUILTIN.iter().find(|(known, _)| *known == name) {
             return Self::parse(name, text);
@@ -138,6 +144,13 @@ impl Scenario {
             ("phones", "must be 0 to 20000", self.phones <= 20_000),
             ("hostile.hostile", "must be 0 to 1", share(self.hostile.hostile)),
             ("hostile.damaged", "must be 0 to 0.5", (0.0..=0.5).contains(&self.hostile.damaged)),
+            (
+                "steady.call_s",
+                "must be 4 to 3600, the shorter first",
+                (4..=3600).contains(&self.steady.call_s[0])
+                    && (self.steady.call_s[0]..=3600).contains(&self.steady.call_s[1]),
+            ),
+            ("steady.memory_growth_max_mb", "must not be negative", self.steady.memory_growth_max_mb >= 0.0),
             ("pass.heard_min", "must be 0 to 1", share(self.pass.heard_min)),
             ("pass.loss_max", "must be 0 to 1", share(self.pass.loss_max)),
             ("pass.max_gap_ms", "must be over 0", self.pass.max_gap_ms > 0.0),
@@ -159,7 +172,7 @@ impl Scenario {
         let needed = match self.kind {
             Kind::Pair => self.calls * 2,
             Kind::Hostile => self.calls + self.phones,
-            Kind::Room | Kind::Echo => 1,
+            Kind::Room | Kind::Echo | Kind::Steady => 1,
         };
         if credentials.len() >= needed {
             return Ok(());
@@ -173,14 +186,15 @@ fn ten() -> f64 {
     10.0
 }
 
-const BUILTIN: [(&str, &str); 4] = [
+const BUILTIN: [(&str, &str); 5] = [
     ("room", include_str!("../scenarios/room.toml")),
     ("echo-200", include_str!("../scenarios/echo-200.toml")),
     ("two-party", include_str!("../scenarios/two-party.toml")),
     ("hostile", include_str!("../scenarios/hostile.toml")),
+    ("steady", include_str!("../scenarios/steady.toml")),
 ];
 
-const BUILTIN_NAMES: &str = "room, echo-200, two-party, hostile";
+const BUILTIN_NAMES: &str = "room, echo-200, two-party, hostile, steady";
 
 #[cfg(test)]
 mod tests {

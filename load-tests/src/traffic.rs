@@ -160,8 +160,18 @@ pub(crate) async fn set_up(
 
 /// Reports on a caller; `heard` is judged before anybody hangs up.
 pub(crate) fn judge(caller: &Caller, heard: bool) -> CallReport {
-    let mut report = CallReport::failed(caller.tone_hz);
-    match &caller.call {
+    measured(caller.tone_hz, &caller.call, caller.registered, heard)
+}
+
+/// Reports on a call, or why there is none.
+pub(crate) fn measured(
+    tone_hz: f32,
+    call: &Result<Call, PhoneError>,
+    registered: Option<Duration>,
+    heard: bool,
+) -> CallReport {
+    let mut report = CallReport::failed(tone_hz);
+    match call {
         Ok(call) => {
             let received = call.ear().received();
             report.heard = heard;
@@ -169,7 +179,7 @@ pub(crate) fn judge(caller: &Caller, heard: bool) -> CallReport {
                 Some(EndedBy::FarEnd { .. }) => "far_end",
                 Some(EndedBy::Us) | None => "us",
             };
-            report.register_ms = caller.registered.map(|time| time.as_secs_f64() * 1000.0);
+            report.register_ms = registered.map(|time| time.as_secs_f64() * 1000.0);
             report.setup_ms = Some(call.setup().as_secs_f64() * 1000.0);
             report.packets = received.packets;
             report.lost = received.lost;
@@ -184,16 +194,21 @@ pub(crate) fn judge(caller: &Caller, heard: bool) -> CallReport {
 /// Hangs all up, at once, and removes registrations.
 pub(crate) async fn hang_up(callers: &[Caller], progress: &dyn Progress) {
     progress.step(Step::HangingUp);
-    // A far end that does not answer BYE is nothing the caller can do more about; a registration expires by itself.
+    // A registration that is not removed expires by itself.
     join_all(callers.iter().map(|caller| async {
         if let Ok(call) = &caller.call {
-            drop(within(call.hang_up()).await);
+            hang_up_call(call).await;
         }
         if let Some(phone) = caller.phone.as_ref().filter(|_| caller.registered.is_some()) {
             drop(within(phone.unregister()).await);
         }
     }))
     .await;
+}
+
+/// Hangs one up. A far end that does not answer BYE is nothing the caller can do more about.
+pub(crate) async fn hang_up_call(call: &Call) {
+    drop(within(call.hang_up()).await);
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> Option<T> {
