@@ -35,7 +35,13 @@ struct Staff;
 impl People for Staff {
     fn person(&self, _: &TenantId, user: &UserId) -> Option<Person> {
         let devices = vec!["desk".parse().unwrap()];
-        Some(Person { display_name: user.as_str().into(), numbers: vec![number_of(user).into()], devices })
+        Some(Person {
+            display_name: user.as_str().into(),
+            numbers: vec![number_of(user).into()],
+            devices,
+            may_pick_up: false,
+            may_intrude: false,
+        })
     }
 
     fn user_of_number(&self, _: &TenantId, number: &str) -> Option<UserId> {

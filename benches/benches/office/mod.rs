@@ -123,6 +123,7 @@ impl Office {
             replaces: None,
             anonymous: false,
             headers: Vec::new(),
+            max_forwards: None,
         };
         self.signal(caller, 1, LegSignalKind::Offered(Box::new(offered)), Some(routing));
         let call = self.shard.fold().leg(caller).unwrap().call;

@@ -36,12 +36,14 @@ impl Process {
         Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_S))
     }
 
-    /// Resident memory.
+    /// Resident memory of its own: without the pages of its program, which come as its code is first run, once for all legs.
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<u64> {
         let status = self.read("status")?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
-        let kilobytes = line.split_whitespace().nth(1).context("VmRSS")?.parse::<u64>()?;
-        Ok(kilobytes * 1024)
+        let kilobytes = |name: &str| -> anyhow::Result<u64> {
+            let line = status.lines().find(|line| line.starts_with(name)).context(name.to_owned())?;
+            Ok(line.split_whitespace().nth(1).context(name.to_owned())?.parse()?)
+        };
+        Ok((kilobytes("RssAnon:")? + kilobytes("RssShmem:")?) * 1024)
     }
 
     /// Whether it still runs.
