@@ -4,10 +4,13 @@
 
 mod support;
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use pb::connect_leg_request::{Echo, Nothing, To};
 use sidetone_dsp::Law;
 use sidetone_proto::media::v1 as pb;
 use sidetone_proto::media::v1::media_server::Media as _;
+use sidetone_proto::types::v1::Direction;
 use support::*;
 use tonic::Request;
 
@@ -76,6 +79,39 @@ async fn a_stream_is_unbroken_whatever_the_leg_is_connected_to() {
         a.hear(10).await;
     }
     assert_continuous(&a.heard.lock().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_during_a_hold_and_in_a_former_codec_is_no_loss() {
+    let node = node().await;
+    let phone = Phone::call(&node, 1, Law::Mu, 500.0, 20).await;
+    node.connect(&phone.leg, To::Echo(Echo {})).await;
+    phone.hear(10).await;
+    let describe = async |direction: Direction, formats: &[(u32, &str)]| {
+        let mut remote = description(phone.socket.local_addr().unwrap(), formats, 20);
+        remote.direction = direction.into();
+        let leg_id = phone.leg.clone();
+        let request = pb::UpdateLegRequest { leg_id, remote: Some(remote), ..Default::default() };
+        node.media.update_leg(Request::new(request)).await.unwrap();
+    };
+    let received = async || node.leg(&phone.leg).await.unwrap().stats.unwrap().packets_received;
+
+    // It holds, speaks on for at least half a second, and comes back.
+    describe(Direction::Sendonly, &[(0, "PCMU")]).await;
+    node.connect(&phone.leg, To::Nothing(Nothing {})).await;
+    let before = received().await;
+    until("what it says while it holds", async || (received().await >= before + 25).then_some(())).await;
+    describe(Direction::Sendrecv, &[(0, "PCMU")]).await;
+    node.connect(&phone.leg, To::Echo(Echo {})).await;
+    phone.hear(10).await;
+
+    // It changes its codec, and what it says in the former one arrives yet.
+    describe(Direction::Sendrecv, &[(8, "PCMA")]).await;
+    let before = phone.sequence.load(Relaxed);
+    until("what it says then", async || (phone.sequence.load(Relaxed) >= before + 8).then_some(())).await;
+    describe(Direction::Sendrecv, &[(0, "PCMU")]).await;
+    phone.hear(10).await;
+    assert_continuous(&phone.heard.lock().unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

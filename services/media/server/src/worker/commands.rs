@@ -155,10 +155,13 @@ impl Worker {
         let Some(leg) = self.leg(slot) else { return };
         let route = std::mem::replace(&mut leg.route, Route::Silence);
         leg.clear_hearing();
+        // What is said in the meantime is not lost on the way, even where nothing at all is sent, as to a phone that holds.
+        leg.state.outgoing.withhold();
         match route {
             Route::Bridge(peer) => {
                 if let Some(peer) = self.leg(peer).filter(|peer| peer.route == Route::Bridge(slot)) {
                     peer.route = Route::Silence;
+                    peer.state.outgoing.withhold();
                 }
             }
             Route::Mix(mix) => {

@@ -81,6 +81,8 @@ pub(crate) struct Leg {
     pub(super) allowance: Allowance,
     /// The event of another leg that is being passed on.
     pub(super) event: Option<PassedEvent>,
+    /// Something came of it that nobody here understands: after a change of codec what was on its way in the former one.
+    pub(super) left_out: bool,
 }
 
 /// Decoders, encoder and playout, as one goes with the other.
@@ -143,6 +145,7 @@ impl Leg {
             suppression: Suppression::default(),
             allowance: Allowance::default(),
             event: None,
+            left_out: false,
             bridged_linear_ms: None,
         }
     }
@@ -172,6 +175,7 @@ impl Leg {
         };
         let Some(carries) = self.state.agreement.and_then(|a| a.receive.get(header.payload_type)) else {
             counters.unknown_payload.add(1);
+            self.left_out |= self.state.policy.lock.is_some_and(|lock| lock.address == from);
             return None;
         };
         match self.state.policy.judge(from, header.ssrc.0, header.sequence.0, now.ms) {

@@ -161,7 +161,11 @@ impl Worker {
                 }
             }
         }
+        let left_out = self.legs[from].as_deref_mut().is_some_and(|leg| std::mem::take(&mut leg.left_out));
         if let Some(leg) = self.legs[to].as_deref_mut() {
+            if left_out {
+                leg.state.outgoing.withhold();
+            }
             leg.forward(accepted, &mut self.buffer[..], now, &self.counters);
         }
     }
