@@ -125,7 +125,7 @@ async fn guessing_is_slowed_and_banned_and_registered_phones_of_the_source_stay(
             assert_eq!(challenge.status().code(), 401);
         }
     }
-    assert!(begun.elapsed() >= Duration::from_millis(750), "the third waits 250 ms, the fourth 500 ms");
+    assert!(begun.elapsed() >= Duration::from_millis(700), "the third waits 250 ms, the fourth 500 ms");
     rig.until("banned", || rig.telemetry.signalling.bans.get() == 1).await;
 
     // The right password comes too late, and so does anybody new from there.

@@ -120,23 +120,7 @@ fn facts_between_legs() -> Vec<BoxedStrategy<FactKind>> {
             .prop_map(|(leg, muted, deafened, voice)| LegAudioChanged { leg, muted, deafened, voice })
             .boxed(),
         (leg(), destination()).prop_map(|(leg, by)| LegServed { leg, by }).boxed(),
-        (leg(), any::<[u64; 4]>(), any::<[u32; 5]>())
-            .prop_map(|(leg, packets, [jitter_us, round_trip_us, rating, own, far])| LegMeasured {
-                leg,
-                quality: Box::new(LegQuality {
-                    encoding: "opus".into(),
-                    packets_received: packets[0],
-                    packets_lost: packets[1],
-                    packets_late: packets[2],
-                    packets_sent: packets[3],
-                    jitter_us,
-                    round_trip_us,
-                    rating,
-                    mean_opinion_hundredths: own,
-                    far_mean_opinion_hundredths: far,
-                }),
-            })
-            .boxed(),
+        measured().boxed(),
         (leg(), uuid(), uuid(), moved())
             .prop_map(|(leg, from, to, cause)| LegMoved { leg, from, to, cause })
             .boxed(),
@@ -150,6 +134,27 @@ fn facts_between_legs() -> Vec<BoxedStrategy<FactKind>> {
         (leg(), of(leg())).prop_map(|(leg, by)| ParticipantHeld { leg, by }).boxed(),
         leg().prop_map(|leg| ParticipantRetrieved { leg }).boxed(),
     ]
+}
+
+/// How a leg was heard.
+fn measured() -> impl Strategy<Value = FactKind> {
+    (uuid(), any::<[u64; 4]>(), any::<[u32; 5]>()).prop_map(
+        |(leg, packets, [jitter_us, round_trip_us, rating, own, far])| FactKind::LegMeasured {
+            leg,
+            quality: Box::new(LegQuality {
+                encoding: "opus".into(),
+                packets_received: packets[0],
+                packets_lost: packets[1],
+                packets_late: packets[2],
+                packets_sent: packets[3],
+                jitter_us,
+                round_trip_us,
+                rating,
+                mean_opinion_hundredths: own,
+                far_mean_opinion_hundredths: far,
+            }),
+        },
+    )
 }
 
 /// What release 0.1 did not know of recordings, playbacks, streams and devices.
