@@ -4,7 +4,11 @@
 //! decision value as the Recommendation's tables do, so that decode followed by encode gives back every byte (except the
 //! negative zero of mu-law, 0x7F, which returns as 0xFF).
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod shared;
 mod tables;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -115,6 +119,8 @@ impl Kernels {
             InstructionSet::Avx2 if set.is_available() => &x86::AVX2,
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx512Vbmi if set.is_available() => &x86::AVX512_VBMI,
+            #[cfg(target_arch = "aarch64")]
+            InstructionSet::Neon if set.is_available() => &neon::NEON,
             _ => &scalar::KERNELS,
         }
     }

@@ -5,6 +5,45 @@ fn available() -> impl Iterator<Item = InstructionSet> {
 }
 
 #[test]
+fn every_set_of_this_processor_has_kernels_of_its_own() {
+    for set in available() {
+        let portable = std::ptr::eq(Kernels::of(set), &scalar::KERNELS);
+        assert_eq!(portable, set == InstructionSet::Scalar, "{set:?}");
+    }
+    let best = available().last().unwrap();
+    assert!(std::ptr::eq(chosen(), Kernels::of(best)), "{best:?} is what calls without a named set use");
+}
+
+#[test]
+#[cfg(target_arch = "aarch64")]
+fn every_aarch64_has_neon() {
+    assert_eq!(crate::instruction_set(), InstructionSet::Neon);
+}
+
+#[test]
+fn every_set_does_every_length_as_the_portable_one() {
+    let samples: Vec<i16> = (0..400).map(|n: i32| (n * 7_919) as i16).collect();
+    let bytes: Vec<u8> = (0..400).map(|n: i32| (n * 37) as u8).collect();
+    for law in [Law::Mu, Law::A] {
+        for set in available() {
+            for length in 0..=200 {
+                let start = length % 33;
+                let done = |set| {
+                    // What lies behind the slice must stay as it is.
+                    let (mut linear, mut coded) = ([0x55AA; 400], [0xA5; 400]);
+                    decode_with(set, law, &bytes[start..start + length], &mut linear[start..start + length]);
+                    encode_with(set, law, &samples[start..start + length], &mut coded[start..start + length]);
+                    let mut translated = bytes.clone();
+                    translate_in_place_with(set, law, &mut translated[start..start + length]);
+                    (linear, coded, translated)
+                };
+                assert!(done(set) == done(InstructionSet::Scalar), "{set:?} {law:?}: {length} from {start}");
+            }
+        }
+    }
+}
+
+#[test]
 fn every_set_decodes_every_byte_alike_at_every_length_and_offset() {
     let bytes: Vec<u8> = (0..=255).chain(0..=255).collect();
     for law in [Law::Mu, Law::A] {

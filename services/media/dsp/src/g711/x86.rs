@@ -1,7 +1,7 @@
 //! AVX2 and AVX-512 VBMI kernels. Whatever does not fill a vector goes to the scalar twin.
 #![allow(unsafe_code)]
 
-use super::tables::{A_TO_MU, MU_TO_A};
+use super::shared::{A, A_TO_MU_LOW, MU, MU_TO_A_LOW, scalar_decode, scalar_encode, scalar_translate};
 use super::{Kernels, Law, scalar};
 use std::arch::x86_64::*;
 
@@ -178,7 +178,7 @@ fn translate_vbmi<const FROM: bool>(bytes: &mut [u8]) {
         // SAFETY: `block` is 64 writable bytes; the store has no alignment demand.
         unsafe { _mm512_storeu_si512(block.as_mut_ptr().cast(), signed) };
     }
-    if FROM == MU { scalar::mu_to_a(rest) } else { scalar::a_to_mu(rest) }
+    scalar_translate(FROM, rest);
 }
 
 /// The remainder of a 512-bit loop; every processor with VBMI has AVX2.
@@ -198,14 +198,6 @@ fn load_table(table: &[u8; 128]) -> (__m512i, __m512i) {
     let start: *const u8 = table.as_ptr();
     // SAFETY: `table` is 128 readable bytes, two vectors of 64; the loads have no alignment demand.
     unsafe { (_mm512_loadu_si512(start.cast()), _mm512_loadu_si512(start.add(64).cast())) }
-}
-
-fn scalar_decode(law: bool, bytes: &[u8], samples: &mut [i16]) {
-    if law == MU { scalar::decode_mu(bytes, samples) } else { scalar::decode_a(bytes, samples) }
-}
-
-fn scalar_encode(law: bool, samples: &[i16], bytes: &mut [u8]) {
-    if law == MU { scalar::encode_mu(samples, bytes) } else { scalar::encode_a(samples, bytes) }
 }
 
 /// The low and the high bytes of the magnitudes by the low seven bits of the byte on the wire.
@@ -234,24 +226,9 @@ const fn bit_lengths<const N: usize>(shift: u32) -> [u8; N] {
     table
 }
 
-const fn first_half(table: &[u8; 256]) -> [u8; 128] {
-    let mut half = [0; 128];
-    let mut index = 0;
-    while index < 128 {
-        half[index] = table[index] & 0x7F;
-        index += 1;
-    }
-    half
-}
-
-const MU: bool = false;
-const A: bool = true;
-
 static MU_MAGNITUDES: ([u8; 128], [u8; 128]) = magnitudes(Law::Mu);
 static A_MAGNITUDES: ([u8; 128], [u8; 128]) = magnitudes(Law::A);
 static BIT_LENGTHS: [u8; 128] = bit_lengths(0);
-static MU_TO_A_LOW: [u8; 128] = first_half(&MU_TO_A);
-static A_TO_MU_LOW: [u8; 128] = first_half(&A_TO_MU);
 static NIBBLE_BIT_LENGTH: [u8; 16] = bit_lengths(0);
 static HIGH_NIBBLE_BIT_LENGTH: [u8; 16] = bit_lengths(4);
 /// By segment: 2^segment.
