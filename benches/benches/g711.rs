@@ -1,4 +1,4 @@
-//! G.711 per instruction set, beside a copy of the same bytes; `Scalar` is the table look-up.
+//! G.711 per instruction set that this processor has, beside a copy of the same bytes; `Scalar` is the table look-up.
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

@@ -3,9 +3,12 @@
 //! A sum of up to 65,536 voices at full scale fits 32 bits, so sums never wrap.
 #![allow(unsafe_code)]
 
-use crate::cpu::{InstructionSet, instruction_set};
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::InstructionSet;
+use crate::cpu::instruction_set;
 
-/// Compiles a loop once for each instruction set and jumps to the chosen one.
+/// Compiles a loop once for each instruction set and jumps to the chosen one. On aarch64 the portable loop is vectors already:
+/// NEON belongs to every such processor, and the compiler counts on it.
 macro_rules! dispatch {
     ($body:ident($($name:ident),*)) => {
         match instruction_set() {
