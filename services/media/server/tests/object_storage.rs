@@ -155,45 +155,51 @@ async fn told<S: futures_util::Stream<Item = Result<pb::MediaEvent, tonic::Statu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_node_makes_whole_what_a_lost_one_had_put() {
-    for (n, format, ending) in [(73, pb::AudioFormat::Wav, "wav"), (74, pb::AudioFormat::Flac, "flac")] {
-        let s3 = S3::default();
-        let lost = node_with(|config| storage(config, &s3.endpoint())).await;
-        let phone = Phone::call(&lost, 1, Law::Mu, 500.0, 20).await;
-        record(&lost, &phone, n, format).await;
-        until("a segment", async || (!s3.names().is_empty()).then_some(())).await;
-        until("two segments", async || (s3.names().len() == 2).then_some(())).await;
-        // From here on the node is cut off from everything, as one that has lost its power is.
-        s3.cut_off_the_first();
-        let before = s3.names();
-        let other = node_with(|config| storage(config, &s3.endpoint())).await;
-        let mut events = other.media.watch(Request::new(pb::WatchRequest {})).await.unwrap().into_inner();
-        // The bucket does not answer at first.
-        s3.failures.store(2, Ordering::SeqCst);
-        finish(&other, n, format).await.unwrap();
-        finish(&other, n, format).await.unwrap();
-        let finished = told(&mut events, n).await;
-        assert_eq!((&finished.failure, finished.duration_ms), (&None, 20_000), "all but the open segment");
-        assert_eq!(s3.names(), [format!("rec/{}", finished.file)], "instead of {before:?}");
-        let bytes = s3.objects.lock().unwrap()[&format!("rec/{}", finished.file)].clone();
-        assert_eq!(bytes.len() as u64, finished.size_bytes);
-        let sound = decode(&bytes, ending).channels.remove(0);
-        assert_eq!(sound.len(), 160_000);
-        for segment in sound.chunks(80_000) {
-            assert!(sounds(segment));
-        }
-        // Who asks again, and even of a third node, is told the same and nothing is changed.
-        finish(&other, n, format).await.unwrap();
-        assert_eq!(told(&mut events, n).await, finished);
-        let third = node_with(|config| storage(config, &s3.endpoint())).await;
-        let mut events = third.media.watch(Request::new(pb::WatchRequest {})).await.unwrap().into_inner();
-        finish(&third, n, format).await.unwrap();
-        assert_eq!(told(&mut events, n).await, finished);
-        let ack = pb::AckRecordingRequest { recording_id: uuid(n) };
-        for node in [&other, &third] {
-            node.media.ack_recording(Request::new(ack.clone())).await.unwrap();
-            let left = node.folder.path().join("recordings/.spool/media-1");
-            assert_eq!(std::fs::read_dir(left).unwrap().count(), 0);
-        }
+    // Segments take their time, so both wait for theirs together.
+    tokio::join!(
+        is_made_whole_by_another(73, pb::AudioFormat::Wav, "wav"),
+        is_made_whole_by_another(74, pb::AudioFormat::Flac, "flac")
+    );
+}
+
+async fn is_made_whole_by_another(n: u32, format: pb::AudioFormat, ending: &str) {
+    let s3 = S3::default();
+    let lost = node_with(|config| storage(config, &s3.endpoint())).await;
+    let phone = Phone::call(&lost, 1, Law::Mu, 500.0, 20).await;
+    record(&lost, &phone, n, format).await;
+    until("a segment", async || (!s3.names().is_empty()).then_some(())).await;
+    until("two segments", async || (s3.names().len() == 2).then_some(())).await;
+    // From here on the node is cut off from everything, as one that has lost its power is.
+    s3.cut_off_the_first();
+    let before = s3.names();
+    let other = node_with(|config| storage(config, &s3.endpoint())).await;
+    let mut events = other.media.watch(Request::new(pb::WatchRequest {})).await.unwrap().into_inner();
+    // The bucket does not answer at first.
+    s3.failures.store(2, Ordering::SeqCst);
+    finish(&other, n, format).await.unwrap();
+    finish(&other, n, format).await.unwrap();
+    let finished = told(&mut events, n).await;
+    assert_eq!((&finished.failure, finished.duration_ms), (&None, 20_000), "all but the open segment");
+    assert_eq!(s3.names(), [format!("rec/{}", finished.file)], "instead of {before:?}");
+    let bytes = s3.objects.lock().unwrap()[&format!("rec/{}", finished.file)].clone();
+    assert_eq!(bytes.len() as u64, finished.size_bytes);
+    let sound = decode(&bytes, ending).channels.remove(0);
+    assert_eq!(sound.len(), 160_000);
+    for segment in sound.chunks(80_000) {
+        assert!(sounds(segment));
+    }
+    // Who asks again, and even of a third node, is told the same and nothing is changed.
+    finish(&other, n, format).await.unwrap();
+    assert_eq!(told(&mut events, n).await, finished);
+    let third = node_with(|config| storage(config, &s3.endpoint())).await;
+    let mut events = third.media.watch(Request::new(pb::WatchRequest {})).await.unwrap().into_inner();
+    finish(&third, n, format).await.unwrap();
+    assert_eq!(told(&mut events, n).await, finished);
+    let ack = pb::AckRecordingRequest { recording_id: uuid(n) };
+    for node in [&other, &third] {
+        node.media.ack_recording(Request::new(ack.clone())).await.unwrap();
+        let left = node.folder.path().join("recordings/.spool/media-1");
+        assert_eq!(std::fs::read_dir(left).unwrap().count(), 0);
     }
 }
 
