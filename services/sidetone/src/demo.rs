@@ -1,6 +1,7 @@
 //! `sidetone demo`: everything in one process on free ports, generated callers in a room, and who heard whom.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -27,7 +28,10 @@ pub(crate) struct DemoArgs {
 /// Runs the demonstration; an error when somebody did not hear somebody else, or heard itself.
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let callers = usize::from(args.callers);
-    let settings = crate::settings::parse(&configuration(callers))?;
+    let mut settings = crate::settings::parse(&configuration(callers))?;
+    // Nothing is recorded, and a server that runs in this folder has its own there.
+    let nowhere = Scratch::new();
+    settings.media.recordings_dir = nowhere.0.clone();
     settings.log.install()?;
     let running = start(Role::All, settings).await?;
     let outcome = meet(&running, callers, args.seconds).await;
@@ -38,6 +42,22 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let deaf = report.calls.iter().filter(|call| !call.heard).count();
     anyhow::ensure!(deaf == 0, "{deaf} of {callers} callers did not hear what they should");
     Ok(())
+}
+
+/// A folder that goes with the demonstration.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(std::env::temp_dir().join(format!("sidetone-demo-{}", std::process::id())))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What was never made cannot be taken away.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 async fn meet(running: &Running, callers: usize, seconds: u64) -> anyhow::Result<Report> {

@@ -81,7 +81,7 @@ impl Shard {
             incoming: false,
             replica: binding.replica.clone(),
             boot: None,
-            sip_call_id: "".into(),
+            sip_call_id: leg.sip_call_id().into(),
             cause: ring.cause,
             by: ring.by,
         };

@@ -109,6 +109,14 @@ uuid_ids! {
     BootId,
 }
 
+impl LegId {
+    /// The Call-ID (RFC 3261, section 8.1.1.4) of the dialog that we begin for a leg, at each carrier that is tried: the leg itself, which
+    /// names no host. So the record of a call has it although another service sends the INVITE.
+    pub fn sip_call_id(self) -> String {
+        self.0.simple().to_string()
+    }
+}
+
 macro_rules! name_ids {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
         $(#[$doc])*

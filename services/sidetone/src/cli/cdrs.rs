@@ -35,7 +35,7 @@ pub(crate) struct CdrsArgs {
     client: ClientArgs,
 }
 
-const COLUMNS: [&str; 33] = [
+const COLUMNS: [&str; 36] = [
     "kind",
     "tenant",
     "call_id",
@@ -69,6 +69,9 @@ const COLUMNS: [&str; 33] = [
     "mean_opinion_hundredths",
     "far_mean_opinion_hundredths",
     "proof",
+    "first_call_id",
+    "transferred_by_number",
+    "transferred_by_user",
 ];
 
 pub(crate) async fn run(args: CdrsArgs) -> anyhow::Result<()> {
@@ -171,5 +174,24 @@ fn full_row(cdr: &Cdr) -> Vec<String> {
         cdr.mean_opinion_hundredths.to_string(),
         cdr.far_mean_opinion_hundredths.to_string(),
         cdr.proof.clone(),
+        cdr.first_call_id.clone(),
+        cdr.transferred_by_number.clone(),
+        cdr.transferred_by_user.clone(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_has_every_field_that_json_has() {
+        let json = serde_json::to_value(Cdr::default()).unwrap();
+        let mut fields: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut columns = COLUMNS.to_vec();
+        fields.sort_unstable();
+        columns.sort_unstable();
+        assert_eq!(columns, fields);
+        assert_eq!(full_row(&Cdr::default()).len(), COLUMNS.len());
+    }
 }

@@ -100,8 +100,17 @@ impl ClientArgs {
 pub(crate) fn explain(status: &Status) -> anyhow::Error {
     use tonic::Code;
     let hint = match status.code() {
-        Code::Unavailable => "\nIs it running? `sidetone serve` starts it; --server says where it is.",
+        Code::Unavailable => {
+            "\nIs it running? `sidetone serve` starts it; --server says where it is. One with [tls] wants --ca, with --cert and --key \
+             or --token."
+        }
         Code::Unauthenticated => "\nGive --ca with --cert and --key (operator) or with --token (one tenant).",
+        Code::NotFound if status.message().contains("prompt") => {
+            "\nPrompts are files in the media nodes' media.prompts_dir; welcome and the call-progress tones are always there."
+        }
+        Code::NotFound if status.message().contains("number") => {
+            "\n`sidetone directory numbers` lists them; is --tenant right?"
+        }
         Code::NotFound => "\nIs --tenant right?",
         _ => "",
     };

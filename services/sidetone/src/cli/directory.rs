@@ -164,6 +164,7 @@ enum Action {
     /// Make an access token worthless.
     DeleteToken {
         /// Its id.
+        #[arg(id = "token_id", value_name = "TOKEN")]
         token: String,
     },
 }

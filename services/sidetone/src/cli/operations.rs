@@ -177,6 +177,7 @@ pub(crate) enum Operation {
     /// Call a number into a conversation that has a key of yours, and begin it if it is not there.
     Join {
         /// The key.
+        #[arg(id = "of_call", value_name = "KEY")]
         key: String,
         /// The number.
         to: String,
@@ -192,6 +193,7 @@ pub(crate) enum Operation {
         /// The call.
         call: String,
         /// The key.
+        #[arg(id = "of_call", value_name = "KEY")]
         key: String,
         /// Whose key it is.
         #[arg(long, default_value = "cli")]

@@ -73,7 +73,7 @@ fn written(invite: &Invite, audience: Audience) -> Request {
         timers: Timers::default(),
         session_interval_s: 0,
     };
-    let mut leg = Leg::outgoing(setup, invite, audience, &mut Tokens::seeded([1; 32])).unwrap();
+    let mut leg = Leg::outgoing(setup, invite, audience, "1".into(), &mut Tokens::seeded([1; 32])).unwrap();
     match leg.poll_output() {
         Some(LegOutput::Request { request, .. }) => request,
         other => panic!("{other:?}"),
@@ -273,7 +273,8 @@ fn a_value_that_would_break_the_message_makes_no_call() {
     };
     for (name, value) in [("X-A", "b\r\nVia: c"), ("X-A B", "c"), ("X-A:", "c")] {
         let invite = call(false, Vec::new(), &[(name, value)]);
-        let leg = Leg::outgoing(setup(&invite), &invite, Audience::Phone, &mut Tokens::seeded([1; 32]));
+        let (setup, mut tokens) = (setup(&invite), Tokens::seeded([1; 32]));
+        let leg = Leg::outgoing(setup, &invite, Audience::Phone, "1".into(), &mut tokens);
         assert!(leg.is_err(), "{name}: {value}");
     }
 }

@@ -213,7 +213,7 @@ impl Agent {
         }
         let flow = invite.binding.flow.clone();
         let setup = self.leg_setup(flow, tenant).ok_or(Termination::new(Cause::TransportFailure))?;
-        let mut leg = Leg::outgoing(setup, invite, Audience::Phone, &mut self.parts.tokens)
+        let mut leg = Leg::outgoing(setup, invite, Audience::Phone, id.sip_call_id(), &mut self.parts.tokens)
             .map_err(|error| Termination::from(&error))?;
         if let Some(verstat) = invite.from.proof.verstat() {
             leg.amend_invite(|request| stir::with_verstat(request, verstat));

@@ -59,7 +59,7 @@ impl SentInvite {
 }
 
 impl Leg {
-    /// A leg for a call to a device; sends the INVITE at once.
+    /// A leg for a call to a device, in a dialog of this Call-ID; sends the INVITE at once.
     ///
     /// # Errors
     /// When the binding's contact is no SIP URI or a value cannot stand in a SIP message.
@@ -67,6 +67,7 @@ impl Leg {
         setup: LegSetup,
         invite: &Invite,
         audience: Audience,
+        call_id: String,
         tokens: &mut Tokens,
     ) -> Result<Self, CommandError> {
         let unwritable = |_| CommandError::Unwritable;
@@ -79,7 +80,7 @@ impl Leg {
         let caller = identity::write(invite, audience, &setup.domain).map_err(unwritable)?;
         let to = SipUri::sip(&invite.to, &setup.domain).map_err(unwritable)?;
         let dialog = DialogState {
-            call_id: tokens.call_id().into(),
+            call_id: call_id.into(),
             local: caller.from.with_param("tag", &tokens.tag()),
             remote: NameAddr::new("", to),
             local_cseq: 0,

@@ -274,8 +274,9 @@ impl Pair {
             max_forwards: None,
         };
         let setup = self.a.setup();
-        self.a.leg =
-            Some(Leg::outgoing(setup, &invite, identity::Audience::Phone, &mut self.a.tokens).unwrap());
+        let call_id = self.a.tokens.call_id();
+        let leg = Leg::outgoing(setup, &invite, identity::Audience::Phone, call_id, &mut self.a.tokens);
+        self.a.leg = Some(leg.unwrap());
         self.run();
     }
 

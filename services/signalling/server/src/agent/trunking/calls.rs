@@ -133,7 +133,7 @@ impl Agent {
         let table = self.trunking.table();
         while let Some(way) = attempt.rest.pop_front() {
             let Some(trunk) = table.get(&way.key) else { continue };
-            let Some(leg) = self.leg_over(trunk, &way, &attempt.invite, tenant) else {
+            let Some(leg) = self.leg_over(id, trunk, &way, &attempt.invite, tenant) else {
                 self.count_trunk(&way.key.1, "no_transport");
                 continue;
             };
@@ -148,7 +148,14 @@ impl Agent {
         None
     }
 
-    fn leg_over(&mut self, trunk: &Trunk, way: &Way, invite: &Invite, tenant: &TenantId) -> Option<Leg> {
+    fn leg_over(
+        &mut self,
+        id: LegId,
+        trunk: &Trunk,
+        way: &Way,
+        invite: &Invite,
+        tenant: &TenantId,
+    ) -> Option<Leg> {
         let uri = SipUri::parse(trunk.record.uri.as_bytes()).ok()?;
         let flow = self.parts.outputs.flow_to(way.target.transport, way.target.address)?;
         self.parts.outputs.connect(&flow, Some(&uri.host()));
@@ -173,7 +180,7 @@ impl Agent {
             invite.from = Party { number, display_name, ..invite.from };
         }
         trunk.show_caller(&mut invite.from);
-        let mut leg = Leg::outgoing(setup, &invite, audience, &mut self.parts.tokens).ok()?;
+        let mut leg = Leg::outgoing(setup, &invite, audience, id.sip_call_id(), &mut self.parts.tokens).ok()?;
         let key = trunk.record.stir_sign.as_str();
         if !key.is_empty() {
             let (stir, key) = (&self.parts.stir, (tenant, trunk.key.1.as_str(), key));
