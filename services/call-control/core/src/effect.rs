@@ -68,6 +68,11 @@ pub enum Effect {
         /// How many conversations, or persons.
         count: usize,
     },
+    /// A phone has named others in its place. To be counted.
+    Redirected {
+        /// What became of that: `followed`, or why it was not.
+        result: &'static str,
+    },
 }
 
 /// What a leg is to hear.

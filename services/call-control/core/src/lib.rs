@@ -68,8 +68,8 @@ pub use effect::{Answers, Connection, Effect, Heard, MediaRequest, Pause, Step};
 pub use error::CommandError;
 pub use forwarding::Forwards;
 pub use input::{
-    HeldMedia, Later, Limits, MatchCodecs, MediaFailure, MediaReply, NodeCandidate, OtherFlow, RoomSettings,
-    Routing,
+    HeldMedia, Later, Limits, MatchCodecs, MediaFailure, MediaReply, NodeCandidate, OtherFlow, Redirects,
+    RoomSettings, Routing,
 };
 pub use moving::GatheringId;
 pub use recording::FinishedRecording;

@@ -400,6 +400,9 @@ impl Owner {
                 let evicted = &self.parts.telemetry.call_control.conversations_evicted;
                 evicted.with_label_values(&[why]).inc_by(count as u64);
             }
+            Effect::Redirected { result } => {
+                self.parts.telemetry.call_control.redirections.with_label_values(&[result]).inc();
+            }
         }
     }
 
