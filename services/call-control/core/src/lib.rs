@@ -55,6 +55,7 @@ mod playing;
 mod reconcile;
 mod recording;
 mod reoffer;
+mod repeated;
 mod resume;
 mod ringing;
 mod shard;

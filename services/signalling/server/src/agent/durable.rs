@@ -194,15 +194,28 @@ impl Agent {
         for id in ids {
             let Some(entry) = self.legs.get(id).filter(|entry| entry.tenant == *tenant) else { continue };
             let Some(before) = entry.leg.as_ref().map(Leg::flow).cloned() else { continue };
-            let same_kind = before.transport == flow.transport && flow.transport.is_reliable();
-            if !same_kind || before == *flow {
-                continue;
-            }
-            if !self.stands(&before) {
-                self.move_leg(id, flow);
-            } else if let Some(record) = self.durable.legs.get_mut(&id) {
-                record.next = Some(flow.clone());
-            }
+            self.follow(id, &before, flow);
+        }
+    }
+
+    /// A caller that waits for an answer has sent its INVITE again over a flow of another replica.
+    pub(super) fn answer_repeated(&mut self, id: LegId, flow: &Flow) {
+        let leg = self.legs.get(id).and_then(|entry| entry.leg.as_ref()).filter(|leg| leg.awaits_answer());
+        if let Some(before) = leg.map(Leg::flow).cloned() {
+            self.follow(id, &before, flow);
+        }
+    }
+
+    /// A leg goes on over another connection: now when its own is gone, else when it closes.
+    fn follow(&mut self, id: LegId, before: &Flow, flow: &Flow) {
+        let same_kind = before.transport == flow.transport && flow.transport.is_reliable();
+        if !same_kind || before == flow {
+            return;
+        }
+        if !self.stands(before) {
+            self.move_leg(id, flow);
+        } else if let Some(record) = self.durable.legs.get_mut(&id) {
+            record.next = Some(flow.clone());
         }
     }
 

@@ -18,6 +18,7 @@ mod outgoing;
 mod pick_up;
 mod referral;
 mod registration;
+mod repeated;
 mod requests;
 mod subscribe;
 mod trunking;
