@@ -221,11 +221,9 @@ impl Agent {
 
     /// A connection has closed. Whoever has registered over another before that was known goes on over that.
     pub(super) fn follow_from(&mut self, closed: &Flow) {
-        let over = |id: &LegId| {
-            self.legs.get(*id).and_then(|entry| entry.leg.as_ref()).map(Leg::flow) == Some(closed)
-        };
-        let next = self.durable.legs.iter().filter_map(|(id, record)| Some((*id, record.next.clone()?)));
-        let moving: Vec<(LegId, Flow)> = next.filter(|(id, next)| over(id) && self.stands(next)).collect();
+        let next = |id: LegId| Some((id, self.durable.legs.get(&id)?.next.clone()?));
+        let moving: Vec<(LegId, Flow)> =
+            self.legs.over(closed).filter_map(next).filter(|(_, next)| self.stands(next)).collect();
         for (id, next) in moving {
             self.move_leg(id, &next);
         }
@@ -235,8 +233,7 @@ impl Agent {
         if let Some(record) = self.durable.legs.get_mut(&id) {
             record.next = None;
         }
-        let leg = self.legs.get_mut(id).and_then(|entry| entry.leg.as_mut());
-        leg.into_iter().for_each(|leg| leg.move_to(flow.clone()));
+        self.legs.move_to(id, flow);
         self.parts.transactions.answer_over(&id, flow);
     }
 }

@@ -4,6 +4,7 @@
 //! next. What needs the directory leaves as a task and comes back as an input.
 
 mod admission;
+mod by_flow;
 mod caller_gone;
 mod commands;
 mod delayed;
