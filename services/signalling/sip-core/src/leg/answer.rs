@@ -21,6 +21,7 @@ use crate::sdp::{self, RemoteSdp};
 use crate::tokens::Tokens;
 use crate::transaction::ServerTx;
 use crate::uri::{SipUri, host_port};
+use crate::warning;
 
 impl Leg {
     /// A leg for a call that comes in. It signals `Offered` at once.
@@ -249,6 +250,7 @@ impl Leg {
             .header("Server", self.setup.product.as_ref())
             .header_opt("Reason", termination.map(reason::header))
             .header_opt("Retry-After", retry)
+            .header_opt("Warning", warning::of_refusal(status.code(), termination))
             .build();
         let tx = incoming.tx;
         self.respond(tx, response);
@@ -307,7 +309,9 @@ impl BodyRefusal {
                 .build(),
             Self::Sdp(error) => {
                 let status = Status::new(error.cause().sip_status()).unwrap_or(Status::BAD_REQUEST);
-                ResponseBuilder::new(request, status, tag).build()
+                ResponseBuilder::new(request, status, tag)
+                    .header_opt("Warning", warning::of_description(error))
+                    .build()
             }
         }
     }
