@@ -26,7 +26,7 @@ use crate::handover::{
 use crate::ladder::{Ladder, Redactor};
 use crate::owner::{self, LINK_EVENTS_MAX};
 use crate::replica::{self, wall_clock};
-use crate::service::{SignallingService, Stats};
+use crate::service::{OPERATORS_MAX, SignallingService, Stats};
 use crate::stir::Stir;
 use crate::subscriptions::Records;
 use crate::transport::{self, INBOUND_MAX, KnownPeers, Lent, os_random};
@@ -124,8 +124,10 @@ impl Signalling {
         let (to_agent, neighbours) = mpsc::channel(NEIGHBOUR_INPUTS_MAX);
         let carriers = know_neighbours(&deps, &replica, secret, to_agent.clone()).await?;
         let mark = Mark::of(&secret, &replica).to_string();
+        let (to_operators, operators) = mpsc::channel(OPERATORS_MAX);
         let service = SignallingService {
             to_agent,
+            operators: to_operators,
             replica: replica.clone(),
             boot,
             listeners: outputs.listeners().to_vec(),
@@ -173,6 +175,7 @@ impl Signalling {
             inbound,
             links,
             neighbours,
+            operators,
             draining: deps.lifecycle.draining(),
             stopping: deps.lifecycle.stopping(),
         };

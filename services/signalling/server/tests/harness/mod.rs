@@ -60,7 +60,7 @@ pub(crate) struct Rig {
     pub(crate) directory: Directory,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) lifecycle: Lifecycle,
-    store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     config: Config,
     /// The file with the certificate that the replica shows.
     pub(crate) certificate: Option<PathBuf>,
