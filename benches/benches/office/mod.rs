@@ -8,7 +8,7 @@ use sidetone_model::fact::Fact;
 use sidetone_model::ids::{BootId, IdSource, LegId, NodeId, ReplicaId, TenantId, UserId};
 use sidetone_model::media::{Direction, Encoding, Format, Holder, MediaDescription};
 use sidetone_model::party::{Binding, Destination, Flow, Party, Transport};
-use sidetone_model::signal::{LegSignal, LegSignalKind, Offered};
+use sidetone_model::signal::{InviteId, LegSignal, LegSignalKind, Offered};
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
@@ -124,6 +124,11 @@ impl Office {
             anonymous: false,
             headers: Vec::new(),
             max_forwards: None,
+            invite: InviteId {
+                from_tag: dialled.into(),
+                cseq: 1,
+                transaction: "192.0.2.7:5060 z9hG4bK-a-branch-of-usual-length".into(),
+            },
         };
         self.signal(caller, 1, LegSignalKind::Offered(Box::new(offered)), Some(routing));
         let call = self.shard.fold().leg(caller).unwrap().call;

@@ -46,6 +46,16 @@ pub enum Effect {
         /// The leg.
         leg: LegId,
     },
+    /// Tell a replica that the INVITE of a leg has come to another before, as [`sidetone_model::signal::OwnerMessage::Repeated`]
+    /// has it.
+    Repeated {
+        /// The replica.
+        replica: ReplicaId,
+        /// The leg, which is not known here.
+        leg: LegId,
+        /// Who answers the INVITE; none for 482.
+        at: Option<ReplicaId>,
+    },
     /// Commands that this replica has not acknowledged are to be sent again: before the commands of the step, which may
     /// be among them.
     Resend {
@@ -67,6 +77,16 @@ pub enum Effect {
         why: &'static str,
         /// How many conversations, or persons.
         count: usize,
+    },
+    /// An INVITE has come to a second replica. To be counted.
+    InviteRepeated {
+        /// What became of it: `handed_over` or `merged`; or `made_room` when one that may still come again was forgotten.
+        result: &'static str,
+    },
+    /// A phone has named others in its place. To be counted.
+    Redirected {
+        /// What became of that: `followed`, or why it was not.
+        result: &'static str,
     },
 }
 

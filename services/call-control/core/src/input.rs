@@ -30,6 +30,20 @@ pub struct Routing {
     /// For a user: where the call goes when nobody takes it, neither of `bindings` nor of `later`. For a caller who waits: where
     /// the call goes when no application has decided in time (`no_answer`).
     pub forwards: Forwards,
+    /// For what a phone names in its place: how far its tenant lets it lead the call.
+    pub redirects: Redirects,
+}
+
+/// How far phones that are called may send the call on themselves (3xx, RFC 3261, section 21.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Redirects {
+    /// Nowhere.
+    Never,
+    /// To whom the tenant has.
+    Inside,
+    /// Also to numbers outside, unless it is a carrier that leads there.
+    #[default]
+    Everywhere,
 }
 
 impl Routing {

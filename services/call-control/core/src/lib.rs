@@ -55,6 +55,7 @@ mod playing;
 mod reconcile;
 mod recording;
 mod reoffer;
+mod repeated;
 mod resume;
 mod ringing;
 mod shard;
@@ -68,8 +69,8 @@ pub use effect::{Answers, Connection, Effect, Heard, MediaRequest, Pause, Step};
 pub use error::CommandError;
 pub use forwarding::Forwards;
 pub use input::{
-    HeldMedia, Later, Limits, MatchCodecs, MediaFailure, MediaReply, NodeCandidate, OtherFlow, RoomSettings,
-    Routing,
+    HeldMedia, Later, Limits, MatchCodecs, MediaFailure, MediaReply, NodeCandidate, OtherFlow, Redirects,
+    RoomSettings, Routing,
 };
 pub use moving::GatheringId;
 pub use recording::FinishedRecording;

@@ -260,8 +260,14 @@ impl Shard {
         let telling = TELLING.iter().find_map(|cause| ends.iter().find(|end| end.cause == *cause));
         let end = telling.or(ends.last());
         let cause = end.map_or(Cause::Unavailable, |end| end.cause);
+        // The phone named others, and nobody was led there (RFC 3261, section 21.3).
+        let elsewhere = end.is_some_and(|end| end.sip_status.is_some_and(|status| status / 100 == 3));
         let cause = if cause == Cause::Diverted { Cause::Unavailable } else { cause };
-        let told = Termination::new(cause).with_text("no device of the user answered");
+        let text = match elsewhere {
+            true => "the phone sends its calls elsewhere, and from here they cannot go there",
+            false => "no device of the user answered",
+        };
+        let told = Termination::new(cause).with_text(text);
         // That the call goes in circles is told as it was heard.
         match end.map(|end| (end.refusal_status(), cause.sip_status())) {
             Some((heard, usual)) if heard != usual && cause != Cause::Unavailable => {

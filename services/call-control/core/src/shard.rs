@@ -14,6 +14,7 @@ use crate::input::Limits;
 use crate::mailbox::Listening;
 use crate::moving::{Gathering, GatheringId};
 use crate::recording::Unfinished;
+use crate::repeated::Invites;
 
 /// One shard.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub struct Shard {
     pub(crate) hearing: BTreeMap<PlaybackId, PlaybackId>,
     /// Legs that replicas hold and that are not known here, since when.
     pub(crate) unknown: BTreeMap<(ReplicaId, LegId), Timestamp>,
+    /// By which INVITEs calls came in, so that none makes two. After a restart those before are not known.
+    pub(crate) invites: Invites,
     /// Legs that media nodes hold and that are not known here, since when.
     pub(crate) unknown_media: BTreeMap<(NodeId, LegId), Timestamp>,
     /// Nodes that hold something according to the folded log, and have not shown themselves since when.
@@ -79,6 +82,7 @@ impl Shard {
             listening: BTreeMap::new(),
             hearing: BTreeMap::new(),
             unknown: BTreeMap::new(),
+            invites: Invites::default(),
             unknown_media: BTreeMap::new(),
             missing_nodes: BTreeMap::new(),
             unfinished: BTreeMap::new(),
@@ -220,6 +224,7 @@ impl Shard {
                 self.no_longer_alerting(*leg);
                 self.missing.remove(leg);
                 self.legs.remove(leg);
+                self.invites.over(*leg, fact.at);
                 self.listening.retain(|_, it| it.leg != *leg);
                 self.forget_hearer(*leg);
             }

@@ -221,6 +221,9 @@ impl Shard {
         now: Timestamp,
     ) {
         let known = self.fold.leg(signal.leg).is_some();
+        if !known && self.is_repeated(replica, signal, &offered, now) {
+            return;
+        }
         let place = self.place_of(signal, &offered, &routing);
         let replaced = place.and_then(|old| self.replaceable(&signal.tenant, old));
         match (&replaced, known) {

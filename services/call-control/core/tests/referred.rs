@@ -4,7 +4,7 @@
 mod kit;
 
 use kit::{Office, ended, media};
-use sidetone_call_core::{Connection, Routing};
+use sidetone_call_core::{Connection, Later, Redirects, Routing};
 use sidetone_model::call::{HeldBy, LegCause};
 use sidetone_model::command::{CallCommandKind, LegCommandKind, ReferralState};
 use sidetone_model::fold::LegPhase;
@@ -280,9 +280,62 @@ fn where_a_redirection_is_not_followed_the_caller_is_told() {
         let alice = office.dial("alice", "desk", office.registered("bob", &["desk"]));
         let bob = office.legs_of("bob")[0];
         let routing = routing(&office);
+        let why = if named.own { "nobody" } else { "foreign" };
         redirects(&mut office, bob, &[named], routing);
         assert_eq!(office.end_of(alice), Some(Cause::Unavailable));
+        assert_eq!(office.redirections, [why]);
+        let told = office.commands.iter().filter(|command| command.leg == alice);
+        let said = |kind: &LegCommandKind| matches!(kind, LegCommandKind::End(why) if why.text.contains("elsewhere"));
+        assert!(told.map(|command| &command.kind).any(said), "{:?}", office.kinds(alice));
     }
+}
+
+#[test]
+fn a_redirection_goes_as_far_as_its_tenant_lets_it() {
+    let inside = |office: &Office| office.registered("carol", &["desk"]);
+    let out = |office: &Office| outside(office, "+882999");
+    type Answer<'a> = &'a dyn Fn(&Office) -> Routing;
+    let cases: [(Redirects, Answer<'_>, &str); 6] = [
+        (Redirects::Never, &inside, "never"),
+        (Redirects::Never, &out, "never"),
+        (Redirects::Inside, &inside, "followed"),
+        (Redirects::Inside, &out, "outside"),
+        (Redirects::Everywhere, &inside, "followed"),
+        (Redirects::Everywhere, &out, "followed"),
+    ];
+    for (policy, there, result) in cases {
+        let mut office = Office::new();
+        let alice = office.dial("alice", "desk", office.registered("bob", &["desk"]));
+        let bob = office.legs_of("bob")[0];
+        let routing = Routing { redirects: policy, ..there(&office) };
+        redirects(&mut office, bob, &[target("carol", true)], routing);
+        assert_eq!(office.redirections, [result], "{policy:?}");
+        let refused = (result != "followed").then_some(Cause::Unavailable);
+        assert_eq!(office.end_of(alice), refused, "{policy:?}");
+    }
+}
+
+#[test]
+fn of_several_addresses_those_are_left_out_to_which_the_tenant_lets_nobody_lead() {
+    let mut office = Office::new();
+    let alice = office.dial("alice", "desk", office.registered("bob", &["desk"]));
+    let bob = office.legs_of("bob")[0];
+    let later = |number: &str, routing| Later { number: number.into(), routing };
+    let others = vec![
+        later("carol", office.registered("carol", &["desk"])),
+        later("+882998", outside(&office, "+882998")),
+        later("dave", office.registered("dave", &["desk"])),
+    ];
+    let routing = Routing { redirects: Redirects::Inside, later: others, ..outside(&office, "+882999") };
+    let named = ["+882999", "carol", "+882998", "dave"].map(|number| target(number, true));
+    redirects(&mut office, bob, &named, routing);
+    assert_eq!(office.redirections, ["followed"]);
+    let carol = office.legs_of("carol")[0];
+    office.signal(carol, ended(Cause::Busy, 486));
+    office.serve();
+    let dave = office.legs_of("dave")[0];
+    assert_eq!((office.phase(dave), office.end_of(alice)), (LegPhase::SettingUp, None));
+    assert_eq!(office.others(alice).len(), 3, "nobody outside is called");
 }
 
 #[test]

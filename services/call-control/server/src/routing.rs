@@ -3,10 +3,11 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use sidetone_call_core::{Later, NodeCandidate, OtherFlow, RoomSettings, Routing};
+use sidetone_call_core::{Later, NodeCandidate, OtherFlow, Redirects, RoomSettings, Routing};
 use sidetone_directory::{Directory, DirectoryError, Registration};
 use sidetone_model::ids::{DeviceId, ReplicaId, TenantId, UserId};
 use sidetone_model::party::{Binding, Destination};
+use sidetone_proto::directory::v1 as pb;
 
 use crate::forwards::Rules;
 use crate::nodes::Nodes;
@@ -59,6 +60,16 @@ impl Router {
             return self.outside(tenant, number, replica, &before).await;
         }
         self.lead_after(tenant, resolved.map(|resolved| resolved.destination), before).await
+    }
+
+    /// How far phones of a tenant may send calls on themselves.
+    pub(crate) async fn redirects(&self, tenant: &TenantId) -> Result<Redirects, DirectoryError> {
+        let own = self.directory.tenant(tenant).await?.unwrap_or_default();
+        Ok(match own.redirects() {
+            pb::Redirects::Never => Redirects::Never,
+            pb::Redirects::Inside => Redirects::Inside,
+            pb::Redirects::Unspecified | pb::Redirects::Everywhere => Redirects::Everywhere,
+        })
     }
 
     /// Whose calls are taken by dialling a number: the one user behind the prefix.

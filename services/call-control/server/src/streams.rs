@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use sidetone_call_core::{Later, Routing};
+use sidetone_call_core::{Later, Redirects, Routing};
+use sidetone_directory::DirectoryError;
 use sidetone_model::classify::{Class, Classify as _};
 use sidetone_model::ids::{ReplicaId, TenantId};
 use sidetone_model::signal::{LegSignalKind, OwnerMessage, ReplicaMessage, Target};
@@ -66,7 +67,7 @@ async fn input(router: &Router, replica: &ReplicaId, message: ReplicaMessage) ->
                 }
                 LegSignalKind::Redirected { targets } => {
                     let callable = targets.iter().filter(|it| it.is_callable(router.foreign_as_numbers));
-                    named(router, &signal.tenant, callable).await?
+                    Some(named(router, &signal.tenant, callable).await?)
                 }
                 _ => None,
             };
@@ -79,12 +80,12 @@ async fn input(router: &Router, replica: &ReplicaId, message: ReplicaMessage) ->
     }
 }
 
-/// Where the first of several numbers leads, and after it the others; the inner none when there is none.
+/// Where the first of several numbers leads that a phone names, and after it the others, and how far the tenant lets it lead.
 async fn named<'a>(
     router: &Router,
     tenant: &TenantId,
     targets: impl Iterator<Item = &'a Target>,
-) -> Option<Option<Routing>> {
+) -> Option<Routing> {
     let mut first: Option<Routing> = None;
     for target in targets {
         let routing = resolved(router, tenant, &target.number).await?;
@@ -93,15 +94,24 @@ async fn named<'a>(
             Some(first) => first.later.push(Later { number: target.number.clone(), routing }),
         }
     }
-    Some(first)
+    let redirects = looked_up(router, || router.redirects(tenant), Redirects::Never).await?;
+    Some(Routing { redirects, ..first.unwrap_or_default() })
 }
 
-/// Where a dialled number leads. While the store is away nothing could be decided anyway, so it is waited for; none when
-/// the owner has stopped meanwhile.
+/// Where a dialled number leads.
 async fn resolved(router: &Router, tenant: &TenantId, dialled: &str) -> Option<Routing> {
+    looked_up(router, || router.resolve(tenant, dialled), Routing::default()).await
+}
+
+/// The answer of the directory. While the store is away nothing could be decided anyway, so it is waited for; none when the owner
+/// has stopped meanwhile.
+async fn looked_up<T, F>(router: &Router, ask: impl Fn() -> F, unknown: T) -> Option<T>
+where
+    F: Future<Output = Result<T, DirectoryError>>,
+{
     loop {
-        match router.resolve(tenant, dialled).await {
-            Ok(routing) => return Some(routing),
+        match ask().await {
+            Ok(found) => return Some(found),
             Err(error) if error.class() == Class::Unavailable => {
                 tracing::warn!(%error, "a number cannot be looked up; waiting for the store");
                 tokio::time::sleep(RETRY).await;
@@ -111,7 +121,7 @@ async fn resolved(router: &Router, tenant: &TenantId, dialled: &str) -> Option<R
             }
             Err(error) => {
                 tracing::error!(%error, "a number cannot be looked up; its call is refused");
-                return Some(Routing::default());
+                return Some(unknown);
             }
         }
     }

@@ -22,6 +22,9 @@ pub enum MediaError {
     /// Both sides have no audio format in common.
     #[error("no common codec")]
     NoCommonCodec,
+    /// None of the formats that the far end offers is one that the leg may have, which these are.
+    #[error("none of the codecs offered is taken; switch on one of {0}")]
+    NoneOfCodecs(Box<str>),
     /// No network of this node has addresses of the far side's kind.
     #[error("no network of the node speaks the far end's IP version; see media.realms")]
     NoCommonAddresses,
@@ -80,9 +83,11 @@ impl Classify for MediaError {
             Self::Invalid { .. } => Class::Invalid,
             Self::NotFound(_) => Class::NotFound,
             Self::Reused(_) => Class::Conflict,
-            Self::NoCommonCodec | Self::NoCommonAddresses | Self::NotSecured | Self::NoOpenOffer => {
-                Class::FailedPrecondition
-            }
+            Self::NoCommonCodec
+            | Self::NoneOfCodecs(_)
+            | Self::NoCommonAddresses
+            | Self::NotSecured
+            | Self::NoOpenOffer => Class::FailedPrecondition,
             Self::UnknownVersion(_) | Self::NotWhile(_) => Class::FailedPrecondition,
             Self::NoPort
             | Self::TooMany(_)
@@ -101,7 +106,7 @@ impl Classify for MediaError {
             Self::Invalid { .. } => "invalid",
             Self::NotFound(_) => "not_found",
             Self::Reused(_) => "id_reused",
-            Self::NoCommonCodec => "no_common_codec",
+            Self::NoCommonCodec | Self::NoneOfCodecs(_) => "no_common_codec",
             Self::NoCommonAddresses => "no_common_addresses",
             Self::NotSecured => "not_secured",
             Self::NoOpenOffer => "no_open_offer",

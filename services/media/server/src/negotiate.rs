@@ -193,6 +193,14 @@ pub(crate) fn allowed(configured: &[Codec], encodings: &[Encoding]) -> Vec<Codec
     chosen
 }
 
+/// Nothing that is offered can be taken: the far end is told what could.
+fn none_of(codecs: &[Codec]) -> MediaError {
+    let formats = codecs.iter().map(|codec| our_format(Payload::Audio(*codec)));
+    let mut names: Vec<String> = formats.map(|format| format.encoding.name().to_owned()).collect();
+    names.dedup();
+    MediaError::NoneOfCodecs(names.join(", ").into())
+}
+
 /// What a format carries, if it is one of ours.
 fn payload_of(format: &Format) -> Option<Payload> {
     let narrow = format.clock_rate_hz == 8_000 && format.channels == 1;
@@ -323,7 +331,7 @@ pub(crate) fn answer(
             _ => {}
         }
     }
-    let codec = audio.ok_or(MediaError::NoCommonCodec)?;
+    let codec = audio.ok_or_else(|| none_of(codecs))?;
     let event = offered.event().map(|(_, per_ms)| Payload::Event(per_ms));
     let noise = matches!(clock_per_ms(codec), 8 | 16).then_some(Payload::Noise(clock_per_ms(codec)));
     let mut types = PayloadTypes::default();

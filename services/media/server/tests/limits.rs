@@ -28,7 +28,11 @@ async fn the_same_request_is_answered_as_the_first_time_and_another_is_refused()
     assert_eq!(node.media.create_leg(Request::new(other)).await.unwrap_err().code(), Code::AlreadyExists);
     let video = create(2, Some(description(here(), &[(96, "H264")], 20)));
     let refused = node.media.create_leg(Request::new(video)).await.unwrap_err();
-    assert_eq!((refused.code(), refused.message()), (Code::FailedPrecondition, "no common codec"));
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(
+        refused.message().contains("switch on one of") && refused.message().contains("PCMA"),
+        "{refused:?}"
+    );
     let missing = pb::ConnectLegRequest { leg_id: uuid(7), to: Some(To::Echo(Echo {})) };
     assert_eq!(node.media.connect_leg(Request::new(missing)).await.unwrap_err().code(), Code::NotFound);
     let bad = pb::ReleaseLegRequest { leg_id: "x".into() };

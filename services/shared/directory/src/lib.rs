@@ -38,5 +38,6 @@ pub use registrations::{Registration, RegistrationEvent, RegistrationStream};
 pub use secret::{Algorithm, Credential, Password};
 pub use seed::{SeedConfig, SeedDevice, SeedNumber, SeedRoom, SeedTenant, SeedUser, Seeded};
 pub use service::{DirectoryService, Prompts, WARNING, WebhookProblem};
+pub use tenants::SeedRedirects;
 pub use tokens::NewToken;
 pub use trunks::{SeedRoute, SeedRule, SeedTrunk, apply as apply_number_rules};

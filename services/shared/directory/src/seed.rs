@@ -17,7 +17,7 @@ use crate::numbers::is_number;
 use crate::people::{SeedBusyLamp, SeedMessageWaiting, is_auth_username};
 use crate::record::Replaces;
 use crate::secret::Password;
-use crate::tenants::normal_host;
+use crate::tenants::{SeedRedirects, normal_host};
 use crate::trunks::SeedTrunk;
 
 /// The `seed` section of the configuration.
@@ -46,6 +46,10 @@ pub struct SeedTenant {
     /// The number to which calls go that are sent to the assistant. Default none.
     #[serde(default)]
     pub assistant: String,
+    /// How far phones that are called may send the call on themselves (3xx): `never`, `inside` (to the tenant's own numbers) or
+    /// `everywhere`. Default `everywhere`.
+    #[serde(default)]
+    pub redirects: SeedRedirects,
     /// Its users. Default none.
     #[serde(default)]
     pub users: Vec<SeedUser>,
@@ -389,6 +393,7 @@ impl Directory {
                 calls_max: tenant.calls_max,
                 assistant: tenant.assistant.clone(),
                 registrations_max: tenant.registrations_max,
+                redirects: pb::Redirects::from(tenant.redirects).into(),
                 revision: 0,
             };
             seeded.note(self.write_tenant(record, Replaces::Nothing).await)?;

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use serde::Deserialize;
 use sidetone_model::ids::TenantId;
 use sidetone_proto::directory::v1 as pb;
 use sidetone_store::{Entry, Expect, StoreError};
@@ -15,6 +16,29 @@ use crate::directory::Directory;
 use crate::error::DirectoryError;
 use crate::keys;
 use crate::record::{Record as _, Replaces};
+
+/// How far phones that are called may send the call on themselves (3xx).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SeedRedirects {
+    /// Nowhere.
+    Never,
+    /// To the tenant's own users, rooms and other numbers.
+    Inside,
+    /// Also out over the tenant's trunks.
+    #[default]
+    Everywhere,
+}
+
+impl From<SeedRedirects> for pb::Redirects {
+    fn from(seed: SeedRedirects) -> Self {
+        match seed {
+            SeedRedirects::Never => Self::Never,
+            SeedRedirects::Inside => Self::Inside,
+            SeedRedirects::Everywhere => Self::Everywhere,
+        }
+    }
+}
 
 impl Directory {
     /// Adds or replaces a tenant.
@@ -37,6 +61,10 @@ impl Directory {
         if !tenant.assistant.is_empty() && !crate::numbers::is_number(&tenant.assistant) {
             let reason = "expected 1 to 64 of letters, digits and + * # . _ -";
             return Err(DirectoryError::Invalid { field: "tenant.assistant", reason });
+        }
+        if pb::Redirects::try_from(tenant.redirects).is_err() {
+            let reason = "expected never, inside or everywhere";
+            return Err(DirectoryError::Invalid { field: "tenant.redirects", reason });
         }
         if hosts.len() > DOMAINS_MAX {
             return Err(DirectoryError::Invalid { field: "tenant.domains", reason: "more than 256" });

@@ -74,6 +74,9 @@ pub struct SeedTrunk {
     /// By Remote-Party-ID instead of P-Asserted-Identity. Default false.
     #[serde(default)]
     pub remote_party_id: bool,
+    /// Its redirections (3xx) are refusals, wherever they lead. Default false.
+    #[serde(default)]
+    pub redirects_ignored: bool,
 }
 
 /// What becomes of signatures of callers' numbers (RFC 8224).
@@ -163,6 +166,7 @@ impl SeedTrunk {
             stir_verify: pb::StirVerify::from(self.stir_verify).into(),
             trusted: self.trusted,
             remote_party_id: self.remote_party_id,
+            redirects_ignored: self.redirects_ignored,
         }
     }
 }

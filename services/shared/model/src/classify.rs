@@ -200,6 +200,8 @@ impl Cause {
             404 | 410 | 484 | 604 => Self::NotFound,
             408 => Self::NoAnswer,
             480 => Self::Unavailable,
+            // The user is elsewhere, and nobody can be led there.
+            300..=399 => Self::Unavailable,
             486 | 600 => Self::Busy,
             487 => Self::Cancelled,
             488 | 606 | 415 => Self::NoCommonCodec,

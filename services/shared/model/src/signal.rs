@@ -137,6 +137,20 @@ pub struct Offered {
     pub headers: Vec<(Box<str>, Box<str>)>,
     /// Max-Forwards of the INVITE (RFC 3261, section 20.22); none when it had none.
     pub max_forwards: Option<u8>,
+    /// By what the INVITE is known again when it comes to another replica.
+    pub invite: InviteId,
+}
+
+/// What two copies of an INVITE agree in, beside the Call-ID (RFC 3261, sections 8.2.2.2 and 17.2.3).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InviteId {
+    /// The tag in From; may be empty (RFC 2543).
+    pub from_tag: Box<str>,
+    /// The number in CSeq.
+    pub cseq: u32,
+    /// The sent-by and the branch of the topmost Via: two copies that agree in them are one that was sent again, others have come over two
+    /// ways. Empty when the replica does not tell; then it is not looked for.
+    pub transaction: Box<str>,
 }
 
 /// From a replica to the owner.
@@ -202,6 +216,14 @@ pub enum OwnerMessage {
     Release {
         /// The leg.
         leg: LegId,
+    },
+    /// The INVITE of an offered leg has come to another replica before: it makes no call here.
+    Repeated {
+        /// The leg.
+        leg: LegId,
+        /// The replica that has its transaction, and answers it (RFC 3261, section 17.2.3); none when it came over another way and is
+        /// answered with 482 (section 8.2.2.2).
+        at: Option<ReplicaId>,
     },
     /// A phone is to show how many voicemail messages wait for its user.
     MessagesWaiting(Box<MessagesWaiting>),

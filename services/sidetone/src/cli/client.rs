@@ -7,6 +7,7 @@ use sidetone_proto::callcontrol::v1::call_control_client::CallControlClient;
 use sidetone_proto::directory::v1::directory_client::DirectoryClient;
 use sidetone_proto::events::v1::events_client::EventsClient;
 use sidetone_proto::outbox::v1::outbox_client::OutboxClient;
+use sidetone_proto::signalling::v1::bans_client::BansClient;
 use sidetone_proto::signalling::v1::ladders_client::LaddersClient;
 use sidetone_runtime::grpc::{TlsConfig, channel};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -89,6 +90,10 @@ impl ClientArgs {
 
     pub(crate) fn ladders(&self) -> anyhow::Result<LaddersClient<Authorized>> {
         Ok(LaddersClient::new(self.authorized()?))
+    }
+
+    pub(crate) fn bans(&self) -> anyhow::Result<BansClient<Authorized>> {
+        Ok(BansClient::new(self.authorized()?))
     }
 
     pub(crate) fn events(&self) -> anyhow::Result<EventsClient<Authorized>> {

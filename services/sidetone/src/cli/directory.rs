@@ -10,7 +10,7 @@ use tonic::Response;
 use super::ClientArgs;
 use super::client::explain;
 use super::output::{one, rows, time};
-use super::user_options::{BusyLampArg, MessageWaitingArg};
+use super::user_options::{BusyLampArg, MessageWaitingArg, RedirectsArg, redirects_text};
 
 /// Tenants, users, devices, numbers, rooms, registrations and access tokens.
 #[derive(Debug, clap::Args)]
@@ -50,6 +50,9 @@ enum Action {
         /// The number to which calls go that are sent to the assistant; empty for none.
         #[arg(long, default_value = "")]
         assistant: String,
+        /// How far phones that are called may send the call on themselves (3xx).
+        #[arg(long, value_enum, default_value_t)]
+        redirects: RedirectsArg,
     },
     /// Remove a tenant without users, numbers and rooms.
     DeleteTenant {
@@ -270,8 +273,9 @@ async fn list(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
     match action {
         Action::Tenants => {
             let found = taken(directory.list_tenants(ListTenantsRequest {}).await)?.tenants;
-            rows(output, &["tenant", "domains", "calls_max"], &found, |t| {
-                vec![t.tenant.clone(), t.domains.join(" "), t.calls_max.to_string()]
+            rows(output, &["tenant", "domains", "calls_max", "redirects"], &found, |t| {
+                let redirects = redirects_text(t.redirects()).to_owned();
+                vec![t.tenant.clone(), t.domains.join(" "), t.calls_max.to_string(), redirects]
             })
         }
         Action::Users => {
@@ -351,9 +355,11 @@ async fn put(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
     let output = client.output;
     let tenant = client.tenant.clone();
     match action {
-        Action::PutTenant { name, domain, calls_max, registrations_max, assistant } => {
+        Action::PutTenant { name, domain, calls_max, registrations_max, assistant, redirects } => {
             let (tenant, domains, revision) = (name, domain, 0);
-            let record = Tenant { tenant, domains, calls_max, assistant, registrations_max, revision };
+            let redirects = Redirects::from(redirects).into();
+            let record =
+                Tenant { tenant, domains, calls_max, assistant, registrations_max, redirects, revision };
             let put = taken(directory.put_tenant(PutTenantRequest { tenant: Some(record) }).await)?;
             one(output, &put, |t| format!("tenant {}", t.tenant))
         }

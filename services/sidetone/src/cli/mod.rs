@@ -2,6 +2,7 @@
 
 mod applications;
 mod audio;
+mod bans;
 mod call;
 mod calls;
 mod cdrs;
@@ -81,6 +82,8 @@ pub(crate) enum Command {
     Conferences(conferences::ConferencesArgs),
     /// Media nodes and signalling replicas.
     Nodes(nodes::NodesArgs),
+    /// Sources that get no answer because of wrong passwords: list them, end a ban.
+    Bans(bans::BansArgs),
     /// What happens, as it happens.
     Events(events::EventsArgs),
     /// Call detail records.
@@ -117,6 +120,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         Command::Calls(args) => calls::run(args).await,
         Command::Conferences(args) => conferences::run(args).await,
         Command::Nodes(args) => nodes::run(args).await,
+        Command::Bans(args) => bans::run(args).await,
         Command::Events(args) => events::run(args).await,
         Command::Cdrs(args) => cdrs::run(args).await,
         Command::Recordings(args) => recordings::run(args).await,

@@ -87,6 +87,9 @@ pub(crate) struct PutTrunk {
     /// Tell it so by Remote-Party-ID instead of P-Asserted-Identity.
     #[arg(long)]
     remote_party_id: bool,
+    /// Take its redirections (3xx) as refusals, wherever they lead.
+    #[arg(long)]
+    redirects_ignored: bool,
     /// Not used for new calls.
     #[arg(long)]
     disabled: bool,
@@ -234,6 +237,7 @@ impl PutTrunk {
             stir_verify: StirVerify::from(self.stir_verify).into(),
             trusted: self.trusted,
             remote_party_id: self.remote_party_id,
+            redirects_ignored: self.redirects_ignored,
         }
     }
 }

@@ -1,6 +1,6 @@
-//! What `sidetone directory put-user` lets an operator choose.
+//! What `sidetone directory put-user` and `put-tenant` let an operator choose.
 
-use sidetone_proto::directory::v1::{BusyLamp, MessageWaiting};
+use sidetone_proto::directory::v1::{BusyLamp, MessageWaiting, Redirects};
 
 /// Which phones of a user are told that voicemail messages wait.
 #[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
@@ -40,5 +40,36 @@ impl From<BusyLampArg> for BusyLamp {
             BusyLampArg::State => Self::State,
             BusyLampArg::Nobody => Self::Nobody,
         }
+    }
+}
+
+/// How far phones of a tenant that are called may send the call on themselves.
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+pub(crate) enum RedirectsArg {
+    /// Nowhere: the caller gets 480.
+    Never,
+    /// To the tenant's own users, rooms and other numbers.
+    Inside,
+    /// Also out over the tenant's trunks.
+    #[default]
+    Everywhere,
+}
+
+impl From<RedirectsArg> for Redirects {
+    fn from(arg: RedirectsArg) -> Self {
+        match arg {
+            RedirectsArg::Never => Self::Never,
+            RedirectsArg::Inside => Self::Inside,
+            RedirectsArg::Everywhere => Self::Everywhere,
+        }
+    }
+}
+
+/// As it is given on the command line and in configuration files.
+pub(crate) fn redirects_text(redirects: Redirects) -> &'static str {
+    match redirects {
+        Redirects::Never => "never",
+        Redirects::Inside => "inside",
+        Redirects::Unspecified | Redirects::Everywhere => "everywhere",
     }
 }

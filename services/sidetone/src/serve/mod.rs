@@ -19,6 +19,7 @@ use sidetone_proto::media::v1::NodeRegistration;
 use sidetone_proto::media::v1::media_server::MediaServer;
 use sidetone_proto::outbox::v1::outbox_server::OutboxServer;
 use sidetone_proto::push::v1::push_server::PushServer;
+use sidetone_proto::signalling::v1::bans_server::BansServer;
 use sidetone_proto::signalling::v1::ladders_server::LaddersServer;
 use sidetone_proto::signalling::v1::leg_streams_server::LegStreamsServer;
 use sidetone_proto::signalling::v1::signalling_server::SignallingServer;
@@ -30,7 +31,7 @@ use sidetone_runtime::link::{
     GrpcMediaConnector, LinkError, MediaConnector, MediaService, OwnerConnector, PushService, RemotePush,
 };
 use sidetone_runtime::{Lifecycle, admin};
-use sidetone_signalling::{LadderDoor, RemoteOwner, Signalling};
+use sidetone_signalling::{BanDoor, LadderDoor, RemoteOwner, Signalling};
 use sidetone_store::Store;
 use sidetone_store::embedded::{EmbeddedStore, Options};
 use sidetone_store::remote::RemoteStore;
@@ -206,6 +207,10 @@ impl Shared {
             .add_service(LegStreamsServer::new(control.clone()))
             .add_service(LaddersServer::new(LadderDoor {
                 calls: control.clone(),
+                store: Arc::clone(&self.store),
+                tls: self.settings.tls.clone(),
+            }))
+            .add_service(BansServer::new(BanDoor {
                 store: Arc::clone(&self.store),
                 tls: self.settings.tls.clone(),
             }))

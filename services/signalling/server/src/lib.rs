@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod bans;
 mod config;
 mod defence;
 mod dialogs;
@@ -34,6 +35,7 @@ mod subscriptions;
 mod transport;
 mod trunks;
 
+pub use bans::BanDoor;
 pub use config::{
     CertificateConfig, ClientAuth, Config, DefenceConfig, HepConfig, LadderConfig, ListenerConfig, TlsConfig,
     TransportKind,

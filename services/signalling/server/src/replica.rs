@@ -67,6 +67,13 @@ pub(crate) async fn keep_registered(
     let _best_effort = store.delete(&key, Expect::Any).await;
 }
 
+/// Every replica that is registered, for who asks all of them.
+pub(crate) async fn registered(store: &dyn Store) -> Result<Vec<ReplicaRegistration>, tonic::Status> {
+    let listed = store.list(REPLICAS_PREFIX).await;
+    let listed = listed.map_err(|error| tonic::Status::unavailable(format!("the store: {error}")))?;
+    Ok(listed.iter().filter_map(|entry| ReplicaRegistration::decode(entry.value.clone()).ok()).collect())
+}
+
 /// The key under which nonces are signed: the same for all replicas, so that a phone that was challenged by one may
 /// answer to another. Made by whoever comes first.
 pub(crate) async fn nonce_secret(store: &dyn Store) -> Result<[u8; 32], StoreError> {

@@ -26,10 +26,10 @@ use crate::handover::{
 use crate::ladder::{Ladder, Redactor};
 use crate::owner::{self, LINK_EVENTS_MAX};
 use crate::replica::{self, wall_clock};
-use crate::service::{SignallingService, Stats};
+use crate::service::{OPERATORS_MAX, SignallingService, Stats};
 use crate::stir::Stir;
 use crate::subscriptions::Records;
-use crate::transport::{self, INBOUND_MAX, KnownPeers, Lent, os_random};
+use crate::transport::{self, INBOUND_MAX, Inbound, KnownPeers, Lent, Outputs, os_random};
 use crate::trunks::{Keeper, Names, Reports, Table};
 
 pub use crate::transport::BoundListener;
@@ -106,26 +106,19 @@ impl Signalling {
         let secret = replica::nonce_secret(&*deps.store).await.map_err(StartError::Store)?;
         let mut ids = IdSource::seeded(os_random().map_err(StartError::Random)?);
         let boot: BootId = ids.make(wall_clock());
-        let (to_agent, inbound) = mpsc::channel(INBOUND_MAX);
         // The sockets outlive the order to stop: the last goodbyes go over them.
         let closing = CancellationToken::new();
         let known = KnownPeers::default();
-        let telemetry = Arc::clone(&deps.telemetry);
-        let shared =
-            transport::Shared { to_agent, telemetry, stopping: closing.clone(), known: known.clone() };
-        let outputs =
-            transport::open(&config, &shared).map_err(|error| StartError::Listen(Box::new(error)))?;
+        let (outputs, inbound) = listen(&config, &deps, &known, &closing)?;
         let stats = Arc::new(Stats::default());
-        let (redactor, telemetry) = (Redactor::new(&secret), &deps.telemetry);
-        let ladder = Ladder::open((&config.ladder, &config.hep), redactor, telemetry, &closing)
-            .map_err(StartError::Ladder)?;
-        let stir = Stir::open(&config.stir, telemetry, &closing)
-            .map_err(|error| StartError::Stir(Box::new(error)))?;
+        let (ladder, stir) = open_ladder_and_stir(&config, &deps, &secret, &closing)?;
         let (to_agent, neighbours) = mpsc::channel(NEIGHBOUR_INPUTS_MAX);
         let carriers = know_neighbours(&deps, &replica, secret, to_agent.clone()).await?;
         let mark = Mark::of(&secret, &replica).to_string();
+        let (to_operators, operators) = mpsc::channel(OPERATORS_MAX);
         let service = SignallingService {
             to_agent,
+            operators: to_operators,
             replica: replica.clone(),
             boot,
             listeners: outputs.listeners().to_vec(),
@@ -139,11 +132,9 @@ impl Signalling {
         let defence = defence_of(&config, known, &deps.telemetry);
         let (table, reports) = keep_trunks(&config, &deps, &replica)?;
         let dialogs = Dialogs::new(Arc::clone(&deps.store), &replica);
-        let former = dialogs.load().await.map_err(StartError::Dialogs)?;
-        let authenticator = Authenticator::new(auth_of(&config), &secret);
-        let subscriptions = Records::load(&*deps.store, &replica).await.map_err(StartError::Dialogs)?;
-        let former = Former { dialogs: former, subscriptions };
+        let former = former_of(&deps, &dialogs, &replica).await?;
         let subscription_records = Records::start(Arc::clone(&deps.store), &replica);
+        let authenticator = Authenticator::new(auth_of(&config), &secret);
         let agent = Agent::new(Parts {
             config,
             replica,
@@ -169,13 +160,8 @@ impl Signalling {
             drained: drained_sender,
             ready: deps.lifecycle.component("signalling"),
         });
-        let inputs = Inputs {
-            inbound,
-            links,
-            neighbours,
-            draining: deps.lifecycle.draining(),
-            stopping: deps.lifecycle.stopping(),
-        };
+        let (draining, stopping) = (deps.lifecycle.draining(), deps.lifecycle.stopping());
+        let inputs = Inputs { inbound, links, neighbours, operators, draining, stopping };
         let task = tokio::spawn(async move {
             agent.run(inputs, former).await;
             closing.cancel();
@@ -219,6 +205,40 @@ impl Signalling {
             tracing::error!(%error, "the signalling task failed");
         }
     }
+}
+
+/// Opens the sockets; what comes in over them.
+fn listen(
+    config: &Config,
+    deps: &Deps,
+    known: &KnownPeers,
+    closing: &CancellationToken,
+) -> Result<(Outputs, mpsc::Receiver<Inbound>), StartError> {
+    let (to_agent, inbound) = mpsc::channel(INBOUND_MAX);
+    let (telemetry, stopping) = (Arc::clone(&deps.telemetry), closing.clone());
+    let shared = transport::Shared { to_agent, telemetry, stopping, known: known.clone() };
+    let outputs = transport::open(config, &shared).map_err(|error| StartError::Listen(Box::new(error)))?;
+    Ok((outputs, inbound))
+}
+
+fn open_ladder_and_stir(
+    config: &Config,
+    deps: &Deps,
+    secret: &[u8; 32],
+    closing: &CancellationToken,
+) -> Result<(Ladder, Arc<Stir>), StartError> {
+    let telemetry = &deps.telemetry;
+    let ladder = Ladder::open((&config.ladder, &config.hep), Redactor::new(secret), telemetry, closing)
+        .map_err(StartError::Ladder)?;
+    let stir =
+        Stir::open(&config.stir, telemetry, closing).map_err(|error| StartError::Stir(Box::new(error)))?;
+    Ok((ladder, stir))
+}
+
+/// What the life before this one has left.
+async fn former_of(deps: &Deps, dialogs: &Dialogs, replica: &ReplicaId) -> Result<Former, StartError> {
+    let subscriptions = Records::load(&*deps.store, replica).await.map_err(StartError::Dialogs)?;
+    Ok(Former { dialogs: dialogs.load().await.map_err(StartError::Dialogs)?, subscriptions })
 }
 
 fn auth_of(config: &Config) -> AuthConfig {

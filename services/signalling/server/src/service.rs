@@ -1,5 +1,6 @@
 //! The gRPC service `Signalling`, for operators.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,12 +13,14 @@ use sidetone_model::wire;
 use sidetone_proto::signalling::v1 as pb;
 use sidetone_proto::signalling::v1::signalling_server::Signalling;
 use sidetone_runtime::{Caller, status};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
+use crate::defence::{Asked, Ban};
 use crate::handover::{Carried, FromNeighbour};
 use crate::ladder::{Ladder, Question};
+use crate::replica::wall_clock;
 use crate::transport::BoundListener;
 
 /// What the agent tells about itself after each step.
@@ -37,6 +40,28 @@ pub struct SignallingService {
     pub(crate) stats: Arc<Stats>,
     pub(crate) ladder: Ladder,
     pub(crate) to_agent: mpsc::Sender<FromNeighbour>,
+    pub(crate) operators: mpsc::Sender<Asked>,
+}
+
+impl SignallingService {
+    /// Asks the agent, which answers between two messages.
+    async fn ask<T>(&self, asked: impl FnOnce(oneshot::Sender<T>) -> Asked + Send) -> Result<T, Status> {
+        let (reply, answer) = oneshot::channel();
+        let stops = || Status::unavailable("the replica stops, or has too much to do");
+        self.operators.try_send(asked(reply)).map_err(|_| stops())?;
+        answer.await.map_err(|_| stops())
+    }
+
+    fn ban(&self, ban: &Ban) -> pb::Ban {
+        let until = wall_clock() + ban.left;
+        pb::Ban {
+            source: source_text(ban.source),
+            replica_id: self.replica.to_string(),
+            reason: "wrong_passwords".to_owned(),
+            until_unix_ms: until.as_millis(),
+            times: ban.times,
+        }
+    }
 }
 
 #[async_trait::async_trait]
@@ -76,6 +101,27 @@ impl Signalling for SignallingService {
         Ok(Response::new(pb::CarryResponse {}))
     }
 
+    async fn read_bans(
+        &self,
+        request: Request<pb::ReadBansRequest>,
+    ) -> Result<Response<pb::ReadBansResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let bans = self.ask(Asked::Bans).await?;
+        Ok(Response::new(pb::ReadBansResponse { bans: bans.iter().map(|ban| self.ban(ban)).collect() }))
+    }
+
+    async fn end_ban(
+        &self,
+        request: Request<pb::EndBanRequest>,
+    ) -> Result<Response<pb::EndBanResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let source = source_of(&request.into_inner().source)?;
+        match self.ask(|reply| Asked::EndBan(source, reply)).await? {
+            true => Ok(Response::new(pb::EndBanResponse {})),
+            false => Err(Status::not_found("the address is not banned")),
+        }
+    }
+
     type ReadLadderStream = BoxStream<'static, Result<pb::LadderMessage, Status>>;
 
     async fn read_ladder(
@@ -104,5 +150,23 @@ impl Signalling for SignallingService {
     }
 }
 
+/// A banned source as people read it: an address, or a network of IPv6.
+fn source_text(source: IpAddr) -> String {
+    match source {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(network) => format!("{network}/64"),
+    }
+}
+
+/// The address that a person means: itself, or any of its network.
+pub(crate) fn source_of(text: &str) -> Result<IpAddr, Status> {
+    let address = text.strip_suffix("/64").unwrap_or(text).parse();
+    address.map_err(|_| {
+        Status::invalid_argument("source: expected an IP address, or a network as 2001:db8::/64")
+    })
+}
+
+/// Questions of operators that may wait; then they are refused.
+pub(crate) const OPERATORS_MAX: usize = 16;
 /// How long other replicas wait for room before they try again.
 const CARRY_MAX: Duration = Duration::from_millis(500);

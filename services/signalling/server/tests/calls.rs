@@ -4,13 +4,12 @@
 mod harness;
 
 use harness::phone::{Phone, SDP};
-use harness::{OwnerEnd, Rig, media};
+use harness::{OwnerEnd, Rig, invite_to, media};
 use sidetone_model::command::{Invite, LegCommandKind};
-use sidetone_model::ids::{IdSource, LegId};
-use sidetone_model::party::{Party, Transport};
+use sidetone_model::ids::LegId;
+use sidetone_model::party::Transport;
 use sidetone_model::signal::{LegSignal, LegSignalKind, OwnerMessage, ReplicaMessage};
 use sidetone_model::termination::{Cause, Termination};
-use sidetone_model::time::Timestamp;
 use sidetone_sip_core::message::Response;
 
 /// Calls the echo number and answers: a call that stands.
@@ -30,22 +29,7 @@ async fn answered(owner: &mut OwnerEnd, phone: &mut Phone, call_id: &str) -> (Le
 
 async fn outgoing(rig: &Rig, owner: &OwnerEnd, seed: u8) -> LegId {
     let binding = rig.bindings("alpha", "ben").await.remove(0).binding;
-    let leg: LegId = IdSource::seeded([seed; 32]).make(Timestamp::from_millis(7));
-    let from = Party { number: "1001".into(), ..Party::default() };
-    let invite = Invite {
-        from,
-        to: "1002".into(),
-        binding,
-        media: media(),
-        auto_answer: false,
-        anonymous: false,
-        diversions: Vec::new(),
-        call: None,
-        headers: Vec::new(),
-        max_forwards: None,
-    };
-    owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
-    leg
+    owner.calls(seed, invite_to("1002", binding)).await
 }
 
 #[tokio::test]

@@ -5,13 +5,12 @@
 mod harness;
 
 use harness::phone::{Phone, SDP};
-use harness::{OwnerEnd, Rig, media};
+use harness::{OwnerEnd, Rig, invite_to, media};
 use sidetone_model::command::{Invite, LegCommandKind};
-use sidetone_model::ids::{IdSource, LegId};
+use sidetone_model::ids::LegId;
 use sidetone_model::party::{Party, Transport};
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::{Cause, Termination};
-use sidetone_model::time::Timestamp;
 use sidetone_sip_core::message::Response;
 
 /// A call of the phone to another user, answered; with its 200.
@@ -132,20 +131,8 @@ async fn we_hang_up_after_the_restart_also_over_a_new_connection() {
         let mut phone = Phone::new(&rig, transport, "alpha.test", "1001", "pw-ada").await;
         phone.register(600).await;
         let binding = rig.bindings("alpha", "ada").await.remove(0).binding;
-        let leg = IdSource::seeded([8; 32]).make(Timestamp::from_millis(1));
-        let invite = Invite {
-            from: Party { number: "1002".into(), ..Party::default() },
-            to: "1001".into(),
-            binding,
-            media: media(),
-            auto_answer: false,
-            anonymous: false,
-            diversions: Vec::new(),
-            call: None,
-            headers: Vec::new(),
-            max_forwards: None,
-        };
-        owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
+        let from = Party { number: "1002".into(), ..Party::default() };
+        let leg = owner.calls(8, Invite { from, ..invite_to("1001", binding) }).await;
         let request = phone.request().await;
         phone.answer(&request, "200 OK", SDP).await;
         let answered = owner.signal().await;

@@ -4,11 +4,9 @@
 mod harness;
 
 use harness::phone::Phone;
-use harness::{Rig, media, within};
-use sidetone_model::command::{Invite, LegCommandKind};
-use sidetone_model::ids::{IdSource, LegId, TenantId};
-use sidetone_model::party::{Party, Transport};
-use sidetone_model::time::Timestamp;
+use harness::{Rig, invite_to, within};
+use sidetone_model::ids::TenantId;
+use sidetone_model::party::Transport;
 use sidetone_proto::directory::v1 as pb;
 use sidetone_sip_core::message::Response;
 
@@ -44,20 +42,7 @@ async fn calls_go_back_by_the_path_of_the_registration() {
     assert_eq!(answer.header("Path").unwrap(), "<sip:edge.test;lr>, <sip:inner.test;lr;ob>");
     let kept = rig.bindings("alpha", "ben").await.remove(0);
     assert_eq!(kept.q_thousandths, 250);
-    let leg: LegId = IdSource::seeded([3; 32]).make(Timestamp::from_millis(7));
-    let invite = Invite {
-        from: Party { number: "1001".into(), ..Party::default() },
-        to: "1002".into(),
-        binding: kept.binding,
-        media: media(),
-        auto_answer: false,
-        anonymous: false,
-        diversions: Vec::new(),
-        call: None,
-        headers: Vec::new(),
-        max_forwards: None,
-    };
-    owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
+    owner.calls(3, invite_to("1002", kept.binding)).await;
     let invite = phone.request().await;
     assert_eq!(invite.headers_named("Route"), ["<sip:edge.test;lr>", "<sip:inner.test;lr;ob>"]);
     assert_eq!(invite.uri().user(), "1002", "the phone's own address is where it is for");

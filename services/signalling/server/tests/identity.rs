@@ -5,12 +5,11 @@ mod harness;
 
 use harness::carrier::{Carrier, put, trunk, until};
 use harness::phone::{Phone, SDP};
-use harness::{OwnerEnd, Rig, media};
-use sidetone_model::command::{Invite, LegCommandKind};
-use sidetone_model::ids::{IdSource, LegId, ReplicaId};
+use harness::{OwnerEnd, Rig, invite_to};
+use sidetone_model::command::Invite;
+use sidetone_model::ids::ReplicaId;
 use sidetone_model::party::{Binding, Party};
 use sidetone_model::signal::{LegSignalKind, Offered};
-use sidetone_model::time::Timestamp;
 use sidetone_proto::directory::v1 as pb;
 use sidetone_signalling::Config;
 
@@ -43,23 +42,9 @@ async fn offered(owner: &mut OwnerEnd) -> Offered {
 }
 
 async fn calls_out(owner: &OwnerEnd, binding: Binding, anonymous: bool, headers: &[(&str, &str)]) {
-    let leg: LegId = IdSource::seeded([9; 32]).make(Timestamp::from_millis(1));
     let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let from = Party { number: "1001".into(), display_name: "Ada".into(), ..Party::default() };
-    let (to, diversions) = ("0401234".into(), Vec::new());
-    let invite = Invite {
-        from,
-        to,
-        binding,
-        media: media(),
-        auto_answer: false,
-        anonymous,
-        diversions,
-        headers,
-        call: None,
-        max_forwards: None,
-    };
-    owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
+    owner.calls(9, Invite { from, anonymous, headers, ..invite_to("0401234", binding) }).await;
 }
 
 fn outside() -> Binding {

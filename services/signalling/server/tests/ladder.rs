@@ -8,12 +8,10 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use harness::phone::Phone;
-use harness::{OwnerEnd, Rig, media, within};
+use harness::{OwnerEnd, Rig, invite_to, media, within};
 use sidetone_model::command::{Invite, LegCommandKind};
-use sidetone_model::ids::{CallId, IdSource, LegId};
-use sidetone_model::party::Party;
+use sidetone_model::ids::{CallId, LegId};
 use sidetone_model::signal::LegSignalKind;
-use sidetone_model::time::Timestamp;
 use sidetone_proto::signalling::v1::signalling_server::Signalling as _;
 use sidetone_proto::signalling::v1::{LadderMessage, ReadLadderRequest};
 use sidetone_signalling::{Config, HepConfig, LadderConfig};
@@ -192,20 +190,8 @@ async fn homer_is_told_which_messages_are_of_one_call() {
     ada.invite("9198", "ada-calls").await;
     let offered = owner.signal().await;
     let call = CallId::from(offered.leg.as_uuid());
-    let invite = Invite {
-        from: Party { number: "1001".into(), ..Party::default() },
-        to: "1002".into(),
-        binding: rig.bindings("alpha", "ben").await.remove(0).binding,
-        media: media(),
-        auto_answer: false,
-        anonymous: false,
-        diversions: Vec::new(),
-        headers: Vec::new(),
-        call: Some(call),
-        max_forwards: None,
-    };
-    let leg: LegId = IdSource::seeded([5; 32]).make(Timestamp::from_millis(7));
-    owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
+    let binding = rig.bindings("alpha", "ben").await.remove(0).binding;
+    let leg = owner.calls(5, Invite { call: Some(call), ..invite_to("1002", binding) }).await;
     let _rings = ben.request().await;
     // INVITE, challenge, ACK and INVITE of Ada, and the INVITE to Ben.
     let (mut adas, mut bens) = (0, 0);

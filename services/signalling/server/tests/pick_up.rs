@@ -5,12 +5,11 @@
 mod harness;
 
 use harness::phone::{Phone, SDP};
-use harness::{OwnerEnd, Rig, media};
-use sidetone_model::command::{Invite, LegCommandKind};
-use sidetone_model::ids::{IdSource, LegId};
+use harness::{OwnerEnd, Rig, invite_to};
+use sidetone_model::command::Invite;
+use sidetone_model::ids::LegId;
 use sidetone_model::party::Party;
 use sidetone_model::signal::LegSignalKind;
-use sidetone_model::time::Timestamp;
 use sidetone_proto::directory::v1 as pb;
 use sidetone_proto::types::v1 as types;
 use sidetone_sip_core::message::Response;
@@ -19,20 +18,8 @@ use sidetone_sip_core::message::Response;
 async fn rings_at_ben(rig: &Rig, owner: &OwnerEnd, ben: &mut Phone) -> LegId {
     assert_eq!(ben.register(600).await.1.status().code(), 200);
     let binding = rig.bindings("alpha", "ben").await.remove(0).binding;
-    let leg: LegId = IdSource::seeded([8; 32]).make(Timestamp::from_millis(7));
-    let invite = Invite {
-        from: Party { number: "+4940777".into(), ..Party::default() },
-        to: "1002".into(),
-        binding,
-        media: media(),
-        auto_answer: false,
-        anonymous: false,
-        diversions: Vec::new(),
-        call: None,
-        headers: Vec::new(),
-        max_forwards: None,
-    };
-    owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
+    let from = Party { number: "+4940777".into(), ..Party::default() };
+    let leg = owner.calls(8, Invite { from, ..invite_to("1002", binding) }).await;
     let rung = ben.request().await;
     assert_eq!(rung.method().as_str(), "INVITE");
     ben.answer(&rung, "180 Ringing", "").await;

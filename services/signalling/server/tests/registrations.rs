@@ -4,9 +4,9 @@
 mod harness;
 
 use harness::phone::Phone;
-use harness::{Rig, media};
+use harness::{Rig, invite_to};
 use sidetone_model::command::{Invite, LegCommandKind};
-use sidetone_model::ids::{IdSource, LegId};
+use sidetone_model::ids::IdSource;
 use sidetone_model::party::{Binding, Party, Transport};
 use sidetone_model::time::Timestamp;
 use sidetone_signalling::Config;
@@ -79,21 +79,8 @@ async fn a_registered_phone_rings_after_the_replica_was_killed_and_came_back() {
     let after = rig.bindings("alpha", "ada").await.remove(0);
     assert_eq!((&after.binding, after.expires_at), (&before.binding, before.expires_at));
     let owner = rig.attach().await;
-    let leg: LegId = IdSource::seeded([3; 32]).make(Timestamp::from_millis(7));
     let from = Party { number: "1002".into(), ..Party::default() };
-    let invite = Invite {
-        from,
-        to: "1001".into(),
-        binding: after.binding,
-        media: media(),
-        auto_answer: false,
-        anonymous: false,
-        diversions: Vec::new(),
-        call: None,
-        headers: Vec::new(),
-        max_forwards: None,
-    };
-    owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
+    owner.calls(3, Invite { from, ..invite_to("1001", after.binding) }).await;
     let Message::Request(invite) = parse_datagram(phone.datagram().await.into(), &Limits::default()).unwrap()
     else {
         panic!("an INVITE")
@@ -126,18 +113,8 @@ async fn two_devices_of_a_user_and_two_tenants_with_equal_names_stand_beside_eac
 }
 
 fn call_to(binding: Binding) -> LegCommandKind {
-    LegCommandKind::Invite(Box::new(Invite {
-        from: Party { number: "1002".into(), ..Party::default() },
-        to: "1001".into(),
-        binding,
-        media: media(),
-        auto_answer: false,
-        anonymous: false,
-        diversions: Vec::new(),
-        call: None,
-        headers: Vec::new(),
-        max_forwards: None,
-    }))
+    let from = Party { number: "1002".into(), ..Party::default() };
+    LegCommandKind::Invite(Box::new(Invite { from, ..invite_to("1001", binding) }))
 }
 
 #[tokio::test]

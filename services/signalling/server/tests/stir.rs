@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use harness::phone::{Phone, SDP};
-use harness::{OwnerEnd, Rig, media, within};
-use sidetone_model::command::{Invite, LegCommandKind};
-use sidetone_model::ids::{IdSource, LegId, ReplicaId, TenantId};
+use harness::{OwnerEnd, Rig, invite_to, within};
+use sidetone_model::command::Invite;
+use sidetone_model::ids::{ReplicaId, TenantId};
 use sidetone_model::party::{Binding, Party, Proof, Transport};
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::time::Timestamp;
@@ -108,20 +108,8 @@ impl World {
 
     /// Sends a call out; the INVITE as the carrier has it.
     async fn call_out(&self, seed: u8, from: Party) -> Request {
-        let leg = IdSource::seeded([seed; 32]).make(Timestamp::from_millis(1));
-        let invite = Invite {
-            from,
-            to: "0401234".into(),
-            binding: Binding::outside("0401234", ReplicaId::new("signalling-0").unwrap()),
-            media: media(),
-            auto_answer: false,
-            anonymous: false,
-            diversions: Vec::new(),
-            call: None,
-            headers: Vec::new(),
-            max_forwards: None,
-        };
-        self.owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
+        let outside = Binding::outside("0401234", ReplicaId::new("signalling-0").unwrap());
+        self.owner.calls(seed, Invite { from, ..invite_to("0401234", outside) }).await;
         let invite = self.carrier.invite().await;
         self.carrier.refuse(&invite).await;
         invite
@@ -402,21 +390,8 @@ async fn phones_are_told_the_verdict() {
         (3, Proof::Absent, Some("No-TN-Validation")),
         (4, Proof::None, None),
     ] {
-        let leg: LegId = IdSource::seeded([seed; 32]).make(Timestamp::from_millis(7));
         let from = Party { number: CALLER.into(), display_name: "Ann".into(), proof, ..Party::default() };
-        let invite = Invite {
-            from,
-            to: "1001".into(),
-            binding: binding.clone(),
-            media: media(),
-            auto_answer: false,
-            anonymous: false,
-            diversions: Vec::new(),
-            call: None,
-            headers: Vec::new(),
-            max_forwards: None,
-        };
-        owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
+        owner.calls(seed, Invite { from, ..invite_to("1001", binding.clone()) }).await;
         let invite = loop {
             let request = phone.request().await;
             if request.method().as_str() == "INVITE" {

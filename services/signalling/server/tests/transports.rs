@@ -4,13 +4,11 @@
 mod harness;
 
 use harness::phone::Phone;
-use harness::tls::{self, write_certificate};
-use harness::{PATIENCE, Rig, within};
-use sidetone_model::command::LegCommandKind;
-use sidetone_model::ids::IdSource;
+use harness::tls::write_certificate;
+use harness::{PATIENCE, Rig, invite_to, within};
+use sidetone_model::command::Invite;
 use sidetone_model::party::{Party, Transport};
 use sidetone_model::signal::LegSignalKind;
-use sidetone_model::time::Timestamp;
 use sidetone_signalling::{ClientAuth, Config, TlsConfig, TransportKind};
 use sidetone_sip_core::message::{Message, parse_datagram};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -35,21 +33,9 @@ async fn a_phone_registers_calls_and_is_called_over_every_transport_and_family()
             assert_eq!(binding.flow.transport, transport);
 
             // A call to it comes over the flow by which it registered.
-            let mut ids = IdSource::seeded([transport as u8; 32]);
-            let leg = ids.make(Timestamp::from_millis(1));
-            let invite = sidetone_model::command::Invite {
-                from: Party { number: "1002".into(), ..Party::default() },
-                to: "1001".into(),
-                binding: binding.clone(),
-                media: harness::media(),
-                auto_answer: false,
-                anonymous: false,
-                diversions: Vec::new(),
-                call: None,
-                headers: Vec::new(),
-                max_forwards: None,
-            };
-            owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
+            let from = Party { number: "1002".into(), ..Party::default() };
+            let invite = Invite { from, ..invite_to("1001", binding.clone()) };
+            owner.calls(transport as u8, invite).await;
             let request = phone.request().await;
             assert_eq!(*request.via().transport, *transport.token());
             let contact = request.contact_target().unwrap().to_string();
@@ -202,20 +188,8 @@ async fn a_large_request_goes_by_tcp_and_by_udp_to_who_takes_none() {
         };
         phone.register(600).await;
         let binding = rig.bindings("alpha", "ada").await.remove(0).binding;
-        let leg = IdSource::seeded([9; 32]).make(Timestamp::from_millis(1));
-        let invite = sidetone_model::command::Invite {
-            from: Party { number: "1002".into(), ..Party::default() },
-            to: "1001".into(),
-            binding,
-            media: harness::media(),
-            auto_answer: false,
-            anonymous: false,
-            diversions: Vec::new(),
-            call: None,
-            headers: Vec::new(),
-            max_forwards: None,
-        };
-        owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
+        let from = Party { number: "1002".into(), ..Party::default() };
+        owner.calls(9, Invite { from, ..invite_to("1001", binding) }).await;
         let large = &rig.telemetry.signalling.large_requests;
         match listener {
             Some(listener) => {

@@ -3,9 +3,9 @@
 
 mod harness;
 
-use harness::Rig;
 use harness::carrier::{CHALLENGE, Carrier, call_out, put, trunk, until};
 use harness::phone::SDP;
+use harness::{OwnerEnd, Rig};
 use sidetone_model::command::LegCommandKind;
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::{Cause, Termination};
@@ -228,4 +228,38 @@ async fn a_silent_carrier_is_left_after_seconds_and_what_it_says_late_is_not_wan
     owner.ended().await;
     let count = rig.telemetry.signalling.trunk_calls.with_label_values(&["silent", "silent"]).get();
     assert_eq!(count, 1);
+}
+
+/// Calls over a carrier, which names a number of ours in its place.
+async fn sends_elsewhere(owner: &OwnerEnd, carrier: &Carrier, (seed, number): (u8, &str)) {
+    call_out(owner, seed, number).await;
+    let invite = carrier.request("INVITE").await;
+    let contact = format!("Contact: <sip:1003@{}>\r\n", carrier.server);
+    carrier.answer(&invite, "302 Moved Temporarily", &contact, "").await;
+}
+
+#[tokio::test]
+async fn redirections_of_a_carrier_are_told_unless_its_trunk_says_otherwise() {
+    let rig = Rig::start().await;
+    let mut owner = rig.attach().await;
+    let carrier = Carrier::new(&rig).await;
+    put(&rig, trunk("open", &carrier, 1)).await;
+    let routes = vec![pb::TrunkRoute { prefix: "+4999".into(), priority: 1, weight: 1 }];
+    put(&rig, pb::Trunk { redirects_ignored: true, routes, ..trunk("closed", &carrier, 1) }).await;
+    until(&rig, "open", |_| true).await;
+    until(&rig, "closed", |_| true).await;
+    sends_elsewhere(&owner, &carrier, (1, "0401234")).await;
+    let LegSignalKind::Redirected { targets } = owner.signal().await.kind else { panic!("told") };
+    assert!(targets.iter().any(|target| &*target.number == "1003"), "{targets:?}");
+    assert_eq!(owner.ended().await.1.sip_status, Some(302));
+
+    sends_elsewhere(&owner, &carrier, (2, "0991234")).await;
+    let signal = owner.signal().await;
+    let LegSignalKind::Ended(why) = &signal.kind else { panic!("nothing but its end is told: {signal:?}") };
+    assert_eq!(why.sip_status, Some(302));
+    let count = |trunk: &str, result: &str| {
+        rig.telemetry.signalling.trunk_calls.with_label_values(&[trunk, result]).get()
+    };
+    assert_eq!((count("open", "redirect_ignored"), count("closed", "redirect_ignored")), (0, 1));
+    assert_eq!(count("closed", "refused"), 1, "it is no failure of the carrier");
 }

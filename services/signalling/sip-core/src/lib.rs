@@ -68,3 +68,4 @@ pub mod sdp;
 pub mod tokens;
 pub mod transaction;
 pub mod uri;
+pub mod warning;

@@ -21,6 +21,9 @@ fn every_cause_becomes_its_status_and_comes_back_as_a_cause() {
         assert!(pair.a.finished && pair.b.finished);
         let refusal = pair.texts.iter().find(|text| text.starts_with(&format!("SIP/2.0 {status}"))).unwrap();
         assert_eq!(refusal.contains("Retry-After:"), cause.retry_after_s().is_some(), "{cause:?}");
+        let warned = matches!(status, 404 | 480 | 488).then_some("Warning: 3");
+        assert_eq!(warned.is_some(), refusal.contains("Warning: "), "{refusal}");
+        assert!(warned.is_none_or(|warning| refusal.contains(warning)), "{refusal}");
         assert!(refusal.contains(&format!(
             "Reason: {}",
             if cause == Cause::AnsweredElsewhere { "SIP" } else { "Q.850" }
@@ -56,7 +59,11 @@ fn what_nobody_needs_to_be_asked_about_is_refused_at_once() {
     let html = refused_with(&format!("{CONTACT}Content-Type: text/html\n"), "<p>");
     assert!(html.starts_with("SIP/2.0 415") && html.contains("Accept: application/sdp"));
     let video = "v=0\nc=IN IP4 192.0.2.10\nm=video 4000 RTP/AVP 96\n";
-    assert!(refused_with(&format!("{CONTACT}{SDP}"), video).starts_with("SIP/2.0 488"));
+    let no_audio = refused_with(&format!("{CONTACT}{SDP}"), video);
+    assert!(no_audio.starts_with("SIP/2.0 488") && no_audio.contains("Warning: 304 sidetone \"no audio"));
+    let named = "v=0\nc=IN IP4 phone.example\nm=audio 4000 RTP/AVP 8\n";
+    let named = refused_with(&format!("{CONTACT}{SDP}"), named);
+    assert!(named.starts_with("SIP/2.0 488") && named.contains("Warning: 301 sidetone"), "{named}");
     assert!(refused_with(&format!("{CONTACT}{SDP}"), "hello").starts_with("SIP/2.0 400"));
     let brief = refused_with(&format!("{CONTACT}Supported: timer\nSession-Expires: 30\n"), "");
     assert!(brief.starts_with("SIP/2.0 422") && brief.contains("Min-SE: 90\r\n"));

@@ -147,6 +147,11 @@ fn on_two_nodes(why: CommandError) -> Termination {
 /// Whoever is outside of the tenant may send calls on within it; a number out there would be called at the tenant's cost
 /// (RFC 3515, section 5: whether a REFER is followed depends on who sent it).
 pub(super) fn may_lead_to(leg: &LegView, to: &Routing) -> bool {
-    let leads_out = |routing: &Routing| routing.bindings.iter().any(|it| it.outside_number().is_some());
-    leg.party.proof.is_of_tenant() || !(leads_out(to) || to.later.iter().any(|next| leads_out(&next.routing)))
+    leg.party.proof.is_of_tenant() || !leads_out(to)
+}
+
+/// Whether somebody outside of the tenant is called at a number, at once or later.
+pub(super) fn leads_out(to: &Routing) -> bool {
+    let out = |routing: &Routing| routing.bindings.iter().any(|it| it.outside_number().is_some());
+    out(to) || to.later.iter().any(|next| out(&next.routing))
 }

@@ -161,7 +161,11 @@ impl World {
                     self.phones.remove(&leg);
                     self.ended.insert(leg);
                 }
-                Effect::Resend { .. } | Effect::Evicted { .. } => {}
+                Effect::Resend { .. }
+                | Effect::Evicted { .. }
+                | Effect::Redirected { .. }
+                | Effect::Repeated { .. }
+                | Effect::InviteRepeated { .. } => {}
                 Effect::Gathered { gathering, outcome } => {
                     self.gathered.push_back((gathering, outcome.is_ok()));
                 }

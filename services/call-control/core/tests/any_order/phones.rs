@@ -8,7 +8,7 @@ use sidetone_model::command::LegCommandKind;
 use sidetone_model::ids::{LegId, RoomId, UserId};
 use sidetone_model::media::{Direction, MediaDescription};
 use sidetone_model::party::{Binding, Destination, Flow, Party, Transport};
-use sidetone_model::signal::{HeldLeg, Hello, LegSignal, LegSignalKind, Offered, Referred, Target};
+use sidetone_model::signal::{HeldLeg, Hello, InviteId, LegSignal, LegSignalKind, Offered, Referred, Target};
 use sidetone_model::termination::{Cause, Termination};
 
 use crate::{Phone, World, answer_to, assert_nothing_done, media, media_of};
@@ -113,6 +113,7 @@ impl World {
             anonymous: false,
             headers: Vec::new(),
             max_forwards: None,
+            invite: InviteId::default(),
         };
         let kind = LegSignalKind::Offered(Box::new(offered));
         let signal = LegSignal { boot, leg, tenant, n: 1, at, kind };
@@ -134,6 +135,7 @@ impl World {
             anonymous: false,
             headers: Vec::new(),
             max_forwards: None,
+            invite: InviteId::default(),
         };
         self.phones.insert(leg, Phone { incoming: true, ..Phone::default() });
         self.signal(leg, LegSignalKind::Offered(Box::new(offered)), Some(routing));

@@ -24,7 +24,7 @@ use sidetone_model::ids::{
 };
 use sidetone_model::media::{Direction, Encoding, Format, Holder, Layout, MediaDescription};
 use sidetone_model::party::{Binding, Destination, Flow, Party, Transport};
-use sidetone_model::signal::{HeldLeg, Hello, LegSignal, LegSignalKind, Offered};
+use sidetone_model::signal::{HeldLeg, Hello, InviteId, LegSignal, LegSignalKind, Offered};
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
@@ -47,6 +47,12 @@ pub struct Office {
     /// Legs that have come to one node, or will not.
     pub gathered: Vec<(GatheringId, Result<(), CommandError>)>,
     pub evicted: Vec<(&'static str, usize)>,
+    /// Legs whose INVITE came before, and who answers it.
+    pub repeated: Vec<(LegId, Option<ReplicaId>)>,
+    /// What became of INVITEs that came again.
+    pub invites_repeated: Vec<&'static str>,
+    /// What became of redirections.
+    pub redirections: Vec<&'static str>,
 }
 
 pub fn media() -> MediaDescription {
@@ -100,6 +106,9 @@ impl Office {
             sent: BTreeMap::new(),
             gathered: Vec::new(),
             evicted: Vec::new(),
+            redirections: Vec::new(),
+            repeated: Vec::new(),
+            invites_repeated: Vec::new(),
         }
     }
 
@@ -135,6 +144,9 @@ impl Office {
                 Effect::Acknowledge { leg, n, .. } => drop(self.acknowledged.insert(leg, n)),
                 Effect::Gathered { gathering, outcome } => self.gathered.push((gathering, outcome)),
                 Effect::Evicted { why, count } => self.evicted.push((why, count)),
+                Effect::Repeated { leg, at, .. } => self.repeated.push((leg, at)),
+                Effect::InviteRepeated { result } => self.invites_repeated.push(result),
+                Effect::Redirected { result } => self.redirections.push(result),
             }
         }
     }
@@ -303,6 +315,7 @@ impl Office {
             anonymous: false,
             headers: Vec::new(),
             max_forwards: None,
+            invite: InviteId::default(),
         };
         LegSignalKind::Offered(Box::new(offered))
     }

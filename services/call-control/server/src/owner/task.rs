@@ -393,12 +393,21 @@ impl Owner {
                 self.replicas.send(&replica, OwnerMessage::Ack { leg, n });
             }
             Effect::Release { replica, leg } => self.replicas.send(&replica, OwnerMessage::Release { leg }),
+            Effect::Repeated { replica, leg, at } => {
+                self.replicas.send(&replica, OwnerMessage::Repeated { leg, at });
+            }
             Effect::Resend { commands, .. } => self.send_commands(commands),
             // Seen to when the step was kept.
             Effect::Gathered { .. } => {}
             Effect::Evicted { why, count } => {
                 let evicted = &self.parts.telemetry.call_control.conversations_evicted;
                 evicted.with_label_values(&[why]).inc_by(count as u64);
+            }
+            Effect::InviteRepeated { result } => {
+                self.parts.telemetry.call_control.invites_repeated.with_label_values(&[result]).inc();
+            }
+            Effect::Redirected { result } => {
+                self.parts.telemetry.call_control.redirections.with_label_values(&[result]).inc();
             }
         }
     }

@@ -716,7 +716,9 @@ impl Replica {
                 }
                 OwnerMessage::Ack { leg, n } => drop(self.acked.insert(leg, n)),
                 OwnerMessage::Release { leg } => self.released.push(leg),
-                OwnerMessage::MessagesWaiting(_) | OwnerMessage::Watched(_) => {}
+                OwnerMessage::MessagesWaiting(_)
+                | OwnerMessage::Watched(_)
+                | OwnerMessage::Repeated { .. } => {}
                 OwnerMessage::Welcome { .. } => panic!("welcome twice"),
             }
         }
@@ -772,5 +774,6 @@ pub fn offered(number: &str) -> LegSignalKind {
         anonymous: false,
         headers: Vec::new(),
         max_forwards: None,
+        invite: Default::default(),
     }))
 }

@@ -11,7 +11,7 @@ use crate::call::Diversion;
 use crate::command::{Invite, LegCommand, LegCommandKind, ReferralState};
 use crate::media::MediaDescription;
 use crate::signal::{
-    HeldLeg, Hello, LegSignal, LegSignalKind, MessagesWaiting, Offered, OwnerMessage, Referred,
+    HeldLeg, Hello, InviteId, LegSignal, LegSignalKind, MessagesWaiting, Offered, OwnerMessage, Referred,
     ReplicaMessage, Target,
 };
 use crate::time::Timestamp;
@@ -149,6 +149,9 @@ impl From<&Offered> for pb::Offered {
             anonymous: value.anonymous,
             headers: headers_out(&value.headers),
             max_forwards: value.max_forwards.map(u32::from),
+            from_tag: value.invite.from_tag.as_ref().into(),
+            cseq: value.invite.cseq,
+            transaction: value.invite.transaction.as_ref().into(),
         }
     }
 }
@@ -166,6 +169,11 @@ impl TryFrom<pb::Offered> for Offered {
             anonymous: value.anonymous,
             headers: headers_in(value.headers),
             max_forwards: hops(value.max_forwards),
+            invite: InviteId {
+                from_tag: value.from_tag.into(),
+                cseq: value.cseq,
+                transaction: value.transaction.into(),
+            },
         })
     }
 }
@@ -369,6 +377,10 @@ impl From<&OwnerMessage> for pb::OwnerMessage {
             OwnerMessage::Ack { leg, n } => Kind::Ack(pb::Ack { leg_id: leg.to_string(), n: *n }),
             OwnerMessage::Command(command) => Kind::Command(command.into()),
             OwnerMessage::Release { leg } => Kind::Release(pb::Release { leg_id: leg.to_string() }),
+            OwnerMessage::Repeated { leg, at } => Kind::InviteRepeated(pb::InviteRepeated {
+                leg_id: leg.to_string(),
+                replica_id: optional_text(at.as_ref()),
+            }),
             OwnerMessage::MessagesWaiting(it) => Kind::MessagesWaiting(pb::MessagesWaiting {
                 tenant: it.tenant.to_string(),
                 binding: Some((&it.binding).into()),
@@ -390,6 +402,10 @@ impl TryFrom<pb::OwnerMessage> for OwnerMessage {
             Kind::Ack(it) => Self::Ack { leg: id("Ack.leg_id", &it.leg_id)?, n: it.n },
             Kind::Command(it) => Self::Command(it.try_into()?),
             Kind::Release(it) => Self::Release { leg: id("Release.leg_id", &it.leg_id)? },
+            Kind::InviteRepeated(it) => Self::Repeated {
+                leg: id("InviteRepeated.leg_id", &it.leg_id)?,
+                at: optional_id("InviteRepeated.replica_id", &it.replica_id)?,
+            },
             Kind::MessagesWaiting(it) => Self::MessagesWaiting(Box::new(MessagesWaiting {
                 tenant: id("MessagesWaiting.tenant", &it.tenant)?,
                 binding: message("MessagesWaiting.binding", it.binding)?,

@@ -230,8 +230,22 @@ pub(crate) fn command() -> impl Strategy<Value = LegCommand> {
 
 fn signal() -> impl Strategy<Value = LegSignal> {
     let told = (any::<bool>(), headers(), any::<Option<u8>>());
-    let offered = (party(), text(), address(), of(media()), text(), of(uuid()), told).prop_map(
-        |(from, dialled, source, media, sip_call_id, replaces, (anonymous, headers, max_forwards))| {
+    let invite = (text(), any::<u32>(), text()).prop_map(|(from_tag, cseq, transaction)| InviteId {
+        from_tag,
+        cseq,
+        transaction,
+    });
+    let offered = (party(), text(), address(), of(media()), text(), of(uuid()), told, invite).prop_map(
+        |(
+            from,
+            dialled,
+            source,
+            media,
+            sip_call_id,
+            replaces,
+            (anonymous, headers, max_forwards),
+            invite,
+        )| {
             LegSignalKind::Offered(Box::new(Offered {
                 from,
                 dialled,
@@ -242,6 +256,7 @@ fn signal() -> impl Strategy<Value = LegSignal> {
                 anonymous,
                 headers,
                 max_forwards,
+                invite,
             }))
         },
     );
@@ -296,6 +311,7 @@ pub(crate) fn owner_message() -> impl Strategy<Value = OwnerMessage> {
         (uuid(), any::<u64>()).prop_map(|(leg, n)| OwnerMessage::Ack { leg, n }),
         command().prop_map(OwnerMessage::Command),
         uuid().prop_map(|leg| OwnerMessage::Release { leg }),
+        (uuid(), of(name())).prop_map(|(leg, at)| OwnerMessage::Repeated { leg, at }),
         (name(), binding(), any::<u32>(), any::<u32>()).prop_map(|(tenant, binding, new, old)| {
             OwnerMessage::MessagesWaiting(Box::new(MessagesWaiting { tenant, binding, new, old }))
         }),

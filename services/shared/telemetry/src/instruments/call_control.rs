@@ -31,6 +31,10 @@ instruments! {
         media_nodes: IntGauge = "sidetone_call_control_media_nodes_count",
         /// Appends refused because another owner had written.
         fenced: IntCounter = "sidetone_call_control_fenced_total",
+        /// INVITEs that came to a second replica: handed over, or refused as merged; and those forgotten early to make room.
+        invites_repeated: IntCounterVec = "sidetone_call_control_invites_repeated_total" by ["result"],
+        /// Redirections (3xx) of phones that were called: followed, or why they were not.
+        redirections: IntCounterVec = "sidetone_call_control_redirections_total" by ["result"],
         /// Conversations, and persons who can be members, that were forgotten without being asked to, by why.
         conversations_evicted: IntCounterVec = "sidetone_call_control_conversations_evicted_total" by ["why"],
         /// Changes of mailboxes that phones were not told of, because too many waited.

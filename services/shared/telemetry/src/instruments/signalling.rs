@@ -42,6 +42,8 @@ instruments! {
         defended: IntCounterVec = "sidetone_signalling_defended_total" by ["rule"],
         /// Sources banned for wrong passwords.
         bans: IntCounter = "sidetone_signalling_bans_total",
+        /// Bans that an operator has ended.
+        bans_lifted: IntCounter = "sidetone_signalling_bans_lifted_total",
         /// Requests of ours too large for a datagram, by the way they went.
         large_requests: IntCounterVec = "sidetone_signalling_large_requests_total" by ["way"],
         /// Header fields of INVITEs that were not handed on: too much of them, or of a sender who is not believed.

@@ -15,6 +15,7 @@ use sidetone_sip_core::identity::{self, CallerIdentity};
 use sidetone_sip_core::leg::{Caller, Leg, LegOutput};
 use sidetone_sip_core::message::{Method, Request, Response, ResponseBuilder, Status};
 use sidetone_sip_core::transaction::{ServerTx, flow_back};
+use sidetone_sip_core::warning;
 
 use super::Agent;
 use super::legs::MergeKey;
@@ -118,7 +119,9 @@ impl Agent {
                     }
                     Ok(None) => {
                         self.count_refused("unknown_domain");
-                        self.refuse(tx, &pending.request, Cause::NotFound, now);
+                        let response = self.response(&pending.request, Status::NOT_FOUND);
+                        let response = response.header("Warning", warning::of_unknown_domain()).build();
+                        self.respond(tx, response, now);
                     }
                     Err(error) => self.refuse_for(tx, &pending.request, &error, now),
                 }

@@ -37,8 +37,8 @@ impl Agent {
     pub(super) fn note_callers_gone(&mut self, flow: &Flow, now: Instant) {
         if flow.transport.is_reliable() {
             let until = now + self.parts.config.caller_gone();
-            let waiting = self.legs.awaiting_over(flow);
-            self.callers_gone.waiting.extend(waiting.into_iter().map(|leg| (until, leg)));
+            let awaits = |id: LegId| self.legs.get(id)?.leg.as_ref()?.awaits_answer().then_some((until, id));
+            self.callers_gone.waiting.extend(self.legs.over(flow).filter_map(awaits));
         }
     }
 

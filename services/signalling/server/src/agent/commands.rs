@@ -93,6 +93,7 @@ impl Agent {
             OwnerMessage::Command(command) => self.handle_command(command, now),
             OwnerMessage::MessagesWaiting(waiting) => self.tell_waiting(&waiting, now),
             OwnerMessage::Watched(state) => self.handle_watched(&state, now),
+            OwnerMessage::Repeated { leg, at } => self.handle_repeated(leg, at, now),
             OwnerMessage::Release { leg } => {
                 tracing::debug!(%leg, "released by call control");
                 self.legs.close_outbox(leg);

@@ -194,25 +194,36 @@ impl Agent {
         for id in ids {
             let Some(entry) = self.legs.get(id).filter(|entry| entry.tenant == *tenant) else { continue };
             let Some(before) = entry.leg.as_ref().map(Leg::flow).cloned() else { continue };
-            let same_kind = before.transport == flow.transport && flow.transport.is_reliable();
-            if !same_kind || before == *flow {
-                continue;
-            }
-            if !self.stands(&before) {
-                self.move_leg(id, flow);
-            } else if let Some(record) = self.durable.legs.get_mut(&id) {
-                record.next = Some(flow.clone());
-            }
+            self.follow(id, &before, flow);
+        }
+    }
+
+    /// A caller that waits for an answer has sent its INVITE again over a flow of another replica.
+    pub(super) fn answer_repeated(&mut self, id: LegId, flow: &Flow) {
+        let leg = self.legs.get(id).and_then(|entry| entry.leg.as_ref()).filter(|leg| leg.awaits_answer());
+        if let Some(before) = leg.map(Leg::flow).cloned() {
+            self.follow(id, &before, flow);
+        }
+    }
+
+    /// A leg goes on over another connection: now when its own is gone, else when it closes.
+    fn follow(&mut self, id: LegId, before: &Flow, flow: &Flow) {
+        let same_kind = before.transport == flow.transport && flow.transport.is_reliable();
+        if !same_kind || before == flow {
+            return;
+        }
+        if !self.stands(before) {
+            self.move_leg(id, flow);
+        } else if let Some(record) = self.durable.legs.get_mut(&id) {
+            record.next = Some(flow.clone());
         }
     }
 
     /// A connection has closed. Whoever has registered over another before that was known goes on over that.
     pub(super) fn follow_from(&mut self, closed: &Flow) {
-        let over = |id: &LegId| {
-            self.legs.get(*id).and_then(|entry| entry.leg.as_ref()).map(Leg::flow) == Some(closed)
-        };
-        let next = self.durable.legs.iter().filter_map(|(id, record)| Some((*id, record.next.clone()?)));
-        let moving: Vec<(LegId, Flow)> = next.filter(|(id, next)| over(id) && self.stands(next)).collect();
+        let next = |id: LegId| Some((id, self.durable.legs.get(&id)?.next.clone()?));
+        let moving: Vec<(LegId, Flow)> =
+            self.legs.over(closed).filter_map(next).filter(|(_, next)| self.stands(next)).collect();
         for (id, next) in moving {
             self.move_leg(id, &next);
         }
@@ -222,8 +233,7 @@ impl Agent {
         if let Some(record) = self.durable.legs.get_mut(&id) {
             record.next = None;
         }
-        let leg = self.legs.get_mut(id).and_then(|entry| entry.leg.as_mut());
-        leg.into_iter().for_each(|leg| leg.move_to(flow.clone()));
+        self.legs.move_to(id, flow);
         self.parts.transactions.answer_over(&id, flow);
     }
 }

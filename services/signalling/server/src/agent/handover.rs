@@ -94,6 +94,11 @@ impl Agent {
         }
     }
 
+    /// Hands an INVITE to the replica that has its transaction.
+    pub(super) fn hand_on(&mut self, to: &ReplicaId, invite: Carried, now: Instant) {
+        self.carry(to, invite, "invite", now);
+    }
+
     pub(super) fn handle_neighbour(&mut self, input: FromNeighbour, now: Instant) {
         match input {
             FromNeighbour::Carried { from, carried: Carried { flow, what } } => match what {
@@ -134,6 +139,11 @@ impl Agent {
         }
         self.count_handed_over("taken");
         self.borrow(flow.clone(), from, now);
+        if let Message::Request(request) = &message
+            && let Some(leg) = self.parts.transactions.owner_of(request).copied()
+        {
+            self.answer_repeated(leg, &flow);
+        }
         self.take_message(&flow, message, bytes, now);
     }
 

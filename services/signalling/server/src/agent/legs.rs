@@ -12,6 +12,7 @@ use sidetone_sip_core::leg::{Leg, LegOutput};
 use sidetone_sip_core::message::DialogKey;
 
 use super::Agent;
+use super::by_flow::ByFlow;
 use super::outbox::{Outbox, SIGNALS_MAX};
 use super::upstream::Said;
 use crate::replica::wall_clock;
@@ -42,6 +43,7 @@ pub(super) struct Entry {
 pub(super) struct Legs {
     entries: HashMap<LegId, Entry>,
     by_dialog: HashMap<DialogKey, LegId>,
+    by_flow: ByFlow,
     timers: BTreeSet<(Instant, LegId)>,
     merges: HashSet<MergeKey>,
     forgotten: Forgotten,
@@ -90,11 +92,31 @@ impl Legs {
         self.by_dialog.get(key).copied()
     }
 
-    /// Who has called over a connection and has no final answer yet.
-    pub(super) fn awaiting_over(&self, flow: &Flow) -> Vec<LegId> {
-        let awaits =
-            |entry: &Entry| entry.leg.as_ref().is_some_and(|leg| leg.awaits_answer() && leg.flow() == flow);
-        self.entries.iter().filter(|(_, entry)| awaits(entry)).map(|(id, _)| *id).collect()
+    /// The legs that are reached over a connection.
+    pub(super) fn over(&self, flow: &Flow) -> impl Iterator<Item = LegId> + '_ {
+        debug_assert!(self.is_true_of(flow), "the index of flows is not true");
+        self.by_flow.over(flow)
+    }
+
+    /// Whether the index says of a connection what every leg says.
+    fn is_true_of(&self, flow: &Flow) -> bool {
+        let is_over = |entry: &Entry| entry.leg.as_ref().is_some_and(|leg| leg.flow() == flow);
+        let walked = self.entries.iter().filter(|(_, entry)| is_over(entry)).map(|(id, _)| *id);
+        !flow.transport.is_reliable()
+            || walked.collect::<BTreeSet<LegId>>() == self.by_flow.over(flow).collect::<BTreeSet<LegId>>()
+    }
+
+    /// A leg is reached over another connection from now on.
+    pub(super) fn move_to(&mut self, id: LegId, flow: &Flow) {
+        if let Some(leg) = self.entries.get_mut(&id).and_then(|entry| entry.leg.as_mut()) {
+            leg.move_to(flow.clone());
+            self.note_flow(id);
+        }
+    }
+
+    fn note_flow(&mut self, id: LegId) {
+        let leg = self.entries.get(&id).and_then(|entry| entry.leg.as_ref());
+        self.by_flow.put(id, leg.map(Leg::flow));
     }
 
     /// In the order in which they were made.
@@ -158,6 +180,7 @@ impl Legs {
             timer: None,
         };
         self.entries.insert(id, entry);
+        self.note_flow(id);
     }
 
     /// A leg has been taken up after a restart.
@@ -184,10 +207,13 @@ impl Legs {
             self.by_dialog.remove(&before);
         }
         self.by_dialog.insert(dialog, id);
+        self.note_flow(id);
         former
     }
 
+    /// Something was done with a leg: when it wants to be called, and over what it was heard, may have changed.
     fn reschedule(&mut self, id: LegId) {
+        self.note_flow(id);
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let next = entry.leg.as_ref().and_then(Leg::poll_timeout).map(|(at, _)| at);
         if entry.timer != next {
@@ -354,3 +380,7 @@ impl Agent {
 }
 
 const FORGOTTEN_MAX: usize = 16_384;
+
+#[cfg(test)]
+#[path = "legs_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@
 //! next. What needs the directory leaves as a task and comes back as an input.
 
 mod admission;
+mod by_flow;
 mod caller_gone;
 mod commands;
 mod delayed;
@@ -18,6 +19,7 @@ mod outgoing;
 mod pick_up;
 mod referral;
 mod registration;
+mod repeated;
 mod requests;
 mod subscribe;
 mod trunking;
@@ -44,7 +46,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::defence::Defence;
+use crate::defence::{Asked, Defence};
 use crate::dialogs::{Dialogs, StoredDialog};
 use crate::handover::{Carriers, FromNeighbour};
 use crate::ladder::Ladder;
@@ -98,6 +100,7 @@ pub(crate) struct Inputs {
     pub(crate) inbound: mpsc::Receiver<Inbound>,
     pub(crate) links: mpsc::Receiver<LinkEvent>,
     pub(crate) neighbours: mpsc::Receiver<FromNeighbour>,
+    pub(crate) operators: mpsc::Receiver<Asked>,
     pub(crate) draining: CancellationToken,
     pub(crate) stopping: CancellationToken,
 }
@@ -138,6 +141,7 @@ enum Input {
     Link(LinkEvent),
     Neighbour(FromNeighbour),
     Found(Finding),
+    Operator(Asked),
     /// A timer, or room on the stream to the owner.
     Wake,
     Drain,
@@ -200,6 +204,7 @@ impl Agent {
             Some(finding) = found.recv() => Input::Found(finding),
             Some(inbound) = inputs.inbound.recv() => Input::Network(inbound),
             Some(input) = inputs.neighbours.recv() => Input::Neighbour(input),
+            Some(asked) = inputs.operators.recv() => Input::Operator(asked),
             () = room => Input::Wake,
             () = tokio::time::sleep_until(wake_at.into()) => Input::Wake,
             () = inputs.draining.cancelled(), if !self.draining => Input::Drain,
@@ -230,6 +235,7 @@ impl Agent {
             Input::Link(LinkEvent::Message(message)) => self.handle_owner_message(message, now),
             Input::Link(LinkEvent::Down) => self.handle_link_down(),
             Input::Found(finding) => self.handle_finding(finding, now),
+            Input::Operator(asked) => self.parts.defence.answer(asked, now),
             Input::Wake => self.handle_timeouts(now),
             Input::Drain => self.handle_drain(),
             Input::Stop => self.handle_stop(now),

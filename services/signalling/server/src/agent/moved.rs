@@ -82,9 +82,7 @@ impl Agent {
             if replica != self.parts.replica {
                 self.borrow(over.clone(), &replica, now);
             }
-            if let Some(leg) = self.legs.get_mut(id).and_then(|entry| entry.leg.as_mut()) {
-                leg.move_to(over.clone());
-            }
+            self.legs.move_to(id, &over);
             (flow, request) = (over, rewritten);
         }
         self.send_request(id, flow, request, now);

@@ -68,6 +68,19 @@ impl<K: Eq + Hash + Clone> Failures<K> {
         self.records.get(whose).is_some_and(|record| record.is_banned(now))
     }
 
+    /// Whoever is banned now, until when and for which time.
+    pub(super) fn banned(&self, now: Instant) -> impl Iterator<Item = (&K, Instant, u32)> {
+        let banned = move |(key, record): (_, &Record)| {
+            Some((key, record.banned_until.filter(|until| *until > now)?, record.bans))
+        };
+        self.records.iter().filter_map(banned)
+    }
+
+    /// Knows nothing of somebody any more; true when that ends a ban.
+    pub(super) fn forget(&mut self, whose: &K, now: Instant) -> bool {
+        self.records.remove(whose).is_some_and(|record| record.is_banned(now))
+    }
+
     pub(super) fn banned_until(&self, whose: &K) -> Option<Instant> {
         self.records.get(whose)?.banned_until
     }

@@ -11,6 +11,7 @@
 //! Whoever has answered a challenge is known by address and port ([`KnownPeers`]); a ban of a network that many phones
 //! share does not touch those that are, until one of them gives wrong passwords itself. All tables are bounded, and everything is pure: time is an argument.
 
+mod bans;
 mod buckets;
 mod failures;
 mod log_limit;
@@ -27,6 +28,7 @@ use sidetone_telemetry::Telemetry;
 
 use crate::config::DefenceConfig;
 use crate::transport::{KnownPeers, Shown, network};
+pub(crate) use bans::{Asked, Ban};
 use buckets::Buckets;
 use failures::{Failures, Judgement};
 use log_limit::LogLimit;

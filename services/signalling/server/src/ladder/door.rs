@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use prost::Message as _;
 use sidetone_proto::callcontrol::v1::GetCallRequest;
 use sidetone_proto::callcontrol::v1::call_control_server::CallControl;
 use sidetone_proto::signalling::v1 as pb;
@@ -16,7 +15,7 @@ use sidetone_runtime::grpc::{TlsConfig, channel};
 use sidetone_store::Store;
 use tonic::{Request, Response, Status};
 
-use crate::replica::{REPLICAS_PREFIX, ReplicaRegistration};
+use crate::replica::{ReplicaRegistration, registered};
 
 /// Serves `Ladders`. It stands beside call control.
 #[derive(Clone)]
@@ -61,11 +60,8 @@ impl<C: CallControl> Ladders for LadderDoor<C> {
 impl<C> LadderDoor<C> {
     /// Asks every replica: a leg may have moved. One that cannot be reached is left out; when none can, that is said.
     async fn ask_all(&self, question: &pb::ReadLadderRequest) -> Result<Vec<pb::LadderMessage>, Status> {
-        let listed = self.store.list(REPLICAS_PREFIX).await;
-        let listed = listed.map_err(|error| Status::unavailable(format!("the store: {error}")))?;
-        let replicas =
-            listed.iter().filter_map(|entry| ReplicaRegistration::decode(entry.value.clone()).ok());
-        let answers = replicas.map(|replica| self.ask(replica, question.clone()));
+        let replicas = registered(&*self.store).await?;
+        let answers = replicas.into_iter().map(|replica| self.ask(replica, question.clone()));
         let answers = futures_util::future::join_all(answers).await;
         if let Some(Err(_)) = answers.first()
             && answers.iter().all(Result::is_err)

@@ -73,6 +73,11 @@ impl KnownPeers {
         }
     }
 
+    /// A network is heard again.
+    pub(crate) fn end_ban(&self, network: IpAddr) {
+        self.banned.lock().unwrap_or_else(PoisonError::into_inner).remove(&network);
+    }
+
     /// Whether an address hears nothing: neither answers to what is no message, nor to keep-alives, nor a connection. Who has shown
     /// something of itself is not meant.
     pub(crate) fn is_shut_out(&self, peer: SocketAddr, now: Instant) -> bool {

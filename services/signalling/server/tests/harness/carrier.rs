@@ -5,15 +5,13 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use sidetone_directory::Password;
-use sidetone_model::command::{Invite, LegCommandKind};
-use sidetone_model::ids::{IdSource, LegId, ReplicaId, TenantId};
-use sidetone_model::party::{Binding, Party, Transport};
-use sidetone_model::time::Timestamp;
+use sidetone_model::ids::{LegId, ReplicaId, TenantId};
+use sidetone_model::party::{Binding, Transport};
 use sidetone_proto::directory::v1 as pb;
 use sidetone_sip_core::message::{Limits, Message, Request, parse_datagram};
 use tokio::net::UdpSocket;
 
-use super::{OwnerEnd, Rig, media, within};
+use super::{OwnerEnd, Rig, invite_to, within};
 
 /// A carrier that speaks by raw text.
 pub(crate) struct Carrier {
@@ -132,21 +130,8 @@ pub(crate) async fn until(rig: &Rig, name: &str, wanted: impl Fn(&pb::TrunkState
 }
 
 pub(crate) async fn call_out(owner: &OwnerEnd, seed: u8, number: &str) -> LegId {
-    let leg = IdSource::seeded([seed; 32]).make(Timestamp::from_millis(1));
-    let invite = Invite {
-        from: Party { number: "1001".into(), ..Party::default() },
-        to: number.into(),
-        binding: Binding::outside(number, ReplicaId::new("signalling-0").unwrap()),
-        media: media(),
-        auto_answer: false,
-        anonymous: false,
-        diversions: Vec::new(),
-        call: None,
-        headers: Vec::new(),
-        max_forwards: None,
-    };
-    owner.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
-    leg
+    let outside = Binding::outside(number, ReplicaId::new("signalling-0").unwrap());
+    owner.calls(seed, invite_to(number, outside)).await
 }
 
 pub(crate) const CHALLENGE: &str =

@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sidetone_directory::{Directory, SeedConfig};
-use sidetone_model::command::{LegCommand, LegCommandKind};
+use sidetone_model::command::{Invite, LegCommand, LegCommandKind};
 use sidetone_model::ids::{BootId, IdSource, LegId, ReplicaId, TenantId};
 use sidetone_model::media::{Direction, Encoding, Format, Holder, MediaDescription};
-use sidetone_model::party::Transport;
+use sidetone_model::party::{Binding, Party, Transport};
 use sidetone_model::signal::{Hello, LegSignal, LegSignalKind, OwnerMessage, ReplicaMessage};
 use sidetone_model::time::Timestamp;
 use sidetone_proto::signalling::v1::signalling_server::SignallingServer;
@@ -60,7 +60,7 @@ pub(crate) struct Rig {
     pub(crate) directory: Directory,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) lifecycle: Lifecycle,
-    store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     config: Config,
     /// The file with the certificate that the replica shows.
     pub(crate) certificate: Option<PathBuf>,
@@ -286,6 +286,13 @@ impl OwnerEnd {
         self.say(OwnerMessage::Ack { leg: signal.leg, n: signal.n }).await;
     }
 
+    /// Tells the replica to call somebody.
+    pub(crate) async fn calls(&self, seed: u8, invite: Invite) -> LegId {
+        let leg = IdSource::seeded([seed; 32]).make(Timestamp::from_millis(7));
+        self.command("alpha", leg, 1, LegCommandKind::Invite(Box::new(invite))).await;
+        leg
+    }
+
     pub(crate) async fn command(&self, tenant: &str, leg: LegId, n: u64, kind: LegCommandKind) {
         let (replica, tenant) = (ReplicaId::new("signalling-0").unwrap(), TenantId::new(tenant).unwrap());
         self.say(OwnerMessage::Command(LegCommand { replica, tenant, leg, n, kind })).await;
@@ -301,6 +308,22 @@ pub(crate) fn transaction_of(request: &Request) -> (String, String) {
     let via = request.header("Via").unwrap();
     let branch = via.split(";branch=").nth(1).unwrap().split([';', ',']).next().unwrap();
     (branch.to_owned(), request.method().as_str().to_owned())
+}
+
+/// A call of 1001 to where a binding leads.
+pub(crate) fn invite_to(number: &str, binding: Binding) -> Invite {
+    Invite {
+        from: Party { number: "1001".into(), ..Party::default() },
+        to: number.into(),
+        binding,
+        media: media(),
+        auto_answer: false,
+        anonymous: false,
+        diversions: Vec::new(),
+        call: None,
+        headers: Vec::new(),
+        max_forwards: None,
+    }
 }
 
 pub(crate) fn media() -> MediaDescription {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sidetone_model::media::MediaDescription;
 use sidetone_model::party::{Flow, Party};
-use sidetone_model::signal::{LegSignalKind, Offered};
+use sidetone_model::signal::{InviteId, LegSignalKind, Offered};
 use sidetone_model::termination::{Cause, Termination};
 
 use super::offer::Negotiation;
@@ -21,6 +21,7 @@ use crate::sdp::{self, RemoteSdp};
 use crate::tokens::Tokens;
 use crate::transaction::ServerTx;
 use crate::uri::{SipUri, host_port};
+use crate::warning;
 
 impl Leg {
     /// A leg for a call that comes in. It signals `Offered` at once.
@@ -65,6 +66,7 @@ impl Leg {
             anonymous: caller.identity.anonymous,
             headers: caller.identity.headers,
             max_forwards: invite.max_forwards(),
+            invite: invite_id(&invite),
         };
         let dialog = DialogState {
             call_id: invite.call_id().into(),
@@ -96,6 +98,19 @@ impl Leg {
             self.signal_ended(termination.with_sip_status(Status::REQUEST_TERMINATED.code()));
             self.finish();
         }
+    }
+
+    /// The INVITE is another replica's to answer: this leg says nothing. Gives back what it has of it; none when it has answered.
+    pub fn give_up_offer(&mut self) -> Option<(ServerTx, Box<Request>)> {
+        // ## Offered => Finished
+        if !matches!(self.state, State::Offered(_)) {
+            return None;
+        }
+        let State::Offered(incoming) = std::mem::replace(&mut self.state, State::Finished) else {
+            return None;
+        };
+        self.finish();
+        Some((incoming.tx, incoming.invite))
     }
 
     /// The caller's connection is gone, and it has not come back over another: as if it had cancelled (RFC 3261 section 9.2).
@@ -235,6 +250,7 @@ impl Leg {
             .header("Server", self.setup.product.as_ref())
             .header_opt("Reason", termination.map(reason::header))
             .header_opt("Retry-After", retry)
+            .header_opt("Warning", warning::of_refusal(status.code(), termination))
             .build();
         let tx = incoming.tx;
         self.respond(tx, response);
@@ -293,7 +309,9 @@ impl BodyRefusal {
                 .build(),
             Self::Sdp(error) => {
                 let status = Status::new(error.cause().sip_status()).unwrap_or(Status::BAD_REQUEST);
-                ResponseBuilder::new(request, status, tag).build()
+                ResponseBuilder::new(request, status, tag)
+                    .header_opt("Warning", warning::of_description(error))
+                    .build()
             }
         }
     }
@@ -338,3 +356,14 @@ pub(crate) const EXTENSIONS: [&str; 4] = ["100rel", "timer", "replaces", "norefe
 pub const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
 /// RFC 3261 section 13.3.1.1: every minute.
 pub(super) const PROVISIONAL_REFRESH: Duration = Duration::from_secs(60);
+
+/// By what an INVITE is known again when it comes to another replica.
+fn invite_id(invite: &Request) -> InviteId {
+    let via = invite.via();
+    let port = via.port.map(|port| format!(":{port}")).unwrap_or_default();
+    InviteId {
+        from_tag: invite.from().tag().unwrap_or_default().into(),
+        cseq: invite.cseq(),
+        transaction: format!("{}{port} {}", via.host.to_ascii_lowercase(), via.branch).into(),
+    }
+}

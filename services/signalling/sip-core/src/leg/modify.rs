@@ -12,6 +12,7 @@ use super::{CommandError, Leg};
 use crate::message::{Method, Request, ResponseBuilder, Status};
 use crate::sdp::{self, RemoteSdp};
 use crate::transaction::ServerTx;
+use crate::warning;
 
 impl Leg {
     /// A re-INVITE or UPDATE whose CSeq has been checked.
@@ -70,7 +71,11 @@ impl Leg {
         };
         let Some(media) = media else {
             // RFC 3261 section 14.2: the session stays as it was.
-            let refusal = self.plain(&request, Status::NOT_ACCEPTABLE_HERE);
+            let refusal =
+                ResponseBuilder::new(&request, Status::NOT_ACCEPTABLE_HERE, self.dialog.local_tag())
+                    .header("Server", self.setup.product.as_ref())
+                    .header("Warning", warning::of_change())
+                    .build();
             self.respond(tx, refusal);
             return Ok(());
         };

@@ -246,6 +246,15 @@ impl<O: Clone> Transactions<O> {
         }
     }
 
+    /// Whose a request is that has come before.
+    pub fn owner_of(&self, request: &Request) -> Option<&O> {
+        let id = TransactionKey::from_request(&request.inner).and_then(|key| self.servers.get(&key))?;
+        match &self.entries.get(id)?.machine {
+            Machine::Server { owner, .. } => owner.as_ref(),
+            Machine::Client { .. } => None,
+        }
+    }
+
     /// What is still to be answered of somebody whose connection is gone is answered over another (RFC 3261 section 18.2.2 has us open
     /// one; a phone behind a NAT has to).
     pub fn answer_over(&mut self, user: &O, flow: &Flow)

@@ -61,6 +61,14 @@ impl Trunking {
         self.table.borrow().get(&key).is_some_and(|trunk| trunk.record.trusted)
     }
 
+    /// Whether a call goes over a trunk whose redirections are not followed.
+    fn ignores_redirects(&self, leg: LegId) -> bool {
+        let key = self.calls.get(&leg);
+        key.is_some_and(|key| {
+            self.table.borrow().get(key).is_some_and(|trunk| trunk.record.redirects_ignored)
+        })
+    }
+
     /// Counts a call that came in over a trunk. The trunk's rate is for calls that we make.
     pub(in crate::agent) fn begin(&mut self, leg: LegId, arrival: &Arrival, now: Instant) {
         let key = (arrival.tenant.clone(), arrival.trunk.clone());
@@ -189,9 +197,14 @@ impl Agent {
         Some(leg)
     }
 
-    /// A leg says something of its call: when a way failed, the call takes the next one and nothing is said. True when that
-    /// is so.
+    /// A leg says something of its call: when a way failed, the call takes the next one and nothing is said; nor is it of a
+    /// redirection that is not to be followed, whose end follows. True when that is so.
     pub(in crate::agent) fn takes_next_way(&mut self, id: LegId, kind: &LegSignalKind, now: Instant) -> bool {
+        if matches!(kind, LegSignalKind::Redirected { .. }) && self.trunking.ignores_redirects(id) {
+            let trunk = self.trunking.trunk_of(id).unwrap_or_default().to_owned();
+            self.count_trunk(&trunk, "redirect_ignored");
+            return true;
+        }
         let LegSignalKind::Ended(termination) = kind else {
             self.trunking.stays(id);
             return false;
