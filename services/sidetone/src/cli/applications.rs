@@ -5,6 +5,7 @@ use sidetone_proto::directory::v1::{
     Application, ApplicationKind, DeleteApplicationRequest, ListRequest, PutApplicationRequest,
 };
 
+use super::change::{replace, replace_all};
 use super::client::{ClientArgs, explain};
 use super::output::{one, rows};
 
@@ -13,7 +14,7 @@ use super::output::{one, rows};
 pub(crate) enum ApplicationAction {
     /// List them.
     List,
-    /// Add or change one. Its secret is read from standard input with --secret-stdin.
+    /// Add or change one; what is not given stays as it is. Its secret is read from standard input with --secret-stdin.
     Put(PutApplication),
     /// Remove one with its secret.
     Delete {
@@ -27,28 +28,28 @@ pub(crate) enum ApplicationAction {
 pub(crate) struct PutApplication {
     /// Its id, unique in the installation: the application_id of its JWTs, or the team of its paths.
     application: String,
-    /// Which dialect it speaks.
+    /// Which dialect it speaks. A new one needs it.
     #[arg(long, value_enum)]
-    kind: Kind,
+    kind: Option<Kind>,
     /// For people.
-    #[arg(long, default_value = "")]
-    name: String,
+    #[arg(long)]
+    name: Option<String>,
     /// Where events are posted.
-    #[arg(long, default_value = "")]
-    event_url: String,
+    #[arg(long)]
+    event_url: Option<String>,
     /// Where calls that come in are told; the event URL when not given.
-    #[arg(long, default_value = "")]
-    answer_url: String,
+    #[arg(long)]
+    answer_url: Option<String>,
     /// Where to when the others fail.
-    #[arg(long, default_value = "")]
-    fallback_url: String,
+    #[arg(long)]
+    fallback_url: Option<String>,
     /// The bot of a team.
-    #[arg(long, default_value = "")]
-    bot: String,
+    #[arg(long)]
+    bot: Option<String>,
     /// A PEM file with the public key of its JWTs.
     #[arg(long, value_name = "FILE")]
     public_key: Option<std::path::PathBuf>,
-    /// A number of its own; may be repeated. Without any it has all calls of the tenant.
+    /// A number of its own; may be repeated: all of them at once, '' for none. Without any it has all calls of the tenant.
     #[arg(long = "number", value_name = "NUMBER")]
     numbers: Vec<String>,
     /// Read the secret from standard input; else the present one stays.
@@ -88,7 +89,9 @@ pub(crate) async fn run(action: ApplicationAction, client: &ClientArgs) -> anyho
         }
         ApplicationAction::Put(put) => {
             let secret = put.secret_stdin.then(super::directory::read_password).transpose()?;
-            let application = Some(put.record(tenant)?);
+            let request = ListRequest { tenant: tenant.clone(), user: String::new() };
+            let found = directory.list_applications(request).await.map_err(|status| explain(&status))?;
+            let application = Some(put.changed(tenant, found.into_inner().applications)?);
             let request = PutApplicationRequest { application, secret };
             let put = directory.put_application(request).await.map_err(|status| explain(&status))?;
             if let Some(warning) = put.metadata().get(WARNING).and_then(|warning| warning.to_str().ok()) {
@@ -105,25 +108,24 @@ pub(crate) async fn run(action: ApplicationAction, client: &ClientArgs) -> anyho
 }
 
 impl PutApplication {
-    fn record(self, tenant: String) -> anyhow::Result<Application> {
-        let public_key = self.public_key.map(std::fs::read_to_string).transpose()?.unwrap_or_default();
-        let kind = match self.kind {
+    /// The record that is there with what was given; the revision that it had goes with it.
+    fn changed(self, tenant: String, found: Vec<Application>) -> anyhow::Result<Application> {
+        let known = found.into_iter().find(|it| it.application == self.application);
+        anyhow::ensure!(known.is_some() || self.kind.is_some(), "a new application needs --kind");
+        let mut record = known.unwrap_or_default();
+        (record.tenant, record.application) = (tenant, self.application);
+        let kind = self.kind.map(|kind| match kind {
             Kind::Conversation => ApplicationKind::Conversation,
             Kind::Bot => ApplicationKind::Bot,
-        };
-        Ok(Application {
-            tenant,
-            application: self.application,
-            kind: kind.into(),
-            name: self.name,
-            event_url: self.event_url,
-            answer_url: self.answer_url,
-            fallback_url: self.fallback_url,
-            bot: self.bot,
-            public_key,
-            numbers: self.numbers,
-            has_secret: false,
-            revision: 0,
-        })
+        });
+        replace(&mut record.kind, kind.map(Into::into));
+        replace(&mut record.name, self.name);
+        replace(&mut record.event_url, self.event_url);
+        replace(&mut record.answer_url, self.answer_url);
+        replace(&mut record.fallback_url, self.fallback_url);
+        replace(&mut record.bot, self.bot);
+        replace(&mut record.public_key, self.public_key.map(std::fs::read_to_string).transpose()?);
+        replace_all(&mut record.numbers, self.numbers);
+        Ok(record)
     }
 }

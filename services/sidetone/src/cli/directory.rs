@@ -2,15 +2,16 @@
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use sidetone_directory::{forward_of, forward_text, timed_forward_of};
+use sidetone_directory::forward_text;
 use sidetone_proto::directory::v1::*;
 use sidetone_proto::types::v1::{Destination, destination};
 use tonic::Response;
 
 use super::ClientArgs;
+use super::change::{TenantChange, UserChange};
 use super::client::explain;
 use super::output::{one, rows, time};
-use super::user_options::{BusyLampArg, MessageWaitingArg, RedirectsArg, redirects_text};
+use super::user_options::redirects_text;
 
 /// Tenants, users, devices, numbers, rooms, registrations and access tokens.
 #[derive(Debug, clap::Args)]
@@ -34,25 +35,12 @@ pub(crate) struct DirectoryArgs {
 enum Action {
     /// List the tenants.
     Tenants,
-    /// Make or change a tenant.
+    /// Make or change a tenant. What is not given stays as it is.
     PutTenant {
         /// Its name.
         name: String,
-        /// A SIP domain: the host part of its users' addresses. May be given again.
-        #[arg(long)]
-        domain: Vec<String>,
-        /// Calls at once; 0 for no limit.
-        #[arg(long, default_value_t = 0)]
-        calls_max: u32,
-        /// Contacts registered at once; 0 for no limit.
-        #[arg(long, default_value_t = 0)]
-        registrations_max: u32,
-        /// The number to which calls go that are sent to the assistant; empty for none.
-        #[arg(long, default_value = "")]
-        assistant: String,
-        /// How far phones that are called may send the call on themselves (3xx).
-        #[arg(long, value_enum, default_value_t)]
-        redirects: RedirectsArg,
+        #[command(flatten)]
+        change: TenantChange,
     },
     /// Remove a tenant without users, numbers and rooms.
     DeleteTenant {
@@ -61,27 +49,12 @@ enum Action {
     },
     /// List the users.
     Users,
-    /// Make or change a user.
+    /// Make or change a user. What is not given stays as it is.
     PutUser {
         /// Its name.
         user: String,
-        /// How it is shown.
-        #[arg(long, default_value = "")]
-        display_name: String,
-        /// It may take calls that ring at users with whom it shares no pick-up group.
-        #[arg(long)]
-        may_pick_up: bool,
-        /// It may break into the conversations of others.
-        #[arg(long)]
-        may_intrude: bool,
-        /// Which of its phones are told that voicemail messages wait.
-        #[arg(long, value_enum, default_value_t)]
-        message_waiting: MessageWaitingArg,
-        /// What other users of the tenant may see of its calls: lamps beside the keys of desk phones.
-        #[arg(long, value_enum, default_value_t)]
-        busy_lamp: BusyLampArg,
         #[command(flatten)]
-        forwards: Forwards,
+        change: Box<UserChange>,
     },
     /// Remove a user without devices and numbers.
     DeleteUser {
@@ -94,13 +67,13 @@ enum Action {
         #[arg(long, default_value = "")]
         user: String,
     },
-    /// Make or change a device.
+    /// Make or change a device. What is not given stays as it is.
     PutDevice {
         /// Its user.
         user: String,
         /// Its name.
         device: String,
-        /// The digest user name that the phone gives. Default: the user's name.
+        /// The digest user name that the phone gives. Of a new device the user's name, when not given.
         #[arg(long)]
         auth_username: Option<String>,
         /// Read the password from standard input (one line). Without it the present one stays.
@@ -116,15 +89,15 @@ enum Action {
     },
     /// List the numbers.
     Numbers,
-    /// Make or change a number.
+    /// Make or change a number: where it leads is given each time.
     PutNumber {
         /// The number.
         number: String,
         #[command(flatten)]
         leads_to: LeadsTo,
         /// Whoever reaches the tenant's domain may call it without credentials.
-        #[arg(long)]
-        open: bool,
+        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
+        open: Option<bool>,
     },
     /// Remove a number.
     DeleteNumber {
@@ -133,16 +106,16 @@ enum Action {
     },
     /// List the rooms.
     Rooms,
-    /// Make or change a room.
+    /// Make or change a room. What is not given stays as it is.
     PutRoom {
         /// Its name.
         room: String,
         /// Participants at once; 0 for no limit of its own.
-        #[arg(long, default_value_t = 0)]
-        participants_max: u32,
-        /// Record every meeting.
         #[arg(long)]
-        record: bool,
+        participants_max: Option<u32>,
+        /// Record every meeting.
+        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
+        record: Option<bool>,
     },
     /// Remove a room without numbers.
     DeleteRoom {
@@ -170,20 +143,6 @@ enum Action {
         #[arg(id = "token_id", value_name = "TOKEN")]
         token: String,
     },
-}
-
-/// Where calls go that the user does not take.
-#[derive(Debug, clap::Args)]
-struct Forwards {
-    /// Where calls go when the user is busy: voicemail, assistant or a number. Without it the caller is told.
-    #[arg(long, value_name = "TO", value_parser = forward_of)]
-    on_busy: Option<Forward>,
-    /// The same when nobody answers; with the seconds that it rings before, as in 20:voicemail.
-    #[arg(long, value_name = "SECONDS:TO", value_parser = timed_forward_of)]
-    on_no_answer: Option<(Forward, u32)>,
-    /// The same when no device is registered or can be reached.
-    #[arg(long, value_name = "TO", value_parser = forward_of)]
-    on_unregistered: Option<Forward>,
 }
 
 /// Where a number leads. One of these.
@@ -350,63 +309,55 @@ fn leads_to(destination: Option<&Destination>) -> String {
     }
 }
 
+/// Puts what was there with the changes; the revision that it had goes with it, so that nobody else's change is undone.
 async fn put(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
     let mut directory = client.directory()?;
     let output = client.output;
     let tenant = client.tenant.clone();
+    let of_tenant = ListRequest { tenant: tenant.clone(), user: String::new() };
     match action {
-        Action::PutTenant { name, domain, calls_max, registrations_max, assistant, redirects } => {
-            let (tenant, domains, revision) = (name, domain, 0);
-            let redirects = Redirects::from(redirects).into();
-            let record =
-                Tenant { tenant, domains, calls_max, assistant, registrations_max, redirects, revision };
+        Action::PutTenant { name, change } => {
+            let found = taken(directory.list_tenants(ListTenantsRequest {}).await)?.tenants;
+            let mut record = found.into_iter().find(|it| it.tenant == name).unwrap_or_default();
+            record.tenant = name;
+            change.apply(&mut record);
             let put = taken(directory.put_tenant(PutTenantRequest { tenant: Some(record) }).await)?;
             one(output, &put, |t| format!("tenant {}", t.tenant))
         }
-        Action::PutUser {
-            user,
-            display_name,
-            may_pick_up,
-            may_intrude,
-            message_waiting,
-            busy_lamp,
-            forwards,
-        } => {
-            let Forwards { on_busy, on_no_answer, on_unregistered } = forwards;
-            let (on_no_answer, no_answer_s) = on_no_answer.unzip();
-            let no_answer_s = no_answer_s.unwrap_or_default();
-            let record = User {
-                tenant,
-                user,
-                display_name,
-                may_pick_up,
-                may_intrude,
-                message_waiting: MessageWaiting::from(message_waiting).into(),
-                busy_lamp: BusyLamp::from(busy_lamp).into(),
-                on_busy,
-                on_no_answer,
-                no_answer_s,
-                on_unregistered,
-                revision: 0,
-            };
+        Action::PutUser { user, change } => {
+            let found = taken(directory.list_users(of_tenant).await)?.users;
+            let mut record = found.into_iter().find(|it| it.user == user).unwrap_or_default();
+            (record.tenant, record.user) = (tenant, user);
+            change.apply(&mut record);
             let put = taken(directory.put_user(PutUserRequest { user: Some(record) }).await)?;
             one(output, &put, |u| format!("user {}", u.user))
         }
         Action::PutDevice { user, device, auth_username, password_stdin } => {
             let password = password_stdin.then(read_password).transpose()?;
-            let auth_username = auth_username.unwrap_or_else(|| user.clone());
-            let record = Device { tenant, user, device, auth_username, algorithms: Vec::new(), revision: 0 };
+            let found = taken(directory.list_devices(of_tenant).await)?.devices;
+            let is_it = |it: &Device| it.user == user && it.device == device;
+            let made = || Device { auth_username: user.clone(), ..Device::default() };
+            let mut record = found.into_iter().find(is_it).unwrap_or_else(made);
+            (record.tenant, record.user, record.device) = (tenant, user, device);
+            record.auth_username = auth_username.unwrap_or(record.auth_username);
             let put = taken(directory.put_device(PutDeviceRequest { device: Some(record), password }).await)?;
             one(output, &put, |d| format!("device {} of {}", d.device, d.user))
         }
         Action::PutNumber { number, leads_to, open } => {
-            let destination = Some(leads_to.destination());
-            let record = Number { tenant, number, destination, open, revision: 0 };
+            let found = taken(directory.list_numbers(of_tenant).await)?.numbers;
+            let mut record = found.into_iter().find(|it| it.number == number).unwrap_or_default();
+            (record.tenant, record.number) = (tenant, number);
+            record.destination = Some(leads_to.destination());
+            record.open = open.unwrap_or(record.open);
             let put = taken(directory.put_number(PutNumberRequest { number: Some(record) }).await)?;
             one(output, &put, |n| format!("number {}", n.number))
         }
-        Action::PutRoom { room, participants_max, record } => {
-            let record = Room { tenant, room, participants_max, record, revision: 0 };
+        Action::PutRoom { room, participants_max, record: recorded } => {
+            let found = taken(directory.list_rooms(of_tenant).await)?.rooms;
+            let mut record = found.into_iter().find(|it| it.room == room).unwrap_or_default();
+            (record.tenant, record.room) = (tenant, room);
+            record.participants_max = participants_max.unwrap_or(record.participants_max);
+            record.record = recorded.unwrap_or(record.record);
             let put = taken(directory.put_room(PutRoomRequest { room: Some(record) }).await)?;
             one(output, &put, |r| format!("room {}", r.room))
         }

@@ -7,6 +7,7 @@ mod call;
 mod calls;
 mod cdrs;
 mod certs;
+mod change;
 mod client;
 mod conferences;
 mod directory;
@@ -136,5 +137,31 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         | Command::CallControl(_)
         | Command::Media(_)
         | Command::Push(_) => anyhow::bail!("a service is not a client command"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// An argument that has the name of one that every command below has takes its value: `Arguments` would panic, or send
+    /// one as the other.
+    #[test]
+    fn no_argument_has_the_name_of_one_of_all_commands() {
+        fn look(command: &clap::Command, above: &[String]) {
+            let own = |global: bool| {
+                let args = command.get_arguments().filter(move |arg| arg.is_global_set() == global);
+                args.map(|arg| arg.get_id().to_string())
+            };
+            for id in own(false) {
+                assert!(!above.contains(&id), "{} has an argument {id} of its own", command.get_name());
+            }
+            let below: Vec<String> = above.iter().cloned().chain(own(true)).collect();
+            command.get_subcommands().for_each(|command| look(command, &below));
+        }
+        look(&Arguments::command(), &[]);
+        Arguments::command().debug_assert();
     }
 }

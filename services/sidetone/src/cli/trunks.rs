@@ -7,6 +7,7 @@ use sidetone_proto::directory::v1::{
     DeleteTrunkRequest, ListRequest, NumberRule, PutTrunkRequest, StirVerify, Trunk, TrunkRoute,
 };
 
+use super::change::replace;
 use super::client::{ClientArgs, explain};
 use super::output::{one, rows};
 
@@ -17,7 +18,7 @@ pub(crate) enum TrunkAction {
     List,
     /// How they are: served by which replica, registered, alive, with how many calls.
     Status,
-    /// Add or change one. Its password is read from standard input with --password-stdin.
+    /// Add or change one; what is not given stays as it is. Its password is read from standard input with --password-stdin.
     #[command(after_help = "\
 EXAMPLES
   sidetone directory trunks put acme --uri 'sip:sip.carrier.example;transport=tcp' --register-as 4930123@carrier.example \\
@@ -36,63 +37,63 @@ EXAMPLES
 pub(crate) struct PutTrunk {
     /// Its name.
     trunk: String,
-    /// Where the carrier is, like sip:carrier.example or sip:192.0.2.7:5061;transport=tls.
+    /// Where the carrier is, like sip:carrier.example or sip:192.0.2.7:5061;transport=tls. A new one needs it.
     #[arg(long)]
-    uri: String,
+    uri: Option<String>,
     /// What is registered there, user@domain.
-    #[arg(long, default_value = "")]
-    register_as: String,
+    #[arg(long)]
+    register_as: Option<String>,
     /// The digest user name; the user of --register-as when not given.
-    #[arg(long, default_value = "")]
-    auth_username: String,
+    #[arg(long)]
+    auth_username: Option<String>,
     /// Read the password from standard input; else the present one stays.
     #[arg(long)]
     password_stdin: bool,
     /// Seconds to register for; 0 for 600.
-    #[arg(long, default_value_t = 0)]
-    register_expires: u32,
-    /// A network out of which it calls, like 192.0.2.0/24; may be repeated.
-    #[arg(long = "source")]
-    sources: Vec<String>,
-    /// Numbers that go out over it, as they are after --outbound: PREFIX, or PREFIX,PRIORITY, or PREFIX,PRIORITY,WEIGHT; an empty prefix is every number. May be repeated.
+    #[arg(long)]
+    register_expires: Option<u32>,
+    /// A network out of which it calls, like 192.0.2.0/24; may be repeated: all of them at once, none for none.
+    #[arg(long = "source", value_parser = source)]
+    sources: Vec<Listed<String>>,
+    /// Numbers that go out over it, as they are after --outbound: PREFIX, or PREFIX,PRIORITY, or PREFIX,PRIORITY,WEIGHT; an empty prefix is every number. May be repeated: all of them at once, none for none.
     #[arg(long = "route", value_parser = route)]
-    routes: Vec<TrunkRoute>,
-    /// What becomes of numbers on their way out: PREFIX,STRIP or PREFIX,STRIP,PREPEND. May be repeated.
+    routes: Vec<Listed<TrunkRoute>>,
+    /// What becomes of numbers on their way out: PREFIX,STRIP or PREFIX,STRIP,PREPEND. May be repeated: all of them at once, none for none.
     #[arg(long, value_parser = rule)]
-    outbound: Vec<NumberRule>,
-    /// What becomes of numbers on their way in: PREFIX,STRIP or PREFIX,STRIP,PREPEND. May be repeated.
+    outbound: Vec<Listed<NumberRule>>,
+    /// What becomes of numbers on their way in: PREFIX,STRIP or PREFIX,STRIP,PREPEND. May be repeated: all of them at once, none for none.
     #[arg(long, value_parser = rule)]
-    inbound: Vec<NumberRule>,
+    inbound: Vec<Listed<NumberRule>>,
     /// Calls at once; 0 for no limit.
-    #[arg(long, default_value_t = 0)]
-    calls_max: u32,
+    #[arg(long)]
+    calls_max: Option<u32>,
     /// New calls a second; 0 for no limit.
-    #[arg(long, default_value_t = 0)]
-    calls_per_s: u32,
-    /// Seconds between OPTIONS; 0 for none.
-    #[arg(long, default_value_t = 30)]
-    options_interval: u32,
+    #[arg(long)]
+    calls_per_s: Option<u32>,
+    /// Seconds between OPTIONS; 0 for none. Of a new one 30, when not given.
+    #[arg(long)]
+    options_interval: Option<u32>,
     /// The number shown for every caller; else the caller's own.
-    #[arg(long, default_value = "")]
-    caller_id: String,
+    #[arg(long)]
+    caller_id: Option<String>,
     /// The key (signalling.stir.keys) with which callers' numbers are signed, as STIR/SHAKEN has it; none when not given.
-    #[arg(long, default_value = "")]
-    stir_sign: String,
-    /// What becomes of the carrier's signatures of callers' numbers.
-    #[arg(long, value_enum, default_value_t = Verify::Off)]
-    stir_verify: Verify,
+    #[arg(long)]
+    stir_sign: Option<String>,
+    /// What becomes of the carrier's signatures of callers' numbers. Of a new one off, when not given.
+    #[arg(long, value_enum)]
+    stir_verify: Option<Verify>,
     /// Believe what it asserts of callers, and tell it who calls, even when the caller wants to remain anonymous.
-    #[arg(long)]
-    trusted: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
+    trusted: Option<bool>,
     /// Tell it so by Remote-Party-ID instead of P-Asserted-Identity.
-    #[arg(long)]
-    remote_party_id: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
+    remote_party_id: Option<bool>,
     /// Take its redirections (3xx) as refusals, wherever they lead.
-    #[arg(long)]
-    redirects_ignored: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
+    redirects_ignored: Option<bool>,
     /// Not used for new calls.
-    #[arg(long)]
-    disabled: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
+    disabled: Option<bool>,
 }
 
 /// What becomes of signatures of callers' numbers.
@@ -116,18 +117,41 @@ impl From<Verify> for StirVerify {
     }
 }
 
-fn route(text: &str) -> anyhow::Result<TrunkRoute> {
+/// One of a list that is given anew, or the word that it is to be empty.
+#[derive(Debug, Clone)]
+struct Listed<T>(Option<T>);
+
+const EMPTY: &str = "none";
+
+fn replace_list<T>(old: &mut Vec<T>, given: Vec<Listed<T>>) {
+    if !given.is_empty() {
+        *old = given.into_iter().filter_map(|listed| listed.0).collect();
+    }
+}
+
+fn source(text: &str) -> Result<Listed<String>, std::convert::Infallible> {
+    Ok(Listed((text != EMPTY).then(|| text.to_owned())))
+}
+
+fn route(text: &str) -> anyhow::Result<Listed<TrunkRoute>> {
+    if text == EMPTY {
+        return Ok(Listed(None));
+    }
     let mut parts = text.split(',');
     let prefix = parts.next().unwrap_or_default().to_owned();
     let mut number = || parts.next().map_or(Ok(0), str::parse).context("expected PREFIX[,PRIORITY[,WEIGHT]]");
-    Ok(TrunkRoute { prefix, priority: number()?, weight: number()? })
+    Ok(Listed(Some(TrunkRoute { prefix, priority: number()?, weight: number()? })))
 }
 
-fn rule(text: &str) -> anyhow::Result<NumberRule> {
+fn rule(text: &str) -> anyhow::Result<Listed<NumberRule>> {
+    if text == EMPTY {
+        return Ok(Listed(None));
+    }
     let mut parts = text.splitn(3, ',');
     let prefix = parts.next().unwrap_or_default().to_owned();
     let strip = parts.next().unwrap_or("0").parse().context("expected PREFIX,STRIP[,PREPEND]")?;
-    Ok(NumberRule { prefix, strip, prepend: parts.next().unwrap_or_default().to_owned() })
+    let prepend = parts.next().unwrap_or_default().to_owned();
+    Ok(Listed(Some(NumberRule { prefix, strip, prepend })))
 }
 
 pub(crate) async fn run(action: TrunkAction, client: &ClientArgs) -> anyhow::Result<()> {
@@ -171,7 +195,8 @@ pub(crate) async fn run(action: TrunkAction, client: &ClientArgs) -> anyhow::Res
         }
         TrunkAction::Put(put) => {
             let password = put.password_stdin.then(super::directory::read_password).transpose()?;
-            let trunk = put.record(tenant);
+            let found = directory.list_trunks(of_tenant).await.map_err(|status| explain(&status))?;
+            let trunk = put.changed(tenant, found.into_inner().trunks)?;
             for warning in unreachable_routes(&trunk) {
                 super::output::warn(&warning);
             }
@@ -214,30 +239,74 @@ fn unreachable_routes(trunk: &Trunk) -> Vec<String> {
 }
 
 impl PutTrunk {
-    fn record(self, tenant: String) -> Trunk {
-        Trunk {
-            tenant,
-            trunk: self.trunk,
-            uri: self.uri,
-            register_as: self.register_as,
-            auth_username: self.auth_username,
-            has_password: false,
-            register_expires_s: self.register_expires,
-            sources: self.sources,
-            routes: self.routes,
-            outbound: self.outbound,
-            inbound: self.inbound,
-            calls_max: self.calls_max,
-            calls_per_s: self.calls_per_s,
-            options_interval_s: self.options_interval,
-            revision: 0,
-            caller_id: self.caller_id,
-            disabled: self.disabled,
-            stir_sign: self.stir_sign,
-            stir_verify: StirVerify::from(self.stir_verify).into(),
-            trusted: self.trusted,
-            remote_party_id: self.remote_party_id,
-            redirects_ignored: self.redirects_ignored,
-        }
+    /// The record that is there with what was given; the revision that it had goes with it.
+    fn changed(self, tenant: String, found: Vec<Trunk>) -> anyhow::Result<Trunk> {
+        let known = found.into_iter().find(|it| it.trunk == self.trunk);
+        anyhow::ensure!(
+            known.is_some() || self.uri.is_some(),
+            "a new trunk needs --uri: where the carrier is"
+        );
+        let new =
+            || Trunk { options_interval_s: 30, stir_verify: StirVerify::Off.into(), ..Trunk::default() };
+        let mut record = known.unwrap_or_else(new);
+        (record.tenant, record.trunk) = (tenant, self.trunk);
+        replace(&mut record.uri, self.uri);
+        replace(&mut record.register_as, self.register_as);
+        replace(&mut record.auth_username, self.auth_username);
+        replace(&mut record.register_expires_s, self.register_expires);
+        replace_list(&mut record.sources, self.sources);
+        replace_list(&mut record.routes, self.routes);
+        replace_list(&mut record.outbound, self.outbound);
+        replace_list(&mut record.inbound, self.inbound);
+        replace(&mut record.calls_max, self.calls_max);
+        replace(&mut record.calls_per_s, self.calls_per_s);
+        replace(&mut record.options_interval_s, self.options_interval);
+        replace(&mut record.caller_id, self.caller_id);
+        replace(&mut record.stir_sign, self.stir_sign);
+        replace(&mut record.stir_verify, self.stir_verify.map(|verify| StirVerify::from(verify).into()));
+        replace(&mut record.trusted, self.trusted);
+        replace(&mut record.remote_party_id, self.remote_party_id);
+        replace(&mut record.redirects_ignored, self.redirects_ignored);
+        replace(&mut record.disabled, self.disabled);
+        Ok(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        put: PutTrunk,
+    }
+
+    fn changed(line: &[&str]) -> anyhow::Result<Trunk> {
+        let rule = || NumberRule { prefix: "00".into(), strip: 2, prepend: "+".into() };
+        let known = Trunk {
+            trunk: "acme".into(),
+            uri: "sip:192.0.2.7".into(),
+            routes: vec![TrunkRoute { prefix: "+".into(), priority: 1, weight: 1 }],
+            outbound: vec![rule()],
+            trusted: true,
+            revision: 7,
+            ..Trunk::default()
+        };
+        let put = Line::parse_from(["put"].iter().chain(line)).put;
+        put.changed("demo".into(), vec![known])
+    }
+
+    #[test]
+    fn of_a_trunk_what_is_not_given_stays() {
+        let trunk = changed(&["acme", "--uri", "sip:192.0.2.8", "--outbound", "none"]).unwrap();
+        assert_eq!((trunk.uri.as_str(), trunk.routes.len(), trunk.outbound.len()), ("sip:192.0.2.8", 1, 0));
+        assert!(trunk.trusted && trunk.revision == 7);
+        let trunk = changed(&["acme", "--trusted=false", "--route", ",5", "--route", "+49"]).unwrap();
+        assert!(!trunk.trusted && trunk.routes.len() == 2 && trunk.routes[0].prefix.is_empty());
+        assert!(changed(&["other"]).unwrap_err().to_string().contains("--uri"));
+        assert_eq!(changed(&["other", "--uri", "sip:192.0.2.9"]).unwrap().options_interval_s, 30);
     }
 }

@@ -3,10 +3,9 @@
 use sidetone_proto::directory::v1::{BusyLamp, MessageWaiting, Redirects};
 
 /// Which phones of a user are told that voicemail messages wait.
-#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(crate) enum MessageWaitingArg {
     /// Every registered one, whether it has subscribed or not.
-    #[default]
     Always,
     /// Those that have subscribed (RFC 3842).
     Subscribed,
@@ -22,10 +21,9 @@ impl From<MessageWaitingArg> for MessageWaiting {
 }
 
 /// What other users of the tenant may see of a user's calls.
-#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(crate) enum BusyLampArg {
     /// Whether the user is called or talks, and with whom.
-    #[default]
     Calls,
     /// Whether the user is called or talks.
     State,
@@ -44,14 +42,13 @@ impl From<BusyLampArg> for BusyLamp {
 }
 
 /// How far phones of a tenant that are called may send the call on themselves.
-#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(crate) enum RedirectsArg {
     /// Nowhere: the caller gets 480.
     Never,
     /// To the tenant's own users, rooms and other numbers.
     Inside,
     /// Also out over the tenant's trunks.
-    #[default]
     Everywhere,
 }
 

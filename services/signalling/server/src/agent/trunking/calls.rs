@@ -188,7 +188,8 @@ impl Agent {
             invite.from = Party { number, display_name, ..invite.from };
         }
         trunk.show_caller(&mut invite.from);
-        let mut leg = Leg::outgoing(setup, &invite, audience, id.sip_call_id(), &mut self.parts.tokens).ok()?;
+        let mut leg =
+            Leg::outgoing(setup, &invite, audience, id.sip_call_id(), &mut self.parts.tokens).ok()?;
         let key = trunk.record.stir_sign.as_str();
         if !key.is_empty() {
             let (stir, key) = (&self.parts.stir, (tenant, trunk.key.1.as_str(), key));
