@@ -28,6 +28,7 @@
 //! It owns no socket, task, clock or store, and it knows neither SDP text nor gRPC.
 #![forbid(unsafe_code)]
 
+mod carrying;
 mod command;
 mod conference;
 mod connect;

@@ -67,7 +67,7 @@ impl Shard {
             (MediaRequest::Play { playback, .. }, Err(failure), leg) => {
                 self.on_not_played(playback, leg.as_ref(), &failure, now);
             }
-            (MediaRequest::StartStream { stream, .. }, Err(_), _) => self.stop_stream(stream, now),
+            (MediaRequest::StartStream { stream, .. }, Err(_), _) => self.on_not_streamed(node, stream, now),
             (MediaRequest::FinishRecording { recording, .. }, Err(failure), _) => {
                 self.on_not_finished(node, recording, &failure, now);
             }

@@ -4,7 +4,7 @@ use sidetone_model::call::PlaybackEnd;
 use sidetone_model::command::Audience;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{Capability, LegView, PlaybackView};
-use sidetone_model::ids::{CallId, LegId, PlaybackId, StreamId};
+use sidetone_model::ids::{CallId, LegId, NodeId, PlaybackId, StreamId};
 use sidetone_model::media::{FileFormat, Manner, Source};
 use sidetone_model::party::Destination;
 use sidetone_model::termination::{Cause, Termination};
@@ -55,9 +55,10 @@ impl Shard {
             || self.listening.contains_key(&playback)
     }
 
-    /// A node tells that a stream is over.
-    pub fn handle_stream_ended(&mut self, stream: StreamId, now: Timestamp) -> Step {
-        if let Some(tenant) = self.fold.stream(stream).map(|view| view.tenant.clone()) {
+    /// A node tells that a stream is over. One that has gone to another node goes on there.
+    pub fn handle_stream_ended(&mut self, node: &NodeId, stream: StreamId, now: Timestamp) -> Step {
+        let here = self.fold.stream(stream).filter(|view| view.node == *node);
+        if let Some(tenant) = here.map(|view| view.tenant.clone()) {
             self.fact(&tenant, now, FactKind::StreamStopped { stream });
         }
         self.finish()
@@ -101,6 +102,20 @@ impl Shard {
 
     fn hears_no_more(&mut self, playback: PlaybackId) -> bool {
         self.hearing.remove(&playback).is_some()
+    }
+
+    /// A playback to several goes on for those alone; from the log.
+    pub(crate) fn note_hearers_moved(&mut self, playback: PlaybackId, legs: &[LegId]) {
+        if self.fold.playback(playback).is_some_and(|view| view.leg.is_none()) {
+            self.hearing.retain(|_, of| *of != playback);
+            self.hearing.extend(legs.iter().map(|leg| (heard_by(playback, *leg), playback)));
+        }
+    }
+
+    /// Whoever of several still hears a playback.
+    pub(crate) fn hearers_of(&self, playback: PlaybackId) -> Vec<LegId> {
+        let own = self.hearing.iter().filter(|(_, of)| **of == playback).map(|(own, _)| own);
+        own.map(|own| LegId::from(heard_by(playback, LegId::from(own.as_uuid())).as_uuid())).collect()
     }
 
     /// Whether anybody of several still hears a playback.
@@ -213,6 +228,13 @@ impl Shard {
         Ok(stream)
     }
 
+    /// A node cannot make a stream. What one says where the stream was before concerns nobody.
+    pub(crate) fn on_not_streamed(&mut self, node: &NodeId, stream: StreamId, now: Timestamp) {
+        if self.fold.stream(stream).is_some_and(|view| view.node == *node) {
+            self.stop_stream(stream, now);
+        }
+    }
+
     pub(crate) fn stop_stream(&mut self, stream: StreamId, now: Timestamp) {
         let Some(view) = self.fold.stream(stream).cloned() else { return };
         self.ask_node(view.node, MediaRequest::StopStream { stream });
@@ -221,6 +243,6 @@ impl Shard {
 }
 
 /// Each of several hears a playback of its own, under a name that follows from both: what becomes of one of them is told apart.
-fn heard_by(playback: PlaybackId, leg: LegId) -> PlaybackId {
+pub(crate) fn heard_by(playback: PlaybackId, leg: LegId) -> PlaybackId {
     PlaybackId::from(uuid::Uuid::from_u128(playback.as_u128() ^ leg.as_u128()))
 }

@@ -125,14 +125,11 @@ impl Shard {
                 self.finish_recording(recording, now);
                 continue;
             }
-            let legs = self.recorded_legs(&view);
-            if legs.is_empty() || view.stopping {
+            if view.stopping || self.recorded_legs(&view).is_empty() {
                 self.ask_node(node.clone(), MediaRequest::StopRecording { recording });
                 continue;
             }
-            let (tenant, call, layout, format) = (view.tenant, view.call, view.layout, view.format);
-            let start = MediaRequest::StartRecording { recording, tenant, call, legs, layout, format };
-            self.ask_node(node.clone(), start);
+            self.ask_to_record(&view);
         }
     }
 

@@ -214,6 +214,7 @@ impl Shard {
             FactKind::PlaybackStarted { playback, call, leg: None, .. } => {
                 self.note_hearers(*playback, *call)
             }
+            FactKind::PlaybackMoved { playback, legs, .. } => self.note_hearers_moved(*playback, legs),
             FactKind::PlaybackFinished { playback, .. } => self.hearing.retain(|_, of| of != playback),
             // Who has ended is of no further concern.
             FactKind::LegEnded { leg, .. } => {

@@ -495,6 +495,7 @@ fn recording_to_proto(view: &RecordingView) -> pb::Recording {
         recording_id: view.recording.to_string(),
         node_id: view.node.to_string(),
         stereo: view.stereo,
+        goes_on_in_recording_id: view.into.map(|into| into.to_string()).unwrap_or_default(),
         ..pb::Recording::default()
     };
     match &view.phase {

@@ -146,7 +146,9 @@ fn input(life: &NodeLife, kind: Kind) -> Option<Input> {
                 (None, false) => PlaybackEnd::Done,
             },
         }),
-        Kind::StreamEnded(event) => Some(Input::StreamEnded { stream: event.stream_id.parse().ok()? }),
+        Kind::StreamEnded(event) => {
+            Some(Input::StreamEnded { node: life.node.clone(), stream: event.stream_id.parse().ok()? })
+        }
         Kind::RecordingFinished(recording) => finished(life, recording),
         Kind::SpeakerChanged(_) | Kind::Attached(_) | Kind::RecordingStored(_) => None,
     }

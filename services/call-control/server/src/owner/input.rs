@@ -73,7 +73,7 @@ pub(crate) enum Input {
     /// Whether a device can be reached, as far as the directory knows.
     Device { tenant: TenantId, user: UserId, device: DeviceId, in_service: bool },
     /// A stream is over.
-    StreamEnded { stream: StreamId },
+    StreamEnded { node: NodeId, stream: StreamId },
     /// A recording is over.
     RecordingFinished { node: NodeId, finished: FinishedRecording },
     /// A phone is to show how many messages wait.

@@ -271,10 +271,10 @@ impl Owner {
                     self.keep(index, step);
                 }
             }
-            Input::StreamEnded { stream } => {
+            Input::StreamEnded { node, stream } => {
                 let mut shards = self.parts.shards.iter();
                 if let Some(index) = shards.position(|(shard, _)| shard.fold().stream(stream).is_some()) {
-                    let step = self.parts.shards[index].0.handle_stream_ended(stream, now);
+                    let step = self.parts.shards[index].0.handle_stream_ended(&node, stream, now);
                     self.keep(index, step);
                 }
             }

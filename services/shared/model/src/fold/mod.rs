@@ -9,6 +9,7 @@ mod cdr;
 mod conversation;
 mod dialogs;
 mod mailbox;
+mod media;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,6 +117,13 @@ impl Fold {
     /// One recording.
     pub fn recording(&self, recording: RecordingId) -> Option<&RecordingView> {
         self.recordings.get(&recording)
+    }
+
+    /// The recording of a call that runs; of several, one that goes on before one that is being completed.
+    pub fn running_recording(&self, call: CallId) -> Option<&RecordingView> {
+        let recordings = self.call(call).map_or(&[][..], |call| &call.recordings);
+        let running = recordings.iter().filter_map(|id| self.recording(*id)).filter(|view| view.is_running());
+        running.min_by_key(|view| view.stopping)
     }
 
     /// Every recording.

@@ -56,6 +56,8 @@ pub struct CallView {
     pub legs: Vec<LegId>,
     /// All its recordings.
     pub recordings: Vec<RecordingId>,
+    /// Recordings of it that have gone on in another call.
+    pub recordings_moved: Vec<RecordingId>,
     /// What is being played into it.
     pub playbacks: Vec<PlaybackId>,
     /// The streams that come out of it.
@@ -221,8 +223,12 @@ pub struct RecordingView {
     pub callback: Option<Box<Callback>>,
     /// How far it is.
     pub phase: RecordingPhase,
-    /// An application has ended it.
+    /// While it is paused: silence stands for what is left out.
+    pub mask: bool,
+    /// An application has ended it, or another has what is said from now on.
     pub stopping: bool,
+    /// The recording that has what is said since.
+    pub into: Option<RecordingId>,
     /// What can be fetched: of one that is complete, and of one that failed if something of it was kept.
     pub sound: Option<RecordedSound>,
 }
