@@ -177,6 +177,10 @@ pub struct Limits {
     pub conversations_max: usize,
     /// People of one tenant who can be members of conversations. Past them the oldest who is no member goes.
     pub persons_max: usize,
+    /// Streams of one call at once. What comes from another call when two become one is not counted.
+    pub streams_max: usize,
+    /// Playbacks into one call at once, those to single legs too; likewise.
+    pub playbacks_max: usize,
     /// What those hear who are held; none is silence.
     pub hold_prompt: Option<Box<str>>,
     /// What those hear who were answered and wait for a phone that rings; none is silence.
@@ -218,6 +222,8 @@ impl Default for Limits {
             conversation_idle: Duration::from_secs(90 * 24 * 3600),
             conversations_max: 10_000,
             persons_max: 100_000,
+            streams_max: 16,
+            playbacks_max: 64,
             hold_prompt: None,
             ringback_prompt: None,
             hold_told: false,

@@ -147,6 +147,10 @@ impl Shard {
         let Some(tenant) = hearers.first().map(|leg| leg.tenant.clone()) else {
             return Err(CommandError::CapabilityMissing);
         };
+        let playing = self.fold.call(call).map_or(0, |call| call.playbacks.len());
+        if playing >= self.limits.playbacks_max {
+            return Err(CommandError::TooManyPlaybacks);
+        }
         let playback: PlaybackId = self.ids.make(now);
         let started = FactKind::PlaybackStarted { playback, call, leg: one, source: first.clone() };
         self.fact(&tenant, now, started);
@@ -221,6 +225,9 @@ impl Shard {
         let allowed = |leg: &&LegView| self.fold.capabilities(leg.leg).contains(Capability::StartStream);
         let first = legs.iter().find(allowed).ok_or(CommandError::CapabilityMissing)?;
         let (node, _) = first.node.clone().ok_or(CommandError::CapabilityMissing)?;
+        if self.fold.call(call).is_some_and(|call| call.streams.len() >= self.limits.streams_max) {
+            return Err(CommandError::TooManyStreams);
+        }
         let (stream, tenant) = (self.ids.make(now), first.tenant.clone());
         self.fact(&tenant, now, FactKind::StreamStarted { stream, call, format, node: node.clone() });
         let legs = legs.iter().map(|leg| leg.leg).collect();
