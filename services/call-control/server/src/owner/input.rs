@@ -14,6 +14,7 @@ use sidetone_model::ids::{
 use sidetone_model::signal::{Hello, LegSignal, MessagesWaiting, OwnerMessage};
 use sidetone_model::watch::Watch;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How many inputs may wait before whoever brings more has to wait too.
@@ -50,6 +51,8 @@ pub(crate) enum Input {
         fingerprint: [u8; 32],
         from: Routing,
         to: Routing,
+        /// Nobody waits for the outcome any longer than that.
+        until: Instant,
         reply: oneshot::Sender<Result<CommandSubject, CommandError>>,
     },
     /// A node has answered.
