@@ -1,10 +1,11 @@
 //! What a shard is told.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sidetone_model::call::LegQuality;
 use sidetone_model::classify::Class;
-use sidetone_model::ids::{BootId, ConferenceId, LegId, NodeId};
+use sidetone_model::ids::{BootId, ConferenceId, LegId, NodeId, PlaybackId};
 use sidetone_model::media::MediaDescription;
 use sidetone_model::party::{Binding, Destination};
 
@@ -139,6 +140,9 @@ pub struct HeldMedia {
     /// The leg it is bridged with.
     pub peer: Option<LegId>,
 }
+
+/// What a media node plays to each leg, also what it still fetches.
+pub type HeldSounds = BTreeMap<LegId, BTreeSet<PlaybackId>>;
 
 /// How far two phones that could speak one codec are brought to do so, so that what they say is passed on as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

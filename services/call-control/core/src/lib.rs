@@ -61,6 +61,7 @@ mod ringing;
 mod shard;
 mod signal;
 mod snapshot;
+mod sounds;
 mod timeout;
 mod topology;
 mod voicemail;
@@ -69,8 +70,8 @@ pub use effect::{Answers, Connection, Effect, Heard, MediaRequest, Pause, Step};
 pub use error::CommandError;
 pub use forwarding::Forwards;
 pub use input::{
-    HeldMedia, Later, Limits, MatchCodecs, MediaFailure, MediaReply, NodeCandidate, OtherFlow, RoomSettings,
-    Routing,
+    HeldMedia, HeldSounds, Later, Limits, MatchCodecs, MediaFailure, MediaReply, NodeCandidate, OtherFlow,
+    RoomSettings, Routing,
 };
 pub use moving::GatheringId;
 pub use recording::FinishedRecording;

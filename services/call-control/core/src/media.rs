@@ -28,6 +28,7 @@ impl Shard {
         answer: Result<MediaReply, MediaFailure>,
         now: Timestamp,
     ) -> Step {
+        self.unanswered.answered(&request);
         let leg = request.leg().and_then(|leg| self.live(leg));
         if let Some(leg) = &leg
             && leg.node.as_ref().is_some_and(|(of, _)| of != node)

@@ -31,19 +31,22 @@ impl Shard {
         if self.on_message_played(playback, end == PlaybackEnd::Done, now) {
             return self.finish();
         }
-        // A leg's own: the announcement for which it called, or a greeting.
-        let leg = self.live(LegId::from(playback.as_uuid()));
-        match leg.as_ref().and_then(|leg| leg.served_by.clone()) {
-            Some(Destination::Announcement { .. }) if end != PlaybackEnd::Stopped => {
-                leg.iter().for_each(|leg| {
-                    self.end(leg, Termination::new(Cause::Normal).with_text("the announcement is over"));
-                })
-            }
-            // Also when something else was played in its place: nobody speaks to a voicemail that does not listen.
-            Some(Destination::Voicemail(_)) => leg.iter().for_each(|leg| self.begin_message(leg, now)),
-            _ => {}
+        if let Some(leg) = self.live(LegId::from(playback.as_uuid())) {
+            self.own_playback_over(&leg, end, now);
         }
         self.finish()
+    }
+
+    /// A leg's own: the announcement for which it called, or a greeting.
+    pub(crate) fn own_playback_over(&mut self, leg: &LegView, end: PlaybackEnd, now: Timestamp) {
+        match leg.served_by {
+            Some(Destination::Announcement { .. }) if end != PlaybackEnd::Stopped => {
+                self.end(leg, Termination::new(Cause::Normal).with_text("the announcement is over"));
+            }
+            // Also when something else was played in its place: nobody speaks to a voicemail that does not listen.
+            Some(Destination::Voicemail(_)) => self.begin_message(leg, now),
+            _ => {}
+        }
     }
 
     /// Whether a playback is this shard's: of a call, of a leg for itself (it has the leg's id), or of a voicemail.

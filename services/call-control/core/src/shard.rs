@@ -14,6 +14,7 @@ use crate::input::Limits;
 use crate::mailbox::Listening;
 use crate::moving::{Gathering, GatheringId};
 use crate::recording::Unfinished;
+use crate::sounds::Unanswered;
 
 /// One shard.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub struct Shard {
     pub(crate) missing_nodes: BTreeMap<NodeId, Timestamp>,
     /// Recordings whose node is gone, and that somebody has been asked to finish. After a restart they are asked for again.
     pub(crate) unfinished: BTreeMap<RecordingId, Unfinished>,
+    /// Playbacks that nodes were asked for and have not answered.
+    pub(crate) unanswered: Unanswered,
     /// Legs on their way to other media nodes. After a restart they are led back.
     pub(crate) gatherings: BTreeMap<GatheringId, Gathering>,
     pub(crate) gathered: u64,
@@ -82,6 +85,7 @@ impl Shard {
             unknown_media: BTreeMap::new(),
             missing_nodes: BTreeMap::new(),
             unfinished: BTreeMap::new(),
+            unanswered: Unanswered::default(),
             gatherings: BTreeMap::new(),
             gathered: 0,
             seen_at: Timestamp::default(),
@@ -178,6 +182,7 @@ impl Shard {
     }
 
     pub(crate) fn ask_node(&mut self, node: NodeId, request: MediaRequest) {
+        self.unanswered.asked(&request);
         self.effect(Effect::Media { node, request });
     }
 

@@ -73,12 +73,8 @@ impl Shard {
             let (playback, call, leg, source) = (view.playback, view.call, view.leg, view.source.clone());
             let started = FactKind::PlaybackStarted { playback, call, leg, source };
             // Some may have come since, who do not hear it.
-            let heard = FactKind::PlaybackMoved {
-                playback,
-                from: call,
-                to: call,
-                legs: self.hearers_of(playback),
-            };
+            let heard =
+                FactKind::PlaybackMoved { playback, from: call, to: call, legs: self.hearers_of(playback) };
             let heard = leg.is_none().then_some(heard);
             [Some(started), heard].into_iter().flatten().map(move |kind| fact(view.started_at, kind))
         });

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use sidetone_call_core::{
-    CommandError, FinishedRecording, HeldMedia, MediaFailure, MediaReply, MediaRequest, Routing, Shard,
+    CommandError, FinishedRecording, HeldMedia, HeldSounds, MediaFailure, MediaReply, MediaRequest, Routing,
+    Shard,
 };
 use sidetone_model::call::PlaybackEnd;
 use sidetone_model::command::CallCommand;
@@ -57,8 +58,8 @@ pub(crate) enum Input {
     },
     /// A node has answered.
     Media { shard: usize, node: NodeId, request: MediaRequest, answer: Result<MediaReply, MediaFailure> },
-    /// A node tells what it holds.
-    NodeLegs { node: NodeId, boot: BootId, held: Arc<Vec<HeldMedia>> },
+    /// A node tells what it holds; what it plays is none for one that does not tell.
+    NodeLegs { node: NodeId, boot: BootId, held: Arc<Vec<HeldMedia>>, sounds: Option<Arc<HeldSounds>> },
     /// The process stops, and nobody goes on with its calls.
     EndCalls,
     /// A node is gone.

@@ -244,12 +244,16 @@ impl Owner {
 
     fn on_node(&mut self, input: Input, now: Timestamp) {
         match input {
-            Input::NodeLegs { node, boot, held } => {
+            Input::NodeLegs { node, boot, held, sounds } => {
                 for index in 0..self.parts.shards.len() {
                     let own: Vec<_> =
                         held.iter().filter(|leg| self.is_for(index, leg.leg)).cloned().collect();
                     let step = self.parts.shards[index].0.handle_node_legs(&node, boot, &own, now);
                     self.keep(index, step);
+                    if let Some(sounds) = &sounds {
+                        let step = self.parts.shards[index].0.handle_node_sounds(&node, sounds, now);
+                        self.keep(index, step);
+                    }
                 }
             }
             Input::EndCalls => {

@@ -277,6 +277,7 @@ impl Fold {
             muted: false,
             deafened: false,
             voice: Default::default(),
+            audio_set: false,
             origin: None,
             transferred_by: passed_on_by.map(|by| by.party.clone()),
             last_held: None,
@@ -376,6 +377,7 @@ impl Fold {
             }
             FactKind::LegAudioChanged { leg, muted, deafened, voice } => self.with_leg(*leg, |leg| {
                 (leg.muted, leg.deafened, leg.voice) = (*muted, *deafened, *voice);
+                leg.audio_set = true;
             }),
             FactKind::ParticipantHeld { leg, by } => {
                 self.with_leg(*leg, |leg| (leg.put_aside, leg.put_aside_by) = (true, *by));

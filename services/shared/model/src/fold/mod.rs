@@ -163,6 +163,11 @@ impl Fold {
         self.streams.get(&stream)
     }
 
+    /// Every call that can be listened to.
+    pub fn streams(&self) -> impl Iterator<Item = &StreamView> {
+        self.streams.values()
+    }
+
     /// Whether a device can be reached; none when it was never told.
     pub fn is_in_service(&self, tenant: &TenantId, user: &UserId, device: &DeviceId) -> Option<bool> {
         self.devices.get(&(tenant.clone(), user.clone(), device.clone())).copied()

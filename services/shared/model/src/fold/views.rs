@@ -132,6 +132,8 @@ pub struct LegView {
     pub deafened: bool,
     /// How it sounds to the others.
     pub voice: LegVoice,
+    /// Somebody has set one of these three: its media node is told after a restart, also when all is as usual again.
+    pub audio_set: bool,
     /// The call in which it began, when that is another one.
     pub origin: Option<Box<LegOrigin>>,
     /// Who passed it on, or the call on to it.
@@ -149,10 +151,10 @@ pub struct LegView {
 }
 
 impl LegView {
-    /// What is let through of its sound and how it sounds, (muted, deafened, voice): none where all of it is as usual.
+    /// What is let through of its sound and how it sounds, (muted, deafened, voice): none where nobody ever wanted anything else than
+    /// the usual.
     pub fn audio(&self) -> Option<(bool, bool, LegVoice)> {
-        let audio = (self.muted, self.deafened, self.voice);
-        (audio != Default::default()).then_some(audio)
+        self.audio_set.then_some((self.muted, self.deafened, self.voice))
     }
 
     /// Whether it has not ended.
