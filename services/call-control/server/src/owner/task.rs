@@ -383,7 +383,7 @@ impl Owner {
             self.parts.telemetry.call_control.append.observe(began.elapsed().as_secs_f64());
             let every = self.parts.snapshot_records;
             for (shard, log) in &mut self.parts.shards {
-                log.snapshot_if_due(every, shard).await;
+                log.snapshot_if_due(every, shard);
             }
         }
         Ok(())
