@@ -364,7 +364,7 @@ impl Shard {
             }
             CallCommandKind::HangUpLeg { leg } => {
                 let view = self.own_leg(tenant, *leg)?;
-                self.end_any(&view, Termination::new(Cause::Application), now);
+                self.end_any(&view, ended_by_application(&view), now);
                 Ok(CommandSubject::Leg(*leg))
             }
             _ => Err(CommandError::CapabilityMissing),
@@ -375,8 +375,18 @@ impl Shard {
         self.own_call(tenant, call)?;
         let legs: Vec<LegView> = self.fold.live_legs(call).cloned().collect();
         for leg in legs {
-            self.end_any(&leg, Termination::new(Cause::Application), now);
+            self.end_any(&leg, ended_by_application(&leg), now);
         }
         Ok(())
+    }
+}
+
+/// Who waits to be let in, and is not, was refused: records do not show it among the calls that went well.
+fn ended_by_application(leg: &LegView) -> Termination {
+    match leg.phase {
+        LegPhase::Waiting => {
+            Termination::new(Cause::Rejected).with_text("the application did not let the caller in")
+        }
+        _ => Termination::new(Cause::Application),
     }
 }

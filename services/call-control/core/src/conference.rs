@@ -52,9 +52,22 @@ impl Shard {
         // The meeting may be over by now; then another begins where the leg is.
         if let Some(place) = self.fold.conference_in(&view.tenant, room).map(|meeting| meeting.node.clone()) {
             self.arrive_on(&view, &place, now);
+            self.follow_to(leg, now);
         }
         if let Some(view) = self.live(leg) {
             self.enter(&view, room, routing, now);
+        }
+    }
+
+    /// The last of a call that was heard has gone to another node: what is recorded of the call goes on there.
+    fn follow_to(&mut self, leg: LegId, now: Timestamp) {
+        let Some(view) = self.live(leg) else { return };
+        let stays = |other: &LegView| {
+            other.leg != leg && other.is_answered() && !other.diverted && !self.is_ending(other.leg)
+        };
+        if !self.fold.live_legs(view.call).any(stays) {
+            self.carry_over(&[leg], view.call, view.call, now);
+            self.capture_newcomers(view.call);
         }
     }
 

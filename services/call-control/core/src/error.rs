@@ -104,6 +104,15 @@ pub enum CommandError {
     /// The tenant has as many calls as it may have.
     #[error("the tenant has as many calls as it may have")]
     TooManyCalls,
+    /// There are as many streams of the call as there may be.
+    #[error("the call has as many streams as it may have: stop one of them, or listen to one that runs")]
+    TooManyStreams,
+    /// As much is played into the call as may be.
+    #[error("as much is played into the call as may be: stop a playback, or wait for the end of one")]
+    TooManyPlaybacks,
+    /// Nobody waited for it any more when its turn came.
+    #[error("it was not carried out in time, and will not be: ask again")]
+    TooLate,
     /// No media node takes a new leg.
     #[error("no media node has room for another leg")]
     NoMediaNode,
@@ -139,7 +148,12 @@ impl Classify for CommandError {
                 Class::Invalid
             }
             Self::NameTaken => Class::Conflict,
-            Self::NoMediaNode | Self::TooManyCalls | Self::TooManyConversations => Class::Exhausted,
+            Self::NoMediaNode
+            | Self::TooManyCalls
+            | Self::TooManyConversations
+            | Self::TooManyStreams
+            | Self::TooManyPlaybacks => Class::Exhausted,
+            Self::TooLate => Class::DeadlineExceeded,
         }
     }
 
@@ -172,6 +186,9 @@ impl Classify for CommandError {
             Self::Unregistered => "unregistered",
             Self::NoMediaNode => "no_media_node",
             Self::TooManyCalls => "too_many_calls",
+            Self::TooManyStreams => "too_many_streams",
+            Self::TooManyPlaybacks => "too_many_playbacks",
+            Self::TooLate => "too_late",
             Self::NoSuchConversation => "no_such_conversation",
             Self::NoSuchMember => "no_such_member",
             Self::NoSuchPerson => "no_such_person",

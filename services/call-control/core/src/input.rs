@@ -1,10 +1,11 @@
 //! What a shard is told.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sidetone_model::call::LegQuality;
 use sidetone_model::classify::Class;
-use sidetone_model::ids::{BootId, ConferenceId, LegId, NodeId};
+use sidetone_model::ids::{BootId, ConferenceId, LegId, NodeId, PlaybackId};
 use sidetone_model::media::MediaDescription;
 use sidetone_model::party::{Binding, Destination};
 
@@ -154,6 +155,9 @@ pub struct HeldMedia {
     pub peer: Option<LegId>,
 }
 
+/// What a media node plays to each leg, also what it still fetches.
+pub type HeldSounds = BTreeMap<LegId, BTreeSet<PlaybackId>>;
+
 /// How far two phones that could speak one codec are brought to do so, so that what they say is passed on as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum MatchCodecs {
@@ -191,6 +195,10 @@ pub struct Limits {
     pub conversations_max: usize,
     /// People of one tenant who can be members of conversations. Past them the oldest who is no member goes.
     pub persons_max: usize,
+    /// Streams of one call at once. What comes from another call when two become one is not counted.
+    pub streams_max: usize,
+    /// Playbacks into one call at once, those to single legs too; likewise.
+    pub playbacks_max: usize,
     /// What those hear who are held; none is silence.
     pub hold_prompt: Option<Box<str>>,
     /// What those hear who were answered and wait for a phone that rings; none is silence.
@@ -232,6 +240,8 @@ impl Default for Limits {
             conversation_idle: Duration::from_secs(90 * 24 * 3600),
             conversations_max: 10_000,
             persons_max: 100_000,
+            streams_max: 16,
+            playbacks_max: 64,
             hold_prompt: None,
             ringback_prompt: None,
             hold_told: false,

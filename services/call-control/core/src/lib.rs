@@ -28,6 +28,7 @@
 //! It owns no socket, task, clock or store, and it knows neither SDP text nor gRPC.
 #![forbid(unsafe_code)]
 
+mod carrying;
 mod command;
 mod conference;
 mod connect;
@@ -61,6 +62,7 @@ mod ringing;
 mod shard;
 mod signal;
 mod snapshot;
+mod sounds;
 mod timeout;
 mod topology;
 mod voicemail;
@@ -69,8 +71,8 @@ pub use effect::{Answers, Connection, Effect, Heard, MediaRequest, Pause, Step};
 pub use error::CommandError;
 pub use forwarding::Forwards;
 pub use input::{
-    HeldMedia, Later, Limits, MatchCodecs, MediaFailure, MediaReply, NodeCandidate, OtherFlow, Redirects,
-    RoomSettings, Routing,
+    HeldMedia, HeldSounds, Later, Limits, MatchCodecs, MediaFailure, MediaReply, NodeCandidate, OtherFlow,
+    Redirects, RoomSettings, Routing,
 };
 pub use moving::GatheringId;
 pub use recording::FinishedRecording;

@@ -28,6 +28,7 @@ impl Shard {
         answer: Result<MediaReply, MediaFailure>,
         now: Timestamp,
     ) -> Step {
+        self.unanswered.answered(&request);
         let leg = request.leg().and_then(|leg| self.live(leg));
         if let Some(leg) = &leg
             && leg.node.as_ref().is_some_and(|(of, _)| of != node)
@@ -67,7 +68,7 @@ impl Shard {
             (MediaRequest::Play { playback, .. }, Err(failure), leg) => {
                 self.on_not_played(playback, leg.as_ref(), &failure, now);
             }
-            (MediaRequest::StartStream { stream, .. }, Err(_), _) => self.stop_stream(stream, now),
+            (MediaRequest::StartStream { stream, .. }, Err(_), _) => self.on_not_streamed(node, stream, now),
             (MediaRequest::FinishRecording { recording, .. }, Err(failure), _) => {
                 self.on_not_finished(node, recording, &failure, now);
             }

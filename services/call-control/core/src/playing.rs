@@ -4,7 +4,7 @@ use sidetone_model::call::PlaybackEnd;
 use sidetone_model::command::Audience;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{Capability, LegView, PlaybackView};
-use sidetone_model::ids::{CallId, LegId, PlaybackId, StreamId};
+use sidetone_model::ids::{CallId, LegId, NodeId, PlaybackId, StreamId};
 use sidetone_model::media::{FileFormat, Manner, Source};
 use sidetone_model::party::Destination;
 use sidetone_model::termination::{Cause, Termination};
@@ -31,19 +31,22 @@ impl Shard {
         if self.on_message_played(playback, end == PlaybackEnd::Done, now) {
             return self.finish();
         }
-        // A leg's own: the announcement for which it called, or a greeting.
-        let leg = self.live(LegId::from(playback.as_uuid()));
-        match leg.as_ref().and_then(|leg| leg.served_by.clone()) {
-            Some(Destination::Announcement { .. }) if end != PlaybackEnd::Stopped => {
-                leg.iter().for_each(|leg| {
-                    self.end(leg, Termination::new(Cause::Normal).with_text("the announcement is over"));
-                })
-            }
-            // Also when something else was played in its place: nobody speaks to a voicemail that does not listen.
-            Some(Destination::Voicemail(_)) => leg.iter().for_each(|leg| self.begin_message(leg, now)),
-            _ => {}
+        if let Some(leg) = self.live(LegId::from(playback.as_uuid())) {
+            self.own_playback_over(&leg, end, now);
         }
         self.finish()
+    }
+
+    /// A leg's own: the announcement for which it called, or a greeting.
+    pub(crate) fn own_playback_over(&mut self, leg: &LegView, end: PlaybackEnd, now: Timestamp) {
+        match leg.served_by {
+            Some(Destination::Announcement { .. }) if end != PlaybackEnd::Stopped => {
+                self.end(leg, Termination::new(Cause::Normal).with_text("the announcement is over"));
+            }
+            // Also when something else was played in its place: nobody speaks to a voicemail that does not listen.
+            Some(Destination::Voicemail(_)) => self.begin_message(leg, now),
+            _ => {}
+        }
     }
 
     /// Whether a playback is this shard's: of a call, of a leg for itself (it has the leg's id), or of a voicemail.
@@ -55,9 +58,10 @@ impl Shard {
             || self.listening.contains_key(&playback)
     }
 
-    /// A node tells that a stream is over.
-    pub fn handle_stream_ended(&mut self, stream: StreamId, now: Timestamp) -> Step {
-        if let Some(tenant) = self.fold.stream(stream).map(|view| view.tenant.clone()) {
+    /// A node tells that a stream is over. One that has gone to another node goes on there.
+    pub fn handle_stream_ended(&mut self, node: &NodeId, stream: StreamId, now: Timestamp) -> Step {
+        let here = self.fold.stream(stream).filter(|view| view.node == *node);
+        if let Some(tenant) = here.map(|view| view.tenant.clone()) {
             self.fact(&tenant, now, FactKind::StreamStopped { stream });
         }
         self.finish()
@@ -103,6 +107,20 @@ impl Shard {
         self.hearing.remove(&playback).is_some()
     }
 
+    /// A playback to several goes on for those alone; from the log.
+    pub(crate) fn note_hearers_moved(&mut self, playback: PlaybackId, legs: &[LegId]) {
+        if self.fold.playback(playback).is_some_and(|view| view.leg.is_none()) {
+            self.hearing.retain(|_, of| *of != playback);
+            self.hearing.extend(legs.iter().map(|leg| (heard_by(playback, *leg), playback)));
+        }
+    }
+
+    /// Whoever of several still hears a playback.
+    pub(crate) fn hearers_of(&self, playback: PlaybackId) -> Vec<LegId> {
+        let own = self.hearing.iter().filter(|(_, of)| **of == playback).map(|(own, _)| own);
+        own.map(|own| LegId::from(heard_by(playback, LegId::from(own.as_uuid())).as_uuid())).collect()
+    }
+
     /// Whether anybody of several still hears a playback.
     fn is_heard(&self, whole: PlaybackId) -> bool {
         self.hearing.values().any(|of| *of == whole)
@@ -132,6 +150,10 @@ impl Shard {
         let Some(tenant) = hearers.first().map(|leg| leg.tenant.clone()) else {
             return Err(CommandError::CapabilityMissing);
         };
+        let playing = self.fold.call(call).map_or(0, |call| call.playbacks.len());
+        if playing >= self.limits.playbacks_max {
+            return Err(CommandError::TooManyPlaybacks);
+        }
         let playback: PlaybackId = self.ids.make(now);
         let started = FactKind::PlaybackStarted { playback, call, leg: one, source: first.clone() };
         self.fact(&tenant, now, started);
@@ -206,11 +228,21 @@ impl Shard {
         let allowed = |leg: &&LegView| self.fold.capabilities(leg.leg).contains(Capability::StartStream);
         let first = legs.iter().find(allowed).ok_or(CommandError::CapabilityMissing)?;
         let (node, _) = first.node.clone().ok_or(CommandError::CapabilityMissing)?;
+        if self.fold.call(call).is_some_and(|call| call.streams.len() >= self.limits.streams_max) {
+            return Err(CommandError::TooManyStreams);
+        }
         let (stream, tenant) = (self.ids.make(now), first.tenant.clone());
         self.fact(&tenant, now, FactKind::StreamStarted { stream, call, format, node: node.clone() });
         let legs = legs.iter().map(|leg| leg.leg).collect();
         self.ask_node(node, MediaRequest::StartStream { stream, tenant, call, legs, format });
         Ok(stream)
+    }
+
+    /// A node cannot make a stream. What one says where the stream was before concerns nobody.
+    pub(crate) fn on_not_streamed(&mut self, node: &NodeId, stream: StreamId, now: Timestamp) {
+        if self.fold.stream(stream).is_some_and(|view| view.node == *node) {
+            self.stop_stream(stream, now);
+        }
     }
 
     pub(crate) fn stop_stream(&mut self, stream: StreamId, now: Timestamp) {
@@ -221,6 +253,6 @@ impl Shard {
 }
 
 /// Each of several hears a playback of its own, under a name that follows from both: what becomes of one of them is told apart.
-fn heard_by(playback: PlaybackId, leg: LegId) -> PlaybackId {
+pub(crate) fn heard_by(playback: PlaybackId, leg: LegId) -> PlaybackId {
     PlaybackId::from(uuid::Uuid::from_u128(playback.as_u128() ^ leg.as_u128()))
 }

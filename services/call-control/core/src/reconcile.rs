@@ -105,12 +105,16 @@ impl Shard {
         }
         for held in held {
             match self.live(held.leg).filter(|leg| is_on(leg, node)) {
-                Some(leg) => self.resume_leg(&leg, held, now),
+                Some(leg) => {
+                    self.resume_leg(&leg, held, now);
+                    self.restore_audio(&leg);
+                }
                 // Its port may just be on its way into the log.
                 None => drop(self.unknown_media.entry((node.clone(), held.leg)).or_insert(now)),
             }
         }
         self.resume_recordings(node, boot, now);
+        self.resume_streams(node);
         self.finish()
     }
 

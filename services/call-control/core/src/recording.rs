@@ -146,7 +146,7 @@ impl Shard {
         // The log has it before the node: after a restart between the two it is asked again.
         if !view.stopping {
             let tenant = view.tenant.clone();
-            self.fact(&tenant, now, FactKind::RecordingStopping { recording });
+            self.fact(&tenant, now, FactKind::RecordingStopping { recording, into: None });
         }
         self.stop_recording_of(recording);
         Ok(())
@@ -161,7 +161,7 @@ impl Shard {
     ) -> Result<(), CommandError> {
         let view = self.fold.recording(recording).cloned().ok_or(CommandError::NoSuchRecording)?;
         let kind = match (&view.phase, pause) {
-            (RecordingPhase::Running, Some(_)) => FactKind::RecordingPaused { recording },
+            (RecordingPhase::Running, Some(Pause { mask })) => FactKind::RecordingPaused { recording, mask },
             (RecordingPhase::Paused, None) => FactKind::RecordingResumed { recording },
             (RecordingPhase::Running | RecordingPhase::Paused, _) => {
                 return Err(CommandError::CapabilityMissing);
@@ -217,10 +217,17 @@ impl Shard {
         if legs.is_empty() || legs.iter().all(|leg| asked.contains(leg)) && legs.len() == asked.len() {
             return false;
         }
-        let (tenant, call, layout, format) = (view.tenant, view.call, view.layout, view.format);
-        let again = MediaRequest::StartRecording { recording, tenant, call, legs, layout, format };
-        self.ask_node(view.node, again);
+        self.ask_to_record(&view);
         true
+    }
+
+    /// Asks the node for those who are there now.
+    pub(crate) fn ask_to_record(&mut self, view: &RecordingView) {
+        let legs = self.recorded_legs(view);
+        let (recording, tenant, call) = (view.recording, view.tenant.clone(), view.call);
+        let (layout, format) = (view.layout, view.format);
+        let start = MediaRequest::StartRecording { recording, tenant, call, legs, layout, format };
+        self.ask_node(view.node.clone(), start);
     }
 
     /// Asks the node to complete a recording, if it runs. The fact comes with the node's answer.

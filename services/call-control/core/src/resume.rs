@@ -4,14 +4,14 @@
 //! the log; requests to media do not. What they should have brought about follows from the fold, and is asked for again
 //! when a node first tells what it holds. Every request is one that media answers alike when it comes twice.
 
-use sidetone_model::fold::{LegView, RecordingView};
-use sidetone_model::ids::{BootId, NodeId};
+use sidetone_model::fold::{LegView, RecordingPhase, RecordingView, StreamView};
+use sidetone_model::ids::{BootId, LegId, NodeId};
 use sidetone_model::party::Destination;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
 use crate::conference::recording_of;
-use crate::effect::{Connection, MediaRequest};
+use crate::effect::{Connection, MediaRequest, Pause};
 use crate::input::HeldMedia;
 use crate::shard::Shard;
 
@@ -83,6 +83,15 @@ impl Shard {
         }
     }
 
+    /// What applications have set of its sound: the request may have been lost with the process, or the way to the node, that it
+    /// was given to.
+    pub(crate) fn restore_audio(&mut self, leg: &LegView) {
+        if let Some((muted, deafened, voice)) = leg.audio().filter(|_| !self.is_ending(leg.leg)) {
+            let muted = muted || self.is_kept_back(leg.leg);
+            self.ask(leg, MediaRequest::SetAudio { leg: leg.leg, muted, deafened, voice });
+        }
+    }
+
     fn resume_hearing(&mut self, leg: &LegView) {
         if let Some(Destination::Announcement { prompt, repeat }) = leg.served_by.clone() {
             self.announce(leg, prompt, repeat);
@@ -93,9 +102,6 @@ impl Shard {
         if let Some(Destination::Mailbox(user)) = &leg.served_by {
             self.silence_mailbox(leg, user);
             self.listen(leg);
-        }
-        if let Some((muted, deafened, voice)) = leg.audio() {
-            self.ask(leg, MediaRequest::SetAudio { leg: leg.leg, muted, deafened, voice });
         }
         if leg.served_by.is_none() && leg.conference.is_none() && self.is_forgotten(leg) {
             let text = "call control was restarted while the call was being connected";
@@ -125,14 +131,30 @@ impl Shard {
                 self.finish_recording(recording, now);
                 continue;
             }
-            let legs = self.recorded_legs(&view);
-            if legs.is_empty() || view.stopping {
+            if view.stopping || self.recorded_legs(&view).is_empty() {
                 self.ask_node(node.clone(), MediaRequest::StopRecording { recording });
                 continue;
             }
-            let (tenant, call, layout, format) = (view.tenant, view.call, view.layout, view.format);
-            let start = MediaRequest::StartRecording { recording, tenant, call, legs, layout, format };
-            self.ask_node(node.clone(), start);
+            self.ask_to_record(&view);
+            let pause = (view.phase == RecordingPhase::Paused).then_some(Pause { mask: view.mask });
+            self.ask_node(node.clone(), MediaRequest::PauseRecording { recording, pause });
+        }
+    }
+
+    /// Whom a stream takes in may have been asked for: it is asked for again, and so is one that has not begun.
+    pub(crate) fn resume_streams(&mut self, node: &NodeId) {
+        let here: Vec<StreamView> = self.fold.streams().filter(|view| view.node == *node).cloned().collect();
+        for StreamView { stream, tenant, call, format, .. } in here {
+            let on_node = |leg: &&LegView| {
+                leg.is_answered()
+                    && !self.is_ending(leg.leg)
+                    && leg.node.as_ref().is_some_and(|(of, _)| of == node)
+            };
+            let legs: Vec<LegId> = self.fold.live_legs(call).filter(on_node).map(|leg| leg.leg).collect();
+            if !legs.is_empty() {
+                let start = MediaRequest::StartStream { stream, tenant, call, legs, format };
+                self.ask_node(node.clone(), start);
+            }
         }
     }
 
@@ -143,7 +165,7 @@ impl Shard {
         nodes.filter(|(node, _)| *node == view.node).map(|(_, boot)| *boot).next()
     }
 
-    pub(crate) fn recorded_legs(&self, view: &RecordingView) -> Vec<sidetone_model::ids::LegId> {
+    pub(crate) fn recorded_legs(&self, view: &RecordingView) -> Vec<LegId> {
         let meeting =
             self.fold.conferences().find(|meeting| recording_of(meeting.conference) == view.recording);
         let on_node = |leg: &&LegView| {

@@ -15,6 +15,7 @@ use crate::mailbox::Listening;
 use crate::moving::{Gathering, GatheringId};
 use crate::recording::Unfinished;
 use crate::repeated::Invites;
+use crate::sounds::Unanswered;
 
 /// One shard.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub struct Shard {
     pub(crate) missing_nodes: BTreeMap<NodeId, Timestamp>,
     /// Recordings whose node is gone, and that somebody has been asked to finish. After a restart they are asked for again.
     pub(crate) unfinished: BTreeMap<RecordingId, Unfinished>,
+    /// Playbacks that nodes were asked for and have not answered.
+    pub(crate) unanswered: Unanswered,
     /// Legs on their way to other media nodes. After a restart they are led back.
     pub(crate) gatherings: BTreeMap<GatheringId, Gathering>,
     pub(crate) gathered: u64,
@@ -86,6 +89,7 @@ impl Shard {
             unknown_media: BTreeMap::new(),
             missing_nodes: BTreeMap::new(),
             unfinished: BTreeMap::new(),
+            unanswered: Unanswered::default(),
             gatherings: BTreeMap::new(),
             gathered: 0,
             seen_at: Timestamp::default(),
@@ -182,6 +186,7 @@ impl Shard {
     }
 
     pub(crate) fn ask_node(&mut self, node: NodeId, request: MediaRequest) {
+        self.unanswered.asked(&request);
         self.effect(Effect::Media { node, request });
     }
 
@@ -218,6 +223,7 @@ impl Shard {
             FactKind::PlaybackStarted { playback, call, leg: None, .. } => {
                 self.note_hearers(*playback, *call)
             }
+            FactKind::PlaybackMoved { playback, legs, .. } => self.note_hearers_moved(*playback, legs),
             FactKind::PlaybackFinished { playback, .. } => self.hearing.retain(|_, of| of != playback),
             // Who has ended is of no further concern.
             FactKind::LegEnded { leg, .. } => {

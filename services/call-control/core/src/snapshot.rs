@@ -69,15 +69,25 @@ impl Shard {
     fn media_facts(&self, call: &CallView) -> Vec<Fact> {
         let fact = |at: Timestamp, kind: FactKind| Fact { tenant: call.tenant.clone(), at, kind };
         let recordings = self.recording_facts(call).into_iter().map(|kind| fact(call.created_at, kind));
-        let playbacks = call.playbacks.iter().filter_map(|id| self.fold.playback(*id)).map(|view| {
+        let playbacks = call.playbacks.iter().filter_map(|id| self.fold.playback(*id)).flat_map(|view| {
             let (playback, call, leg, source) = (view.playback, view.call, view.leg, view.source.clone());
-            fact(view.started_at, FactKind::PlaybackStarted { playback, call, leg, source })
+            let started = FactKind::PlaybackStarted { playback, call, leg, source };
+            // Some may have come since, who do not hear it.
+            let heard =
+                FactKind::PlaybackMoved { playback, from: call, to: call, legs: self.hearers_of(playback) };
+            let heard = leg.is_none().then_some(heard);
+            [Some(started), heard].into_iter().flatten().map(move |kind| fact(view.started_at, kind))
         });
         let streams = call.streams.iter().filter_map(|id| self.fold.stream(*id)).map(|view| {
             let (stream, call, format, node) = (view.stream, view.call, view.format, view.node.clone());
             fact(view.started_at, FactKind::StreamStarted { stream, call, format, node })
         });
-        recordings.chain(playbacks).chain(streams).collect()
+        let moved = call.recordings_moved.iter().map(|recording| {
+            let to = self.fold.recording(*recording).map_or(call.call, |view| view.call);
+            let moved = FactKind::RecordingMoved { recording: *recording, from: call.call, to };
+            fact(call.created_at, moved)
+        });
+        recordings.chain(moved).chain(playbacks).chain(streams).collect()
     }
 
     fn leg_control(&self, leg: &LegView, record: &mut FactRecord) {
@@ -115,11 +125,13 @@ impl Shard {
                 callback: view.callback.clone(),
             });
             if view.stopping {
-                facts.push(FactKind::RecordingStopping { recording });
+                facts.push(FactKind::RecordingStopping { recording, into: view.into });
             }
             match &view.phase {
                 RecordingPhase::Running => {}
-                RecordingPhase::Paused => facts.push(FactKind::RecordingPaused { recording }),
+                RecordingPhase::Paused => {
+                    facts.push(FactKind::RecordingPaused { recording, mask: view.mask });
+                }
                 RecordingPhase::Finished => {
                     let sound = view.sound.clone().unwrap_or_default();
                     let RecordedSound { file, tracks, duration_ms, size_bytes } = sound;

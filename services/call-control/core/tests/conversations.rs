@@ -180,7 +180,10 @@ fn a_caller_who_knocks_is_let_in_and_talks_with_whoever_is_there() {
     let bob = talk.invite(talk.office.to_user(1), None).unwrap();
     talk.answers(bob);
     let caller = talk.office.call(talk.office.to(Destination::Wait, 0));
+    let knocked_in = talk.office.leg(caller).call;
     let knock = talk.invite(talk.office.to(Destination::Wait, 0), Some(caller)).unwrap();
+    let ended = talk.office.shard.fold().call(knocked_in).unwrap().ended.clone();
+    assert_eq!(ended.map(|(_, why)| why.cause), Some(Cause::Diverted), "the caller went on elsewhere");
     let (bobs, callers) = (talk.leg_of(bob), talk.leg_of(knock));
     assert_eq!(callers, caller);
     assert_eq!(talk.office.leg(caller).call, talk.office.leg(bobs).call);

@@ -9,10 +9,10 @@ use kit::{Office, ended, held};
 use sidetone_call_core::{Forwards, Later, Limits, Routing, Shard};
 use sidetone_model::command::CallCommandKind;
 use sidetone_model::fact::FactKind;
-use sidetone_model::fold::LegPhase;
+use sidetone_model::fold::{Cdr, CdrKind, Fold, LegPhase};
 use sidetone_model::ids::{LegId, UserId};
 use sidetone_model::party::Destination;
-use sidetone_model::termination::Cause;
+use sidetone_model::termination::{Cause, Outcome};
 
 fn voicemail() -> Destination {
     Destination::Voicemail(UserId::new("bob").unwrap())
@@ -135,4 +135,49 @@ fn without_a_limit_a_caller_waits_until_somebody_decides() {
     let caller = office.call(waits(&office, Some(to)));
     office.pass(100_000);
     assert_eq!((office.phase(caller), office.end_of(caller)), (LegPhase::Waiting, None));
+}
+
+/// What the records of a call and of its one leg say.
+fn records(office: &Office) -> Vec<(CdrKind, Cause, Outcome)> {
+    let (mut fold, mut records) = (Fold::default(), Vec::new());
+    for fact in office.log.iter().flat_map(|record| &record.facts) {
+        fold.apply(fact);
+        records.extend(Cdr::project(fact, &fold));
+    }
+    records.iter().map(|it| (it.kind, it.termination.cause, it.termination.cause.outcome())).collect()
+}
+
+#[test]
+fn the_record_of_a_caller_who_is_not_let_in_says_who_did_not_want_it() {
+    for of_call in [false, true] {
+        let mut office = Office::new();
+        let caller = office.call(waits(&office, None));
+        let call = office.leg(caller).call;
+        let refuse = match of_call {
+            true => CallCommandKind::HangUpCall { call },
+            false => CallCommandKind::HangUpLeg { leg: caller },
+        };
+        office.does(refuse).unwrap();
+        office.hang_up_as_told();
+        let refused = (Cause::Rejected, Outcome::Client);
+        assert_eq!(
+            records(&office),
+            [(CdrKind::Leg, refused.0, refused.1), (CdrKind::Call, refused.0, refused.1)]
+        );
+    }
+    // Who gives up did so by itself.
+    let mut office = Office::new();
+    let caller = office.call(waits(&office, None));
+    office.signal(caller, ended(Cause::Cancelled, 487));
+    let gave_up = (Cause::Cancelled, Outcome::Client);
+    assert_eq!(
+        records(&office),
+        [(CdrKind::Leg, gave_up.0, gave_up.1), (CdrKind::Call, gave_up.0, gave_up.1)]
+    );
+    // And a call that was answered is hung up by an application as ever.
+    let mut office = Office::new();
+    let (caller, _) = office.talk();
+    office.does(CallCommandKind::HangUpLeg { leg: caller }).unwrap();
+    office.hang_up_as_told();
+    assert_eq!(office.cause(caller), Some(Cause::Application));
 }

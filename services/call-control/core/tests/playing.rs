@@ -143,3 +143,29 @@ fn each_of_several_hears_it_in_the_manner_that_was_asked_for() {
     assert_eq!(Beside::new(Some(1), 0), None);
     assert_eq!(Beside::new(None, 18_001), None);
 }
+
+#[test]
+fn a_call_has_so_many_playbacks_and_streams_and_no_more() {
+    use sidetone_call_core::{CommandError, Limits};
+    use sidetone_model::media::FileFormat;
+    let limits = Limits { streams_max: 1, playbacks_max: 2, ..Limits::default() };
+    let mut office = Office::with(limits);
+    let (caller, callee) = office.talk();
+    let call = office.leg(caller).call;
+    let stream = CallCommandKind::StartStream { call, format: FileFormat::L16 };
+    let CommandSubject::Stream(first) = office.does(stream.clone()).unwrap() else { panic!("no stream") };
+    assert_eq!(office.does(stream.clone()), Err(CommandError::TooManyStreams));
+    office.does(CallCommandKind::StopStream { stream: first }).unwrap();
+    office.does(stream).unwrap();
+    for to in [Audience::Call(call), Audience::Leg(callee)] {
+        office.does(play(to)).unwrap();
+    }
+    for to in [Audience::Call(call), Audience::Leg(caller)] {
+        assert_eq!(office.does(play(to)), Err(CommandError::TooManyPlaybacks));
+    }
+    office.does(CallCommandKind::StopPlay { to: Audience::Call(call), playback: None }).unwrap();
+    office.does(play(Audience::Leg(caller))).unwrap();
+    // What another call has is its own.
+    let (other, _) = office.talk();
+    office.does(play(Audience::Leg(other))).unwrap();
+}

@@ -240,3 +240,65 @@ fn a_recording_that_was_paused_takes_in_whoever_comes_and_is_not_stopped_by_a_re
     let started = |request: &MediaRequest| matches!(request, MediaRequest::StartRecording { legs, .. } if legs.len() == 2);
     assert!(again.iter().any(started), "{again:?}");
 }
+
+/// The request that made it so may have been lost with the process; repeating it changes nothing.
+#[test]
+fn a_paused_recording_stays_paused_and_a_resumed_one_goes_on() {
+    use sidetone_call_core::Pause;
+    use sidetone_model::command::CallCommandKind::{PauseRecording, ResumeRecording};
+    for mask in [false, true] {
+        let mut office = Office::new();
+        let (caller, callee) = office.talk();
+        let recording = office.start_recording(caller);
+        office.does(PauseRecording { recording, mask }).unwrap();
+        for resumed in [false, true] {
+            if resumed {
+                office.does(ResumeRecording { recording }).unwrap();
+            }
+            office.restart();
+            office.hello(office.boot, &[caller, callee]);
+            office.node_holds(&[held(caller), held(callee)]);
+            let asked = office.serve();
+            let about: Vec<_> = asked
+                .iter()
+                .filter_map(|request| match request {
+                    MediaRequest::StartRecording { .. } => Some(None),
+                    MediaRequest::PauseRecording { pause, .. } => Some(Some(*pause)),
+                    _ => None,
+                })
+                .collect();
+            let wanted = (!resumed).then_some(Pause { mask });
+            assert_eq!(about, [None, Some(wanted)], "first it is there, then it is as it was");
+        }
+    }
+}
+
+/// Also that all is as usual again; and when only the way to the node was away.
+#[test]
+fn what_was_set_of_a_legs_sound_is_set_again() {
+    use sidetone_model::command::CallCommandKind::SetAudio;
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    let bridged = |leg, peer| HeldMedia { peer: Some(peer), ..held(leg) };
+    let there = [bridged(caller, callee), bridged(callee, caller)];
+    let told = |asked: &[MediaRequest]| -> Vec<_> {
+        let one = |request: &MediaRequest| match request {
+            MediaRequest::SetAudio { leg, muted, deafened, .. } => Some((*leg, *muted, *deafened)),
+            _ => None,
+        };
+        asked.iter().filter_map(one).collect()
+    };
+    for (muted, deafened) in [(true, false), (true, true), (false, false)] {
+        office.does(SetAudio { leg: callee, muted, deafened, voice: None }).unwrap();
+        for restarts in [true, false] {
+            // The request is lost.
+            office.requests.clear();
+            if restarts {
+                office.restart();
+                office.hello(office.boot, &[caller, callee]);
+            }
+            office.node_holds(&there);
+            assert_eq!(told(&office.serve()), [(callee, muted, deafened)], "nobody has touched the other's");
+        }
+    }
+}

@@ -289,3 +289,61 @@ fn the_recording_of_the_call_that_goes_on_takes_in_who_comes_and_the_other_ends(
     let sidetone_model::fact::CommandSubject::Recording(second) = of_active else { panic!("{of_active:?}") };
     assert_eq!(*it.office.recording(second), RecordingPhase::Running);
 }
+
+/// A recording is on one node: what is said on the other one goes into another recording of the same kind.
+#[test]
+fn what_was_recorded_and_streamed_on_one_node_goes_on_on_the_other() {
+    use sidetone_model::command::RecordingOptions;
+    use sidetone_model::fact::CommandSubject;
+    use sidetone_model::media::FileFormat;
+    let mut it = Parted::new();
+    it.office.does(CallCommandKind::Alternate { active: it.active, held: it.held }).unwrap();
+    let call = it.call(it.held);
+    let options = RecordingOptions { format: FileFormat::Flac, name: "talk".into(), ..Default::default() };
+    let kind = CallCommandKind::StartRecording { call, options };
+    let Ok(CommandSubject::Recording(first)) = it.office.does(kind) else { panic!("not recorded") };
+    let pause = CallCommandKind::PauseRecording { recording: first, mask: true };
+    it.office.does(pause).unwrap();
+    let kind = CallCommandKind::StartStream { call, format: FileFormat::L16 };
+    let Ok(CommandSubject::Stream(stream)) = it.office.does(kind) else { panic!("not streamed") };
+    it.office.does(CallCommandKind::Alternate { active: it.held, held: it.active }).unwrap();
+    it.office.serve();
+    let command = it.begin(it.merge());
+    it.goes_there(it.ben);
+    it.carry_out(&command).unwrap();
+    let asked = it.office.serve();
+    let view = it.office.shard.fold().running_recording(it.call(it.ben)).unwrap().clone();
+    assert_ne!(view.recording, first);
+    assert_eq!((&view.node, view.format, &*view.name), (&it.office.nodes[1].node, FileFormat::Flac, "talk"));
+    assert_eq!((&view.phase, view.mask), (&RecordingPhase::Paused, true), "it is paused there, too");
+    let of_new = |request: &&MediaRequest| match request {
+        MediaRequest::StartRecording { recording, .. } | MediaRequest::PauseRecording { recording, .. } => {
+            *recording == view.recording
+        }
+        _ => false,
+    };
+    let first_two: Vec<_> = asked.iter().filter(of_new).take(2).collect();
+    assert!(
+        matches!(
+            first_two[..],
+            [MediaRequest::StartRecording { .. }, MediaRequest::PauseRecording { pause: Some(_), .. }]
+        ),
+        "{asked:?}"
+    );
+    assert!(asked.contains(&MediaRequest::StopRecording { recording: first }), "{asked:?}");
+    let before = it.office.shard.fold().recording(first).unwrap();
+    assert_eq!((before.stopping, before.into), (true, Some(view.recording)));
+    // The stream has its name, and so its URL, on the other node; what the first one tells of its end is not the end.
+    let here = it.office.shard.fold().stream(stream).unwrap().clone();
+    assert_eq!((here.node, here.call), (it.office.nodes[1].node.clone(), it.call(it.ben)));
+    let everybody = |request: &&MediaRequest| matches!(request, MediaRequest::StartStream { stream: of, legs, .. } if *of == stream && legs.len() == 3);
+    assert!(asked.iter().any(|request| everybody(&request)), "{asked:?}");
+    let old = it.office.nodes[0].node.clone();
+    let step = it.office.shard.handle_stream_ended(&old, stream, it.office.now);
+    it.office.take(step);
+    assert!(it.office.shard.fold().stream(stream).is_some());
+    let new = it.office.nodes[1].node.clone();
+    let step = it.office.shard.handle_stream_ended(&new, stream, it.office.now);
+    it.office.take(step);
+    assert!(it.office.shard.fold().stream(stream).is_none());
+}

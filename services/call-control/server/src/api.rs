@@ -20,10 +20,11 @@ use sidetone_model::wire;
 use sidetone_proto::callcontrol::v1 as pb;
 use sidetone_proto::callcontrol::v1::call_control_server::CallControl as CallControlApi;
 use sidetone_runtime::{Caller, status};
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use crate::content::Sounds;
-use crate::{CallControl, cdr};
+use crate::{CallControl, cdr, deadline};
 
 /// A command is carried out within this, or not at all.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(5);
@@ -93,8 +94,9 @@ impl CallControl {
         command: CallCommand,
         body: &impl prost::Message,
         (from, to): (Routing, Routing),
+        waits: Option<Duration>,
     ) -> Result<Response<pb::CommandResponse>, Status> {
-        let outcome = self.carry_out(command, body.encode_to_vec(), (from, to)).await;
+        let outcome = self.carry_out(command, body.encode_to_vec(), (from, to), waits).await;
         let result =
             outcome.as_ref().map_or_else(|status| format!("{:?}", status.code()), |_| "ok".to_owned());
         self.shared().telemetry.call_control.commands.with_label_values(&[kind, result.as_str()]).inc();
@@ -106,6 +108,7 @@ impl CallControl {
         command: CallCommand,
         body: Vec<u8>,
         (from, to): (Routing, Routing),
+        waits: Option<Duration>,
     ) -> Result<CommandSubject, Status> {
         if !(1..=128).contains(&command.key.len()) {
             let problem = "idempotency_key: expected 1 to 128 characters".to_owned();
@@ -114,8 +117,9 @@ impl CallControl {
         let (reply, answer) = tokio::sync::oneshot::channel();
         let fingerprint = fingerprint(&body);
         let command = Box::new(command);
-        let input = crate::owner::Input::Command { command, fingerprint, from, to, reply };
-        let sent = tokio::time::timeout(COMMAND_DEADLINE, async {
+        let until = Instant::now() + deadline::within(COMMAND_DEADLINE, waits);
+        let input = crate::owner::Input::Command { command, fingerprint, from, to, until, reply };
+        let sent = tokio::time::timeout_at(until, async {
             self.inputs().send(input).await.map_err(|_| Refusal::Stopping)?;
             answer.await.map_err(|_| Refusal::Stopping)
         });
@@ -146,7 +150,7 @@ impl CallControlApi for CallControl {
         &self,
         request: Request<pb::PlaceCallRequest>,
     ) -> Result<Response<pb::CommandResponse>, Status> {
-        let caller = Caller::of(&request);
+        let (caller, waits) = (Caller::of(&request), deadline::asked_for(&request));
         let mut request = request.into_inner();
         let tenant = tenant(&caller, &request.tenant)?;
         if self.shared().lifecycle.draining().is_cancelled() {
@@ -162,14 +166,14 @@ impl CallControlApi for CallControl {
             options: PlaceOptions::default(),
         };
         let key = std::mem::take(&mut request.idempotency_key).into();
-        self.command("place_call", CallCommand { tenant, key, kind }, &request, (from, to)).await
+        self.command("place_call", CallCommand { tenant, key, kind }, &request, (from, to), waits).await
     }
 
     async fn answer_leg(
         &self,
         request: Request<pb::AnswerLegRequest>,
     ) -> Result<Response<pb::CommandResponse>, Status> {
-        let caller = Caller::of(&request);
+        let (caller, waits) = (Caller::of(&request), deadline::asked_for(&request));
         let mut request = request.into_inner();
         let tenant = tenant(&caller, &request.tenant)?;
         let to = self.routing(&tenant, &request.to).await?;
@@ -179,8 +183,14 @@ impl CallControlApi for CallControl {
             to_number: request.to.clone().into(),
         };
         let key = std::mem::take(&mut request.idempotency_key).into();
-        self.command("answer_leg", CallCommand { tenant, key, kind }, &request, (Routing::default(), to))
-            .await
+        self.command(
+            "answer_leg",
+            CallCommand { tenant, key, kind },
+            &request,
+            (Routing::default(), to),
+            waits,
+        )
+        .await
     }
 
     async fn hang_up(
@@ -188,7 +198,7 @@ impl CallControlApi for CallControl {
         request: Request<pb::HangUpRequest>,
     ) -> Result<Response<pb::CommandResponse>, Status> {
         use pb::hang_up_request::Subject;
-        let caller = Caller::of(&request);
+        let (caller, waits) = (Caller::of(&request), deadline::asked_for(&request));
         let mut request = request.into_inner();
         let tenant = tenant(&caller, &request.tenant)?;
         let kind = match &request.subject {
@@ -200,14 +210,14 @@ impl CallControlApi for CallControl {
             }
         };
         let key = std::mem::take(&mut request.idempotency_key).into();
-        self.command("hang_up", CallCommand { tenant, key, kind }, &request, Default::default()).await
+        self.command("hang_up", CallCommand { tenant, key, kind }, &request, Default::default(), waits).await
     }
 
     async fn start_recording(
         &self,
         request: Request<pb::StartRecordingRequest>,
     ) -> Result<Response<pb::CommandResponse>, Status> {
-        let caller = Caller::of(&request);
+        let (caller, waits) = (Caller::of(&request), deadline::asked_for(&request));
         let mut request = request.into_inner();
         let tenant = tenant(&caller, &request.tenant)?;
         let call = parsed("call_id", &request.call_id)?;
@@ -215,20 +225,28 @@ impl CallControlApi for CallControl {
         let options = RecordingOptions { layout, ..RecordingOptions::default() };
         let kind = CallCommandKind::StartRecording { call, options };
         let key = std::mem::take(&mut request.idempotency_key).into();
-        self.command("start_recording", CallCommand { tenant, key, kind }, &request, Default::default()).await
+        self.command(
+            "start_recording",
+            CallCommand { tenant, key, kind },
+            &request,
+            Default::default(),
+            waits,
+        )
+        .await
     }
 
     async fn stop_recording(
         &self,
         request: Request<pb::StopRecordingRequest>,
     ) -> Result<Response<pb::CommandResponse>, Status> {
-        let caller = Caller::of(&request);
+        let (caller, waits) = (Caller::of(&request), deadline::asked_for(&request));
         let mut request = request.into_inner();
         let tenant = tenant(&caller, &request.tenant)?;
         let kind =
             CallCommandKind::StopRecording { recording: parsed("recording_id", &request.recording_id)? };
         let key = std::mem::take(&mut request.idempotency_key).into();
-        self.command("stop_recording", CallCommand { tenant, key, kind }, &request, Default::default()).await
+        self.command("stop_recording", CallCommand { tenant, key, kind }, &request, Default::default(), waits)
+            .await
     }
 
     async fn execute(
@@ -495,6 +513,7 @@ fn recording_to_proto(view: &RecordingView) -> pb::Recording {
         recording_id: view.recording.to_string(),
         node_id: view.node.to_string(),
         stereo: view.stereo,
+        goes_on_in_recording_id: view.into.map(|into| into.to_string()).unwrap_or_default(),
         ..pb::Recording::default()
     };
     match &view.phase {

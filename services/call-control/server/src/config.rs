@@ -66,6 +66,11 @@ pub struct Config {
     pub mailbox_prompt: String,
     /// What is heard after the last one. Default tone:congestion.
     pub mailbox_end_prompt: String,
+    /// How many live streams one call may have at once, 1 to 1000; one more is refused (`too_many_streams`). Default 16.
+    pub call_streams_max: usize,
+    /// How many playbacks may run in one call at once, those to single legs included, 1 to 10000; one more is refused
+    /// (`too_many_playbacks`). Default 64.
+    pub call_playbacks_max: usize,
     /// After so many days in which nobody was in a conversation and nothing happened there it is deleted; 0 keeps it. Default 90.
     pub conversation_idle_days: u16,
     /// Registered phones are told how many messages wait for their users (NOTIFY, RFC 3842). Default true.
@@ -123,6 +128,8 @@ impl Default for Config {
             messages_max: 100,
             mailbox_prompt: "beep".to_owned(),
             mailbox_end_prompt: "tone:congestion".to_owned(),
+            call_streams_max: 16,
+            call_playbacks_max: 64,
             conversation_idle_days: 90,
             message_waiting: true,
             media_wait_s: 10,
@@ -153,6 +160,8 @@ impl Config {
         range("retention_days", self.retention_days, 1, 3650);
         range("message_max_s", self.message_max_s, 5, 240);
         range("messages_max", self.messages_max as u64, 1, 1000);
+        range("call_streams_max", self.call_streams_max as u64, 1, 1000);
+        range("call_playbacks_max", self.call_playbacks_max as u64, 1, 10_000);
         range("media_wait_s", self.media_wait_s, 0, 60);
         let dialled = |of: char| of.is_ascii_digit() || of == '*' || of == '#';
         if self.pick_up_prefix.len() > 8 || !self.pick_up_prefix.chars().all(dialled) {
@@ -202,6 +211,8 @@ impl Config {
             messages_max: self.messages_max,
             mailbox_prompt: self.mailbox_prompt.clone().into(),
             mailbox_end: self.mailbox_end_prompt.clone().into(),
+            streams_max: self.call_streams_max,
+            playbacks_max: self.call_playbacks_max,
             conversation_idle: Duration::from_secs(u64::from(self.conversation_idle_days) * 24 * 3600),
             ..Limits::default()
         }

@@ -18,13 +18,14 @@ use tonic::{Request, Response, Status};
 
 use crate::CallControl;
 use crate::api::{fingerprint, to_response};
+use crate::deadline;
 
 impl CallControl {
     pub(crate) async fn execute_request(
         &self,
         request: Request<pb::ExecuteRequest>,
     ) -> Result<Response<pb::CommandResponse>, Status> {
-        let caller = Caller::of(&request);
+        let (caller, waits) = (Caller::of(&request), deadline::asked_for(&request));
         let request = request.into_inner();
         let tenant: TenantId = id("tenant", &request.tenant).map_err(|error| status(&error))?;
         caller.may(&tenant)?;
@@ -38,7 +39,7 @@ impl CallControl {
         let streams = tenant.clone();
         let command = CallCommand { tenant, key: request.idempotency_key.into(), kind };
         let subject = self
-            .execute_asked(command, fingerprint(&body.encode_to_vec()))
+            .execute_asked(command, fingerprint(&body.encode_to_vec()), waits)
             .await
             .map_err(|refused| status(&refused))?;
         let url = match (subject, self.shared().urls.get()) {

@@ -132,7 +132,9 @@ pub(crate) fn start_trimming(control: &CallControl, retention_days: u64) {
 /// Forgets what is before the first fact to be kept, but never the present state: only what a snapshot holds.
 async fn trim(control: &CallControl, shard: ShardId, before: Timestamp) -> Result<(), Status> {
     let store = &control.shared().store;
-    let Some(snapshot_holds) = crate::owner::log::snapshot_holds(store, shard).await else { return Ok(()) };
+    let Some(snapshot_holds) = crate::owner::snapshots::newest_holds(store, shard).await else {
+        return Ok(());
+    };
     let mut entries = read(control.source(shard), Cursor::START, false).await?;
     let mut keep = Sequence(0);
     while let Some(entry) = entries.try_next().await? {

@@ -14,7 +14,7 @@ use tokio::sync::broadcast;
 use crate::CallControl;
 use crate::entries::{EntryError, Source, entry};
 use crate::owner::Entry;
-use crate::owner::log::{Snapshot, snapshot};
+use crate::owner::snapshots::{Snapshot, newest};
 
 impl From<EntryError> for LinkError {
     fn from(error: EntryError) -> Self {
@@ -58,7 +58,7 @@ async fn follow(
 ) -> Result<BoxStream<'static, Result<Followed, EntryError>>, EntryError> {
     let (first, last) = source.bounds().await?;
     let cursor = after.map_or(last, Sequence);
-    let snapshot = snapshot(&source.store, source.shard).await?.filter(|snapshot| snapshot.holds <= cursor);
+    let snapshot = newest(&source.store, source.shard).await?.filter(|snapshot| snapshot.holds <= cursor);
     let begin = match &snapshot {
         Some(snapshot) => Sequence(snapshot.holds.0 + 1),
         None => first,

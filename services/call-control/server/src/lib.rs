@@ -15,6 +15,7 @@ mod cdr;
 mod clock;
 mod config;
 mod content;
+mod deadline;
 mod devices;
 mod entries;
 mod execute;

@@ -11,9 +11,11 @@ use sidetone_model::fact::CommandSubject;
 use sidetone_model::ids::{LegId, ShardId, TenantId, UserId};
 use sidetone_model::party::Destination;
 use sidetone_runtime::link::{CommandPort, CommandRefused};
+use tokio::time::Instant;
 
 use crate::CallControl;
 use crate::api::{Refusal, fingerprint};
+use crate::deadline;
 use crate::owner::Input;
 
 /// A command is carried out within this, or not at all.
@@ -34,7 +36,7 @@ fn deadline_of(kind: &CallCommandKind) -> Duration {
 impl CommandPort for CallControl {
     async fn execute(&self, command: CallCommand) -> Result<CommandSubject, CommandRefused> {
         let body = fingerprint(&command.kind.canonical());
-        self.execute_asked(command, body).await
+        self.execute_asked(command, body, None).await
     }
 
     async fn done_before(&self, tenant: &TenantId, key: &str) -> Option<CommandSubject> {
@@ -46,14 +48,15 @@ impl CommandPort for CallControl {
 
 impl CallControl {
     /// Carries out a command; `body` is a digest of the request that it was, by which a repeated key is told from one that is
-    /// used for something else.
+    /// used for something else. `waits` is how long whoever asks waits, where that is known.
     pub(crate) async fn execute_asked(
         &self,
         command: CallCommand,
         body: [u8; 32],
+        waits: Option<Duration>,
     ) -> Result<CommandSubject, CommandRefused> {
         let name = command.kind.name();
-        let outcome = self.carry_out_here(command, body).await;
+        let outcome = self.carry_out_here(command, body, waits).await;
         let result = outcome.as_ref().map_or_else(|refused| refused.reason, |_| "ok");
         self.shared().telemetry.call_control.commands.with_label_values(&[name, result]).inc();
         outcome
@@ -63,6 +66,7 @@ impl CallControl {
         &self,
         command: CallCommand,
         fingerprint: [u8; 32],
+        waits: Option<Duration>,
     ) -> Result<CommandSubject, CommandRefused> {
         let begins_a_call = matches!(
             command.kind,
@@ -73,10 +77,10 @@ impl CallControl {
         }
         self.must_be_playable(&command).await.map_err(|refusal| CommandRefused::of(&refusal))?;
         let (from, to) = self.routings(&command).await?;
-        let deadline = deadline_of(&command.kind);
+        let until = Instant::now() + deadline::within(deadline_of(&command.kind), waits);
         let (reply, answer) = tokio::sync::oneshot::channel();
-        let input = Input::Command { command: Box::new(command), fingerprint, from, to, reply };
-        let sent = tokio::time::timeout(deadline, async {
+        let input = Input::Command { command: Box::new(command), fingerprint, from, to, until, reply };
+        let sent = tokio::time::timeout_at(until, async {
             self.inputs().send(input).await.map_err(|_| Refusal::Stopping)?;
             answer.await.map_err(|_| Refusal::Stopping)
         });

@@ -37,6 +37,8 @@ pub(crate) struct Recorded {
     started: Timestamp,
     ended: Option<Timestamp>,
     failure: Option<Termination>,
+    /// The recording that has what was said since.
+    into: Option<RecordingId>,
     pub(crate) sound: Option<RecordedSound>,
 }
 
@@ -91,12 +93,13 @@ impl Recorded {
             started: fact.at,
             ended: None,
             failure: None,
+            into: None,
             sound: None,
         };
         Some((*recording, begun))
     }
 
-    /// Its end, if the fact is that.
+    /// Its end, or what comes after it, if the fact tells that.
     fn end(all: &mut BTreeMap<RecordingId, Self>, fact: &Fact) {
         let (recording, failure, sound) = match &fact.kind {
             FactKind::RecordingFinished { recording, file, duration_ms, size_bytes, tracks } => {
@@ -107,6 +110,9 @@ impl Recorded {
             }
             FactKind::RecordingFailed { recording, termination, kept } => {
                 (recording, Some(termination.clone()), kept.as_deref().cloned())
+            }
+            FactKind::RecordingStopping { recording, into } => {
+                return all.get_mut(recording).into_iter().for_each(|told| told.into = *into);
             }
             _ => return,
         };
@@ -145,6 +151,7 @@ impl Recorded {
             stereo: self.stereo,
             state: state.into(),
             failure: self.failure.as_ref().map(Into::into),
+            goes_on_in_recording_id: self.into.map(|into| into.to_string()).unwrap_or_default(),
             ..files.unwrap_or_default()
         };
         pb::CallRecording {

@@ -307,3 +307,36 @@ async fn signalling_attaches_over_the_network() {
     drop(phone);
     tokio::time::timeout(kit::DEADLINE, server).await.unwrap().unwrap().unwrap();
 }
+
+/// Whoever asked has been told that it was not in time, and may have done something else instead.
+#[tokio::test]
+async fn a_command_whose_time_is_over_when_its_turn_comes_is_not_carried_out() {
+    let mut world = World::new(1).await;
+    world.register_phone("bob", "s1").await;
+    let mut phone = world.attach().await;
+    let mut request = place("k1", "bob", "600");
+    request.set_timeout(std::time::Duration::ZERO);
+    let late = world.control.place_call(request).await.unwrap_err();
+    assert_eq!(late.code(), Code::DeadlineExceeded, "{late:?}");
+    until("its turn", async || (world.telemetry.call_control.commands_expired.get() == 1).then_some(()))
+        .await;
+    assert!(world.calls("demo").await.is_empty());
+    let mut request = Request::new(api::ExecuteRequest {
+        tenant: "demo".into(),
+        idempotency_key: "k2".into(),
+        command: Some(api::execute_request::Command::Place(api::Place {
+            from: "bob".into(),
+            to: "600".into(),
+            ..Default::default()
+        })),
+    });
+    request.set_timeout(std::time::Duration::ZERO);
+    let late = world.control.execute(request).await.unwrap_err();
+    assert_eq!(late.code(), Code::DeadlineExceeded, "{late:?}");
+    until("its turn", async || (world.telemetry.call_control.commands_expired.get() == 2).then_some(()))
+        .await;
+    // Asked again under the same key it is carried out, now.
+    world.control.place_call(place("k1", "bob", "600")).await.unwrap();
+    phone.invite().await;
+    assert_eq!(world.calls("demo").await.len(), 1);
+}

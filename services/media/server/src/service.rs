@@ -418,7 +418,7 @@ impl Media for MediaServer {
         Caller::of(&request).must_be_operator()?;
         let call_ids = request.into_inner().call_ids;
         let legs = self.run(|engine| async move { engine.list_legs(&call_ids).await }).await?;
-        Ok(Response::new(pb::ListLegsResponse { legs }))
+        Ok(Response::new(pb::ListLegsResponse { legs, tells_sounds: true }))
     }
 
     async fn get_node(&self, _request: Request<pb::GetNodeRequest>) -> Result<Response<pb::Node>, Status> {

@@ -402,16 +402,31 @@ pub enum FactKind {
     RecordingPaused {
         /// The recording.
         recording: RecordingId,
+        /// Silence stands for it; otherwise the file has nothing of that time.
+        mask: bool,
     },
     /// It takes in again what is said.
     RecordingResumed {
         /// The recording.
         recording: RecordingId,
     },
-    /// An application has ended it: nobody is taken into it any more, and it is completed.
+    /// An application has ended it, or what it records goes on in another one: nobody is taken into it any more, and it is
+    /// completed.
     RecordingStopping {
         /// The recording.
         recording: RecordingId,
+        /// The recording that has what is said from now on: the two calls have become one, or their sound has gone to another
+        /// media node.
+        into: Option<RecordingId>,
+    },
+    /// A recording goes on, in the same file, in the call into which its own has come.
+    RecordingMoved {
+        /// The recording.
+        recording: RecordingId,
+        /// The call that it leaves.
+        from: CallId,
+        /// The call that it records from now on.
+        to: CallId,
     },
     /// A recording is complete. Exactly one of this and [`FactKind::RecordingFailed`] follows every start.
     RecordingFinished {
@@ -484,6 +499,17 @@ pub enum FactKind {
         /// How it ended.
         end: PlaybackEnd,
     },
+    /// A playback goes on for those who have come from its call into another. In a snapshot it tells who hears it.
+    PlaybackMoved {
+        /// The playback.
+        playback: PlaybackId,
+        /// The call that it leaves.
+        from: CallId,
+        /// The call in which it goes on.
+        to: CallId,
+        /// Who hears it there; nobody for a playback to one leg, which is told with its start.
+        legs: Vec<LegId>,
+    },
     /// A call can be listened to from outside.
     StreamStarted {
         /// The stream.
@@ -499,6 +525,17 @@ pub enum FactKind {
     StreamStopped {
         /// The stream.
         stream: StreamId,
+    },
+    /// A stream goes on in the call into which its own has come.
+    StreamMoved {
+        /// The stream.
+        stream: StreamId,
+        /// The call that it leaves.
+        from: CallId,
+        /// The call that is heard in it from now on.
+        to: CallId,
+        /// Where it is made from now on.
+        node: NodeId,
     },
     /// A device came into reach, or went out of it.
     DeviceStateChanged {

@@ -296,6 +296,9 @@ fn describe(call: &Call) -> String {
             let kept = if recording.failure.is_some() { " kept" } else { "" };
             let _ = write!(text, ", {:.1} s{kept}", recording.duration_ms as f64 / 1000.0);
         }
+        if !recording.goes_on_in_recording_id.is_empty() {
+            let _ = write!(text, ", goes on in {}", recording.goes_on_in_recording_id);
+        }
     }
     if let Some(end) = &call.termination {
         let cause = end.cause().as_str_name().trim_start_matches("CAUSE_").to_lowercase();

@@ -315,7 +315,7 @@ impl Shard {
         let from = leg.call;
         let cause = MoveCause::Merged;
         self.fact(&leg.tenant, now, FactKind::LegMoved { leg: leg.leg, from, to: call, cause });
-        let termination = Termination::new(Cause::Normal);
+        let termination = Termination::new(Cause::Diverted).with_text("let into a conversation");
         self.fact(&leg.tenant, now, FactKind::CallEnded { call: from, termination });
         if let Some(view) = self.live(leg.leg) {
             self.accept(&view, now);

@@ -141,6 +141,7 @@ impl Shard {
             .collect();
         let first = others.first().map(|leg| leg.party.clone());
         let mix = self.fold.call(but.call).and_then(|call| call.conference);
+        let moved: Vec<LegId> = others.iter().map(|leg| leg.leg).collect();
         for leg in others {
             if let Some(conference) = leg.conference.filter(|conference| Some(*conference) == mix) {
                 self.fact(&leg.tenant, now, FactKind::ParticipantLeft { conference, leg: leg.leg });
@@ -149,6 +150,7 @@ impl Shard {
             // Whoever records the other call has not heard of it.
             self.control(leg.leg).passing.captured = false;
         }
+        self.carry_over(&moved, but.call, to, now);
         self.arrange(but.call, now);
         first
     }

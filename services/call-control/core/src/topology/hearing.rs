@@ -148,7 +148,7 @@ pub(crate) enum Meanwhile {
 
 impl Meanwhile {
     /// Its name: of the two one may begin while the other is being stopped.
-    fn playback(self, leg: LegId) -> Option<PlaybackId> {
+    pub(crate) fn playback(self, leg: LegId) -> Option<PlaybackId> {
         match self {
             Self::Nothing => None,
             Self::Music => Some(music_of(leg)),

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use sidetone_call_core::{FinishedRecording, HeldMedia};
+use sidetone_call_core::{FinishedRecording, HeldMedia, HeldSounds};
 use sidetone_model::call::PlaybackEnd;
 use sidetone_model::termination::Termination;
 use sidetone_model::wire;
@@ -106,10 +106,12 @@ async fn watch(nodes: &Nodes, life: &NodeLife, service: &Arc<MediaService>) -> b
 
 /// Tells the owner everything that a node holds.
 async fn list(nodes: &Nodes, life: &NodeLife, service: &Arc<MediaService>) -> Result<(), Status> {
-    let legs = service.list_legs(Request::new(pb::ListLegsRequest::default())).await?.into_inner().legs;
-    let held: Vec<HeldMedia> = legs.into_iter().filter_map(held).collect();
+    let told = service.list_legs(Request::new(pb::ListLegsRequest::default())).await?.into_inner();
+    let sounds = told.tells_sounds.then(|| Arc::new(sounds(&told)));
+    let held: Vec<HeldMedia> = told.legs.into_iter().filter_map(held).collect();
     life.holds(held.iter().map(|held| held.leg));
-    let input = Input::NodeLegs { node: life.node.clone(), boot: life.boot, held: Arc::new(held) };
+    let (node, held) = (life.node.clone(), Arc::new(held));
+    let input = Input::NodeLegs { node, boot: life.boot, held, sounds };
     nodes.inputs.send(input).await.map_err(|_| Status::cancelled("stopping"))
 }
 
@@ -120,6 +122,15 @@ fn held(leg: pb::HeldLeg) -> Option<HeldMedia> {
         mix: leg.mix_id.parse().ok(),
         peer: leg.peer_leg_id.parse().ok(),
     })
+}
+
+/// What a node plays to its legs. Beeps and utterances have names of the node's own.
+fn sounds(told: &pb::ListLegsResponse) -> HeldSounds {
+    let to_leg = |leg: &pb::HeldLeg| {
+        let playbacks = leg.playback_ids.iter().filter_map(|id| id.parse().ok()).collect();
+        Some((leg.leg_id.parse().ok()?, playbacks))
+    };
+    told.legs.iter().filter_map(to_leg).collect()
 }
 
 fn input(life: &NodeLife, kind: Kind) -> Option<Input> {
@@ -146,7 +157,9 @@ fn input(life: &NodeLife, kind: Kind) -> Option<Input> {
                 (None, false) => PlaybackEnd::Done,
             },
         }),
-        Kind::StreamEnded(event) => Some(Input::StreamEnded { stream: event.stream_id.parse().ok()? }),
+        Kind::StreamEnded(event) => {
+            Some(Input::StreamEnded { node: life.node.clone(), stream: event.stream_id.parse().ok()? })
+        }
         Kind::RecordingFinished(recording) => finished(life, recording),
         Kind::SpeakerChanged(_) | Kind::Attached(_) | Kind::RecordingStored(_) => None,
     }

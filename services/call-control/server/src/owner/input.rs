@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use sidetone_call_core::{
-    CommandError, FinishedRecording, HeldMedia, MediaFailure, MediaReply, MediaRequest, Routing, Shard,
+    CommandError, FinishedRecording, HeldMedia, HeldSounds, MediaFailure, MediaReply, MediaRequest, Routing,
+    Shard,
 };
 use sidetone_model::call::PlaybackEnd;
 use sidetone_model::command::CallCommand;
@@ -14,6 +15,7 @@ use sidetone_model::ids::{
 use sidetone_model::signal::{Hello, LegSignal, MessagesWaiting, OwnerMessage};
 use sidetone_model::watch::Watch;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How many inputs may wait before whoever brings more has to wait too.
@@ -50,12 +52,14 @@ pub(crate) enum Input {
         fingerprint: [u8; 32],
         from: Routing,
         to: Routing,
+        /// Nobody waits for the outcome any longer than that.
+        until: Instant,
         reply: oneshot::Sender<Result<CommandSubject, CommandError>>,
     },
     /// A node has answered.
     Media { shard: usize, node: NodeId, request: MediaRequest, answer: Result<MediaReply, MediaFailure> },
-    /// A node tells what it holds.
-    NodeLegs { node: NodeId, boot: BootId, held: Arc<Vec<HeldMedia>> },
+    /// A node tells what it holds; what it plays is none for one that does not tell.
+    NodeLegs { node: NodeId, boot: BootId, held: Arc<Vec<HeldMedia>>, sounds: Option<Arc<HeldSounds>> },
     /// The process stops, and nobody goes on with its calls.
     EndCalls,
     /// A node is gone.
@@ -73,7 +77,7 @@ pub(crate) enum Input {
     /// Whether a device can be reached, as far as the directory knows.
     Device { tenant: TenantId, user: UserId, device: DeviceId, in_service: bool },
     /// A stream is over.
-    StreamEnded { stream: StreamId },
+    StreamEnded { node: NodeId, stream: StreamId },
     /// A recording is over.
     RecordingFinished { node: NodeId, finished: FinishedRecording },
     /// A phone is to show how many messages wait.

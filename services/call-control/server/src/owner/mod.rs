@@ -7,6 +7,7 @@ mod input;
 pub(crate) mod log;
 mod recent;
 mod replicas;
+pub(crate) mod snapshots;
 mod task;
 mod waiting;
 mod watchers;

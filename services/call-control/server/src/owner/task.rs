@@ -10,6 +10,7 @@ use sidetone_model::signal::{LegSignal, OwnerMessage};
 use sidetone_model::time::Timestamp;
 use sidetone_telemetry::Telemetry;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::input::{Input, Life};
@@ -111,8 +112,8 @@ impl Owner {
     fn take(&mut self, input: Input, now: Timestamp) {
         match input {
             Input::Signal { replica, signal, routing } => self.on_signal(replica, signal, routing, now),
-            Input::Command { command, fingerprint, from, to, reply } => {
-                self.on_command(Asked { command, fingerprint, from, to, replies: vec![reply] }, now);
+            Input::Command { command, fingerprint, from, to, until, reply } => {
+                self.on_command(Asked { command, fingerprint, from, to, until, replies: vec![reply] }, now);
             }
             Input::Media { shard, node, request, answer } => {
                 let step = self.parts.shards[shard].0.handle_media(&node, request, answer, now);
@@ -157,6 +158,9 @@ impl Owner {
     }
 
     fn on_command(&mut self, asked: Asked, now: Timestamp) {
+        if asked.until <= Instant::now() {
+            return self.refuse_late(asked);
+        }
         let index = self.shard_of(&asked.command.tenant);
         let Some(asked) = self.waiting.join(index, asked) else { return };
         match self.parts.shards[index].0.gather(&asked.command, now) {
@@ -168,8 +172,15 @@ impl Owner {
         }
     }
 
+    /// Whoever asked has been told that it was not carried out, and may have done something else instead.
+    fn refuse_late(&mut self, asked: Asked) {
+        self.parts.telemetry.call_control.commands_expired.inc();
+        let late = || Err(CommandError::TooLate);
+        self.then.extend(asked.replies.into_iter().map(|reply| Then::Reply(reply, late())));
+    }
+
     fn carry_out_command(&mut self, index: usize, asked: Asked, now: Timestamp) {
-        let Asked { command, fingerprint, from, to, replies } = asked;
+        let Asked { command, fingerprint, from, to, replies, .. } = asked;
         let outcome = self.parts.shards[index].0.handle_command(&command, fingerprint, from, to, now);
         let answer = outcome.map(|(subject, step)| {
             self.keep(index, step);
@@ -189,6 +200,7 @@ impl Owner {
         self.parts.telemetry.call_control.gatherings.with_label_values(&[result]).inc();
         if let Some(asked) = self.waiting.take(index, gathering) {
             match outcome {
+                Ok(()) if asked.until <= Instant::now() => self.refuse_late(asked),
                 Ok(()) => self.carry_out_command(index, asked, now),
                 Err(why) => {
                     self.then.extend(asked.replies.into_iter().map(|reply| Then::Reply(reply, Err(why))));
@@ -232,12 +244,16 @@ impl Owner {
 
     fn on_node(&mut self, input: Input, now: Timestamp) {
         match input {
-            Input::NodeLegs { node, boot, held } => {
+            Input::NodeLegs { node, boot, held, sounds } => {
                 for index in 0..self.parts.shards.len() {
                     let own: Vec<_> =
                         held.iter().filter(|leg| self.is_for(index, leg.leg)).cloned().collect();
                     let step = self.parts.shards[index].0.handle_node_legs(&node, boot, &own, now);
                     self.keep(index, step);
+                    if let Some(sounds) = &sounds {
+                        let step = self.parts.shards[index].0.handle_node_sounds(&node, sounds, now);
+                        self.keep(index, step);
+                    }
                 }
             }
             Input::EndCalls => {
@@ -271,10 +287,10 @@ impl Owner {
                     self.keep(index, step);
                 }
             }
-            Input::StreamEnded { stream } => {
+            Input::StreamEnded { node, stream } => {
                 let mut shards = self.parts.shards.iter();
                 if let Some(index) = shards.position(|(shard, _)| shard.fold().stream(stream).is_some()) {
-                    let step = self.parts.shards[index].0.handle_stream_ended(stream, now);
+                    let step = self.parts.shards[index].0.handle_stream_ended(&node, stream, now);
                     self.keep(index, step);
                 }
             }
@@ -367,7 +383,7 @@ impl Owner {
             self.parts.telemetry.call_control.append.observe(began.elapsed().as_secs_f64());
             let every = self.parts.snapshot_records;
             for (shard, log) in &mut self.parts.shards {
-                log.snapshot_if_due(every, shard).await;
+                log.snapshot_if_due(every, shard);
             }
         }
         Ok(())

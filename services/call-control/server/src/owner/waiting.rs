@@ -6,6 +6,7 @@ use sidetone_call_core::{CommandError, GatheringId, Routing};
 use sidetone_model::command::CallCommand;
 use sidetone_model::fact::CommandSubject;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// How many may wait for one and the same command. More are told at once that nobody answers them;
 /// who has gone counts no more.
@@ -17,6 +18,8 @@ pub(super) struct Asked {
     pub(super) fingerprint: [u8; 32],
     pub(super) from: Routing,
     pub(super) to: Routing,
+    /// Nobody waits for the outcome any longer than that.
+    pub(super) until: Instant,
     pub(super) replies: Vec<oneshot::Sender<Result<CommandSubject, CommandError>>>,
 }
 
@@ -39,6 +42,7 @@ impl Waiting {
         waiting.replies.retain(|reply| !reply.is_closed());
         if waiting.replies.len() < ASKERS_MAX {
             waiting.replies.extend(asked.replies);
+            waiting.until = waiting.until.max(asked.until);
         }
         None
     }

@@ -380,7 +380,10 @@ impl Media for Node {
 
     async fn list_legs(&self, _: Request<ListLegsRequest>) -> Result<Response<ListLegsResponse>, Status> {
         self.ask("list".to_owned())?;
-        Ok(Response::new(ListLegsResponse { legs: self.state().legs.values().cloned().collect() }))
+        Ok(Response::new(ListLegsResponse {
+            legs: self.state().legs.values().cloned().collect(),
+            ..Default::default()
+        }))
     }
 
     async fn get_node(

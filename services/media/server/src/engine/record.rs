@@ -313,9 +313,10 @@ impl Engine {
     }
 }
 
-/// Whether a request adds to a running recording: all but the legs is the same.
+/// Whether a request adds to a running recording: all but the legs is the same, and the call, which may have come into another.
 fn continues(running: &pb::StartRecordingRequest, request: &pb::StartRecordingRequest) -> bool {
-    *running == pb::StartRecordingRequest { leg_ids: running.leg_ids.clone(), ..request.clone() }
+    let (leg_ids, call_id) = (running.leg_ids.clone(), running.call_id.clone());
+    *running == pb::StartRecordingRequest { leg_ids, call_id, ..request.clone() }
 }
 
 fn layout(request: &pb::StartRecordingRequest) -> pb::RecordingLayout {

@@ -175,7 +175,8 @@ impl Engine {
     }
 }
 
-/// Whether a request adds to a running stream: all but the legs is the same.
+/// Whether a request adds to a running stream: all but the legs is the same, and the call, which may have come into another.
 fn continues(running: &pb::StartStreamRequest, request: &pb::StartStreamRequest) -> bool {
-    *running == pb::StartStreamRequest { leg_ids: running.leg_ids.clone(), ..request.clone() }
+    let (leg_ids, call_id) = (running.leg_ids.clone(), running.call_id.clone());
+    *running == pb::StartStreamRequest { leg_ids, call_id, ..request.clone() }
 }

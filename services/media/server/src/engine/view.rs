@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
+use sidetone_model::ids::LegId;
 use sidetone_model::media::Encoding;
 use sidetone_proto::media::v1 as pb;
 use sidetone_rtp_core::srtp::Suite;
 use sidetone_rtp_core::{VoipMetrics, xr};
 
 use super::link::Reply;
+use super::play::Audience;
 use super::{Engine, LegEntry, Routed};
 use crate::error::MediaError;
 use crate::negotiate::{Payload, clock_per_ms, encoding_of};
@@ -49,6 +51,12 @@ impl Engine {
         let states = self.leg_states(call_ids).await?;
         let now_ms = self.now_ms();
         let control = self.control.lock().await;
+        let mut playing: HashMap<LegId, Vec<String>> = HashMap::new();
+        for (id, entry) in &control.playbacks {
+            if let Audience::Leg(leg) = &entry.audience {
+                playing.entry(*leg).or_default().push(id.to_string());
+            }
+        }
         let wanted = control.legs.iter().filter(|(_, entry)| is_of(call_ids, entry));
         let held = wanted.map(|(id, entry)| {
             let state = states.get(&id.as_u128());
@@ -66,6 +74,7 @@ impl Engine {
                 peer_leg_id,
                 silent_ms: state.and_then(|s| s.heard_ms).map(|heard| now_ms.saturating_sub(heard)),
                 stats: state.map(stats),
+                playback_ids: playing.remove(id).unwrap_or_default(),
             }
         });
         Ok(held.collect())

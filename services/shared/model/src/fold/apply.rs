@@ -1,12 +1,9 @@
 //! What each fact changes.
 
-use super::{
-    CallView, ConferenceView, Fold, LegPhase, LegView, PlaybackView, RecordingPhase, RecordingView,
-    StreamView,
-};
+use super::{CallView, ConferenceView, Fold, LegPhase, LegView};
 use crate::call::{Decision, DivertCause, LegCause, LegOrigin};
-use crate::fact::{Fact, FactKind, RecordedSound};
-use crate::ids::{CallId, ConferenceId, LegId, RecordingId};
+use crate::fact::{Fact, FactKind};
+use crate::ids::{CallId, ConferenceId, LegId};
 use crate::termination::Termination;
 use crate::time::Timestamp;
 
@@ -66,6 +63,7 @@ impl Fold {
             | FactKind::RecordingPaused { .. }
             | FactKind::RecordingResumed { .. }
             | FactKind::RecordingStopping { .. }
+            | FactKind::RecordingMoved { .. }
             | FactKind::RecordingFinished { .. }
             | FactKind::RecordingFailed { .. } => self.apply_to_recording(fact),
             FactKind::MessageLeft { .. }
@@ -75,7 +73,9 @@ impl Fold {
             }
             FactKind::PlaybackStarted { .. }
             | FactKind::PlaybackFinished { .. }
+            | FactKind::PlaybackMoved { .. }
             | FactKind::StreamStarted { .. }
+            | FactKind::StreamMoved { .. }
             | FactKind::StreamStopped { .. } => self.apply_to_playback(fact),
             FactKind::DeviceStateChanged { user, device, in_service } => {
                 let device = (fact.tenant.clone(), user.clone(), device.clone());
@@ -156,6 +156,7 @@ impl Fold {
             transferred_by: None,
             legs: Vec::new(),
             recordings: Vec::new(),
+            recordings_moved: Vec::new(),
             playbacks: Vec::new(),
             streams: Vec::new(),
         };
@@ -276,6 +277,7 @@ impl Fold {
             muted: false,
             deafened: false,
             voice: Default::default(),
+            audio_set: false,
             origin: None,
             transferred_by: passed_on_by.map(|by| by.party.clone()),
             last_held: None,
@@ -375,6 +377,7 @@ impl Fold {
             }
             FactKind::LegAudioChanged { leg, muted, deafened, voice } => self.with_leg(*leg, |leg| {
                 (leg.muted, leg.deafened, leg.voice) = (*muted, *deafened, *voice);
+                leg.audio_set = true;
             }),
             FactKind::ParticipantHeld { leg, by } => {
                 self.with_leg(*leg, |leg| (leg.put_aside, leg.put_aside_by) = (true, *by));
@@ -441,112 +444,9 @@ impl Fold {
         }
     }
 
-    fn apply_to_recording(&mut self, fact: &Fact) {
-        match &fact.kind {
-            FactKind::RecordingStarted {
-                recording,
-                call,
-                node,
-                stereo,
-                format,
-                layout,
-                name,
-                legs,
-                callback,
-            } => {
-                let view = RecordingView {
-                    recording: *recording,
-                    call: *call,
-                    tenant: fact.tenant.clone(),
-                    node: node.clone(),
-                    stereo: *stereo,
-                    format: *format,
-                    layout: *layout,
-                    name: name.clone(),
-                    legs: legs.clone(),
-                    callback: callback.clone(),
-                    phase: RecordingPhase::Running,
-                    stopping: false,
-                    sound: None,
-                };
-                self.recordings.insert(*recording, view);
-                if let Some(call) = self.calls.get_mut(call) {
-                    call.recordings.push(*recording);
-                }
-            }
-            FactKind::RecordingPaused { recording } => {
-                self.with_recording(*recording, RecordingPhase::Paused)
-            }
-            FactKind::RecordingResumed { recording } => {
-                self.with_recording(*recording, RecordingPhase::Running)
-            }
-            FactKind::RecordingStopping { recording } => {
-                if let Some(view) = self.recordings.get_mut(recording) {
-                    view.stopping = true;
-                }
-            }
-            FactKind::RecordingFinished { recording, file, duration_ms, size_bytes, tracks } => {
-                let (file, tracks) = (file.clone(), tracks.clone());
-                let (duration_ms, size_bytes) = (*duration_ms, *size_bytes);
-                let sound = RecordedSound { file, tracks, duration_ms, size_bytes };
-                self.end_recording(*recording, RecordingPhase::Finished, Some(sound));
-            }
-            FactKind::RecordingFailed { recording, termination, kept } => {
-                let phase = RecordingPhase::Failed(termination.clone());
-                self.end_recording(*recording, phase, kept.as_deref().cloned());
-            }
-            _ => {}
-        }
-    }
-
-    fn apply_to_playback(&mut self, fact: &Fact) {
-        let (tenant, started_at) = (fact.tenant.clone(), fact.at);
-        match &fact.kind {
-            FactKind::PlaybackStarted { playback, call, leg, source } => {
-                let Some(of) = self.calls.get_mut(call) else { return };
-                of.playbacks.push(*playback);
-                let (playback, call, leg, source) = (*playback, *call, *leg, source.clone());
-                let view = PlaybackView { playback, tenant, call, leg, source, started_at };
-                self.playbacks.insert(playback, view);
-            }
-            FactKind::PlaybackFinished { playback, .. } => {
-                let Some(view) = self.playbacks.remove(playback) else { return };
-                if let Some(call) = self.calls.get_mut(&view.call) {
-                    call.playbacks.retain(|of| of != playback);
-                }
-            }
-            FactKind::StreamStarted { stream, call, format, node } => {
-                let Some(of) = self.calls.get_mut(call) else { return };
-                of.streams.push(*stream);
-                let (stream, call, format, node) = (*stream, *call, *format, node.clone());
-                self.streams.insert(stream, StreamView { stream, tenant, call, format, node, started_at });
-            }
-            FactKind::StreamStopped { stream } => {
-                let Some(view) = self.streams.remove(stream) else { return };
-                if let Some(call) = self.calls.get_mut(&view.call) {
-                    call.streams.retain(|of| of != stream);
-                }
-            }
-            _ => {}
-        }
-    }
-
     fn with_leg(&mut self, leg: LegId, change: impl FnOnce(&mut LegView)) {
         if let Some(view) = self.legs.get_mut(&leg) {
             change(view);
-        }
-    }
-
-    fn end_recording(&mut self, recording: RecordingId, phase: RecordingPhase, sound: Option<RecordedSound>) {
-        if let Some(view) = self.recordings.get_mut(&recording) {
-            view.phase = phase;
-            view.sound = sound;
-        }
-    }
-
-    fn with_recording(&mut self, recording: RecordingId, phase: RecordingPhase) {
-        if let Some(view) = self.recordings.get_mut(&recording) {
-            view.phase = phase;
         }
     }
 }

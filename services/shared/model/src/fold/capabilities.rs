@@ -165,9 +165,7 @@ impl Fold {
     }
 
     fn of_recording(&self, call: CallId, all: &mut Capabilities) {
-        let recordings = self.call(call).map_or(&[][..], |call| &call.recordings);
-        let running = recordings.iter().filter_map(|id| self.recording(*id)).find(|view| view.is_running());
-        match running.map(|view| &view.phase) {
+        match self.running_recording(call).map(|view| &view.phase) {
             Some(super::RecordingPhase::Paused) => {
                 all.add(&[Capability::StopRecording, Capability::ResumeRecording]);
             }

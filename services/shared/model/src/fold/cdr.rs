@@ -138,7 +138,7 @@ impl Cdr {
             replica: first.map(|leg| leg.replica.clone()),
             sip_call_id: first.map(|leg| leg.sip_call_id.clone()).unwrap_or_default(),
             quality: None,
-            recordings: view.recordings.clone(),
+            recordings: view.recordings_moved.iter().chain(&view.recordings).copied().collect(),
         })
     }
 }

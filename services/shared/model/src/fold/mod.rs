@@ -9,6 +9,7 @@ mod cdr;
 mod conversation;
 mod dialogs;
 mod mailbox;
+mod media;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,6 +119,13 @@ impl Fold {
         self.recordings.get(&recording)
     }
 
+    /// The recording of a call that runs; of several, one that goes on before one that is being completed.
+    pub fn running_recording(&self, call: CallId) -> Option<&RecordingView> {
+        let recordings = self.call(call).map_or(&[][..], |call| &call.recordings);
+        let running = recordings.iter().filter_map(|id| self.recording(*id)).filter(|view| view.is_running());
+        running.min_by_key(|view| view.stopping)
+    }
+
     /// Every recording.
     pub fn recordings(&self) -> impl Iterator<Item = &RecordingView> {
         self.recordings.values()
@@ -153,6 +161,11 @@ impl Fold {
     /// A call that can be listened to.
     pub fn stream(&self, stream: StreamId) -> Option<&StreamView> {
         self.streams.get(&stream)
+    }
+
+    /// Every call that can be listened to.
+    pub fn streams(&self) -> impl Iterator<Item = &StreamView> {
+        self.streams.values()
     }
 
     /// Whether a device can be reached; none when it was never told.

@@ -56,6 +56,8 @@ pub struct CallView {
     pub legs: Vec<LegId>,
     /// All its recordings.
     pub recordings: Vec<RecordingId>,
+    /// Recordings of it that have gone on in another call.
+    pub recordings_moved: Vec<RecordingId>,
     /// What is being played into it.
     pub playbacks: Vec<PlaybackId>,
     /// The streams that come out of it.
@@ -130,6 +132,8 @@ pub struct LegView {
     pub deafened: bool,
     /// How it sounds to the others.
     pub voice: LegVoice,
+    /// Somebody has set one of these three: its media node is told after a restart, also when all is as usual again.
+    pub audio_set: bool,
     /// The call in which it began, when that is another one.
     pub origin: Option<Box<LegOrigin>>,
     /// Who passed it on, or the call on to it.
@@ -147,10 +151,10 @@ pub struct LegView {
 }
 
 impl LegView {
-    /// What is let through of its sound and how it sounds, (muted, deafened, voice): none where all of it is as usual.
+    /// What is let through of its sound and how it sounds, (muted, deafened, voice): none where nobody ever wanted anything else than
+    /// the usual.
     pub fn audio(&self) -> Option<(bool, bool, LegVoice)> {
-        let audio = (self.muted, self.deafened, self.voice);
-        (audio != Default::default()).then_some(audio)
+        self.audio_set.then_some((self.muted, self.deafened, self.voice))
     }
 
     /// Whether it has not ended.
@@ -221,8 +225,12 @@ pub struct RecordingView {
     pub callback: Option<Box<Callback>>,
     /// How far it is.
     pub phase: RecordingPhase,
-    /// An application has ended it.
+    /// While it is paused: silence stands for what is left out.
+    pub mask: bool,
+    /// An application has ended it, or another has what is said from now on.
     pub stopping: bool,
+    /// The recording that has what is said since.
+    pub into: Option<RecordingId>,
     /// What can be fetched: of one that is complete, and of one that failed if something of it was kept.
     pub sound: Option<RecordedSound>,
 }

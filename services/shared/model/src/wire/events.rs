@@ -373,9 +373,10 @@ facts! {
         legs: leg_ids as ids,
         callback: callback as optional_boxed,
     }
-    RecordingPaused { recording: recording_id as id }
+    RecordingPaused { recording: recording_id as id, mask: mask as plain }
     RecordingResumed { recording: recording_id as id }
-    RecordingStopping { recording: recording_id as id }
+    RecordingStopping { recording: recording_id as id, into: into_recording_id as optional_id }
+    RecordingMoved { recording: recording_id as id, from: from_call_id as id, to: to_call_id as id }
     RecordingFinished {
         recording: recording_id as id,
         file: file as text,
@@ -406,8 +407,10 @@ facts! {
         source: source as message,
     }
     PlaybackFinished { playback: playback_id as id, end: end as one_of }
+    PlaybackMoved { playback: playback_id as id, from: from_call_id as id, to: to_call_id as id, legs: leg_ids as ids }
     StreamStarted { stream: stream_id as id, call: call_id as id, format: format as one_of, node: node_id as id }
     StreamStopped { stream: stream_id as id }
+    StreamMoved { stream: stream_id as id, from: from_call_id as id, to: to_call_id as id, node: node_id as id }
     DeviceStateChanged { user: user as id, device: device as id, in_service: in_service as plain }
     CallEnded { call: call_id as id, termination: termination as message }
     Conversation { fact: fact as boxed }

@@ -9,6 +9,8 @@ instruments! {
     pub struct CallControl {
         /// API commands by kind and result.
         commands: IntCounterVec = "sidetone_call_control_commands_total" by ["kind", "result"],
+        /// Commands that were not carried out, because nobody waited for their outcome any more when their turn came.
+        commands_expired: IntCounter = "sidetone_call_control_commands_expired_total",
         /// Times that legs had to come to one media node for a command, by what became of it.
         gatherings: IntCounterVec = "sidetone_call_control_gatherings_total" by ["result"],
         /// Calls that ended, by outcome and cause.

@@ -126,7 +126,7 @@ async fn stop_last(asked: &Asked, thread: &Thread) -> Result<RecordingId, Failur
 fn recording_of<'a>(fold: &'a Fold, call: &CallView) -> Option<&'a RecordingView> {
     let recordings = || call.recordings.iter().filter_map(|recording| fold.recording(*recording));
     let audible = |view: &&RecordingView| view.sound.is_some();
-    recordings().rfind(|view| view.is_running()).or_else(|| recordings().rfind(audible))
+    fold.running_recording(call.call).or_else(|| recordings().rfind(audible))
 }
 
 /// A file is complete a moment after its end was commanded. Whoever gets its URL shall be able to play it at once; if it

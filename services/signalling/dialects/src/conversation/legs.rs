@@ -136,9 +136,7 @@ pub(crate) async fn record(Path(conversation): Path<String>, asked: Asked) -> Re
         return Ok(StatusCode::NO_CONTENT);
     }
     let (call, running) = asked.on_call(conversation, |fold, _, call| {
-        let recordings = call.recordings.iter().filter_map(|recording| fold.recording(*recording));
-        let running: Option<RecordingId> =
-            recordings.filter(|view| view.is_running()).map(|view| view.recording).next_back();
+        let running: Option<RecordingId> = fold.running_recording(call.call).map(|view| view.recording);
         Ok((call.call, running))
     })?;
     let command = match text(&asked.body, "action")?.as_deref() {

@@ -62,6 +62,11 @@ fn concerned(before: &Fold, fact: &Fact) -> Vec<ConversationId> {
         FactKind::RecordingFinished { recording, .. } | FactKind::RecordingFailed { recording, .. } => {
             before.recording(*recording).and_then(|view| of_call(view.call))
         }
+        FactKind::RecordingMoved { from, to, .. } | FactKind::PlaybackMoved { from, to, .. } => {
+            let mut both = Vec::from_iter([*from, *to].into_iter().filter_map(of_call));
+            both.dedup();
+            return both;
+        }
         FactKind::PlaybackFinished { playback, .. } => {
             before.playback(*playback).and_then(|view| of_call(view.call))
         }

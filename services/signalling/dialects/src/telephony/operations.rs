@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use sidetone_model::call::{DeviceOf, Elsewhere};
 use sidetone_model::command::{CallCommandKind, RecordingOptions};
-use sidetone_model::fold::{LegPhase, LegView, RecordingView};
+use sidetone_model::fold::{LegPhase, LegView};
 use sidetone_model::ids::{LegId, RecordingId, UserId};
 use utoipa::{IntoParams, ToSchema};
 
@@ -443,11 +443,7 @@ pub(crate) async fn record(
     mine.may(capability)?;
     let running = || -> Result<RecordingId, Failure> {
         asker.look(|fold| {
-            let recordings = fold.call(mine.call).map_or(&[][..], |call| &call.recordings);
-            let running = recordings
-                .iter()
-                .filter_map(|id| fold.recording(*id))
-                .find(|view: &&RecordingView| view.is_running());
+            let running = fold.running_recording(mine.call);
             running.map(|view| view.recording).ok_or_else(|| Failure::not_now(capability))
         })
     };

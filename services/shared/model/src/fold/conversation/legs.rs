@@ -82,6 +82,14 @@ impl Fold {
                 let call = self.recording(*recording).map(|view| view.call);
                 (call, EventKind::RecordStop, recording.to_string())
             }
+            FactKind::RecordingMoved { recording, from, to } => {
+                let (stop, go_on) = (EventKind::RecordStop, EventKind::Record);
+                return self.went_on(fact, (*from, stop), (*to, go_on), &recording.to_string());
+            }
+            FactKind::PlaybackMoved { playback, from, to, .. } => {
+                let (stop, go_on) = (EventKind::PlayStop, EventKind::Play);
+                return self.went_on(fact, (*from, stop), (*to, go_on), &playback.to_string());
+            }
             FactKind::PlaybackStarted { playback, call, source, .. } => {
                 let kind = if is_ringback(source) { EventKind::RingingStart } else { EventKind::Play };
                 (Some(*call), kind, playback.to_string())
@@ -89,6 +97,20 @@ impl Fold {
             _ => return,
         };
         self.heard(&fact.tenant, call, (kind, text.into()), fact.at);
+    }
+
+    /// What was heard in the call of one conversation goes on in another's, or where no conversation is.
+    fn went_on(
+        &mut self,
+        fact: &Fact,
+        (from, stop): (CallId, EventKind),
+        (to, go_on): (CallId, EventKind),
+        text: &str,
+    ) {
+        if self.conversation_of(from) != self.conversation_of(to) {
+            self.heard(&fact.tenant, Some(from), (stop, text.into()), fact.at);
+            self.heard(&fact.tenant, Some(to), (go_on, text.into()), fact.at);
+        }
     }
 
     /// A recording was stopped, and can be fetched. Where it is stays with the event: its call is forgotten earlier.

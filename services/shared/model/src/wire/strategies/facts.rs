@@ -163,9 +163,18 @@ fn facts_of_media() -> Vec<BoxedStrategy<FactKind>> {
     let source = prop_oneof![text().prop_map(Source::Prompt), text().prop_map(Source::Url)];
     let end = prop::sample::select(vec![PlaybackEnd::Done, PlaybackEnd::Stopped, PlaybackEnd::Failed]);
     vec![
-        uuid().prop_map(|recording| RecordingPaused { recording }).boxed(),
+        (uuid(), any::<bool>()).prop_map(|(recording, mask)| RecordingPaused { recording, mask }).boxed(),
         uuid().prop_map(|recording| RecordingResumed { recording }).boxed(),
-        uuid().prop_map(|recording| RecordingStopping { recording }).boxed(),
+        (uuid(), of(uuid())).prop_map(|(recording, into)| RecordingStopping { recording, into }).boxed(),
+        (uuid(), uuid(), uuid())
+            .prop_map(|(recording, from, to)| RecordingMoved { recording, from, to })
+            .boxed(),
+        (uuid(), uuid(), uuid(), prop::collection::vec(uuid::<LegId>(), 0..3))
+            .prop_map(|(playback, from, to, legs)| PlaybackMoved { playback, from, to, legs })
+            .boxed(),
+        (uuid(), uuid(), uuid(), name())
+            .prop_map(|(stream, from, to, node)| StreamMoved { stream, from, to, node })
+            .boxed(),
         (uuid(), uuid(), of(uuid()), source)
             .prop_map(|(playback, call, leg, source)| PlaybackStarted { playback, call, leg, source })
             .boxed(),

@@ -270,12 +270,12 @@ fn calls_of(fold: &Fold, kind: &FactKind) -> Vec<CallId> {
         CallDiverted, CallEnded, ConferenceEnded, LegAnswered, LegAudioChanged, LegCreated, LegEnded,
         LegHeld, LegMoved, LegRetrieved, LegRinging, LegServed, LegTalkRefused, LegWaiting, LegsBridged,
         ParticipantHeld, ParticipantJoined, ParticipantLeft, ParticipantRetrieved, RecordingFailed,
-        RecordingFinished, RecordingPaused, RecordingResumed, RecordingStarted,
+        RecordingFinished, RecordingMoved, RecordingPaused, RecordingResumed, RecordingStarted,
     };
     let of_leg = |leg: &LegId| fold.leg(*leg).map(|leg| leg.call);
     let of_recording = |id| fold.recording(id).map(|recording| recording.call);
     match kind {
-        LegMoved { from, to, .. } => vec![*from, *to],
+        LegMoved { from, to, .. } | RecordingMoved { from, to, .. } => vec![*from, *to],
         LegCreated { call, .. }
         | CallDiverted { call, .. }
         | CallEnded { call, .. }
@@ -297,7 +297,7 @@ fn calls_of(fold: &Fold, kind: &FactKind) -> Vec<CallId> {
         ConferenceEnded { conference } => {
             fold.conference(*conference).and_then(|meeting| meeting.call).into_iter().collect()
         }
-        RecordingPaused { recording }
+        RecordingPaused { recording, .. }
         | RecordingResumed { recording }
         | RecordingFinished { recording, .. }
         | RecordingFailed { recording, .. } => of_recording(*recording).into_iter().collect(),
