@@ -71,7 +71,8 @@ impl Shard {
         let recordings = self.recording_facts(call).into_iter().map(|kind| fact(call.created_at, kind));
         let playbacks = call.playbacks.iter().filter_map(|id| self.fold.playback(*id)).map(|view| {
             let (playback, call, leg, source) = (view.playback, view.call, view.leg, view.source.clone());
-            fact(view.started_at, FactKind::PlaybackStarted { playback, call, leg, source })
+            let barge_in = view.barge_in;
+            fact(view.started_at, FactKind::PlaybackStarted { playback, call, leg, source, barge_in })
         });
         let streams = call.streams.iter().filter_map(|id| self.fold.stream(*id)).map(|view| {
             let (stream, call, format, node) = (view.stream, view.call, view.format, view.node.clone());

@@ -13,7 +13,7 @@ use crate::ids::{
     BootId, CallId, ConferenceId, ConversationId, DeviceId, LegId, NodeId, PlaybackId, RecordingId,
     ReplicaId, RoomId, StreamId, TenantId, UserId,
 };
-use crate::media::{Direction, FileFormat, Layout, Source};
+use crate::media::{BargeIn, Direction, FileFormat, Layout, Source};
 use crate::party::{Destination, Party};
 use crate::termination::Termination;
 use crate::time::Timestamp;
@@ -476,6 +476,8 @@ pub enum FactKind {
         leg: Option<LegId>,
         /// What: the first of a playlist.
         source: Source,
+        /// What of whoever hears it ends it.
+        barge_in: BargeIn,
     },
     /// Exactly one follows every start.
     PlaybackFinished {

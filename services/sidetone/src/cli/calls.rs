@@ -34,6 +34,8 @@ EXAMPLES
   sidetone calls transfer 019a... --held 019b...  connect whom it talks with and whom it holds
   sidetone calls add 019a... 1003           a leg asks 1003 into its conversation
   sidetone calls play 019a... welcome --over  everybody hears a prompt over what is said
+  sidetone calls play 019a... menu --barge-in any  until somebody presses a key or speaks
+  sidetone calls playback 019a... --seek-ms 5000   go to another place in what is played
   sidetone calls --output json | jq '.[].call_id'")]
 pub(crate) struct CallsArgs {
     #[command(subcommand)]

@@ -28,6 +28,7 @@ use crate::state::{Audio, Incoming, LEG_STATE_VERSION, LegState};
 use crate::worker::gate::Gate;
 use crate::worker::inband::Inband;
 use crate::worker::leg::Leg;
+use crate::worker::playing::Ending;
 use crate::worker::rings::{Command, Described};
 
 /// A request for a leg, understood.
@@ -381,7 +382,8 @@ impl Engine {
         let leg = match leg {
             Some(mut leg) => {
                 for playing in [leg.playing.take(), leg.over.take()].into_iter().flatten() {
-                    self.playback_ended(playing.playback, true).await;
+                    let ended = playing.ended.unwrap_or(Ending::Stopped);
+                    self.playback_ended(playing.playback, Some(ended)).await;
                 }
                 Some(leg)
             }

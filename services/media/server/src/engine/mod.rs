@@ -53,6 +53,7 @@ use crate::state::Audio;
 use crate::storage::Joins;
 use crate::worker::coding::Plan;
 use crate::worker::conditioning::Conditioning;
+use crate::worker::playing::Steer;
 use crate::worker::rings::{Command, Slot};
 use link::{Replies, WorkerLink};
 use rooms::MixEntry;
@@ -153,6 +154,8 @@ struct PlaybackEntry {
     duration_ms: u64,
     /// Cancelled to stop it while its sound is still fetched; none once it plays.
     loading: Option<CancellationToken>,
+    /// What it is to do when it plays, at most one of each kind.
+    steered: Vec<Steer>,
 }
 
 #[derive(Debug)]

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use sidetone_dsp::Gain;
 use sidetone_model::ids::LegId;
+use sidetone_model::media::BargeIn;
 use sidetone_model::termination::{Cause, Termination};
+use sidetone_model::wire;
 use sidetone_proto::media::v1 as pb;
 use tokio_util::sync::CancellationToken;
 
@@ -13,9 +15,10 @@ use super::{Control, Engine, PlaybackEntry};
 use crate::error::MediaError;
 use crate::prompts::{self, Prompt, Source};
 use crate::service::{GAIN_MDB_MAX, GAIN_MDB_MIN};
+use crate::worker::barging::Barging;
 use crate::worker::mix::MIX_PLAYBACKS_MAX;
 use crate::worker::overlay::{Lay, Yields};
-use crate::worker::playing::{Playing, Program};
+use crate::worker::playing::{Ending, Playing, Program, Steer};
 use crate::worker::rings::Command;
 
 /// Who is to hear a prompt.
@@ -55,6 +58,9 @@ impl Engine {
         request: pb::PlayRequest,
     ) -> Result<u64, MediaError> {
         let sources = sources(&request)?;
+        if matches!(audience, Audience::Mix(_)) && barge_in(&request)? != BargeIn::None {
+            return Err(MediaError::Invalid { field: "barge_in", problem: "is for what is played to a leg" });
+        }
         if let Some(duration_ms) = self.known(&request).await? {
             return Ok(duration_ms);
         }
@@ -72,12 +78,12 @@ impl Engine {
             };
             let begun = match program {
                 Ok(Some(program)) => engine.begin_expected(&id, number, program).await,
-                Ok(None) => return engine.playback_ended(number, true).await,
+                Ok(None) => return engine.playback_ended(number, Some(Ending::Stopped)).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = begun {
                 tracing::info!(playback = %id, %error, "a playback failed");
-                engine.end_playback(number, false, Some(&error)).await;
+                engine.end_playback(number, None, Some(&error)).await;
             }
         });
         Ok(0)
@@ -121,6 +127,7 @@ impl Engine {
             number,
             duration_ms: 0,
             loading: Some(loading.clone()),
+            steered: Vec::new(),
         };
         control.playbacks.insert(request.playback_id.as_str().into(), entry);
         Ok((number, loading))
@@ -134,7 +141,10 @@ impl Engine {
         };
         let stopped = entry.loading.take().is_some_and(|loading| loading.is_cancelled());
         let mut playing = Box::new(playing(number, program, &entry.request)?);
-        playing.stopped = stopped;
+        entry.steered.drain(..).for_each(|steer| playing.steer(steer));
+        if stopped {
+            playing.end(Ending::Stopped);
+        }
         let audience = entry.audience.clone();
         self.push_playing(&mut control, &audience, playing).await
     }
@@ -156,7 +166,14 @@ impl Engine {
         let duration_ms = program.duration_ms();
         let playing = Box::new(playing(number, program, &request)?);
         let id: Box<str> = request.playback_id.as_str().into();
-        let entry = PlaybackEntry { request, audience: audience.clone(), number, duration_ms, loading: None };
+        let entry = PlaybackEntry {
+            request,
+            audience: audience.clone(),
+            number,
+            duration_ms,
+            loading: None,
+            steered: Vec::new(),
+        };
         control.playbacks.insert(id.clone(), entry);
         let pushed = self.push_playing(&mut control, &audience, playing).await;
         if pushed.is_err() {
@@ -250,12 +267,35 @@ impl Engine {
         Ok(())
     }
 
-    /// Tells of the end of a playback, once.
-    pub(super) async fn playback_ended(&self, number: u64, stopped: bool) {
-        self.end_playback(number, stopped, None).await;
+    /// Changes a playback. One that has ended is no fault.
+    pub(crate) async fn steer_play(&self, request: &pb::SteerPlayRequest) -> Result<(), MediaError> {
+        use pb::steer_play_request::Change;
+        let steer = match request.change {
+            Some(Change::Paused(paused)) => Steer::Paused(paused),
+            Some(Change::PositionMs(ms)) => Steer::To(usize::try_from(ms / 20).unwrap_or(usize::MAX)),
+            None => return Err(MediaError::Invalid { field: "change", problem: "is missing" }),
+        };
+        let mut control = self.control.lock().await;
+        let Some(entry) = control.playbacks.get_mut(request.playback_id.as_str()) else { return Ok(()) };
+        if entry.loading.is_some() {
+            // The last of each kind is what counts.
+            entry.steered.retain(|other| std::mem::discriminant(other) != std::mem::discriminant(&steer));
+            entry.steered.push(steer);
+            return Ok(());
+        }
+        let playback = entry.number;
+        for link in &mut control.workers {
+            link.push(Command::SteerPlay { playback, steer }).await?;
+        }
+        Ok(())
     }
 
-    async fn end_playback(&self, number: u64, stopped: bool, failure: Option<&MediaError>) {
+    /// Tells of the end of a playback, once.
+    pub(super) async fn playback_ended(&self, number: u64, ended: Option<Ending>) {
+        self.end_playback(number, ended, None).await;
+    }
+
+    async fn end_playback(&self, number: u64, ended: Option<Ending>, failure: Option<&MediaError>) {
         let mut control = self.control.lock().await;
         let id = control.playbacks.iter().find(|(_, entry)| entry.number == number).map(|(id, _)| id.clone());
         let Some(id) = id else { return };
@@ -263,7 +303,13 @@ impl Engine {
         drop(control);
         let failure =
             failure.map(|error| (&Termination::new(Cause::Internal).with_text(error.to_string())).into());
-        let finished = pb::PlaybackFinished { playback_id: id.into(), stopped, failure };
+        let ended_by = match ended {
+            Some(Ending::Key) => wire::number(BargeIn::Key),
+            Some(Ending::Voice) => wire::number(BargeIn::Voice),
+            Some(Ending::Stopped) | None => wire::number(BargeIn::None),
+        };
+        let stopped = ended.is_some();
+        let finished = pb::PlaybackFinished { playback_id: id.into(), stopped, failure, ended_by };
         self.tell(pb::media_event::Kind::PlaybackFinished(finished));
     }
 }
@@ -272,7 +318,15 @@ fn playing(number: u64, program: Program, request: &pb::PlayRequest) -> Result<P
     let rounds = (request.repeat > 0).then_some(request.repeat);
     let mut playing = Playing::new(number, Arc::new(program), rounds, request.start_offset_ms as usize / 20);
     playing.lay = lay(request)?.map(Box::new);
+    playing.barging = Barging::new(barge_in(request)?);
     Ok(playing)
+}
+
+/// What of its hearer ends it.
+fn barge_in(request: &pb::PlayRequest) -> Result<BargeIn, MediaError> {
+    let problem = "expected none, key, voice or any";
+    wire::enumeration("barge_in", request.barge_in)
+        .map_err(|_| MediaError::Invalid { field: "barge_in", problem })
 }
 
 /// How it is laid over what is heard besides, or under it; none where it is not.

@@ -8,7 +8,7 @@ use crate::state::Audio;
 use crate::worker::Worker;
 use crate::worker::leg::Leg;
 use crate::worker::mix::Mix;
-use crate::worker::playing::Playing;
+use crate::worker::playing::{Ending, Playing};
 use crate::worker::rings::{Command, Event, Page, Route, Slot};
 
 impl Worker {
@@ -65,7 +65,12 @@ impl Worker {
             Command::RemoveMix { slot } => self.remove_mix(slot),
             Command::PlayToLeg { slot, playing } => self.play_to_leg(slot, playing),
             Command::PlayToMix { slot, playing } => self.play_to_mix(slot, playing),
-            Command::StopPlay { playback } => self.stop_play(playback),
+            Command::StopPlay { playback } => {
+                self.on_playback(playback, |playing| playing.end(Ending::Stopped))
+            }
+            Command::SteerPlay { playback, steer } => {
+                self.on_playback(playback, |playing| playing.steer(steer));
+            }
             Command::Tap { slot, tap } => {
                 if let Some(leg) = self.leg(slot) {
                     leg.state.tap = Some(tap);
@@ -239,8 +244,9 @@ impl Worker {
             Some(leg) => leg.playing.replace(playing),
             None => Some(playing),
         };
-        if let Some(playing) = ended {
-            let _ = self.tell(Event::PlaybackEnded { playing, stopped: true });
+        if let Some(mut playing) = ended {
+            playing.end(Ending::Stopped);
+            let _ = self.tell(Event::PlaybackEnded { playing });
         }
     }
 
@@ -249,18 +255,19 @@ impl Worker {
             Some(mix) => mix.play(playing),
             None => Some(playing),
         };
-        if let Some(playing) = refused {
-            let _ = self.tell(Event::PlaybackEnded { playing, stopped: true });
+        if let Some(mut playing) = refused {
+            playing.end(Ending::Stopped);
+            let _ = self.tell(Event::PlaybackEnded { playing });
         }
     }
 
-    /// Marks it; the next tick takes it out and tells of its end.
-    fn stop_play(&mut self, playback: u64) {
+    /// Changes a playback, if it runs here. One that is marked as ended is taken out, and told of, by the next tick.
+    fn on_playback(&mut self, playback: u64, change: impl Fn(&mut Playing)) {
         let legs = self.legs.iter_mut().flatten();
         let to_legs = legs.flat_map(|leg| leg.playing.iter_mut().chain(leg.over.iter_mut()));
         let to_mixes = self.mixes.iter_mut().flatten().flat_map(|mix| mix.playing.iter_mut());
         for playing in to_legs.chain(to_mixes).filter(|playing| playing.playback == playback) {
-            playing.stopped = true;
+            change(playing);
         }
     }
 

@@ -3,6 +3,7 @@
 //! On this thread nothing locks, allocates, logs or awaits. It reads commands and writes events through rings, and counts.
 //! What is ready between two ticks is handled at once: a packet of a bridged leg goes on in the moment it comes.
 
+pub(crate) mod barging;
 pub(crate) mod coding;
 pub(crate) mod conditioning;
 pub(crate) mod counters;
@@ -20,6 +21,7 @@ mod commands;
 pub(crate) mod gate;
 mod packets;
 mod schedule;
+mod searching;
 mod sending;
 mod speaking;
 pub(crate) mod spread;

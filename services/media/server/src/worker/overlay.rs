@@ -187,6 +187,9 @@ impl Leg {
             mix::accumulate(sum, prompt);
             mix::limit(sum, frame);
         }
+        if let Some(over) = self.over.as_deref_mut().filter(|playing| playing.ends_by_voice()) {
+            over.note_sent(frame);
+        }
         if self.playing.is_none() && !self.dialing.sounds() {
             self.emit_linear(rate, frame, now, counters);
         }

@@ -17,7 +17,7 @@ use crate::worker::conditioning::Conditioner;
 use crate::worker::dialing::DigitRun;
 use crate::worker::leg::{Equipment, Leg};
 use crate::worker::mix::Mix;
-use crate::worker::playing::Playing;
+use crate::worker::playing::{Playing, Steer};
 
 /// The place of a leg or a mix in its worker's table. The control plane gives them out.
 pub(crate) type Slot = u32;
@@ -139,6 +139,10 @@ pub(crate) enum Command {
     StopPlay {
         playback: u64,
     },
+    SteerPlay {
+        playback: u64,
+        steer: Steer,
+    },
     Tap {
         slot: Slot,
         tap: Tap,
@@ -207,7 +211,6 @@ pub(crate) enum Event {
     },
     PlaybackEnded {
         playing: Box<Playing>,
-        stopped: bool,
     },
     Untapped {
         token: u64,

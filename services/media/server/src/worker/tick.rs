@@ -151,9 +151,7 @@ impl Worker {
     pub(super) fn end_over(&mut self, slot: usize) {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         let Some(playing) = leg.over.take_if(|playing| playing.is_over()) else { return };
-        let stopped = playing.stopped;
-        if let Err(Event::PlaybackEnded { playing, .. }) =
-            self.tell(Event::PlaybackEnded { playing, stopped })
+        if let Err(Event::PlaybackEnded { playing }) = self.tell(Event::PlaybackEnded { playing })
             && let Some(leg) = self.legs[slot].as_deref_mut()
         {
             leg.over = Some(playing);
@@ -168,13 +166,15 @@ impl Worker {
                 Some(law) => leg.emit(playing.encoded(law), now, &self.counters),
                 None => leg.emit_linear(Rate::Narrow, playing.linear(), now, &self.counters),
             }
+            if playing.ends_by_voice() {
+                let sound = *playing.linear();
+                playing.note_sent(&sound);
+            }
             playing.advance();
             leg.playing = Some(playing);
             return;
         }
-        let stopped = playing.stopped;
-        if let Err(Event::PlaybackEnded { playing, .. }) =
-            self.tell(Event::PlaybackEnded { playing, stopped })
+        if let Err(Event::PlaybackEnded { playing }) = self.tell(Event::PlaybackEnded { playing })
             && let Some(leg) = self.legs[slot].as_deref_mut()
         {
             // No room: it stays, silent, and is told of on the next tick.
@@ -186,10 +186,7 @@ impl Worker {
         while let Some(mix) = self.mixes[slot].as_deref_mut() {
             let Some(over) = mix.playing.iter().position(|playing| playing.is_over()) else { return };
             let playing = mix.playing.swap_remove(over);
-            let stopped = playing.stopped;
-            if let Err(Event::PlaybackEnded { playing, .. }) =
-                self.tell(Event::PlaybackEnded { playing, stopped })
-            {
+            if let Err(Event::PlaybackEnded { playing }) = self.tell(Event::PlaybackEnded { playing }) {
                 if let Some(mix) = self.mixes[slot].as_deref_mut() {
                     mix.playing.push(playing);
                 }
@@ -216,6 +213,7 @@ impl Worker {
         while let Some(leg) = self.legs[slot].as_deref_mut()
             && let Some(digit) = leg.inband.take(now.ms)
         {
+            leg.note_key();
             let leg = leg.state.leg;
             self.counters.digits_in_band.add(1);
             let (digit, duration_ms) = (digit.digit as u8, digit.duration.into());

@@ -7,7 +7,7 @@ use crate::ids::{
     BootId, CallId, ConferenceId, LegId, NodeId, PlaybackId, RecordingId, ReplicaId, RoomId, StreamId,
     TenantId,
 };
-use crate::media::{Direction, FileFormat, Layout, Source};
+use crate::media::{BargeIn, Direction, FileFormat, Layout, Source};
 use crate::party::{Destination, Party};
 use crate::termination::Termination;
 use crate::time::Timestamp;
@@ -258,6 +258,8 @@ pub struct PlaybackView {
     pub source: Source,
     /// Since when.
     pub started_at: Timestamp,
+    /// What of whoever hears it ends it.
+    pub barge_in: BargeIn,
 }
 
 /// A call that can be listened to.

@@ -404,6 +404,7 @@ facts! {
         call: call_id as id,
         leg: leg_id as optional_id,
         source: source as message,
+        barge_in: barge_in as one_of,
     }
     PlaybackFinished { playback: playback_id as id, end: end as one_of }
     StreamStarted { stream: stream_id as id, call: call_id as id, format: format as one_of, node: node_id as id }

@@ -156,13 +156,22 @@ fn facts_between_legs() -> Vec<BoxedStrategy<FactKind>> {
 fn facts_of_media() -> Vec<BoxedStrategy<FactKind>> {
     use FactKind::*;
     let source = prop_oneof![text().prop_map(Source::Prompt), text().prop_map(Source::Url)];
-    let end = prop::sample::select(vec![PlaybackEnd::Done, PlaybackEnd::Stopped, PlaybackEnd::Failed]);
+    let ends =
+        [PlaybackEnd::Done, PlaybackEnd::Stopped, PlaybackEnd::Failed, PlaybackEnd::Key, PlaybackEnd::Voice];
+    let end = prop::sample::select(ends.to_vec());
+    let barge = prop::sample::select(vec![BargeIn::None, BargeIn::Key, BargeIn::Voice, BargeIn::Any]);
     vec![
         uuid().prop_map(|recording| RecordingPaused { recording }).boxed(),
         uuid().prop_map(|recording| RecordingResumed { recording }).boxed(),
         uuid().prop_map(|recording| RecordingStopping { recording }).boxed(),
-        (uuid(), uuid(), of(uuid()), source)
-            .prop_map(|(playback, call, leg, source)| PlaybackStarted { playback, call, leg, source })
+        (uuid(), uuid(), of(uuid()), source, barge)
+            .prop_map(|(playback, call, leg, source, barge_in)| PlaybackStarted {
+                playback,
+                call,
+                leg,
+                source,
+                barge_in,
+            })
             .boxed(),
         (uuid(), end).prop_map(|(playback, end)| PlaybackFinished { playback, end }).boxed(),
         (uuid(), uuid(), file_format(), name())
