@@ -96,6 +96,7 @@ impl Shard {
                 name: "".into(),
                 legs: Vec::new(),
                 callback: None,
+                beep: false,
             };
             self.fact(&leg.tenant, now, started);
         }
@@ -109,6 +110,7 @@ impl Shard {
             legs,
             layout: Layout::Mono,
             format: FileFormat::Wav,
+            beep: false,
         };
         self.ask_node(node, request);
     }

@@ -233,6 +233,8 @@ pub enum MediaRequest {
         layout: Layout,
         /// What the file is made of.
         format: FileFormat,
+        /// They are told so by a tone, again and again.
+        beep: bool,
     },
     /// Leave out what is said, or take it in again.
     PauseRecording {

@@ -130,8 +130,8 @@ impl Shard {
                 self.ask_node(node.clone(), MediaRequest::StopRecording { recording });
                 continue;
             }
-            let (tenant, call, layout, format) = (view.tenant, view.call, view.layout, view.format);
-            let start = MediaRequest::StartRecording { recording, tenant, call, legs, layout, format };
+            let RecordingView { tenant, call, layout, format, beep, .. } = view;
+            let start = MediaRequest::StartRecording { recording, tenant, call, legs, layout, format, beep };
             self.ask_node(node.clone(), start);
         }
     }

@@ -114,6 +114,7 @@ impl Shard {
                 name: view.name.clone(),
                 legs: view.legs.clone(),
                 callback: view.callback.clone(),
+                beep: view.beep,
             });
             if view.stopping {
                 facts.push(FactKind::RecordingStopping { recording });

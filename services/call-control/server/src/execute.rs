@@ -330,6 +330,7 @@ fn record(it: pb::Record) -> Result<CallCommandKind, WireError> {
         name: it.name.into(),
         // Who asks by gRPC follows the events.
         callback: None,
+        beep: it.beep,
     };
     Ok(CallCommandKind::StartRecording { call: id("call_id", &it.call_id)?, options })
 }

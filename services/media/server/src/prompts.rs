@@ -7,7 +7,7 @@ mod tones;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use sidetone_dsp::{Law, g711};
@@ -90,6 +90,13 @@ impl Prompt {
             Law::A => &self.a[frame],
         }
     }
+}
+
+/// What tells that somebody is recorded.
+pub(crate) fn recorder_warning() -> Arc<Prompt> {
+    static WARNING: LazyLock<Arc<Prompt>> =
+        LazyLock::new(|| Arc::new(Prompt::new(&tones::recorder_warning())));
+    Arc::clone(&WARNING)
 }
 
 impl Prompts {

@@ -165,6 +165,8 @@ pub struct RecordingOptions {
     pub name: Box<str>,
     /// Who wants to be told when it can be fetched.
     pub callback: Option<Box<Callback>>,
+    /// Everybody who is recorded is told so by a tone, again and again.
+    pub beep: bool,
 }
 
 /// Who hears a playback.

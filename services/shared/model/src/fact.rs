@@ -397,6 +397,8 @@ pub enum FactKind {
         legs: Vec<LegId>,
         /// Who wants to be told when it can be fetched.
         callback: Option<Box<Callback>>,
+        /// Everybody who is recorded is told so by a tone.
+        beep: bool,
     },
     /// A recording leaves out what is said from now on.
     RecordingPaused {

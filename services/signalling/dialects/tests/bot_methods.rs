@@ -118,6 +118,7 @@ impl Scene {
                     name: "".into(),
                     legs: Vec::new(),
                     callback: None,
+                    beep: false,
                 });
             }
             "call.stream/stop" => {

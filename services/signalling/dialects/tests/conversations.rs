@@ -480,6 +480,7 @@ async fn a_complete_recording_is_found_under_files() {
         name: "".into(),
         legs: Vec::new(),
         callback: None,
+        beep: false,
     });
     assert_eq!(scene.ask(Method::GET, &path, None).await.0, StatusCode::NOT_FOUND, "it is not complete");
     let file = "f.wav".into();
@@ -560,6 +561,7 @@ async fn who_asked_for_a_recording_is_told_when_it_can_be_fetched() {
         name: "".into(),
         legs: Vec::new(),
         callback,
+        beep: false,
     };
     let mut fold = scene.door.fold.lock().unwrap().clone();
     fold.apply(&Fact { tenant: tenant(), at: NOW, kind: recorded(Some(callback.clone())) });

@@ -78,7 +78,7 @@ fn how(manner: Manner, options: PlayOptions) -> PlayRequest {
 
 async fn record(service: &MediaService, request: MediaRequest) -> Result<(), Status> {
     match request {
-        MediaRequest::StartRecording { recording, tenant, call, legs, layout, format } => {
+        MediaRequest::StartRecording { recording, tenant, call, legs, layout, format, beep } => {
             let layout = match layout {
                 Layout::Mono => RecordingLayout::Mono,
                 Layout::Stereo => RecordingLayout::Stereo,
@@ -91,6 +91,7 @@ async fn record(service: &MediaService, request: MediaRequest) -> Result<(), Sta
                 leg_ids: legs.iter().map(ToString::to_string).collect(),
                 layout: layout.into(),
                 format: audio_format(format).into(),
+                beep,
                 ..Default::default()
             };
             service.start_recording(Request::new(request)).await?;

@@ -23,6 +23,7 @@ mod rooms;
 mod speech;
 mod stream;
 pub(crate) mod view;
+mod warning;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -101,6 +102,8 @@ pub(crate) struct Control {
     /// What is said into streams, by their id.
     speeches: HashMap<Box<str>, speech::Speech>,
     feeds: HashMap<LegId, feed::Feed>,
+    /// Legs that hear that they are recorded, by the number of that playback.
+    warned: HashMap<LegId, u64>,
     ports: Vec<Ports>,
     prompts: Prompts,
     next_number: u64,
@@ -162,6 +165,14 @@ struct PlaybackEntry {
 struct RecordingEntry {
     request: pb::StartRecordingRequest,
     number: u32,
+    /// It takes nothing in at the moment.
+    paused: bool,
+}
+
+impl RecordingEntry {
+    fn legs(&self) -> Vec<LegId> {
+        self.request.leg_ids.iter().filter_map(|leg| leg.parse().ok()).collect()
+    }
 }
 
 /// What an engine is made of.
@@ -200,6 +211,7 @@ impl Engine {
             streams: HashMap::new(),
             speeches: HashMap::new(),
             feeds: HashMap::new(),
+            warned: HashMap::new(),
             ports,
             prompts: Prompts::new(&config.prompts_dir, config.prompt_cache_mb << 20),
             next_number: 1,

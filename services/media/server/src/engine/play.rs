@@ -202,18 +202,6 @@ impl Engine {
         control.workers[worker].push(command).await
     }
 
-    /// Tells a leg that it is recorded from now on.
-    pub(super) async fn beep(self: &Arc<Self>, leg: LegId, recording: &str) -> Result<(), MediaError> {
-        let request = pb::PlayRequest {
-            playback_id: format!("beep:{recording}:{leg}"),
-            target: Some(pb::play_request::Target::LegId(leg.to_string())),
-            prompt: "beep".into(),
-            repeat: 1,
-            ..Default::default()
-        };
-        self.play(Audience::Leg(leg), request).await.map(drop)
-    }
-
     /// Brings everything of a playback.
     async fn program(&self, sources: Vec<Source>, request: &pb::PlayRequest) -> Result<Program, MediaError> {
         let mut prompts = Vec::with_capacity(sources.len());

@@ -64,6 +64,7 @@ impl Worker {
             Command::InsertMix { slot, mix } => self.insert_mix(slot, mix),
             Command::RemoveMix { slot } => self.remove_mix(slot),
             Command::PlayToLeg { slot, playing } => self.play_to_leg(slot, playing),
+            Command::Warn { slot, playing } => self.warn(slot, playing),
             Command::PlayToMix { slot, playing } => self.play_to_mix(slot, playing),
             Command::StopPlay { playback } => {
                 self.on_playback(playback, |playing| playing.end(Ending::Stopped))
@@ -250,6 +251,16 @@ impl Worker {
         }
     }
 
+    fn warn(&mut self, slot: Slot, playing: Box<Playing>) {
+        let ended = match self.leg(slot) {
+            Some(leg) => leg.warning.replace(playing),
+            None => Some(playing),
+        };
+        if let Some(playing) = ended {
+            let _ = self.tell(Event::PlaybackEnded { playing });
+        }
+    }
+
     fn play_to_mix(&mut self, slot: Slot, playing: Box<Playing>) {
         let refused = match self.mixes.get_mut(slot as usize).and_then(Option::as_deref_mut) {
             Some(mix) => mix.play(playing),
@@ -264,7 +275,8 @@ impl Worker {
     /// Changes a playback, if it runs here. One that is marked as ended is taken out, and told of, by the next tick.
     fn on_playback(&mut self, playback: u64, change: impl Fn(&mut Playing)) {
         let legs = self.legs.iter_mut().flatten();
-        let to_legs = legs.flat_map(|leg| leg.playing.iter_mut().chain(leg.over.iter_mut()));
+        let to_legs =
+            legs.flat_map(|leg| leg.playing.iter_mut().chain(&mut leg.over).chain(&mut leg.warning));
         let to_mixes = self.mixes.iter_mut().flatten().flat_map(|mix| mix.playing.iter_mut());
         for playing in to_legs.chain(to_mixes).filter(|playing| playing.playback == playback) {
             change(playing);

@@ -66,6 +66,8 @@ pub(crate) struct Leg {
     pub(crate) playing: Option<Box<Playing>>,
     /// What is laid over what it hears, and how that gives way.
     pub(crate) over: Option<Box<Playing>>,
+    /// What tells it that it is recorded.
+    pub(crate) warning: Option<Box<Playing>>,
     pub(crate) backdrop: Backdrop,
     /// When the control plane was last told of its losses, in ms; none before.
     far_loss_ms: Option<u64>,
@@ -136,6 +138,7 @@ impl Leg {
             srtp: Srtp::default(),
             playing: None,
             over: None,
+            warning: None,
             backdrop: Backdrop::default(),
             far_loss_ms: None,
             alive_ms: 0,

@@ -235,7 +235,7 @@ impl Mix {
         let frame = &mut frame[..self.rate.samples(20)];
         frame.copy_from_slice(self.mixer.heard(id));
         leg.hear_over(self.rate, frame, now, counters);
-        if leg.over.is_none() {
+        if !leg.is_laid_over() {
             leg.backdrop.leaves(true, now.ms);
         }
     }

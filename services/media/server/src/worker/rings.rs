@@ -131,6 +131,11 @@ pub(crate) enum Command {
         slot: Slot,
         playing: Box<Playing>,
     },
+    /// Tells a leg that it is recorded, beside whatever else it hears.
+    Warn {
+        slot: Slot,
+        playing: Box<Playing>,
+    },
     PlayToMix {
         slot: Slot,
         playing: Box<Playing>,

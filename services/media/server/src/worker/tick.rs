@@ -38,6 +38,7 @@ impl Worker {
         leg.watch_silence(now);
         self.counters.consent_ended.add(u64::from(leg.state.policy.consent_has_ended(now.ms)));
         leg.tick_dialing(now, &self.counters);
+        leg.tick_warning();
         let is_kept = leg.backdrop.is_kept();
         let is_laid = is_kept && self.tick_over(slot, now, due_us);
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
@@ -53,6 +54,7 @@ impl Worker {
         if let Some(playing) = leg.playing.take() {
             self.play(slot, playing, now);
         }
+        self.end_warning(slot);
         self.watch_digits(slot, now);
         self.send_report(slot, now);
         self.watch_idle(slot, now);
@@ -136,7 +138,7 @@ impl Worker {
         let pauses = !said || is_pause(frame);
         let Some(leg) = self.legs[slot].as_deref_mut() else { return false };
         leg.hear_over(rate, frame, now, &self.counters);
-        if leg.over.is_none()
+        if !leg.is_laid_over()
             && leg.backdrop.leaves(pauses, now.ms)
             && is_passed_on
             && let Some(speaker) = from.and_then(|from| self.legs.get_mut(from)?.as_deref_mut())
@@ -158,13 +160,25 @@ impl Worker {
         }
     }
 
+    /// A leg is no longer told that it is recorded: that is taken out, to be freed outside.
+    fn end_warning(&mut self, slot: usize) {
+        let Some(leg) = self.legs[slot].as_deref_mut() else { return };
+        let Some(playing) = leg.warning.take_if(|playing| playing.is_over()) else { return };
+        if let Err(Event::PlaybackEnded { playing }) = self.tell(Event::PlaybackEnded { playing })
+            && let Some(leg) = self.legs[slot].as_deref_mut()
+        {
+            leg.warning = Some(playing);
+        }
+    }
+
     fn play(&mut self, slot: usize, mut playing: Box<Playing>, now: Now) {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         if !playing.is_over() {
-            match leg.law() {
+            match (leg.warn_over(playing.linear()), leg.law()) {
                 _ if leg.dialing.sounds() => {}
-                Some(law) => leg.emit(playing.encoded(law), now, &self.counters),
-                None => leg.emit_linear(Rate::Narrow, playing.linear(), now, &self.counters),
+                (Some(both), _) => leg.emit_linear(Rate::Narrow, &both, now, &self.counters),
+                (None, Some(law)) => leg.emit(playing.encoded(law), now, &self.counters),
+                (None, None) => leg.emit_linear(Rate::Narrow, playing.linear(), now, &self.counters),
             }
             if playing.ends_by_voice() {
                 let sound = *playing.linear();

@@ -453,6 +453,7 @@ impl Fold {
                 name,
                 legs,
                 callback,
+                beep,
             } => {
                 let view = RecordingView {
                     recording: *recording,
@@ -465,6 +466,7 @@ impl Fold {
                     name: name.clone(),
                     legs: legs.clone(),
                     callback: callback.clone(),
+                    beep: *beep,
                     phase: RecordingPhase::Running,
                     stopping: false,
                     sound: None,

@@ -219,6 +219,8 @@ pub struct RecordingView {
     pub legs: Vec<LegId>,
     /// Who wants to be told when it can be fetched.
     pub callback: Option<Box<Callback>>,
+    /// Everybody who is recorded is told so by a tone.
+    pub beep: bool,
     /// How far it is.
     pub phase: RecordingPhase,
     /// An application has ended it.

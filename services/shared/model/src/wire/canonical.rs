@@ -205,11 +205,12 @@ impl CallCommandKind {
             }
             Self::SendDigits { leg, digits } => fields.field(leg).field(digits),
             Self::StartRecording { call, options } => {
-                let RecordingOptions { format, layout, legs, name, callback } = options;
+                let RecordingOptions { format, layout, legs, name, callback, beep } = options;
                 let how = fields.field(call).field(of_format(*format)).field(of_layout(*layout));
                 let how = how.all(legs, |fields, leg| fields.field(leg)).field(name);
+                // As before there were any.
+                let how = if *beep { how.field("beep") } else { how };
                 match callback.as_deref() {
-                    // As before there were any.
                     None => how,
                     Some(Callback { application, url, method }) => {
                         let get = *method == CallbackMethod::Get;

@@ -372,6 +372,7 @@ facts! {
         name: name as text,
         legs: leg_ids as ids,
         callback: callback as optional_boxed,
+        beep: beep as plain,
     }
     RecordingPaused { recording: recording_id as id }
     RecordingResumed { recording: recording_id as id }
