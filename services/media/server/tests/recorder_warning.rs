@@ -75,7 +75,8 @@ async fn until_warned(phone: &Phone, times: usize) -> Vec<(usize, usize)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn both_sides_hear_it_at_the_beginning_and_every_15_s_over_each_other() {
     let node = node().await;
-    let (a, b) = (Phone::call(&node, 1, Law::Mu, 500.0, 20).await, Phone::call(&node, 2, Law::A, 900.0, 20).await);
+    let (a, b) =
+        (Phone::call(&node, 1, Law::Mu, 500.0, 20).await, Phone::call(&node, 2, Law::A, 900.0, 20).await);
     node.connect(&a.leg, To::PeerLegId(b.leg.clone())).await;
     a.hear(5).await;
     for phone in [&a, &b] {
@@ -134,7 +135,10 @@ async fn it_is_heard_once_for_two_recordings_and_stops_with_a_pause_and_begins_a
     };
     node.media.play(Request::new(play)).await.unwrap();
     a.until_hears("the music", |heard| has_tone(heard, 440.0)).await;
-    node.media.resume_recording(Request::new(pb::ResumeRecordingRequest { recording_id: uuid(60) })).await.unwrap();
+    node.media
+        .resume_recording(Request::new(pb::ResumeRecordingRequest { recording_id: uuid(60) }))
+        .await
+        .unwrap();
     node.stop_recording(60).await;
     a.until_hears("both", |heard| {
         heard.chunks_exact(800).any(|part| has_tone(part, 440.0) && has_tone(part, WARNING_HZ))

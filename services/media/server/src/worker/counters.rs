@@ -35,6 +35,10 @@ pub(crate) struct Counters {
     pub(crate) not_protected: Count,
     /// Far from all other packets of their source: not passed on until the next confirms that it began anew.
     pub(crate) strays: Count,
+    /// Packets of G.711 that were cut or joined to the time that their hearer asked for.
+    pub(crate) recut: Count,
+    /// Packets that came too late to be cut.
+    pub(crate) recut_late: Count,
     /// Of a source that is one too many under its key.
     pub(crate) too_many_sources: Count,
     pub(crate) ticks: Count,

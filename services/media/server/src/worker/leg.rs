@@ -10,7 +10,7 @@ use sidetone_model::media::Direction;
 use sidetone_net::Datagram;
 use sidetone_rtp_core::event::{Digit, EventReceiver};
 use sidetone_rtp_core::playout::Inserted;
-use sidetone_rtp_core::{Header, PacketError, Playout, Pulled, Reporter, RtpPacketRef, RtpTimestamp};
+use sidetone_rtp_core::{Header, PacketError, Playout, Pulled, Recut, Reporter, RtpPacketRef, RtpTimestamp};
 
 use crate::negotiate::{self, Payload, clock_per_ms};
 use crate::policy::Verdict;
@@ -78,6 +78,8 @@ pub(crate) struct Leg {
     /// When something last came that its peer hears with the ticks, in ms; none while packets are passed on as they come.
     pub(super) bridged_linear_ms: Option<u64>,
     pub(super) outbox: Outbox,
+    /// What is passed on to it in other packets than it came in.
+    pub(super) recut: Recut,
     /// What it is sent in place of silence.
     pub(super) suppression: Suppression,
     /// How many packets of handshakes and checks it may have yet.
@@ -144,6 +146,7 @@ impl Leg {
             alive_ms: 0,
             idle_told: None,
             outbox: Outbox::default(),
+            recut: Recut::default(),
             suppression: Suppression::default(),
             allowance: Allowance::default(),
             event: None,
@@ -249,6 +252,7 @@ impl Leg {
         self.state.rtcp = described.rtcp;
         self.state.rtcp_mux = described.rtcp_mux;
         self.outbox.length = 0;
+        self.recut.clear();
         if let Some(mouth) = self.coding.as_mut().and_then(|coding| coding.mouth.as_mut()) {
             mouth.clear();
         }

@@ -20,6 +20,7 @@ mod batching;
 mod commands;
 pub(crate) mod gate;
 mod packets;
+mod recutting;
 mod schedule;
 mod searching;
 mod sending;

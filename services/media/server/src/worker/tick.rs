@@ -39,6 +39,7 @@ impl Worker {
         self.counters.consent_ended.add(u64::from(leg.state.policy.consent_has_ended(now.ms)));
         leg.tick_dialing(now, &self.counters);
         leg.tick_warning();
+        leg.tick_recut(now, &self.counters);
         let is_kept = leg.backdrop.is_kept();
         let is_laid = is_kept && self.tick_over(slot, now, due_us);
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };

@@ -15,6 +15,8 @@ instruments! {
         packets_dropped: IntCounterVec = "sidetone_media_packets_dropped_total" by ["reason"],
         /// Packets of legs in rooms that have long been quiet, and were not decoded.
         packets_passed_over: IntCounter = "sidetone_media_packets_passed_over_total",
+        /// Packets of G.711 that were cut or joined to the packet time that their hearer asked for.
+        packets_recut: IntCounter = "sidetone_media_packets_recut_total",
         /// Packets of comfort noise that came (RFC 3389).
         pauses_heard: IntCounter = "sidetone_media_comfort_noise_received_total",
         /// Frames of silence that were not sent: comfort noise or DTX stood for them.

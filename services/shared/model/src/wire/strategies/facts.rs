@@ -53,7 +53,16 @@ fn facts() -> Vec<BoxedStrategy<FactKind>> {
         (uuid(), leg()).prop_map(|(conference, leg)| ParticipantJoined { conference, leg }).boxed(),
         (uuid(), leg()).prop_map(|(conference, leg)| ParticipantLeft { conference, leg }).boxed(),
         uuid().prop_map(|conference| ConferenceEnded { conference }).boxed(),
-        (uuid(), uuid(), name(), any::<bool>(), file_format(), layout(), text(), (legs(), callback(), any::<bool>()))
+        (
+            uuid(),
+            uuid(),
+            name(),
+            any::<bool>(),
+            file_format(),
+            layout(),
+            text(),
+            (legs(), callback(), any::<bool>()),
+        )
             .prop_map(|(recording, call, node, stereo, format, layout, name, (legs, callback, beep))| {
                 RecordingStarted { recording, call, node, stereo, format, layout, name, legs, callback, beep }
             })
