@@ -22,6 +22,7 @@ mod record;
 mod rooms;
 mod speech;
 mod stream;
+mod streaming;
 pub(crate) mod view;
 mod warning;
 
@@ -78,6 +79,8 @@ pub(crate) struct Engine {
     joins: Option<Joins>,
     /// Places for what is brought before it is played.
     preparing: Semaphore,
+    /// Places for long prompts.
+    streaming: Arc<Semaphore>,
     /// Of the certificate that is shown in handshakes.
     fingerprint: Fingerprint,
     handshakes: Handshakes,
@@ -159,6 +162,8 @@ struct PlaybackEntry {
     loading: Option<CancellationToken>,
     /// What it is to do when it plays, at most one of each kind.
     steered: Vec<Steer>,
+    /// Where it is long and plays: what decodes it.
+    seeker: Option<streaming::Seeker>,
 }
 
 #[derive(Debug)]
@@ -231,6 +236,7 @@ impl Engine {
             recorder,
             joins: parts.joins,
             preparing: Semaphore::new(play::PREPARING_MAX),
+            streaming: Arc::new(Semaphore::new(streaming::STREAMS_MAX)),
             fingerprint,
             handshakes,
             draining: AtomicBool::new(false),

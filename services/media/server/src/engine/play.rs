@@ -11,9 +11,10 @@ use sidetone_model::wire;
 use sidetone_proto::media::v1 as pb;
 use tokio_util::sync::CancellationToken;
 
+use super::streaming::Seeker;
 use super::{Control, Engine, PlaybackEntry};
 use crate::error::MediaError;
-use crate::prompts::{self, Prompt, Source};
+use crate::prompts::{self, Playable, Source, Walk};
 use crate::service::{GAIN_MDB_MAX, GAIN_MDB_MIN};
 use crate::worker::barging::Barging;
 use crate::worker::mix::MIX_PLAYBACKS_MAX;
@@ -26,6 +27,15 @@ use crate::worker::rings::Command;
 pub(crate) enum Audience {
     Leg(LegId),
     Mix(Box<str>),
+}
+
+/// What is to be played.
+#[derive(Debug)]
+enum Sound {
+    /// All of it is in memory.
+    Program(Program),
+    /// Some of it is long.
+    Walk(Walk),
 }
 
 /// What is to be stopped.
@@ -65,19 +75,19 @@ impl Engine {
             return Ok(duration_ms);
         }
         if !sources.iter().any(Source::is_far) {
-            let program = self.program(sources, &request).await?;
-            return self.begin_playback(audience, request, program).await;
+            let sound = self.sound(sources, &request).await?;
+            return self.begin_playback(audience, request, sound).await;
         }
         let id: Box<str> = request.playback_id.as_str().into();
         let (number, stopped) = self.expect_playback(&audience, &request).await?;
         let engine = Arc::clone(self);
         tokio::spawn(async move {
-            let program = tokio::select! {
-                program = engine.program(sources, &request) => program.map(Some),
+            let sound = tokio::select! {
+                sound = engine.sound(sources, &request) => sound.map(Some),
                 () = stopped.cancelled() => Ok(None),
             };
-            let begun = match program {
-                Ok(Some(program)) => engine.begin_expected(&id, number, program).await,
+            let begun = match sound {
+                Ok(Some(sound)) => engine.begin_expected(&id, number, sound).await,
                 Ok(None) => return engine.playback_ended(number, Some(Ending::Stopped)).await,
                 Err(error) => Err(error),
             };
@@ -97,7 +107,7 @@ impl Engine {
         }
         let sources = sources(&request)?;
         let _place = self.preparing.try_acquire().map_err(|_| MediaError::TooMany("sounds being brought"))?;
-        Ok(self.program(sources, &request).await?.duration_ms())
+        Ok(self.sound(sources, &request).await?.duration_ms())
     }
 
     /// The answer to a playback that was asked for before.
@@ -128,20 +138,23 @@ impl Engine {
             duration_ms: 0,
             loading: Some(loading.clone()),
             steered: Vec::new(),
+            seeker: None,
         };
         control.playbacks.insert(request.playback_id.as_str().into(), entry);
         Ok((number, loading))
     }
 
     /// What was expected has come.
-    async fn begin_expected(&self, id: &str, number: u64, program: Program) -> Result<(), MediaError> {
+    async fn begin_expected(&self, id: &str, number: u64, sound: Sound) -> Result<(), MediaError> {
         let mut control = self.control.lock().await;
         let Some(entry) = control.playbacks.get_mut(id).filter(|entry| entry.number == number) else {
             return Ok(());
         };
         let stopped = entry.loading.take().is_some_and(|loading| loading.is_cancelled());
-        let mut playing = Box::new(playing(number, program, &entry.request)?);
-        entry.steered.drain(..).for_each(|steer| playing.steer(steer));
+        let (mut playing, seeker) = self.playing(number, sound, &entry.request)?;
+        entry.seeker = seeker;
+        let steered = std::mem::take(&mut entry.steered);
+        steered.into_iter().for_each(|steer| playing.steer(entry.numbered(steer)));
         if stopped {
             playing.end(Ending::Stopped);
         }
@@ -153,7 +166,7 @@ impl Engine {
         &self,
         audience: Audience,
         request: pb::PlayRequest,
-        program: Program,
+        sound: Sound,
     ) -> Result<u64, MediaError> {
         let mut control = self.control.lock().await;
         // The same request may have come twice meanwhile.
@@ -163,8 +176,8 @@ impl Engine {
         }
         room(&control, &audience)?;
         let number = control.number();
-        let duration_ms = program.duration_ms();
-        let playing = Box::new(playing(number, program, &request)?);
+        let duration_ms = sound.duration_ms();
+        let (playing, seeker) = self.playing(number, sound, &request)?;
         let id: Box<str> = request.playback_id.as_str().into();
         let entry = PlaybackEntry {
             request,
@@ -173,6 +186,7 @@ impl Engine {
             duration_ms,
             loading: None,
             steered: Vec::new(),
+            seeker,
         };
         control.playbacks.insert(id.clone(), entry);
         let pushed = self.push_playing(&mut control, &audience, playing).await;
@@ -203,15 +217,23 @@ impl Engine {
     }
 
     /// Brings everything of a playback.
-    async fn program(&self, sources: Vec<Source>, request: &pb::PlayRequest) -> Result<Program, MediaError> {
-        let mut prompts = Vec::with_capacity(sources.len());
+    async fn sound(&self, sources: Vec<Source>, request: &pb::PlayRequest) -> Result<Sound, MediaError> {
+        let mut parts = Vec::with_capacity(sources.len());
         for source in sources {
-            prompts.push(self.prompt(source).await?);
+            parts.push(self.prompt(source).await?);
         }
-        Ok(Program::new(prompts, request.pause_between_ms as usize / 20))
+        let pause_frames = request.pause_between_ms as usize / 20;
+        let whole = |part: &Playable| match part {
+            Playable::Whole(prompt) => Some(Arc::clone(prompt)),
+            Playable::Long(_) => None,
+        };
+        Ok(match parts.iter().map(whole).collect() {
+            Some(prompts) => Sound::Program(Program::new(prompts, pause_frames)),
+            None => Sound::Walk(Walk::new(parts, pause_frames, rounds(request))),
+        })
     }
 
-    async fn prompt(&self, source: Source) -> Result<Arc<Prompt>, MediaError> {
+    async fn prompt(&self, source: Source) -> Result<Playable, MediaError> {
         let folder = {
             let mut control = self.control.lock().await;
             if let Some(prompt) = control.prompts.get(&source, Instant::now()) {
@@ -225,11 +247,33 @@ impl Engine {
             let result = if loaded.is_ok() { "fetched" } else { "failed" };
             self.telemetry.audio.fetches.with_label_values(&[result]).inc();
         }
-        let prompt = Arc::new(loaded?);
+        let prompt = loaded?;
         let mut control = self.control.lock().await;
-        let held = control.prompts.keep(source, Arc::clone(&prompt), Instant::now());
+        let held = control.prompts.keep(source, prompt.clone(), Instant::now());
         self.telemetry.audio.prompt_cache_bytes.set(held as i64);
         Ok(prompt)
+    }
+
+    /// What a worker plays, and where it is long, what decodes it.
+    fn playing(
+        &self,
+        number: u64,
+        sound: Sound,
+        request: &pb::PlayRequest,
+    ) -> Result<(Box<Playing>, Option<Seeker>), MediaError> {
+        let start = request.start_offset_ms as usize / 20;
+        let (mut playing, seeker) = match sound {
+            Sound::Program(program) => {
+                (Playing::new(number, Arc::new(program), rounds(request), start), None)
+            }
+            Sound::Walk(walk) => {
+                let (streamed, seeker) = self.stream(walk, start)?;
+                (Playing::streamed(number, streamed), Some(seeker))
+            }
+        };
+        playing.lay = lay(request)?.map(Box::new);
+        playing.barging = Barging::new(barge_in(request)?);
+        Ok((Box::new(playing), seeker))
     }
 
     /// Stops playbacks. One that has ended is no fault.
@@ -260,7 +304,9 @@ impl Engine {
         use pb::steer_play_request::Change;
         let steer = match request.change {
             Some(Change::Paused(paused)) => Steer::Paused(paused),
-            Some(Change::PositionMs(ms)) => Steer::To(usize::try_from(ms / 20).unwrap_or(usize::MAX)),
+            Some(Change::PositionMs(ms)) => {
+                Steer::To { frame: usize::try_from(ms / 20).unwrap_or(usize::MAX), generation: 0 }
+            }
             None => return Err(MediaError::Invalid { field: "change", problem: "is missing" }),
         };
         let mut control = self.control.lock().await;
@@ -271,7 +317,7 @@ impl Engine {
             entry.steered.push(steer);
             return Ok(());
         }
-        let playback = entry.number;
+        let (playback, steer) = (entry.number, entry.numbered(steer));
         for link in &mut control.workers {
             link.push(Command::SteerPlay { playback, steer }).await?;
         }
@@ -302,12 +348,29 @@ impl Engine {
     }
 }
 
-fn playing(number: u64, program: Program, request: &pb::PlayRequest) -> Result<Playing, MediaError> {
-    let rounds = (request.repeat > 0).then_some(request.repeat);
-    let mut playing = Playing::new(number, Arc::new(program), rounds, request.start_offset_ms as usize / 20);
-    playing.lay = lay(request)?.map(Box::new);
-    playing.barging = Barging::new(barge_in(request)?);
-    Ok(playing)
+/// How often all of it is played; none is for ever.
+fn rounds(request: &pb::PlayRequest) -> Option<u32> {
+    (request.repeat > 0).then_some(request.repeat)
+}
+
+impl Sound {
+    /// Of one round, in ms; 0 where a long part does not say it.
+    fn duration_ms(&self) -> u64 {
+        match self {
+            Self::Program(program) => program.duration_ms(),
+            Self::Walk(walk) => walk.duration_ms().unwrap_or(0),
+        }
+    }
+}
+
+impl PlaybackEntry {
+    /// A change as a worker is told of it: whoever decodes it is told first.
+    fn numbered(&self, steer: Steer) -> Steer {
+        match (steer, &self.seeker) {
+            (Steer::To { frame, .. }, Some(seeker)) => Steer::To { frame, generation: seeker.seek(frame) },
+            _ => steer,
+        }
+    }
 }
 
 /// What of its hearer ends it.

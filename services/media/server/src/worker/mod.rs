@@ -27,6 +27,7 @@ mod sending;
 mod speaking;
 pub(crate) mod spread;
 pub(crate) mod srtp;
+pub(crate) mod streamed;
 mod suppression;
 mod tap;
 mod tick;

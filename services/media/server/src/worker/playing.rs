@@ -9,6 +9,7 @@ use crate::prompts::Prompt;
 use crate::worker::FRAME;
 use crate::worker::barging::Barging;
 use crate::worker::overlay::Lay;
+use crate::worker::streamed::Streamed;
 
 /// One playback. What it plays is shared by all who hear it, unless it is made as it is heard.
 #[derive(Debug)]
@@ -42,14 +43,15 @@ pub(crate) enum Ending {
 pub(crate) enum Steer {
     /// It is silent, or goes on.
     Paused(bool),
-    /// It goes on so many frames behind the beginning of the present round.
-    To(usize),
+    /// It goes on so many frames behind the beginning of the present round. Each time has a number that follows the one before.
+    To { frame: usize, generation: u32 },
 }
 
 #[derive(Debug)]
 enum Sound {
     Prompts(Rounds),
     Live(Box<Live>),
+    Streamed(Box<Streamed>),
 }
 
 /// Where a playback of prompts is.
@@ -143,6 +145,12 @@ impl Playing {
         Self { playback, sound, lay: None, barging: None, ended: None, paused: false }
     }
 
+    /// Plays what is decoded meanwhile.
+    pub(crate) fn streamed(playback: u64, streamed: Streamed) -> Self {
+        let sound = Sound::Streamed(Box::new(streamed));
+        Self { playback, sound, lay: None, barging: None, ended: None, paused: false }
+    }
+
     /// Ends it before its end, unless it was before.
     pub(crate) fn end(&mut self, ending: Ending) {
         self.ended.get_or_insert(ending);
@@ -152,8 +160,9 @@ impl Playing {
     pub(crate) fn steer(&mut self, steer: Steer) {
         match (steer, &mut self.sound) {
             (Steer::Paused(paused), _) => self.paused = paused,
-            (Steer::To(frame), Sound::Prompts(rounds)) => rounds.seek(frame),
-            (Steer::To(_), Sound::Live(_)) => {}
+            (Steer::To { frame, .. }, Sound::Prompts(rounds)) => rounds.seek(frame),
+            (Steer::To { generation, .. }, Sound::Streamed(streamed)) => streamed.seek(generation),
+            (Steer::To { .. }, Sound::Live(_)) => {}
         }
     }
 
@@ -162,6 +171,7 @@ impl Playing {
             || match &self.sound {
                 Sound::Prompts(rounds) => rounds.is_over(),
                 Sound::Live(live) => !live.came && live.frames.is_abandoned() && live.frames.is_empty(),
+                Sound::Streamed(streamed) => streamed.is_over(),
             }
     }
 
@@ -171,6 +181,7 @@ impl Playing {
             && match &self.sound {
                 Sound::Prompts(rounds) => rounds.sounds(),
                 Sound::Live(live) => live.came,
+                Sound::Streamed(streamed) => streamed.sounds,
             }
     }
 
@@ -183,6 +194,10 @@ impl Playing {
                 g711::encode(law, &live.linear, &mut live.coded);
                 &live.coded
             }
+            Sound::Streamed(streamed) => {
+                g711::encode(law, &streamed.linear, &mut streamed.coded);
+                &streamed.coded
+            }
         }
     }
 
@@ -192,6 +207,7 @@ impl Playing {
             _ if self.paused => &SILENCE,
             Sound::Prompts(rounds) => rounds.linear(),
             Sound::Live(live) => &live.linear,
+            Sound::Streamed(streamed) => &streamed.linear,
         }
     }
 
@@ -200,6 +216,7 @@ impl Playing {
             _ if self.paused => {}
             Sound::Prompts(rounds) => rounds.advance(),
             Sound::Live(live) => live.advance(),
+            Sound::Streamed(streamed) => streamed.advance(),
         }
     }
 }
@@ -324,14 +341,14 @@ mod tests {
         assert_eq!(playing.encoded(Law::A), &SILENCE_A);
         playing.steer(Steer::Paused(false));
         assert_eq!((playing.linear()[0], playing.sounds()), (1, true));
-        playing.steer(Steer::To(3));
+        playing.steer(Steer::To { frame: 3, generation: 1 });
         assert_eq!(playing.linear()[0], 2);
-        playing.steer(Steer::To(5));
+        playing.steer(Steer::To { frame: 5, generation: 1 });
         assert_eq!(playing.linear()[0], 1, "the second round");
-        playing.steer(Steer::To(9));
-        playing.steer(Steer::To(3));
+        playing.steer(Steer::To { frame: 9, generation: 1 });
+        playing.steer(Steer::To { frame: 3, generation: 1 });
         assert!(!playing.is_over());
-        playing.steer(Steer::To(4));
+        playing.steer(Steer::To { frame: 4, generation: 1 });
         assert!(playing.is_over(), "the third is the last, and ends without a pause");
     }
 
