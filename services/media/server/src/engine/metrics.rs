@@ -55,6 +55,8 @@ impl Engine {
             *before = total;
         }
         self.note_loads(workers, counted);
+        let most_sent = workers.iter().map(|worker| worker.take_most_sent()).max();
+        media.tick_burst.set(most_sent.unwrap_or(0) as i64);
         for worker in workers {
             media.tick_work.observe(worker.take_longest_ns() as f64 / 1e9);
         }

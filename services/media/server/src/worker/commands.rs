@@ -8,6 +8,7 @@ use crate::state::Audio;
 use crate::worker::Worker;
 use crate::worker::leg::Leg;
 use crate::worker::mix::Mix;
+use crate::worker::phases::Phase;
 use crate::worker::playing::{Ending, Playing};
 use crate::worker::rings::{Command, Event, Page, Route, Slot};
 
@@ -113,6 +114,7 @@ impl Worker {
         if let Some(place) = self.legs.get_mut(slot as usize) {
             debug_assert!(place.is_none(), "the control plane gave a slot out twice");
             *place = Some(leg);
+            self.phases[slot as usize] = Phase::of(slot.into());
         }
     }
 
@@ -190,6 +192,9 @@ impl Worker {
                 if let Some(peer) = self.leg(peer) {
                     peer.route = Route::Bridge(slot);
                 }
+                if let Some(phase) = self.phases.get(peer as usize).copied() {
+                    self.phases[slot as usize] = phase;
+                }
             }
             Route::Mix(mix) => {
                 let Some(mix) = self.mixes.get_mut(mix as usize).and_then(Option::as_deref_mut) else {
@@ -201,6 +206,7 @@ impl Worker {
                 }
                 mix.join(slot);
                 mix.apply_audio(&self.legs);
+                self.phases[slot as usize] = mix.phase;
             }
             Route::Fresh | Route::Silence | Route::Echo => {}
         }

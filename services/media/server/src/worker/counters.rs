@@ -70,6 +70,7 @@ pub(crate) struct Counters {
     /// Time that the thread had a processor, in ns.
     pub(crate) busy_ns: Count,
     longest_ns: AtomicU64,
+    most_sent: AtomicU64,
     load_permille: AtomicU64,
 }
 
@@ -79,6 +80,18 @@ impl Counters {
         if ns > self.longest_ns.load(Ordering::Relaxed) {
             self.longest_ns.store(ns, Ordering::Relaxed);
         }
+    }
+
+    /// Notes how many packets were sent in one quarter of a tick.
+    pub(crate) fn note_burst(&self, packets: u64) {
+        if packets > self.most_sent.load(Ordering::Relaxed) {
+            self.most_sent.store(packets, Ordering::Relaxed);
+        }
+    }
+
+    /// The most packets that were sent in one quarter since the last time this was asked.
+    pub(crate) fn take_most_sent(&self) -> u64 {
+        self.most_sent.swap(0, Ordering::Relaxed)
     }
 
     /// Notes, on the control plane, how much of the last time the thread worked.

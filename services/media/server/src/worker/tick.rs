@@ -6,6 +6,7 @@ use crate::worker::FRAME;
 use crate::worker::Worker;
 use crate::worker::leg::Now;
 use crate::worker::overlay::is_pause;
+use crate::worker::phases::Phase;
 use crate::worker::playing::Playing;
 use crate::worker::rings::{Event, Route};
 use crate::worker::voice::silence;
@@ -18,16 +19,18 @@ const SILENCE: [i16; FRAME] = [0; FRAME];
 pub(super) const FRAME_MAX: usize = Rate::Full.samples(20);
 
 impl Worker {
-    /// `due_us` is when the tick should be, on the grid.
-    pub(super) fn tick(&mut self, now: Now, due_us: u64) {
+    /// The turn of those of one phase. `due_us` is when it should be, on the grid.
+    pub(super) fn tick(&mut self, phase: Phase, now: Now, due_us: u64) {
         for slot in 0..self.mixes.len() {
-            let Some(mix) = self.mixes[slot].as_deref_mut() else { continue };
+            let Some(mix) = self.mixes[slot].as_deref_mut().filter(|mix| mix.phase == phase) else {
+                continue;
+            };
             mix.tick(&mut self.legs, now, due_us, &self.counters);
             self.end_mix_playbacks(slot);
             self.tell_speaker(slot);
         }
         for slot in 0..self.legs.len() {
-            if self.legs[slot].is_some() {
+            if self.phases[slot] == phase && self.legs[slot].is_some() {
                 self.tick_leg(slot, now, due_us);
             }
         }

@@ -49,7 +49,9 @@ instruments! {
         rests: IntCounter = "sidetone_media_rests_total",
         /// Ticks done.
         ticks: IntCounter = "sidetone_media_ticks_total",
-        /// Work done in the longest tick of each second, of each worker.
+        /// The most packets that a worker sent at once in the last second: in one of the four turns of a tick.
+        tick_burst: IntGauge = "sidetone_media_tick_burst_packets",
+        /// Work done in the longest turn of each second, of each worker: a tick has four.
         tick_work: Histogram = "sidetone_media_tick_work_seconds",
         /// Legs refused, by reason.
         refused: IntCounterVec = "sidetone_media_refused_total" by ["reason"],
