@@ -76,3 +76,44 @@ async fn a_prompt_over_a_call_turns_it_down_and_one_under_it_gives_way() {
     let both = ["calls", "play", &call, "tone", "--over", "--under"];
     assert!(installation.command(&both).is_err(), "over and under at once");
 }
+
+/// What `calls play` began.
+fn playback(told: &str) -> String {
+    told.split_whitespace().find(|word| word.len() == 36).unwrap_or_else(|| panic!("{told}")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_is_paused_and_goes_on_and_ends_when_its_hearer_speaks() {
+    let installation = Installation::one_process();
+    let (_ada, _ben, at_ada, _at_ben) = talking(&installation).await;
+    hears(&installation, &at_ada, OTHER_HZ).await;
+    let listener = leg(&installation, "1001");
+    let call = installation.calls().remove(0);
+    let play = |barge_in: &str| {
+        let told = ["calls", "play", &call, "tone", "--leg", &listener, "--repeat", "0", "--from-ms", "500"];
+        let all: Vec<&str> = told.into_iter().chain(["--barge-in", barge_in]).collect();
+        playback(&installation.command(&all).unwrap())
+    };
+
+    // She sings all the time, and that does not end it.
+    let by_key = play("key");
+    let prompt_alone = || at_ada.ear().hears(PROMPT_HZ) && !at_ada.ear().hears(OTHER_HZ);
+    eventually(&installation, "the prompt instead of the other", prompt_alone).await;
+    does(&installation, &["playback", &by_key, "--pause"]);
+    let silence = || !at_ada.ear().hears(PROMPT_HZ) && !at_ada.ear().hears(OTHER_HZ);
+    eventually(&installation, "silence", silence).await;
+    does(&installation, &["playback", &by_key, "--resume"]);
+    eventually(&installation, "the prompt again", prompt_alone).await;
+    does(&installation, &["playback", &by_key, "--seek-ms", "200"]);
+    does(&installation, &["stop-play", &call, &by_key]);
+    let late = installation.command(&["calls", "playback", &by_key, "--resume"]).unwrap_err();
+    assert!(late.contains("playback_id"), "{late}");
+    assert!(installation.command(&["calls", "playback", &by_key]).is_err(), "nothing is to be done");
+
+    let by_voice = play("voice");
+    eventually(&installation, "the other again", || at_ada.ear().hears(OTHER_HZ)).await;
+    eventually(&installation, "its end", || {
+        installation.command(&["calls", "playback", &by_voice, "--resume"]).is_err()
+    })
+    .await;
+}

@@ -112,6 +112,7 @@ impl Shard {
             | CallCommandKind::ResumeRecording { .. }
             | CallCommandKind::Play { .. }
             | CallCommandKind::StopPlay { .. }
+            | CallCommandKind::SteerPlay { .. }
             | CallCommandKind::StartStream { .. }
             | CallCommandKind::StopStream { .. } => self.with_media(tenant, &command.kind, now),
         }
@@ -283,9 +284,14 @@ impl Shard {
                 self.pause_recording(*recording, None, now)?;
                 Ok(CommandSubject::Recording(*recording))
             }
-            CallCommandKind::Play { to, sources, repeat, manner } => {
+            CallCommandKind::Play { to, sources, repeat, manner, options } => {
                 self.own_audience(tenant, *to)?;
-                Ok(CommandSubject::Playback(self.play(*to, sources, (*repeat, *manner), now)?))
+                let how = (*repeat, *manner, *options);
+                Ok(CommandSubject::Playback(self.play(*to, sources, how, now)?))
+            }
+            CallCommandKind::SteerPlay { playback, steer } => {
+                self.steer_play(tenant, *playback, *steer)?;
+                Ok(CommandSubject::Playback(*playback))
             }
             CallCommandKind::StopPlay { to, playback } => {
                 let call = self.own_audience(tenant, *to)?;

@@ -109,6 +109,7 @@ impl Shard {
                 name: "".into(),
                 legs: Vec::new(),
                 callback: None,
+                beep: false,
             };
             self.fact(&leg.tenant, now, started);
         }
@@ -122,6 +123,7 @@ impl Shard {
             legs,
             layout: Layout::Mono,
             format: FileFormat::Wav,
+            beep: false,
         };
         self.ask_node(node, request);
     }

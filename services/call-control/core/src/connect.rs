@@ -5,7 +5,7 @@ use sidetone_model::command::LegCommandKind;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{LegPhase, LegView};
 use sidetone_model::ids::{LegId, TenantId};
-use sidetone_model::media::{Manner, Source};
+use sidetone_model::media::{Manner, PlayOptions, Source};
 use sidetone_model::party::Destination;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
@@ -189,6 +189,7 @@ impl Shard {
                 sources,
                 repeat,
                 manner: Manner::Instead,
+                options: PlayOptions::default(),
             },
         );
     }

@@ -73,6 +73,9 @@ impl Shard {
         }
         let hands_on = way == Way::Info && !digits.by_media;
         self.fact(&view.tenant, now, FactKind::LegDigit { leg, digit, duration_ms });
+        if way == Way::Info {
+            self.on_key_by_info(view, now);
+        }
         if hands_on && let Some(peer) = self.bridged_to(view) {
             let digits = digit.to_string().into();
             self.ask(&peer, MediaRequest::SendDigits { leg: peer.leg, digits });

@@ -4,7 +4,9 @@ use sidetone_model::fact::FactRecord;
 use sidetone_model::ids::{
     CallId, ConferenceId, LegId, NodeId, PlaybackId, RecordingId, ReplicaId, StreamId, TenantId,
 };
-use sidetone_model::media::{FileFormat, Format, Layout, Manner, MediaDescription, Source};
+use sidetone_model::media::{
+    FileFormat, Format, Layout, Manner, MediaDescription, PlayOptions, PlaySteer, Source,
+};
 use sidetone_model::voice::LegVoice;
 use std::net::IpAddr;
 
@@ -193,6 +195,8 @@ pub enum MediaRequest {
         repeat: u32,
         /// Instead of what is heard besides, over it or under it.
         manner: Manner,
+        /// Where it begins, and what ends it.
+        options: PlayOptions,
     },
     /// Play a voicemail message to a leg, with a sound before it; or that sound alone.
     PlayMessage {
@@ -209,6 +213,13 @@ pub enum MediaRequest {
     StopPlay {
         /// The playback.
         playback: PlaybackId,
+    },
+    /// Play it on in another way.
+    SteerPlay {
+        /// The playback.
+        playback: PlaybackId,
+        /// How.
+        steer: PlaySteer,
     },
     /// Let through, or not, what a leg says and hears.
     SetAudio {
@@ -242,6 +253,8 @@ pub enum MediaRequest {
         layout: Layout,
         /// What the file is made of.
         format: FileFormat,
+        /// They are told so by a tone, again and again.
+        beep: bool,
     },
     /// Leave out what is said, or take it in again.
     PauseRecording {
@@ -304,6 +317,7 @@ impl MediaRequest {
             | Self::Play { to: Heard::Leg(leg), .. } => Some(*leg),
             Self::Play { .. }
             | Self::StopPlay { .. }
+            | Self::SteerPlay { .. }
             | Self::StartRecording { .. }
             | Self::PauseRecording { .. }
             | Self::StopRecording { .. }

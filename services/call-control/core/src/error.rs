@@ -17,6 +17,9 @@ pub enum CommandError {
     /// No such stream, or it has ended.
     #[error("stream_id: no stream has this id")]
     NoSuchStream,
+    /// No such playback, or it has ended.
+    #[error("playback_id: nothing that is played has this id")]
+    NoSuchPlayback,
     /// No such recording.
     #[error("recording_id: no recording has this id")]
     NoSuchRecording,
@@ -127,6 +130,7 @@ impl Classify for CommandError {
             | Self::NoSuchRecording
             | Self::NoSuchMessage
             | Self::NoSuchStream
+            | Self::NoSuchPlayback
             | Self::NoSuchConversation
             | Self::NoSuchMember
             | Self::NoSuchPerson
@@ -166,6 +170,7 @@ impl Classify for CommandError {
             Self::NoSuchMessage => "no_such_message",
             Self::CapabilityMissing => "capability_missing",
             Self::NoSuchStream => "no_such_stream",
+            Self::NoSuchPlayback => "no_such_playback",
             Self::TargetUnregistered => "target_unregistered",
             Self::SameDevice => "same_device",
             Self::OnTwoNodes => "on_two_nodes",

@@ -5,7 +5,7 @@ use sidetone_model::command::Audience;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{Capability, LegView, PlaybackView};
 use sidetone_model::ids::{CallId, LegId, NodeId, PlaybackId, StreamId};
-use sidetone_model::media::{FileFormat, Manner, Source};
+use sidetone_model::media::{FileFormat, Manner, PlayOptions, PlaySteer, Source};
 use sidetone_model::party::Destination;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
@@ -76,8 +76,10 @@ impl Shard {
             return one;
         };
         self.hears_no_more(playback);
-        // What one of them has heard to its end all have; who hears something else instead has ended it for nobody else.
-        if end == PlaybackEnd::Done || !self.is_heard(whole) {
+        // What one of them has heard to its end all have, and so it is with what one of them has ended by a key or by speaking; who hears
+        // something else instead has ended it for nobody else.
+        let for_all = matches!(end, PlaybackEnd::Done | PlaybackEnd::Key | PlaybackEnd::Voice);
+        if for_all || !self.is_heard(whole) {
             self.playback_over(whole, end, now);
         }
         true
@@ -136,7 +138,7 @@ impl Shard {
         &mut self,
         to: Audience,
         sources: &[Source],
-        (repeat, manner): (u32, Manner),
+        (repeat, manner, options): (u32, Manner, PlayOptions),
         now: Timestamp,
     ) -> Result<PlaybackId, CommandError> {
         let Some(first) = sources.first().filter(|_| sources.len() <= SOURCES_MAX) else {
@@ -155,12 +157,13 @@ impl Shard {
             return Err(CommandError::TooManyPlaybacks);
         }
         let playback: PlaybackId = self.ids.make(now);
-        let started = FactKind::PlaybackStarted { playback, call, leg: one, source: first.clone() };
+        let (source, barge_in) = (first.clone(), options.barge_in);
+        let started = FactKind::PlaybackStarted { playback, call, leg: one, source, barge_in };
         self.fact(&tenant, now, started);
         for leg in &hearers {
             let playback = if one.is_some() { playback } else { heard_by(playback, leg.leg) };
             let (to, sources) = (Heard::Leg(leg.leg), sources.to_vec());
-            self.ask(leg, MediaRequest::Play { playback, to, sources, repeat, manner });
+            self.ask(leg, MediaRequest::Play { playback, to, sources, repeat, manner, options });
         }
         Ok(playback)
     }
@@ -188,26 +191,57 @@ impl Shard {
     /// Writes the end down, and makes it true at media wherever that still plays.
     pub(crate) fn playback_over(&mut self, playback: PlaybackId, end: PlaybackEnd, now: Timestamp) {
         let Some(view) = self.fold.playback(playback).cloned() else { return };
-        if end == PlaybackEnd::Stopped {
-            self.silence(&view);
+        if matches!(end, PlaybackEnd::Stopped | PlaybackEnd::Key | PlaybackEnd::Voice) {
+            for (node, playback) in self.heard_as(&view) {
+                self.ask_node(node, MediaRequest::StopPlay { playback });
+            }
         }
         self.fact(&view.tenant, now, FactKind::PlaybackFinished { playback, end });
     }
 
-    fn silence(&mut self, view: &PlaybackView) {
-        let legs: Vec<LegView> = self.fold.live_legs(view.call).cloned().collect();
-        let one = view.leg;
-        let Some(node) = legs.iter().find_map(|leg| leg.node.as_ref().map(|(node, _)| node.clone())) else {
-            return;
+    /// Changes what is played, for all who hear it.
+    pub(crate) fn steer_play(
+        &mut self,
+        tenant: &TenantId,
+        playback: PlaybackId,
+        steer: PlaySteer,
+    ) -> Result<(), CommandError> {
+        let view = self.fold.playback(playback).filter(|view| view.tenant == *tenant).cloned();
+        let view = view.ok_or(CommandError::NoSuchPlayback)?;
+        for (node, playback) in self.heard_as(&view) {
+            self.ask_node(node, MediaRequest::SteerPlay { playback, steer });
+        }
+        Ok(())
+    }
+
+    /// A phone has pressed a key that its media node does not know of: signalling has told of it.
+    pub(crate) fn on_key_by_info(&mut self, leg: &LegView, now: Timestamp) {
+        let playing = self.fold.call(leg.call).map(|call| call.playbacks.clone()).unwrap_or_default();
+        for playback in playing {
+            let Some(view) = self.fold.playback(playback).filter(|view| view.barge_in.by_key()) else {
+                continue;
+            };
+            let hears = match view.leg {
+                Some(one) => one == leg.leg,
+                None => self.hearing.contains_key(&heard_by(playback, leg.leg)),
+            };
+            if hears {
+                self.playback_over(playback, PlaybackEnd::Key, now);
+            }
+        }
+    }
+
+    /// On which node, and under which names, those in the call hear a playback.
+    fn heard_as(&self, view: &PlaybackView) -> Vec<(NodeId, PlaybackId)> {
+        let mut legs = self.fold.live_legs(view.call);
+        let Some(node) = legs.find_map(|leg| leg.node.as_ref().map(|(node, _)| node.clone())) else {
+            return Vec::new();
         };
-        if one.is_some() {
-            self.ask_node(node, MediaRequest::StopPlay { playback: view.playback });
-            return;
+        if view.leg.is_some() {
+            return vec![(node, view.playback)];
         }
-        for leg in legs {
-            let playback = heard_by(view.playback, leg.leg);
-            self.ask_node(node.clone(), MediaRequest::StopPlay { playback });
-        }
+        let legs = self.fold.live_legs(view.call);
+        legs.map(|leg| (node.clone(), heard_by(view.playback, leg.leg))).collect()
     }
 
     /// A call that is over plays nothing.

@@ -115,7 +115,7 @@ impl Shard {
         let (node, _) = first.node.clone().ok_or(CommandError::NotAnswered)?;
         let recording = self.ids.make(now);
         let tenant = first.tenant.clone();
-        let (layout, format) = (options.layout, options.format);
+        let (layout, format, beep) = (options.layout, options.format, options.beep);
         let started = FactKind::RecordingStarted {
             recording,
             call,
@@ -126,11 +126,13 @@ impl Shard {
             name: options.name.clone(),
             legs: options.legs.clone(),
             callback: options.callback.clone(),
+            beep: options.beep,
         };
         self.fact(&tenant, now, started);
         let wanted = |leg: &&LegView| options.legs.is_empty() || options.legs.contains(&leg.leg);
         let legs = answered.iter().filter(wanted).map(|leg| leg.leg).collect();
-        self.ask_node(node, MediaRequest::StartRecording { recording, tenant, call, legs, layout, format });
+        let start = MediaRequest::StartRecording { recording, tenant, call, legs, layout, format, beep };
+        self.ask_node(node, start);
         Ok(recording)
     }
 
@@ -193,12 +195,10 @@ impl Shard {
             let takes_in =
                 |view: &&RecordingView| view.is_running() && !view.stopping && view.legs.is_empty();
             let Some(view) = self.fold.recording(id).filter(takes_in).cloned() else { continue };
-            let (recording, tenant, layout, format) = (id, view.tenant, view.layout, view.format);
-            let legs = all.clone();
-            self.ask_node(
-                view.node,
-                MediaRequest::StartRecording { recording, tenant, call, legs, layout, format },
-            );
+            let (recording, legs) = (id, all.clone());
+            let RecordingView { tenant, layout, format, beep, node, .. } = view;
+            let start = MediaRequest::StartRecording { recording, tenant, call, legs, layout, format, beep };
+            self.ask_node(node, start);
         }
         for id in streams {
             let Some(view) = self.fold.stream(id).cloned() else { continue };
@@ -225,8 +225,8 @@ impl Shard {
     pub(crate) fn ask_to_record(&mut self, view: &RecordingView) {
         let legs = self.recorded_legs(view);
         let (recording, tenant, call) = (view.recording, view.tenant.clone(), view.call);
-        let (layout, format) = (view.layout, view.format);
-        let start = MediaRequest::StartRecording { recording, tenant, call, legs, layout, format };
+        let (layout, format, beep) = (view.layout, view.format, view.beep);
+        let start = MediaRequest::StartRecording { recording, tenant, call, legs, layout, format, beep };
         self.ask_node(view.node.clone(), start);
     }
 

@@ -71,7 +71,7 @@ impl Shard {
         let recordings = self.recording_facts(call).into_iter().map(|kind| fact(call.created_at, kind));
         let playbacks = call.playbacks.iter().filter_map(|id| self.fold.playback(*id)).flat_map(|view| {
             let (playback, call, leg, source) = (view.playback, view.call, view.leg, view.source.clone());
-            let started = FactKind::PlaybackStarted { playback, call, leg, source };
+            let started = FactKind::PlaybackStarted { playback, call, leg, source, barge_in: view.barge_in };
             // Some may have come since, who do not hear it.
             let heard =
                 FactKind::PlaybackMoved { playback, from: call, to: call, legs: self.hearers_of(playback) };
@@ -123,6 +123,7 @@ impl Shard {
                 name: view.name.clone(),
                 legs: view.legs.clone(),
                 callback: view.callback.clone(),
+                beep: view.beep,
             });
             if view.stopping {
                 facts.push(FactKind::RecordingStopping { recording, into: view.into });

@@ -12,7 +12,7 @@ use sidetone_model::command::CallCommandKind;
 use sidetone_model::fact::{FactKind, RecordedSound};
 use sidetone_model::fold::{LegPhase, RecordingPhase};
 use sidetone_model::ids::PlaybackId;
-use sidetone_model::media::{Manner, Source};
+use sidetone_model::media::{Manner, PlayOptions, Source};
 use sidetone_model::party::Destination;
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::{Cause, Termination};
@@ -31,6 +31,7 @@ fn an_announcement_is_played_and_then_the_call_is_over() {
         sources: vec![Source::Prompt("welcome".into())],
         repeat: 2,
         manner: Manner::Instead,
+        options: PlayOptions::default(),
     }));
     let step = office.shard.handle_playback_finished(
         PlaybackId::from(caller.as_uuid()),

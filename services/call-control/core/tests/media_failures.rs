@@ -122,6 +122,7 @@ fn a_recording_goes_on_with_those_who_are_there_when_one_was_gone_already() {
         legs,
         layout: Default::default(),
         format: Default::default(),
+        beep: false,
     };
     let failure = MediaFailure { class: Class::NotFound, text: "no such leg".into() };
     let step = office.shard.handle_media(&node, request, Err(failure), office.now);

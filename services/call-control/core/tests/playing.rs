@@ -6,13 +6,21 @@ mod kit;
 use std::collections::BTreeMap;
 
 use kit::{Office, ended};
-use sidetone_call_core::{Heard, MediaRequest};
+use sidetone_call_core::{CommandError, Heard, MediaRequest};
 use sidetone_model::call::PlaybackEnd;
 use sidetone_model::command::{Audience, CallCommandKind};
 use sidetone_model::fact::{CommandSubject, FactKind};
 use sidetone_model::ids::{LegId, PlaybackId};
-use sidetone_model::media::{Beside, Manner, Source};
+use sidetone_model::media::{BargeIn, Beside, Manner, PlayOptions, PlaySteer, Source};
+use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::Cause;
+
+/// A sound that ends by a key or by speech of whoever hears it.
+fn menu(to: Audience) -> CallCommandKind {
+    let options = PlayOptions { barge_in: BargeIn::Any, ..PlayOptions::default() };
+    let sources = vec![Source::Prompt("menu".into())];
+    CallCommandKind::Play { to, sources, repeat: 0, manner: Manner::Instead, options }
+}
 
 fn play(to: Audience) -> CallCommandKind {
     CallCommandKind::Play {
@@ -20,13 +28,18 @@ fn play(to: Audience) -> CallCommandKind {
         sources: vec![Source::Prompt("welcome".into())],
         repeat: 0,
         manner: Manner::Instead,
+        options: PlayOptions::default(),
     }
 }
 
 /// Plays to both of a call; the playback, and under which name each of them hears it.
 fn plays_to_all(office: &mut Office, of: LegId) -> (PlaybackId, BTreeMap<LegId, PlaybackId>) {
     let call = office.leg(of).call;
-    let CommandSubject::Playback(playback) = office.does(play(Audience::Call(call))).unwrap() else {
+    begins(office, play(Audience::Call(call)))
+}
+
+fn begins(office: &mut Office, what: CallCommandKind) -> (PlaybackId, BTreeMap<LegId, PlaybackId>) {
+    let CommandSubject::Playback(playback) = office.does(what).unwrap() else {
         panic!("playing is told as something else")
     };
     let asked = office.serve();
@@ -133,13 +146,15 @@ fn each_of_several_hears_it_in_the_manner_that_was_asked_for() {
     let manner = Manner::Under(Beside::new(Some(-6_000), 3_000).unwrap());
     let to = Audience::Call(office.leg(caller).call);
     let sources = vec![Source::Prompt("music".into())];
-    office.does(CallCommandKind::Play { to, sources, repeat: 0, manner }).unwrap();
+    let options = PlayOptions { start_ms: 500, pause_ms: 200, barge_in: BargeIn::Voice };
+    office.does(CallCommandKind::Play { to, sources, repeat: 0, manner, options }).unwrap();
     let asked = office.serve();
     let told = asked.iter().filter_map(|request| match request {
-        MediaRequest::Play { to: Heard::Leg(leg), manner, .. } => Some((*leg, *manner)),
+        MediaRequest::Play { to: Heard::Leg(leg), manner, options, .. } => Some((*leg, (*manner, *options))),
         _ => None,
     });
-    assert_eq!(told.collect::<BTreeMap<_, _>>(), BTreeMap::from([(caller, manner), (callee, manner)]));
+    let all = BTreeMap::from([caller, callee].map(|leg| (leg, (manner, options))));
+    assert_eq!(told.collect::<BTreeMap<_, _>>(), all);
     assert_eq!(Beside::new(Some(1), 0), None);
     assert_eq!(Beside::new(None, 18_001), None);
 }
@@ -168,4 +183,62 @@ fn a_call_has_so_many_playbacks_and_streams_and_no_more() {
     // What another call has is its own.
     let (other, _) = office.talk();
     office.does(play(Audience::Leg(other))).unwrap();
+}
+
+#[test]
+fn a_key_or_a_word_of_one_ends_it_for_all_and_is_told_as_that() {
+    for end in [PlaybackEnd::Key, PlaybackEnd::Voice] {
+        let mut office = Office::new();
+        let (caller, callee) = office.talk();
+        let to = Audience::Call(office.leg(caller).call);
+        let (_, own) = begins(&mut office, menu(to));
+        finishes(&mut office, own[&callee], end);
+        assert!(stopped(&office.serve()).contains(&own[&caller]), "the other hears it no more");
+        assert_eq!(ends(&office), [end]);
+        assert!(!office.shard.plays(own[&caller]), "the other's end is told by nobody");
+    }
+}
+
+#[test]
+fn a_key_that_only_signalling_hears_of_ends_what_is_to_end_by_one() {
+    for restarts in [false, true] {
+        let mut office = Office::new();
+        let (caller, callee) = office.talk();
+        let call = office.leg(caller).call;
+        let (lasting, _) = begins(&mut office, play(Audience::Leg(callee)));
+        let (menu, _) = begins(&mut office, menu(Audience::Leg(caller)));
+        if restarts {
+            office.restart();
+        }
+        let key = |office: &mut Office, leg| {
+            office.signal(leg, LegSignalKind::Digit { digit: '5', duration_ms: 100 });
+            stopped(&office.serve())
+        };
+        assert!(key(&mut office, callee).is_empty(), "nobody else's key ends it");
+        assert!(key(&mut office, caller).contains(&menu));
+        assert_eq!(ends(&office), [PlaybackEnd::Key]);
+        assert_eq!(office.shard.fold().call(call).unwrap().playbacks, [lasting]);
+    }
+}
+
+#[test]
+fn what_is_played_is_steered_wherever_it_is_heard_and_not_when_it_is_over() {
+    let mut office = Office::new();
+    let (caller, _) = office.talk();
+    let (playback, own) = plays_to_all(&mut office, caller);
+    for steer in [PlaySteer::Pause, PlaySteer::Resume, PlaySteer::Seek { to_ms: 5_000 }] {
+        office.does(CallCommandKind::SteerPlay { playback, steer }).unwrap();
+        let asked = office.serve();
+        let steered: Vec<PlaybackId> = asked
+            .iter()
+            .filter_map(|request| match request {
+                MediaRequest::SteerPlay { playback, steer: asked } if *asked == steer => Some(*playback),
+                _ => None,
+            })
+            .collect();
+        assert!(steered.len() == own.len() && own.values().all(|own| steered.contains(own)), "{asked:?}");
+    }
+    finishes(&mut office, own[&caller], PlaybackEnd::Done);
+    let late = CallCommandKind::SteerPlay { playback, steer: PlaySteer::Pause };
+    assert_eq!(office.does(late), Err(CommandError::NoSuchPlayback));
 }

@@ -7,7 +7,7 @@ use sidetone_model::command::{
 };
 use sidetone_model::fact::CommandSubject;
 use sidetone_model::ids::TenantId;
-use sidetone_model::media::{Beside, Manner};
+use sidetone_model::media::{Beside, Manner, PAUSE_MS_MAX, PlayOptions, PlaySteer};
 use sidetone_model::party::Destination;
 use sidetone_model::wire::{WireError, enumeration, id, message, optional_id};
 use sidetone_proto::callcontrol::v1 as pb;
@@ -95,6 +95,7 @@ fn command(command: Command) -> Result<CallCommandKind, WireError> {
         | Command::ResumeRecording(_)
         | Command::Play(_)
         | Command::StopPlay(_)
+        | Command::SteerPlay(_)
         | Command::StartStream(_)
         | Command::StopStream(_) => with_media(command)?,
     })
@@ -281,14 +282,14 @@ fn with_media(command: Command) -> Result<CallCommandKind, WireError> {
         }
         Command::Play(it) => {
             use pb::play::Audience as To;
-            let manner = manner(&it)?;
+            let (manner, options) = (manner(&it)?, play_options(&it)?);
             let to = match it.audience {
                 Some(To::CallId(call)) => Audience::Call(id("call_id", &call)?),
                 Some(To::LegId(leg)) => Audience::Leg(id("leg_id", &leg)?),
                 None => return Err(WireError::Missing { field: "Play.audience" }),
             };
             let sources = it.sources.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
-            CallCommandKind::Play { to, sources, repeat: it.repeat, manner }
+            CallCommandKind::Play { to, sources, repeat: it.repeat, manner, options }
         }
         Command::StopPlay(it) => {
             use pb::stop_play::Audience as To;
@@ -298,6 +299,16 @@ fn with_media(command: Command) -> Result<CallCommandKind, WireError> {
                 None => return Err(WireError::Missing { field: "StopPlay.audience" }),
             };
             CallCommandKind::StopPlay { to, playback: optional_id("playback_id", &it.playback_id)? }
+        }
+        Command::SteerPlay(it) => {
+            use pb::steer_play::Change;
+            let steer = match it.change {
+                Some(Change::Paused(true)) => PlaySteer::Pause,
+                Some(Change::Paused(false)) => PlaySteer::Resume,
+                Some(Change::PositionMs(to_ms)) => PlaySteer::Seek { to_ms },
+                None => return Err(WireError::Missing { field: "SteerPlay.change" }),
+            };
+            CallCommandKind::SteerPlay { playback: id("playback_id", &it.playback_id)?, steer }
         }
         Command::StartStream(it) => CallCommandKind::StartStream {
             call: id("call_id", &it.call_id)?,
@@ -320,6 +331,7 @@ fn record(it: pb::Record) -> Result<CallCommandKind, WireError> {
         name: it.name.into(),
         // Who asks by gRPC follows the events.
         callback: None,
+        beep: it.beep,
     };
     Ok(CallCommandKind::StartRecording { call: id("call_id", &it.call_id)?, options })
 }
@@ -337,4 +349,13 @@ fn manner(play: &pb::Play) -> Result<Manner, WireError> {
         Ok(_) => Err(invalid("Play.manner", "levels are for what is played over or under something else")),
         Err(_) => Err(WireError::UnknownValue { field: "Play.manner", value: play.manner }),
     }
+}
+
+/// Where it begins, and what ends it.
+fn play_options(play: &pb::Play) -> Result<PlayOptions, WireError> {
+    if play.pause_between_ms > PAUSE_MS_MAX {
+        return Err(WireError::Invalid { field: "Play.pause_between_ms", reason: "expected at most 60000" });
+    }
+    let barge_in = enumeration("Play.barge_in", play.barge_in)?;
+    Ok(PlayOptions { start_ms: play.start_ms, pause_ms: play.pause_between_ms, barge_in })
 }

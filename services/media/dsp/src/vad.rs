@@ -36,6 +36,11 @@ impl Vad {
         Self { noise_dbov: config.floor_dbov, config, hangover: 0 }
     }
 
+    /// A detector for a line whose noise is known, in dBov.
+    pub fn over_noise(config: VadConfig, noise_dbov: f32) -> Self {
+        Self { noise_dbov: noise_dbov.max(config.floor_dbov), ..Self::new(config) }
+    }
+
     /// Takes one frame and says whether it belongs to speech.
     pub fn process(&mut self, samples: &[i16]) -> bool {
         self.process_level(level::level_dbov(samples))

@@ -106,6 +106,30 @@ impl SenderState {
         Some(Header { marker: source.marker | header.marker, ..header })
     }
 
+    /// The header for `units` of another stream's sound that is cut to other packets here. Time and numbers go on without a look at
+    /// the clock: what is missing of the source is said by [`Self::skip`], and what is another source by [`Self::begin`].
+    pub(crate) fn cut(&mut self, payload_type: u8, units: u32, now_ms: u64) -> Header {
+        let header = self.header(payload_type, self.sequence, self.timestamp);
+        self.sequence = self.sequence.next();
+        self.timestamp = self.timestamp.plus(units);
+        self.at_ms = now_ms;
+        header
+    }
+
+    /// So much is missing, and so many packets of it.
+    pub(crate) fn skip(&mut self, units: u32, packets: u16, spurt: bool) {
+        self.timestamp = self.timestamp.plus(units);
+        self.sequence = SequenceNumber(self.sequence.0.wrapping_add(packets));
+        self.starts |= spurt;
+    }
+
+    /// Something else goes on here, at the time that it is.
+    pub(crate) fn begin(&mut self, now_ms: u64) {
+        self.mapping = None;
+        self.starts = true;
+        self.resume(now_ms);
+    }
+
     /// A packet of another stream is not passed on although it came: it is no loss of the far side's. What is passed on next follows
     /// the last that was sent, at the time that it is, as a talk spurt.
     pub fn withhold(&mut self) {

@@ -406,7 +406,7 @@ pub(crate) struct Counted {
 }
 
 /// Instruments that workers count for.
-pub(crate) const COUNTED: usize = 30;
+pub(crate) const COUNTED: usize = 32;
 
 fn boot_id() -> Result<BootId, StartError> {
     use rand::TryRng as _;

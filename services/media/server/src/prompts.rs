@@ -2,12 +2,13 @@
 
 mod decode;
 mod fetch;
+mod long;
 mod ogg_opus;
 mod tones;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use sidetone_dsp::{Law, g711};
@@ -15,6 +16,9 @@ use sidetone_dsp::{Law, g711};
 use crate::config::{Config, Fetch};
 use crate::error::MediaError;
 use crate::worker::FRAME;
+use decode::Decoded;
+use long::Stored;
+pub(crate) use long::{Long, Walk};
 
 /// One prompt at 8 kHz, a whole number of 20 ms frames, in every form in which it is played.
 #[derive(Debug)]
@@ -22,6 +26,14 @@ pub(crate) struct Prompt {
     linear: Box<[[i16; FRAME]]>,
     mu: Box<[[u8; FRAME]]>,
     a: Box<[[u8; FRAME]]>,
+}
+
+/// Something that can be played.
+#[derive(Debug, Clone)]
+pub(crate) enum Playable {
+    Whole(Arc<Prompt>),
+    /// More than is held in memory.
+    Long(Arc<Long>),
 }
 
 /// Where a prompt comes from.
@@ -44,7 +56,7 @@ pub(crate) struct Prompts {
 
 #[derive(Debug)]
 struct Loaded {
-    prompt: Arc<Prompt>,
+    prompt: Playable,
     at: Instant,
     used: Instant,
 }
@@ -92,6 +104,13 @@ impl Prompt {
     }
 }
 
+/// What tells that somebody is recorded.
+pub(crate) fn recorder_warning() -> Arc<Prompt> {
+    static WARNING: LazyLock<Arc<Prompt>> =
+        LazyLock::new(|| Arc::new(Prompt::new(&tones::recorder_warning())));
+    Arc::clone(&WARNING)
+}
+
 impl Prompts {
     /// At most so many bytes of sound are kept.
     pub(crate) fn new(folder: &Path, bytes_max: usize) -> Self {
@@ -99,29 +118,29 @@ impl Prompts {
     }
 
     /// A prompt that has been loaded before.
-    pub(crate) fn get(&mut self, source: &Source, now: Instant) -> Option<Arc<Prompt>> {
+    pub(crate) fn get(&mut self, source: &Source, now: Instant) -> Option<Playable> {
         let loaded = self.loaded.get_mut(source)?;
         if matches!(source, Source::Url(_)) && now.duration_since(loaded.at) > FRESH {
             return None;
         }
         loaded.used = now;
-        Some(Arc::clone(&loaded.prompt))
+        Some(loaded.prompt.clone())
     }
 
     /// Keeps a prompt that was loaded with [`load`]; those that were not used for longest make room. Bytes held now.
-    pub(crate) fn keep(&mut self, source: Source, prompt: Arc<Prompt>, now: Instant) -> usize {
+    pub(crate) fn keep(&mut self, source: Source, prompt: Playable, now: Instant) -> usize {
         if matches!(source, Source::Bytes(_)) {
             return self.bytes;
         }
-        self.bytes += prompt.frames() * FRAME_BYTES;
+        self.bytes += prompt.bytes();
         if let Some(before) = self.loaded.insert(source, Loaded { prompt, at: now, used: now }) {
-            self.bytes -= before.prompt.frames() * FRAME_BYTES;
+            self.bytes -= before.prompt.bytes();
         }
         while self.bytes > self.bytes_max {
             let oldest = self.loaded.iter().min_by_key(|(_, loaded)| loaded.used);
             let Some(oldest) = oldest.map(|(source, _)| source.clone()) else { break };
             if let Some(gone) = self.loaded.remove(&oldest) {
-                self.bytes -= gone.prompt.frames() * FRAME_BYTES;
+                self.bytes -= gone.prompt.bytes();
             }
         }
         self.bytes
@@ -129,6 +148,22 @@ impl Prompts {
 
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+}
+
+impl Playable {
+    /// What it takes of memory.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Whole(prompt) => prompt.frames() * FRAME_BYTES,
+            Self::Long(long) => long.bytes(),
+        }
+    }
+}
+
+impl From<Vec<i16>> for Playable {
+    fn from(samples: Vec<i16>) -> Self {
+        Self::Whole(Arc::new(Prompt::new(&samples)))
     }
 }
 
@@ -140,7 +175,7 @@ impl Source {
 }
 
 /// Brings a prompt, wherever it is.
-pub(crate) async fn load(folder: &Path, config: &Fetch, source: Source) -> Result<Prompt, MediaError> {
+pub(crate) async fn load(folder: &Path, config: &Fetch, source: Source) -> Result<Playable, MediaError> {
     let (bytes, ending) = match source {
         Source::Url(url) => {
             let fetched = fetch::fetch(config, &url).await?;
@@ -150,17 +185,26 @@ pub(crate) async fn load(folder: &Path, config: &Fetch, source: Source) -> Resul
         Source::Named(name) => {
             let folder = folder.to_owned();
             let read = tokio::task::spawn_blocking(move || named(&folder, &name)).await;
-            return read.map_err(|_| MediaError::Stopping)?.map(|samples| Prompt::new(&samples));
+            return read.map_err(|_| MediaError::Stopping)?;
         }
     };
-    let decoded = tokio::task::spawn_blocking(move || decode::decode(bytes, ending)).await;
-    decoded.map_err(|_| MediaError::Stopping)?.map(|samples| Prompt::new(&samples))
+    let file = Stored::Bytes(bytes.into());
+    let decoded = tokio::task::spawn_blocking(move || playable(file, ending)).await;
+    decoded.map_err(|_| MediaError::Stopping)?
+}
+
+/// All of a file in memory, or, where it is long, how it is to be decoded as it is played.
+fn playable(file: Stored, ending: &'static str) -> Result<Playable, MediaError> {
+    match decode::decode(file.open()?, ending)? {
+        Decoded::Whole(samples) => Ok(samples.into()),
+        Decoded::Long(duration_ms) => Ok(Playable::Long(Arc::new(Long::new(file, ending, duration_ms)))),
+    }
 }
 
 /// A file of the folder, or a built-in one. A file goes before the built-in one of the same name.
-fn named(folder: &Path, name: &str) -> Result<Vec<i16>, MediaError> {
+fn named(folder: &Path, name: &str) -> Result<Playable, MediaError> {
     if let Some(tone) = name.strip_prefix("tone:") {
-        return tones::progress(tone).ok_or(MediaError::NotFound("tone"));
+        return tones::progress(tone).map(Playable::from).ok_or(MediaError::NotFound("tone"));
     }
     let is_plain = !name.is_empty()
         && name.len() <= 128
@@ -170,18 +214,16 @@ fn named(folder: &Path, name: &str) -> Result<Vec<i16>, MediaError> {
         return Err(MediaError::Invalid { field: "prompt", problem: "expected a plain name without ending" });
     }
     for ending in decode::ENDINGS {
-        match std::fs::read(folder.join(format!("{name}.{ending}"))) {
-            Ok(bytes) => return decode::decode(bytes, ending),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => {
-                return Err(MediaError::Io { what: "reading a prompt", problem: error.to_string() });
-            }
+        let file = folder.join(format!("{name}.{ending}"));
+        if file.try_exists().is_ok_and(|there| !there) {
+            continue;
         }
+        return playable(Stored::File(file), ending);
     }
     match name {
-        "welcome" => decode::decode(WELCOME.to_vec(), "wav"),
-        "tone" => Ok(tones::tone()),
-        "beep" => Ok(tones::beep()),
+        "welcome" => playable(Stored::Bytes(WELCOME.into()), "wav"),
+        "tone" => Ok(tones::tone().into()),
+        "beep" => Ok(tones::beep().into()),
         _ => Err(MediaError::NotFound("prompt")),
     }
 }

@@ -272,6 +272,17 @@ impl Media for MediaServer {
         Ok(Response::new(pb::StopPlayResponse {}))
     }
 
+    async fn steer_play(
+        &self,
+        request: Request<pb::SteerPlayRequest>,
+    ) -> Result<Response<pb::SteerPlayResponse>, Status> {
+        Caller::of(&request).must_be_operator()?;
+        let request = request.into_inner();
+        plain_id("playback_id", &request.playback_id)?;
+        self.run(|engine| async move { engine.steer_play(&request).await }).await?;
+        Ok(Response::new(pb::SteerPlayResponse {}))
+    }
+
     async fn start_recording(
         &self,
         request: Request<pb::StartRecordingRequest>,

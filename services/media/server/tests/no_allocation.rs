@@ -1,5 +1,6 @@
 //! Workers neither allocate nor free while they carry bridges (also between SRTP and RTP), conferences on several of them, prompts
-//! (also over and under what is said), recordings, set levels and suppress noise, and look for digits in the sound.
+//! (also over and under what is said, long ones, and those that are ended by speech), recordings with their warning tone, set
+//! levels and suppress noise, and look for digits in the sound.
 #![allow(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
@@ -9,12 +10,15 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures_util::StreamExt as _;
 use pb::connect_leg_request::{Echo, To};
+use pb::steer_play_request::Change;
 use sidetone_dsp::Law;
 use sidetone_dsp::codec::Codec;
 use sidetone_dsp::level::level_dbov;
 use sidetone_proto::media::v1 as pb;
 use sidetone_proto::media::v1::media_server::Media as _;
+use sidetone_proto::types::v1::BargeIn;
 use sidetone_rtp_core::srtp::Suite;
 use support::coded_phone::{CodedPhone, perfect};
 use support::secure::SecurePhone;
@@ -64,6 +68,34 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+/// Plays to legs what their phones end by speaking, steers it before, and waits for the ends.
+async fn barged_in(node: &TestNode, legs: &[&String]) {
+    let mut events = node.media.watch(Request::new(pb::WatchRequest {})).await.unwrap().into_inner();
+    for (n, leg) in legs.iter().enumerate() {
+        let playback_id = format!("menu-{n}");
+        let play = pb::PlayRequest {
+            playback_id: playback_id.clone(),
+            target: Some(pb::play_request::Target::LegId((*leg).clone())),
+            prompt: "tone".into(),
+            barge_in: BargeIn::Any.into(),
+            ..Default::default()
+        };
+        node.media.play(Request::new(play)).await.unwrap();
+        for change in [Change::Paused(true), Change::PositionMs(500), Change::Paused(false)] {
+            let steer = pb::SteerPlayRequest { playback_id: playback_id.clone(), change: Some(change) };
+            node.media.steer_play(Request::new(steer)).await.unwrap();
+        }
+    }
+    let mut ended = 0;
+    until("all of them to be ended", async || {
+        if let Some(pb::media_event::Kind::PlaybackFinished(it)) = events.next().await?.unwrap().kind {
+            ended += usize::from(it.playback_id.starts_with("menu-") && it.ended_by() == BargeIn::Voice);
+        }
+        (ended == legs.len()).then_some(())
+    })
+    .await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_ticks_of_everything_leave_the_heap_alone() {
@@ -145,12 +177,23 @@ async fn a_hundred_ticks_of_everything_leave_the_heap_alone() {
         };
         node.media.play(Request::new(over)).await.unwrap();
     }
+    // Decoded while it plays, in a room.
+    let long = pb::PlaySource { source: Some(pb::play_source::Source::Data(wav(350.0, 125_000))) };
+    let long = pb::PlayRequest {
+        playback_id: "long".into(),
+        target: Some(to_mix("room")),
+        sources: vec![long],
+        ..Default::default()
+    };
+    node.media.play(Request::new(long)).await.unwrap();
+    until("what is long", async || (node.telemetry.audio.long_prompts.get() == 1).then_some(())).await;
     let recording = pb::StartRecordingRequest {
         recording_id: uuid(9),
         tenant: "demo".into(),
         call_id: uuid(1),
         leg_ids: phones.iter().map(|phone| phone.leg.clone()).collect(),
         stereo: true,
+        beep: true,
         ..Default::default()
     };
     node.media.start_recording(Request::new(recording)).await.unwrap();
@@ -163,8 +206,9 @@ async fn a_hundred_ticks_of_everything_leave_the_heap_alone() {
     assert!(ON_WORKERS.load(Ordering::Relaxed) > 0, "the guard sees the worker at all");
 
     let before = ON_WORKERS.load(Ordering::Relaxed);
-    // All the others hear as much meanwhile.
-    tokio::join!(phones[4].hear(100), secure.speak(100));
+    // All the others hear as much meanwhile, and some end what is played to them by speaking.
+    let legs = [&phones[2].leg, &phones[5].leg, &coded[0].leg, &coded[2].leg];
+    tokio::join!(phones[4].hear(100), secure.speak(100), barged_in(&node, &legs));
     until("the wide room", async || (level_dbov(&coded[4].hear(500).await) > -30.0).then_some(())).await;
     assert_eq!(ON_WORKERS.load(Ordering::Relaxed) - before, 0, "the tick must leave the heap alone");
     secure.speak_until("the other", |secure| secure.hears(900.0)).await;

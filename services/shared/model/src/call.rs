@@ -125,6 +125,10 @@ pub enum PlaybackEnd {
     Stopped,
     /// It could not be played: no such prompt, or not to be fetched or decoded.
     Failed,
+    /// Whoever heard it pressed a key, and it was to end by that.
+    Key,
+    /// Whoever heard it spoke, and it was to end by that.
+    Voice,
 }
 
 /// How a leg sounded over its whole life, as its media node saw it.

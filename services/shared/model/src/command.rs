@@ -4,7 +4,7 @@ use crate::call::{DeviceOf, Diversion, Elsewhere, ExternalRef};
 use crate::callback::Callback;
 use crate::conversation::ConversationCommand;
 use crate::ids::{CallId, DeviceId, LegId, PlaybackId, RecordingId, ReplicaId, StreamId, TenantId, UserId};
-use crate::media::{FileFormat, Layout, Manner, MediaDescription, Source};
+use crate::media::{FileFormat, Layout, Manner, MediaDescription, PlayOptions, PlaySteer, Source};
 use crate::party::{Binding, Destination, Party};
 use crate::termination::Termination;
 use crate::voice::LegVoice;
@@ -165,6 +165,8 @@ pub struct RecordingOptions {
     pub name: Box<str>,
     /// Who wants to be told when it can be fetched.
     pub callback: Option<Box<Callback>>,
+    /// Everybody who is recorded is told so by a tone, again and again.
+    pub beep: bool,
 }
 
 /// Who hears a playback.
@@ -435,6 +437,15 @@ pub enum CallCommandKind {
         repeat: u32,
         /// Instead of what is heard, over it or under it.
         manner: Manner,
+        /// Where it begins, and what ends it.
+        options: PlayOptions,
+    },
+    /// Change a playback that runs.
+    SteerPlay {
+        /// Which.
+        playback: PlaybackId,
+        /// How.
+        steer: PlaySteer,
     },
     /// End one playback, or all of an audience.
     StopPlay {
@@ -520,6 +531,7 @@ impl CallCommandKind {
             Self::ResumeRecording { .. } => "resume_recording",
             Self::Play { .. } => "play",
             Self::StopPlay { .. } => "stop_play",
+            Self::SteerPlay { .. } => "steer_play",
             Self::StartStream { .. } => "start_stream",
             Self::StopStream { .. } => "stop_stream",
             Self::AddExternalRef { .. } => "add_external_ref",

@@ -13,7 +13,7 @@ use crate::ids::{
     BootId, CallId, ConferenceId, ConversationId, DeviceId, LegId, NodeId, PlaybackId, RecordingId,
     ReplicaId, RoomId, StreamId, TenantId, UserId,
 };
-use crate::media::{Direction, FileFormat, Layout, Source};
+use crate::media::{BargeIn, Direction, FileFormat, Layout, Source};
 use crate::party::{Destination, Party};
 use crate::termination::Termination;
 use crate::time::Timestamp;
@@ -397,6 +397,8 @@ pub enum FactKind {
         legs: Vec<LegId>,
         /// Who wants to be told when it can be fetched.
         callback: Option<Box<Callback>>,
+        /// Everybody who is recorded is told so by a tone.
+        beep: bool,
     },
     /// A recording leaves out what is said from now on.
     RecordingPaused {
@@ -491,6 +493,8 @@ pub enum FactKind {
         leg: Option<LegId>,
         /// What: the first of a playlist.
         source: Source,
+        /// What of whoever hears it ends it.
+        barge_in: BargeIn,
     },
     /// Exactly one follows every start.
     PlaybackFinished {

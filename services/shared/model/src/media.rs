@@ -284,6 +284,59 @@ impl Beside {
     }
 }
 
+/// What of whoever hears a playback ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum BargeIn {
+    /// Nothing.
+    #[default]
+    None,
+    /// A key.
+    Key,
+    /// Speech.
+    Voice,
+    /// Either.
+    Any,
+}
+
+impl BargeIn {
+    /// Whether a key ends it.
+    pub fn by_key(self) -> bool {
+        matches!(self, Self::Key | Self::Any)
+    }
+
+    /// Whether speech ends it.
+    pub fn by_voice(self) -> bool {
+        matches!(self, Self::Voice | Self::Any)
+    }
+}
+
+/// Where a playback begins, what lies between its parts, and what ends it before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PlayOptions {
+    /// Where the first round begins, in ms.
+    pub start_ms: u32,
+    /// Silence between two sources and two rounds, in ms, at most [`PAUSE_MS_MAX`].
+    pub pause_ms: u32,
+    /// What of whoever hears it ends it.
+    pub barge_in: BargeIn,
+}
+
+/// A change of a playback that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlaySteer {
+    /// Silence from now on.
+    Pause,
+    /// Go on where it was paused.
+    Resume,
+    /// Go to another place of the present round.
+    Seek {
+        /// From its beginning, in ms.
+        to_ms: u64,
+    },
+}
+
+/// The longest silence between two sources of a playback, in ms.
+pub const PAUSE_MS_MAX: u32 = 60_000;
 /// Silence, in thousandths of a decibel.
 pub const MDB_MIN: i32 = -72_000;
 /// The most by which anything is made louder, in thousandths of a decibel.

@@ -34,6 +34,8 @@ EXAMPLES
   sidetone calls transfer 019a... --held 019b...  connect whom it talks with and whom it holds
   sidetone calls add 019a... 1003           a leg asks 1003 into its conversation
   sidetone calls play 019a... welcome --over  everybody hears a prompt over what is said
+  sidetone calls play 019a... menu --barge-in any  until somebody presses a key or speaks
+  sidetone calls playback 019a... --seek-ms 5000   go to another place in what is played
   sidetone calls --output json | jq '.[].call_id'")]
 pub(crate) struct CallsArgs {
     #[command(subcommand)]
@@ -87,6 +89,9 @@ enum Action {
         /// What the file is made of.
         #[arg(long, value_enum, default_value = "wav")]
         format: RecordingFormat,
+        /// Everybody who is recorded hears a beep at its beginning and every 15 s.
+        #[arg(long)]
+        beep: bool,
     },
     /// End a recording.
     StopRecording {
@@ -153,7 +158,7 @@ pub(crate) async fn run(args: CallsArgs) -> anyhow::Result<()> {
         Action::Answer { leg, to } => {
             calls.answer_leg(AnswerLegRequest { tenant, idempotency_key, leg_id: leg, to }).await
         }
-        Action::Record { call, stereo, tracks, format } => {
+        Action::Record { call, stereo, tracks, format, beep } => {
             let layout = match (stereo, tracks) {
                 (true, _) => Layout::Stereo,
                 (_, true) => Layout::TrackPerLeg,
@@ -161,7 +166,7 @@ pub(crate) async fn run(args: CallsArgs) -> anyhow::Result<()> {
             };
             let format = FileFormat::from(format).into();
             let record =
-                Record { call_id: call.clone(), format, layout: layout.into(), ..Default::default() };
+                Record { call_id: call.clone(), format, layout: layout.into(), beep, ..Default::default() };
             let command = Some(Command::Record(record));
             let begun = calls.execute(ExecuteRequest { tenant, idempotency_key, command }).await;
             let begun = begun.map_err(|s| explain(&s))?.into_inner();

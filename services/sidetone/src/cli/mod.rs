@@ -17,6 +17,7 @@ mod nodes;
 mod operations;
 mod outbox;
 mod output;
+mod playing;
 mod recordings;
 mod sound;
 mod stir;

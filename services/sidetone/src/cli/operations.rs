@@ -4,12 +4,13 @@ use clap::Subcommand;
 use sidetone_proto::callcontrol::v1::execute_request::Command;
 use sidetone_proto::callcontrol::v1::{
     AddExternalRef, Deflect, Intrude, Join, LegToDevice, LegToNumber, OneLeg, OneOfSeveral, OneRecording,
-    PauseRecording, PickUp, PickUpInGroup, Play, PlayManner, Redirect, SendDigits, StartStream, StopPlay,
-    StopStream, TwoLegs, join, play, redirect, stop_play,
+    PauseRecording, PickUp, PickUpInGroup, Redirect, SendDigits, StartStream, StopPlay, StopStream, TwoLegs,
+    join, redirect, stop_play,
 };
-use sidetone_proto::types::v1::{ExternalRef, FileFormat, Source, source};
+use sidetone_proto::types::v1::{ExternalRef, FileFormat};
 
 use super::audio::AudioArgs;
+use super::playing::{PlayArgs, SteerArgs};
 
 /// The operations, as they are typed.
 #[derive(Debug, Subcommand)]
@@ -220,21 +221,10 @@ pub(crate) enum Operation {
         mask: bool,
     },
     /// Play prompts or URLs into a call, one after the other.
-    Play {
-        /// The call.
-        call: String,
-        /// Prompt names, or URLs.
-        #[arg(required = true)]
-        sources: Vec<String>,
-        /// Only this leg hears it.
-        #[arg(long)]
-        leg: Option<String>,
-        /// How often; 0 is for ever.
-        #[arg(long, default_value_t = 1)]
-        repeat: u32,
-        #[command(flatten)]
-        beside: Beside,
-    },
+    Play(PlayArgs),
+    /// Pause what is played, go on with it, or go to another place in it.
+    #[command(group(clap::ArgGroup::new("change").required(true).args(["pause", "resume", "seek_ms"])))]
+    Playback(SteerArgs),
     /// End what is played into a call.
     StopPlay {
         /// The call.
@@ -256,33 +246,6 @@ pub(crate) enum Operation {
         /// The stream.
         stream: String,
     },
-}
-
-/// What is played beside something else, and how loud the two are.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Beside {
-    /// Over what is said, which is turned down while it sounds; without it, instead of what is said.
-    #[arg(long, conflicts_with = "under")]
-    over: bool,
-    /// Under what is said: it is turned down while somebody speaks.
-    #[arg(long)]
-    under: bool,
-    /// By how many decibels the one that gives way is turned down: -72 to 0, -15 without.
-    #[arg(long, value_name = "DB", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-72..=0))]
-    duck: Option<i32>,
-    /// How many decibels louder it is played: -72 to 18.
-    #[arg(long, value_name = "DB", default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-72..=18))]
-    gain: i32,
-}
-
-impl Beside {
-    fn manner(&self) -> PlayManner {
-        match (self.over, self.under) {
-            (true, _) => PlayManner::Over,
-            (_, true) => PlayManner::Under,
-            _ => PlayManner::Unspecified,
-        }
-    }
 }
 
 /// What a stream is made of.
@@ -380,18 +343,8 @@ impl Operation {
             Self::PauseRecording { recording, mask, .. } => {
                 Command::PauseRecording(PauseRecording { recording_id: recording, mask })
             }
-            Self::Play { call, sources, leg, repeat, beside } => {
-                let audience = leg.map_or(play::Audience::CallId(call), play::Audience::LegId);
-                let sources = sources.into_iter().map(source).collect();
-                Command::Play(Play {
-                    audience: Some(audience),
-                    sources,
-                    repeat,
-                    manner: beside.manner().into(),
-                    duck_mdb: beside.duck.map(|db| db * 1000),
-                    gain_mdb: beside.gain * 1000,
-                })
-            }
+            Self::Play(play) => Command::Play(play.into()),
+            Self::Playback(steer) => Command::SteerPlay(steer.into()),
             Self::StopPlay { call, playback } => {
                 let audience = Some(stop_play::Audience::CallId(call));
                 Command::StopPlay(StopPlay { audience, playback_id: playback })
@@ -412,10 +365,4 @@ fn redirect(leg_id: String, to: Option<String>, voicemail: bool, assistant: bool
         None => redirect::To::Voicemail(true),
     };
     Command::Redirect(Redirect { leg_id, to: Some(to), ..Default::default() })
-}
-
-fn source(text: String) -> Source {
-    let url = text.starts_with("http://") || text.starts_with("https://");
-    let kind = if url { source::Kind::Url(text) } else { source::Kind::Prompt(text) };
-    Source { kind: Some(kind) }
 }

@@ -16,7 +16,7 @@ use sidetone_model::call::HeldBy;
 use sidetone_model::command::{Audience, CallCommandKind, CallName};
 use sidetone_model::fact::FactKind;
 use sidetone_model::ids::{CallId, LegId, NodeId};
-use sidetone_model::media::{Beside, FileFormat, Layout, Manner, Source};
+use sidetone_model::media::{BargeIn, Beside, FileFormat, Layout, Manner, PlayOptions, Source};
 use sidetone_model::party::Destination;
 use sidetone_proto::directory::v1 as pb;
 
@@ -105,6 +105,7 @@ impl Scene {
                 call,
                 leg: None,
                 source: Source::Url("https://url.to.your/audiofile.mp3".into()),
+                barge_in: BargeIn::None,
             }),
             "call.recording/stop" => {
                 self.happens(FactKind::RecordingStarted {
@@ -117,6 +118,7 @@ impl Scene {
                     name: "".into(),
                     legs: Vec::new(),
                     callback: None,
+                    beep: false,
                 });
             }
             "call.stream/stop" => {
@@ -235,12 +237,21 @@ async fn methods_become_the_commands_that_they_mean() {
     let (to, sources) = (Audience::Leg(callee), vec![Source::Url(url.into())]);
     assert_eq!(
         scene.door.taken(),
-        [CallCommandKind::Play { to, sources, repeat: 0, manner: Manner::Instead }]
+        [CallCommandKind::Play {
+            to,
+            sources,
+            repeat: 0,
+            manner: Manner::Instead,
+            options: PlayOptions::default()
+        }]
     );
     scene.post("call.audio/play", &thread(json!({"url": url, "manner": "over"}))).await;
     let (to, sources) = (Audience::Call(call), vec![Source::Url(url.into())]);
     let manner = Manner::Over(Beside::default());
-    assert_eq!(scene.door.taken(), [CallCommandKind::Play { to, sources, repeat: 1, manner }]);
+    assert_eq!(
+        scene.door.taken(),
+        [CallCommandKind::Play { to, sources, repeat: 1, manner, options: PlayOptions::default() }]
+    );
     let (status, refused) = scene.post("call.audio/play", &thread(json!({"url": url, "manner": 7}))).await;
     assert_eq!((status, scene.door.taken().len()), (StatusCode::BAD_REQUEST, 0), "{refused}");
 }

@@ -97,6 +97,7 @@ impl Scene {
             name,
             legs,
             callback: None,
+            beep: false,
         };
         self.happens([started]);
         recording

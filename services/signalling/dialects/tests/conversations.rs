@@ -21,7 +21,7 @@ use sidetone_model::conversation::{ConversationCommand, ConversationFact};
 use sidetone_model::fact::{CommandSubject, Fact, FactKind, RecordedSound};
 use sidetone_model::fold::Fold;
 use sidetone_model::ids::{CallId, IdSource, LegId, NodeId, RecordingId};
-use sidetone_model::media::{Beside, FileFormat, Layout, Manner, Source};
+use sidetone_model::media::{BargeIn, Beside, FileFormat, Layout, Manner, PlayOptions, Source};
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 use sidetone_proto::directory::v1 as pb;
@@ -83,7 +83,7 @@ fn heard_of(command: &CallCommandKind, ids: &mut IdSource) -> Vec<FactKind> {
                 Audience::Leg(_) => return Vec::new(),
             };
             let (playback, source) = (ids.make(NOW), sources[0].clone());
-            vec![FactKind::PlaybackStarted { playback, call, leg, source }]
+            vec![FactKind::PlaybackStarted { playback, call, leg, source, barge_in: BargeIn::None }]
         }
         CallCommandKind::StopPlay { playback: Some(playback), .. } => {
             vec![FactKind::PlaybackFinished { playback: *playback, end: PlaybackEnd::Stopped }]
@@ -346,13 +346,25 @@ async fn what_is_heard_is_changed_by_events_and_told_by_events() {
     let sources = vec![url("https://a/1.mp3"), url("https://a/2.mp3")];
     assert_eq!(
         scene.door.taken(),
-        [CallCommandKind::Play { to: all, sources, repeat: 0, manner: Manner::Instead }]
+        [CallCommandKind::Play {
+            to: all,
+            sources,
+            repeat: 0,
+            manner: Manner::Instead,
+            options: PlayOptions::default()
+        }]
     );
     let rings = scene.made(&events, json!({"type": "audio:ringing:start"})).await;
     let tone = vec![Source::Prompt("tone:ringback/itu".into())];
     assert_eq!(
         scene.door.taken(),
-        [CallCommandKind::Play { to: all, sources: tone, repeat: 0, manner: Manner::Instead }]
+        [CallCommandKind::Play {
+            to: all,
+            sources: tone,
+            repeat: 0,
+            manner: Manner::Instead,
+            options: PlayOptions::default()
+        }]
     );
     assert!(played["id"].as_u64() < rings["id"].as_u64(), "{played} {rings}");
 
@@ -374,7 +386,13 @@ async fn what_is_heard_is_changed_by_events_and_told_by_events() {
     let (to, sources) = (Audience::Leg(leg), vec![url("https://a/1.mp3")]);
     assert_eq!(
         scene.door.taken(),
-        [CallCommandKind::Play { to, sources, repeat: 1, manner: Manner::Instead }]
+        [CallCommandKind::Play {
+            to,
+            sources,
+            repeat: 1,
+            manner: Manner::Instead,
+            options: PlayOptions::default()
+        }]
     );
     let over = |duck, gain| Manner::Over(Beside::new(duck, gain).unwrap());
     for (more, expected) in [
@@ -462,6 +480,7 @@ async fn a_complete_recording_is_found_under_files() {
         name: "".into(),
         legs: Vec::new(),
         callback: None,
+        beep: false,
     });
     assert_eq!(scene.ask(Method::GET, &path, None).await.0, StatusCode::NOT_FOUND, "it is not complete");
     let file = "f.wav".into();
@@ -542,6 +561,7 @@ async fn who_asked_for_a_recording_is_told_when_it_can_be_fetched() {
         name: "".into(),
         legs: Vec::new(),
         callback,
+        beep: false,
     };
     let mut fold = scene.door.fold.lock().unwrap().clone();
     fold.apply(&Fact { tenant: tenant(), at: NOW, kind: recorded(Some(callback.clone())) });

@@ -2,7 +2,7 @@
 
 use sidetone_model::fold::LegView;
 use sidetone_model::ids::{CallId, LegId, PlaybackId};
-use sidetone_model::media::{Manner, Source};
+use sidetone_model::media::{Manner, PlayOptions, Source};
 use sidetone_model::party::Destination;
 
 use crate::effect::{Connection, Heard, MediaRequest};
@@ -106,7 +106,8 @@ impl Shard {
         };
         if let Some((playback, prompt)) = wanted.playback(leg.leg).zip(prompt) {
             let (to, sources) = (Heard::Leg(leg.leg), vec![Source::Prompt(prompt)]);
-            self.ask(leg, MediaRequest::Play { playback, to, sources, repeat: 0, manner: Manner::Instead });
+            let (manner, options) = (Manner::Instead, PlayOptions::default());
+            self.ask(leg, MediaRequest::Play { playback, to, sources, repeat: 0, manner, options });
         }
     }
 

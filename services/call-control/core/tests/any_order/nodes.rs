@@ -87,9 +87,11 @@ impl World {
     pub(crate) fn finish_playback(&mut self) {
         let Some(playback) = self.playing.choose(&mut self.rng).copied() else { return };
         self.playing.retain(|other| *other != playback);
-        let end = match self.rng.random_range(0..5) {
+        let end = match self.rng.random_range(0..7) {
             0 => PlaybackEnd::Failed,
             1 => PlaybackEnd::Stopped,
+            2 => PlaybackEnd::Key,
+            3 => PlaybackEnd::Voice,
             _ => PlaybackEnd::Done,
         };
         let step = self.shard.handle_playback_finished(playback, end, self.now);

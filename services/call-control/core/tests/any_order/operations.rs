@@ -6,7 +6,7 @@ use sidetone_model::call::{DeviceOf, Elsewhere, ExternalRef};
 use sidetone_model::command::{Audience, CallCommand, CallCommandKind, CallName};
 use sidetone_model::fold::{Capability, LegView, RecordingPhase};
 use sidetone_model::ids::UserId;
-use sidetone_model::media::{Beside, FileFormat, Manner, Source};
+use sidetone_model::media::{BargeIn, Beside, FileFormat, Manner, PlayOptions, Source};
 use sidetone_model::party::{Binding, Destination};
 use sidetone_model::voice::LegVoice;
 
@@ -199,6 +199,7 @@ impl World {
                     sources,
                     repeat: 1,
                     manner: Manner::Over(Beside::default()),
+                    options: PlayOptions::default(),
                 },
                 may(Capability::Play),
             ),
@@ -208,6 +209,7 @@ impl World {
                     sources,
                     repeat: 0,
                     manner: Manner::Instead,
+                    options: PlayOptions { barge_in: BargeIn::Any, ..PlayOptions::default() },
                 },
                 any_may(Capability::Play),
             ),

@@ -11,6 +11,7 @@ use sidetone_model::termination::Termination;
 use sidetone_model::wire;
 use sidetone_proto::media::v1 as pb;
 use sidetone_proto::media::v1::media_event::Kind;
+use sidetone_proto::types::v1::BargeIn;
 use sidetone_runtime::link::MediaService;
 use tonic::{Request, Status};
 
@@ -151,10 +152,12 @@ fn input(life: &NodeLife, kind: Kind) -> Option<Input> {
         }),
         Kind::PlaybackFinished(event) => Some(Input::PlaybackFinished {
             playback: event.playback_id.parse().ok()?,
-            end: match (&event.failure, event.stopped) {
-                (Some(_), _) => PlaybackEnd::Failed,
-                (None, true) => PlaybackEnd::Stopped,
-                (None, false) => PlaybackEnd::Done,
+            end: match (&event.failure, event.stopped, event.ended_by()) {
+                (Some(_), _, _) => PlaybackEnd::Failed,
+                (None, true, BargeIn::Key) => PlaybackEnd::Key,
+                (None, true, BargeIn::Voice) => PlaybackEnd::Voice,
+                (None, true, BargeIn::None | BargeIn::Any) => PlaybackEnd::Stopped,
+                (None, false, _) => PlaybackEnd::Done,
             },
         }),
         Kind::StreamEnded(event) => {

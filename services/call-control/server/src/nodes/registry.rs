@@ -304,7 +304,9 @@ impl Nodes {
             | MediaRequest::StopRecording { recording }
             | MediaRequest::FinishRecording { recording, .. }
             | MediaRequest::AckRecording { recording } => recording.hash(&mut hasher),
-            MediaRequest::Play { playback, .. } | MediaRequest::StopPlay { playback } => {
+            MediaRequest::Play { playback, .. }
+            | MediaRequest::StopPlay { playback }
+            | MediaRequest::SteerPlay { playback, .. } => {
                 playback.hash(&mut hasher);
             }
             MediaRequest::StartStream { stream, .. } | MediaRequest::StopStream { stream } => {

@@ -1,7 +1,8 @@
 //! What a node is asked about playing, recording and streaming.
 
 use sidetone_call_core::{Heard, MediaRequest, Pause};
-use sidetone_model::media::{Beside, FileFormat, Layout, Manner, Source};
+use sidetone_model::media::{Beside, FileFormat, Layout, Manner, PlayOptions, PlaySteer, Source};
+use sidetone_model::wire::number;
 use sidetone_proto::media::v1::*;
 use sidetone_runtime::link::MediaService;
 use tonic::{Request, Status};
@@ -9,27 +10,29 @@ use tonic::{Request, Status};
 /// Asks for playbacks, recordings and streams; what is something else is no matter of this.
 pub(super) async fn ask(service: &MediaService, request: MediaRequest) -> Result<(), Status> {
     match request {
-        MediaRequest::Play { playback, to, sources, repeat, manner } => {
+        MediaRequest::Play { playback, to, sources, repeat, manner, options } => {
             let target = match to {
                 Heard::Leg(leg) => play_request::Target::LegId(leg.to_string()),
                 Heard::Mix(mix) => play_request::Target::MixId(mix.to_string()),
             };
-            let (manner, beside) = match manner {
-                Manner::Instead => (PlayManner::Unspecified, Beside::default()),
-                Manner::Over(beside) => (PlayManner::Over, beside),
-                Manner::Under(beside) => (PlayManner::Under, beside),
-            };
+            let sources = sources.into_iter().map(play_source).collect();
             let request = PlayRequest {
                 playback_id: playback.to_string(),
                 target: Some(target),
-                sources: sources.into_iter().map(play_source).collect(),
+                sources,
                 repeat,
-                manner: manner.into(),
-                duck_mdb: beside.duck_mdb(),
-                gain_mdb: beside.gain_mdb(),
-                ..Default::default()
+                ..how(manner, options)
             };
             service.play(Request::new(request)).await?;
+        }
+        MediaRequest::SteerPlay { playback, steer } => {
+            let change = match steer {
+                PlaySteer::Pause => steer_play_request::Change::Paused(true),
+                PlaySteer::Resume => steer_play_request::Change::Paused(false),
+                PlaySteer::Seek { to_ms } => steer_play_request::Change::PositionMs(to_ms),
+            };
+            let request = SteerPlayRequest { playback_id: playback.to_string(), change: Some(change) };
+            service.steer_play(Request::new(request)).await?;
         }
         MediaRequest::StopPlay { playback } => {
             let request = StopPlayRequest { playback_id: playback.to_string(), ..Default::default() };
@@ -55,9 +58,27 @@ pub(super) async fn ask(service: &MediaService, request: MediaRequest) -> Result
     Ok(())
 }
 
+/// How something is to be played.
+fn how(manner: Manner, options: PlayOptions) -> PlayRequest {
+    let (manner, beside) = match manner {
+        Manner::Instead => (PlayManner::Unspecified, Beside::default()),
+        Manner::Over(beside) => (PlayManner::Over, beside),
+        Manner::Under(beside) => (PlayManner::Under, beside),
+    };
+    PlayRequest {
+        manner: manner.into(),
+        duck_mdb: beside.duck_mdb(),
+        gain_mdb: beside.gain_mdb(),
+        start_offset_ms: options.start_ms,
+        pause_between_ms: options.pause_ms,
+        barge_in: number(options.barge_in),
+        ..Default::default()
+    }
+}
+
 async fn record(service: &MediaService, request: MediaRequest) -> Result<(), Status> {
     match request {
-        MediaRequest::StartRecording { recording, tenant, call, legs, layout, format } => {
+        MediaRequest::StartRecording { recording, tenant, call, legs, layout, format, beep } => {
             let layout = match layout {
                 Layout::Mono => RecordingLayout::Mono,
                 Layout::Stereo => RecordingLayout::Stereo,
@@ -70,6 +91,7 @@ async fn record(service: &MediaService, request: MediaRequest) -> Result<(), Sta
                 leg_ids: legs.iter().map(ToString::to_string).collect(),
                 layout: layout.into(),
                 format: audio_format(format).into(),
+                beep,
                 ..Default::default()
             };
             service.start_recording(Request::new(request)).await?;

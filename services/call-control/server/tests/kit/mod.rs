@@ -271,6 +271,10 @@ impl Media for Node {
         Ok(Response::new(PreparePlayResponse { duration_ms: 1000 }))
     }
 
+    async fn steer_play(&self, _: Request<SteerPlayRequest>) -> Result<Response<SteerPlayResponse>, Status> {
+        Ok(Response::new(SteerPlayResponse {}))
+    }
+
     async fn stop_play(&self, _: Request<StopPlayRequest>) -> Result<Response<StopPlayResponse>, Status> {
         Ok(Response::new(StopPlayResponse {}))
     }

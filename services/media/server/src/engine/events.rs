@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::Engine;
 use super::link::Reply;
+use crate::worker::playing::Ending;
 use crate::worker::rings::Event;
 
 /// Changes of one worker that may wait for the engine's lock, besides four for each leg. Each leg, playback and tap is told of
@@ -20,7 +21,7 @@ const CHANGES_MAX: usize = 16_384;
 /// What has to be written into the books.
 #[derive(Debug)]
 enum Change {
-    PlaybackEnded { number: u64, stopped: bool },
+    PlaybackEnded { number: u64, ended: Option<Ending> },
     Idle { leg: LegId },
     Speaker { leg: LegId, speaking: bool },
     FarLoss { leg: LegId, fraction_lost: u8 },
@@ -71,7 +72,7 @@ pub(crate) async fn pump(
 async fn write_changes(engine: Arc<Engine>, mut waiting: mpsc::Receiver<Change>) {
     while let Some(change) = waiting.recv().await {
         match change {
-            Change::PlaybackEnded { number, stopped } => engine.playback_ended(number, stopped).await,
+            Change::PlaybackEnded { number, ended } => engine.playback_ended(number, ended).await,
             Change::Idle { leg } => engine.time_out(leg).await,
             Change::Speaker { leg, speaking } => engine.speaker_changed(leg, speaking).await,
             Change::FarLoss { leg, fraction_lost } => engine.adapt(leg, fraction_lost).await,
@@ -87,7 +88,7 @@ impl Engine {
             Event::Untapped { token } => self.replies.complete(token, Reply::Done),
             // A mix that ended while it was played to takes its prompts with it.
             Event::MixRemoved { mix: Some(mix) } => {
-                let ended = |number| Change::PlaybackEnded { number, stopped: true };
+                let ended = |number| Change::PlaybackEnded { number, ended: Some(Ending::Stopped) };
                 return mix.playing.iter().map(|playing| ended(playing.playback)).collect();
             }
             Event::MixRemoved { mix: None }
@@ -100,8 +101,8 @@ impl Engine {
                 let leg_id = leg_id(leg).to_string();
                 self.tell(pb::media_event::Kind::Digit(pb::Digit { leg_id, digit, duration_ms, in_band }));
             }
-            Event::PlaybackEnded { playing, stopped } => {
-                return vec![Change::PlaybackEnded { number: playing.playback, stopped }];
+            Event::PlaybackEnded { playing } => {
+                return vec![Change::PlaybackEnded { number: playing.playback, ended: playing.ended }];
             }
             Event::Idle { leg, unwanted: true } => return vec![Change::Idle { leg: leg_id(leg) }],
             // Whoever wants it decides: an early leg need not send anything yet.

@@ -28,6 +28,7 @@ use crate::state::{Audio, Incoming, LEG_STATE_VERSION, LegState};
 use crate::worker::gate::Gate;
 use crate::worker::inband::Inband;
 use crate::worker::leg::Leg;
+use crate::worker::playing::Ending;
 use crate::worker::rings::{Command, Described};
 
 /// A request for a leg, understood.
@@ -380,8 +381,10 @@ impl Engine {
         let Ok(Reply::Leg(leg)) = removed.await else { return Err(MediaError::Stopping) };
         let leg = match leg {
             Some(mut leg) => {
+                leg.warning = None;
                 for playing in [leg.playing.take(), leg.over.take()].into_iter().flatten() {
-                    self.playback_ended(playing.playback, true).await;
+                    let ended = playing.ended.unwrap_or(Ending::Stopped);
+                    self.playback_ended(playing.playback, Some(ended)).await;
                 }
                 Some(leg)
             }
@@ -492,6 +495,7 @@ impl Control {
     /// Takes a leg out of the books.
     fn forget(&mut self, id: LegId) -> Option<LegEntry> {
         let entry = self.legs.remove(&id)?;
+        self.warned.remove(&id);
         if let Some(legs) = self.calls.get_mut(entry.request.call_id.as_str()) {
             legs.retain(|leg| *leg != id);
             if legs.is_empty() {

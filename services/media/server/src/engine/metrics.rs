@@ -36,6 +36,8 @@ impl Engine {
             (sum(|c| &c.replayed), dropped("replayed")),
             (sum(|c| &c.not_protected), dropped("not_protected")),
             (sum(|c| &c.strays), dropped("stray")),
+            (sum(|c| &c.recut), media.packets_recut.clone()),
+            (sum(|c| &c.recut_late), dropped("recut_late")),
             (sum(|c| &c.too_many_sources), dropped("too_many_sources")),
             (sum(|c| &c.digits_by_event), digits("event")),
             (sum(|c| &c.digits_in_band), digits("sound")),
@@ -53,6 +55,8 @@ impl Engine {
             *before = total;
         }
         self.note_loads(workers, counted);
+        let most_sent = workers.iter().map(|worker| worker.take_most_sent()).max();
+        media.tick_burst.set(most_sent.unwrap_or(0) as i64);
         for worker in workers {
             media.tick_work.observe(worker.take_longest_ns() as f64 / 1e9);
         }

@@ -22,7 +22,9 @@ mod record;
 mod rooms;
 mod speech;
 mod stream;
+mod streaming;
 pub(crate) mod view;
+mod warning;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -53,6 +55,7 @@ use crate::state::Audio;
 use crate::storage::Joins;
 use crate::worker::coding::Plan;
 use crate::worker::conditioning::Conditioning;
+use crate::worker::playing::Steer;
 use crate::worker::rings::{Command, Slot};
 use link::{Replies, WorkerLink};
 use rooms::MixEntry;
@@ -76,6 +79,8 @@ pub(crate) struct Engine {
     joins: Option<Joins>,
     /// Places for what is brought before it is played.
     preparing: Semaphore,
+    /// Places for long prompts.
+    streaming: Arc<Semaphore>,
     /// Of the certificate that is shown in handshakes.
     fingerprint: Fingerprint,
     handshakes: Handshakes,
@@ -100,6 +105,8 @@ pub(crate) struct Control {
     /// What is said into streams, by their id.
     speeches: HashMap<Box<str>, speech::Speech>,
     feeds: HashMap<LegId, feed::Feed>,
+    /// Legs that hear that they are recorded, by the number of that playback.
+    warned: HashMap<LegId, u64>,
     ports: Vec<Ports>,
     prompts: Prompts,
     next_number: u64,
@@ -153,12 +160,24 @@ struct PlaybackEntry {
     duration_ms: u64,
     /// Cancelled to stop it while its sound is still fetched; none once it plays.
     loading: Option<CancellationToken>,
+    /// What it is to do when it plays, at most one of each kind.
+    steered: Vec<Steer>,
+    /// Where it is long and plays: what decodes it.
+    seeker: Option<streaming::Seeker>,
 }
 
 #[derive(Debug)]
 struct RecordingEntry {
     request: pb::StartRecordingRequest,
     number: u32,
+    /// It takes nothing in at the moment.
+    paused: bool,
+}
+
+impl RecordingEntry {
+    fn legs(&self) -> Vec<LegId> {
+        self.request.leg_ids.iter().filter_map(|leg| leg.parse().ok()).collect()
+    }
 }
 
 /// What an engine is made of.
@@ -197,6 +216,7 @@ impl Engine {
             streams: HashMap::new(),
             speeches: HashMap::new(),
             feeds: HashMap::new(),
+            warned: HashMap::new(),
             ports,
             prompts: Prompts::new(&config.prompts_dir, config.prompt_cache_mb << 20),
             next_number: 1,
@@ -216,6 +236,7 @@ impl Engine {
             recorder,
             joins: parts.joins,
             preparing: Semaphore::new(play::PREPARING_MAX),
+            streaming: Arc::new(Semaphore::new(streaming::STREAMS_MAX)),
             fingerprint,
             handshakes,
             draining: AtomicBool::new(false),

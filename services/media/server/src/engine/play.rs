@@ -5,17 +5,21 @@ use std::time::Instant;
 
 use sidetone_dsp::Gain;
 use sidetone_model::ids::LegId;
+use sidetone_model::media::BargeIn;
 use sidetone_model::termination::{Cause, Termination};
+use sidetone_model::wire;
 use sidetone_proto::media::v1 as pb;
 use tokio_util::sync::CancellationToken;
 
+use super::streaming::Seeker;
 use super::{Control, Engine, PlaybackEntry};
 use crate::error::MediaError;
-use crate::prompts::{self, Prompt, Source};
+use crate::prompts::{self, Playable, Source, Walk};
 use crate::service::{GAIN_MDB_MAX, GAIN_MDB_MIN};
+use crate::worker::barging::Barging;
 use crate::worker::mix::MIX_PLAYBACKS_MAX;
 use crate::worker::overlay::{Lay, Yields};
-use crate::worker::playing::{Playing, Program};
+use crate::worker::playing::{Ending, Playing, Program, Steer};
 use crate::worker::rings::Command;
 
 /// Who is to hear a prompt.
@@ -23,6 +27,15 @@ use crate::worker::rings::Command;
 pub(crate) enum Audience {
     Leg(LegId),
     Mix(Box<str>),
+}
+
+/// What is to be played.
+#[derive(Debug)]
+enum Sound {
+    /// All of it is in memory.
+    Program(Program),
+    /// Some of it is long.
+    Walk(Walk),
 }
 
 /// What is to be stopped.
@@ -55,29 +68,32 @@ impl Engine {
         request: pb::PlayRequest,
     ) -> Result<u64, MediaError> {
         let sources = sources(&request)?;
+        if matches!(audience, Audience::Mix(_)) && barge_in(&request)? != BargeIn::None {
+            return Err(MediaError::Invalid { field: "barge_in", problem: "is for what is played to a leg" });
+        }
         if let Some(duration_ms) = self.known(&request).await? {
             return Ok(duration_ms);
         }
         if !sources.iter().any(Source::is_far) {
-            let program = self.program(sources, &request).await?;
-            return self.begin_playback(audience, request, program).await;
+            let sound = self.sound(sources, &request).await?;
+            return self.begin_playback(audience, request, sound).await;
         }
         let id: Box<str> = request.playback_id.as_str().into();
         let (number, stopped) = self.expect_playback(&audience, &request).await?;
         let engine = Arc::clone(self);
         tokio::spawn(async move {
-            let program = tokio::select! {
-                program = engine.program(sources, &request) => program.map(Some),
+            let sound = tokio::select! {
+                sound = engine.sound(sources, &request) => sound.map(Some),
                 () = stopped.cancelled() => Ok(None),
             };
-            let begun = match program {
-                Ok(Some(program)) => engine.begin_expected(&id, number, program).await,
-                Ok(None) => return engine.playback_ended(number, true).await,
+            let begun = match sound {
+                Ok(Some(sound)) => engine.begin_expected(&id, number, sound).await,
+                Ok(None) => return engine.playback_ended(number, Some(Ending::Stopped)).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = begun {
                 tracing::info!(playback = %id, %error, "a playback failed");
-                engine.end_playback(number, false, Some(&error)).await;
+                engine.end_playback(number, None, Some(&error)).await;
             }
         });
         Ok(0)
@@ -91,7 +107,7 @@ impl Engine {
         }
         let sources = sources(&request)?;
         let _place = self.preparing.try_acquire().map_err(|_| MediaError::TooMany("sounds being brought"))?;
-        Ok(self.program(sources, &request).await?.duration_ms())
+        Ok(self.sound(sources, &request).await?.duration_ms())
     }
 
     /// The answer to a playback that was asked for before.
@@ -121,20 +137,27 @@ impl Engine {
             number,
             duration_ms: 0,
             loading: Some(loading.clone()),
+            steered: Vec::new(),
+            seeker: None,
         };
         control.playbacks.insert(request.playback_id.as_str().into(), entry);
         Ok((number, loading))
     }
 
     /// What was expected has come.
-    async fn begin_expected(&self, id: &str, number: u64, program: Program) -> Result<(), MediaError> {
+    async fn begin_expected(&self, id: &str, number: u64, sound: Sound) -> Result<(), MediaError> {
         let mut control = self.control.lock().await;
         let Some(entry) = control.playbacks.get_mut(id).filter(|entry| entry.number == number) else {
             return Ok(());
         };
         let stopped = entry.loading.take().is_some_and(|loading| loading.is_cancelled());
-        let mut playing = Box::new(playing(number, program, &entry.request)?);
-        playing.stopped = stopped;
+        let (mut playing, seeker) = self.playing(number, sound, &entry.request)?;
+        entry.seeker = seeker;
+        let steered = std::mem::take(&mut entry.steered);
+        steered.into_iter().for_each(|steer| playing.steer(entry.numbered(steer)));
+        if stopped {
+            playing.end(Ending::Stopped);
+        }
         let audience = entry.audience.clone();
         self.push_playing(&mut control, &audience, playing).await
     }
@@ -143,7 +166,7 @@ impl Engine {
         &self,
         audience: Audience,
         request: pb::PlayRequest,
-        program: Program,
+        sound: Sound,
     ) -> Result<u64, MediaError> {
         let mut control = self.control.lock().await;
         // The same request may have come twice meanwhile.
@@ -153,10 +176,18 @@ impl Engine {
         }
         room(&control, &audience)?;
         let number = control.number();
-        let duration_ms = program.duration_ms();
-        let playing = Box::new(playing(number, program, &request)?);
+        let duration_ms = sound.duration_ms();
+        let (playing, seeker) = self.playing(number, sound, &request)?;
         let id: Box<str> = request.playback_id.as_str().into();
-        let entry = PlaybackEntry { request, audience: audience.clone(), number, duration_ms, loading: None };
+        let entry = PlaybackEntry {
+            request,
+            audience: audience.clone(),
+            number,
+            duration_ms,
+            loading: None,
+            steered: Vec::new(),
+            seeker,
+        };
         control.playbacks.insert(id.clone(), entry);
         let pushed = self.push_playing(&mut control, &audience, playing).await;
         if pushed.is_err() {
@@ -185,28 +216,24 @@ impl Engine {
         control.workers[worker].push(command).await
     }
 
-    /// Tells a leg that it is recorded from now on.
-    pub(super) async fn beep(self: &Arc<Self>, leg: LegId, recording: &str) -> Result<(), MediaError> {
-        let request = pb::PlayRequest {
-            playback_id: format!("beep:{recording}:{leg}"),
-            target: Some(pb::play_request::Target::LegId(leg.to_string())),
-            prompt: "beep".into(),
-            repeat: 1,
-            ..Default::default()
-        };
-        self.play(Audience::Leg(leg), request).await.map(drop)
-    }
-
     /// Brings everything of a playback.
-    async fn program(&self, sources: Vec<Source>, request: &pb::PlayRequest) -> Result<Program, MediaError> {
-        let mut prompts = Vec::with_capacity(sources.len());
+    async fn sound(&self, sources: Vec<Source>, request: &pb::PlayRequest) -> Result<Sound, MediaError> {
+        let mut parts = Vec::with_capacity(sources.len());
         for source in sources {
-            prompts.push(self.prompt(source).await?);
+            parts.push(self.prompt(source).await?);
         }
-        Ok(Program::new(prompts, request.pause_between_ms as usize / 20))
+        let pause_frames = request.pause_between_ms as usize / 20;
+        let whole = |part: &Playable| match part {
+            Playable::Whole(prompt) => Some(Arc::clone(prompt)),
+            Playable::Long(_) => None,
+        };
+        Ok(match parts.iter().map(whole).collect() {
+            Some(prompts) => Sound::Program(Program::new(prompts, pause_frames)),
+            None => Sound::Walk(Walk::new(parts, pause_frames, rounds(request))),
+        })
     }
 
-    async fn prompt(&self, source: Source) -> Result<Arc<Prompt>, MediaError> {
+    async fn prompt(&self, source: Source) -> Result<Playable, MediaError> {
         let folder = {
             let mut control = self.control.lock().await;
             if let Some(prompt) = control.prompts.get(&source, Instant::now()) {
@@ -220,11 +247,33 @@ impl Engine {
             let result = if loaded.is_ok() { "fetched" } else { "failed" };
             self.telemetry.audio.fetches.with_label_values(&[result]).inc();
         }
-        let prompt = Arc::new(loaded?);
+        let prompt = loaded?;
         let mut control = self.control.lock().await;
-        let held = control.prompts.keep(source, Arc::clone(&prompt), Instant::now());
+        let held = control.prompts.keep(source, prompt.clone(), Instant::now());
         self.telemetry.audio.prompt_cache_bytes.set(held as i64);
         Ok(prompt)
+    }
+
+    /// What a worker plays, and where it is long, what decodes it.
+    fn playing(
+        &self,
+        number: u64,
+        sound: Sound,
+        request: &pb::PlayRequest,
+    ) -> Result<(Box<Playing>, Option<Seeker>), MediaError> {
+        let start = request.start_offset_ms as usize / 20;
+        let (mut playing, seeker) = match sound {
+            Sound::Program(program) => {
+                (Playing::new(number, Arc::new(program), rounds(request), start), None)
+            }
+            Sound::Walk(walk) => {
+                let (streamed, seeker) = self.stream(walk, start)?;
+                (Playing::streamed(number, streamed), Some(seeker))
+            }
+        };
+        playing.lay = lay(request)?.map(Box::new);
+        playing.barging = Barging::new(barge_in(request)?);
+        Ok((Box::new(playing), seeker))
     }
 
     /// Stops playbacks. One that has ended is no fault.
@@ -250,12 +299,37 @@ impl Engine {
         Ok(())
     }
 
-    /// Tells of the end of a playback, once.
-    pub(super) async fn playback_ended(&self, number: u64, stopped: bool) {
-        self.end_playback(number, stopped, None).await;
+    /// Changes a playback. One that has ended is no fault.
+    pub(crate) async fn steer_play(&self, request: &pb::SteerPlayRequest) -> Result<(), MediaError> {
+        use pb::steer_play_request::Change;
+        let steer = match request.change {
+            Some(Change::Paused(paused)) => Steer::Paused(paused),
+            Some(Change::PositionMs(ms)) => {
+                Steer::To { frame: usize::try_from(ms / 20).unwrap_or(usize::MAX), generation: 0 }
+            }
+            None => return Err(MediaError::Invalid { field: "change", problem: "is missing" }),
+        };
+        let mut control = self.control.lock().await;
+        let Some(entry) = control.playbacks.get_mut(request.playback_id.as_str()) else { return Ok(()) };
+        if entry.loading.is_some() {
+            // The last of each kind is what counts.
+            entry.steered.retain(|other| std::mem::discriminant(other) != std::mem::discriminant(&steer));
+            entry.steered.push(steer);
+            return Ok(());
+        }
+        let (playback, steer) = (entry.number, entry.numbered(steer));
+        for link in &mut control.workers {
+            link.push(Command::SteerPlay { playback, steer }).await?;
+        }
+        Ok(())
     }
 
-    async fn end_playback(&self, number: u64, stopped: bool, failure: Option<&MediaError>) {
+    /// Tells of the end of a playback, once.
+    pub(super) async fn playback_ended(&self, number: u64, ended: Option<Ending>) {
+        self.end_playback(number, ended, None).await;
+    }
+
+    async fn end_playback(&self, number: u64, ended: Option<Ending>, failure: Option<&MediaError>) {
         let mut control = self.control.lock().await;
         let id = control.playbacks.iter().find(|(_, entry)| entry.number == number).map(|(id, _)| id.clone());
         let Some(id) = id else { return };
@@ -263,16 +337,47 @@ impl Engine {
         drop(control);
         let failure =
             failure.map(|error| (&Termination::new(Cause::Internal).with_text(error.to_string())).into());
-        let finished = pb::PlaybackFinished { playback_id: id.into(), stopped, failure };
+        let ended_by = match ended {
+            Some(Ending::Key) => wire::number(BargeIn::Key),
+            Some(Ending::Voice) => wire::number(BargeIn::Voice),
+            Some(Ending::Stopped) | None => wire::number(BargeIn::None),
+        };
+        let stopped = ended.is_some();
+        let finished = pb::PlaybackFinished { playback_id: id.into(), stopped, failure, ended_by };
         self.tell(pb::media_event::Kind::PlaybackFinished(finished));
     }
 }
 
-fn playing(number: u64, program: Program, request: &pb::PlayRequest) -> Result<Playing, MediaError> {
-    let rounds = (request.repeat > 0).then_some(request.repeat);
-    let mut playing = Playing::new(number, Arc::new(program), rounds, request.start_offset_ms as usize / 20);
-    playing.lay = lay(request)?.map(Box::new);
-    Ok(playing)
+/// How often all of it is played; none is for ever.
+fn rounds(request: &pb::PlayRequest) -> Option<u32> {
+    (request.repeat > 0).then_some(request.repeat)
+}
+
+impl Sound {
+    /// Of one round, in ms; 0 where a long part does not say it.
+    fn duration_ms(&self) -> u64 {
+        match self {
+            Self::Program(program) => program.duration_ms(),
+            Self::Walk(walk) => walk.duration_ms().unwrap_or(0),
+        }
+    }
+}
+
+impl PlaybackEntry {
+    /// A change as a worker is told of it: whoever decodes it is told first.
+    fn numbered(&self, steer: Steer) -> Steer {
+        match (steer, &self.seeker) {
+            (Steer::To { frame, .. }, Some(seeker)) => Steer::To { frame, generation: seeker.seek(frame) },
+            _ => steer,
+        }
+    }
+}
+
+/// What of its hearer ends it.
+fn barge_in(request: &pb::PlayRequest) -> Result<BargeIn, MediaError> {
+    let problem = "expected none, key, voice or any";
+    wire::enumeration("barge_in", request.barge_in)
+        .map_err(|_| MediaError::Invalid { field: "barge_in", problem })
 }
 
 /// How it is laid over what is heard besides, or under it; none where it is not.

@@ -43,10 +43,8 @@ impl Engine {
             return Err(error);
         }
         if request.beep {
-            for leg in added {
-                // A leg that went away meanwhile needs no warning.
-                let _ = self.beep(leg, &request.recording_id).await;
-            }
+            let mut control = self.control.lock().await;
+            self.warn(&mut control, &added).await?;
         }
         Ok(())
     }
@@ -65,6 +63,7 @@ impl Engine {
         }
         let known = control.recordings.get(request.recording_id.as_str());
         let mut new = None;
+        let paused = known.is_some_and(|entry| entry.paused);
         let (number, had) = match known {
             Some(entry) if !continues(&entry.request, request) => {
                 return Err(MediaError::Reused("recording"));
@@ -81,6 +80,7 @@ impl Engine {
         let entry = RecordingEntry {
             request: pb::StartRecordingRequest { leg_ids: all.clone(), ..request.clone() },
             number,
+            paused,
         };
         control.recordings.insert(request.recording_id.as_str().into(), entry);
         self.telemetry.media.recordings.set(control.recordings.len() as i64);
@@ -124,12 +124,22 @@ impl Engine {
     /// A recording that could not be begun was none.
     async fn forget_recording(&self, number: u32) {
         let mut control = self.control.lock().await;
-        control.recordings.retain(|_, entry| entry.number != number);
-        self.telemetry.media.recordings.set(control.recordings.len() as i64);
+        self.remove_recording(&mut control, number).await;
         // Workers may go on for a moment: nobody takes it in.
         let _ = self.drop_output(&mut control, number).await;
         drop(control);
         let _ = self.recorder.end(number, None).await;
+    }
+
+    /// Takes a recording out of the books; whether it was there.
+    async fn remove_recording(&self, control: &mut Control, number: u32) -> bool {
+        let of = |(id, entry): (&Box<str>, &RecordingEntry)| (entry.number == number).then(|| id.clone());
+        let Some(id) = control.recordings.iter().find_map(of) else { return false };
+        let legs = control.recordings.remove(&id).map(|entry| entry.legs()).unwrap_or_default();
+        self.telemetry.media.recordings.set(control.recordings.len() as i64);
+        // A worker that takes no commands is past being told.
+        let _ = self.warn(control, &legs).await;
+        true
     }
 
     fn not_begun(&self, bound: &str, error: MediaError) -> MediaError {
@@ -146,13 +156,24 @@ impl Engine {
     /// Takes in no more of what is said until it is resumed.
     pub(crate) async fn hold_recording(&self, id: &str, mask: bool) -> Result<(), MediaError> {
         let number = self.recording_number(id).await?;
-        self.recorder.hold(number, mask)
+        self.recorder.hold(number, mask)?;
+        self.note_paused(id, true).await
     }
 
     /// Takes in again what is said.
     pub(crate) async fn resume_recording(&self, id: &str) -> Result<(), MediaError> {
         let number = self.recording_number(id).await?;
-        self.recorder.resume(number)
+        self.recorder.resume(number)?;
+        self.note_paused(id, false).await
+    }
+
+    /// Who is not recorded for a while is not told that it is.
+    async fn note_paused(&self, id: &str, paused: bool) -> Result<(), MediaError> {
+        let mut control = self.control.lock().await;
+        let Some(entry) = control.recordings.get_mut(id) else { return Ok(()) };
+        entry.paused = paused;
+        let legs = entry.legs();
+        self.warn(&mut control, &legs).await
     }
 
     async fn recording_number(&self, id: &str) -> Result<u32, MediaError> {
@@ -235,10 +256,7 @@ impl Engine {
         }
         let finished = self.recorder.end(number, failure).await?;
         let mut control = self.control.lock().await;
-        let before = control.recordings.len();
-        control.recordings.retain(|_, entry| entry.number != number);
-        self.telemetry.media.recordings.set(control.recordings.len() as i64);
-        if control.recordings.len() < before {
+        if self.remove_recording(&mut control, number).await {
             let result = if finished.failure.is_some() { "failed" } else { "finished" };
             self.telemetry.media.recordings_ended.with_label_values(&[result]).inc();
             self.tell(pb::media_event::Kind::RecordingFinished((&finished).into()));

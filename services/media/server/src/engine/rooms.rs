@@ -14,6 +14,7 @@ use super::{Control, Engine, Routed};
 use crate::error::MediaError;
 use crate::state::Role;
 use crate::worker::mix::Mix;
+use crate::worker::phases::Phase;
 use crate::worker::rings::{Command, Route, Slot};
 use crate::worker::spread::Spread;
 
@@ -26,6 +27,8 @@ pub(super) struct MixEntry {
     ends: Vec<Option<Submix>>,
     /// Not every part has got its end of the present exchange, because a worker did not take it in time.
     is_torn: bool,
+    /// When in each tick it has its turn, on every worker.
+    phase: Phase,
 }
 
 /// What one worker has of a room.
@@ -74,7 +77,7 @@ impl MixEntry {
 
     /// A mix for a worker, as a part if the room is on several.
     fn mix_for(&mut self, worker: usize, members_max: usize) -> Box<Mix> {
-        let mix = Mix::new(members_max, self.rate);
+        let mix = Mix::new(members_max, self.rate, self.phase);
         Box::new(match self.take_end(worker) {
             Some(spread) => mix.part(spread),
             None => mix,
@@ -112,10 +115,12 @@ impl Engine {
     /// A part with room for one more on a worker: a new one, or a larger one in place of the old.
     async fn room_on(&self, control: &mut Control, name: &str, worker: usize) -> Result<Slot, MediaError> {
         let Some(mix) = control.mixes.get_mut(name) else {
-            let mix = Box::new(Mix::new(PART_MEMBERS, Rate::Narrow));
+            let phase = Phase::of(control.number());
+            let mix = Box::new(Mix::new(PART_MEMBERS, Rate::Narrow, phase));
             let slot = control.new_mix(worker, mix).await?;
             let part = Part::new(worker, slot);
-            let entry = MixEntry { rate: Rate::Narrow, parts: vec![part], ends: Vec::new(), is_torn: false };
+            let entry =
+                MixEntry { rate: Rate::Narrow, parts: vec![part], ends: Vec::new(), is_torn: false, phase };
             control.mixes.insert(name.into(), entry);
             return Ok(slot);
         };
@@ -124,7 +129,7 @@ impl Engine {
             if part.members.len() >= part.members_max {
                 let members_max = part.members_max * 2;
                 // What it has of an exchange goes over to the larger one.
-                let larger = Box::new(Mix::new(members_max, mix.rate));
+                let larger = Box::new(Mix::new(members_max, mix.rate, mix.phase));
                 control.workers[worker].push(Command::InsertMix { slot, mix: larger }).await?;
                 if let Some(part) = control.mixes.get_mut(name).and_then(|mix| mix.on(worker)) {
                     part.members_max = members_max;

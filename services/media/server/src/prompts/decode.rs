@@ -1,24 +1,29 @@
 //! Files decoded to telephone sound, whatever they are made of.
 
-use std::io::Cursor;
 use std::ops::RangeInclusive;
 
 use audioadapter_buffers::direct::InterleavedSlice;
 use rubato::Resampler as _;
 use sidetone_dsp::{Law, g711};
-use symphonia::core::codecs::audio::AudioDecoderOptions;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
+use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatReader, TrackType};
-use symphonia::core::io::MediaSourceStream;
+use symphonia::core::io::{MediaSource, MediaSourceStream};
 use symphonia::core::packet::Packet;
 
 use super::ogg_opus::{self, OggOpus};
 use crate::error::MediaError;
 
-/// The longest prompt, in seconds: all of it is held in memory.
-const SECONDS_MAX: usize = 600;
+/// A longer prompt is decoded as it is played, in samples: two minutes.
+const WHOLE_MAX: usize = 120 * RATE_HZ;
+/// The longest prompt of all, in samples: twelve hours.
+const LONG_MAX: usize = 12 * 3600 * RATE_HZ;
+/// What is decoded to, a second.
+pub(super) const RATE_HZ: usize = 8000;
+/// Read of a file without a header at a time, in bytes.
+const RAW_BYTES: usize = 4096;
 /// How many samples a second a file may have.
 const RATES_HZ: RangeInclusive<u32> = 4000..=192_000;
 /// Frames resampled at a time: long enough to keep the telephone band whole, for files only.
@@ -28,47 +33,179 @@ const RAW: [&str; 3] = ["ulaw", "alaw", "sln"];
 /// The endings under which a prompt is looked for, in this order.
 pub(super) const ENDINGS: [&str; 8] = ["wav", "mp3", "flac", "ogg", "opus", RAW[0], RAW[1], RAW[2]];
 
-/// Mono samples at 8 kHz out of a whole file. The ending is a hint; for files without a header it decides.
-pub(super) fn decode(bytes: Vec<u8>, ending: &str) -> Result<Vec<i16>, MediaError> {
-    if !RAW.contains(&ending) {
-        return decode_container(bytes, ending);
-    }
-    let of_law = |law| {
-        let mut samples = vec![0; bytes.len()];
-        g711::decode(law, &bytes, &mut samples);
-        samples
-    };
-    let samples = match ending {
-        "ulaw" => of_law(Law::Mu),
-        "alaw" => of_law(Law::A),
-        _ => bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect(),
-    };
-    if samples.len() > SECONDS_MAX * 8000 { Err(too_long()) } else { Ok(samples) }
+/// A file that is being decoded: mono samples at 8 kHz, bit by bit.
+pub(crate) struct Decoding {
+    form: Form,
+    made: usize,
+    /// How long the file says that it is, in ms.
+    duration_ms: Option<u64>,
 }
 
-fn decode_container(bytes: Vec<u8>, ending: &str) -> Result<Vec<i16>, MediaError> {
-    let stream = MediaSourceStream::new(Box::new(Cursor::new(bytes)), Default::default());
-    let mut hint = Hint::new();
-    hint.with_extension(ending);
-    let mut format = symphonia::default::get_probe()
-        .probe(&hint, stream, Default::default(), Default::default())
-        .map_err(broken)?;
-    let track = format.default_track(TrackType::Audio).ok_or(UNREADABLE)?;
-    let id = track.id;
-    let parameters = track.codec_params.as_ref().and_then(|p| p.audio()).ok_or(UNREADABLE)?;
-    if parameters.codec == CODEC_ID_OPUS {
-        let head = parameters.extra_data.as_deref().unwrap_or_default();
-        let mut opus = OggOpus::new(head).ok_or(UNREADABLE)?;
-        return each_packet(&mut *format, id, |packet, mono| {
-            opus.decode(packet, mono);
-            Ok(ogg_opus::RATE.hz())
-        });
+enum Form {
+    Raw { file: Box<dyn MediaSource>, law: Option<Law>, odd: Option<u8> },
+    Container(Container),
+}
+
+struct Container {
+    format: Box<dyn FormatReader>,
+    track: u32,
+    decoder: AnyDecoder,
+    mono: Vec<f32>,
+    at_8k: Option<At8k>,
+}
+
+enum AnyDecoder {
+    Opus(OggOpus),
+    Other(Box<dyn AudioDecoder>, Vec<f32>),
+}
+
+/// What a file holds.
+pub(super) enum Decoded {
+    Whole(Vec<i16>),
+    /// More than is held in memory, and how long it says that it is, in ms.
+    Long(Option<u64>),
+}
+
+impl std::fmt::Debug for Decoding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoding").field("made", &self.made).finish_non_exhaustive()
     }
-    let mut decoder = symphonia::default::get_codecs()
-        .make_audio_decoder(parameters, &AudioDecoderOptions::default())
-        .map_err(broken)?;
-    let mut interleaved = Vec::<f32>::new();
-    each_packet(&mut *format, id, |packet, mono| {
+}
+
+/// All of a file, unless it is long. The ending is a hint; for files without a header it decides.
+pub(super) fn decode(file: Box<dyn MediaSource>, ending: &str) -> Result<Decoded, MediaError> {
+    let mut decoding = Decoding::open(file, ending)?;
+    let mut samples = Vec::new();
+    while decoding.more(&mut samples)? {
+        if samples.len() > WHOLE_MAX {
+            return match decoding.duration_ms {
+                Some(ms) if ms > (LONG_MAX / RATE_HZ) as u64 * 1000 => Err(too_long()),
+                duration_ms => Ok(Decoded::Long(duration_ms)),
+            };
+        }
+    }
+    Ok(Decoded::Whole(samples))
+}
+
+impl Decoding {
+    pub(super) fn open(file: Box<dyn MediaSource>, ending: &str) -> Result<Self, MediaError> {
+        let law = match ending {
+            "ulaw" => Some(Law::Mu),
+            "alaw" => Some(Law::A),
+            "sln" => None,
+            _ => return Self::open_container(file, ending),
+        };
+        let bytes_a_sample = if law.is_some() { 1 } else { 2 };
+        let duration_ms = file.byte_len().map(|bytes| bytes * 1000 / (RATE_HZ as u64 * bytes_a_sample));
+        Ok(Self { form: Form::Raw { file, law, odd: None }, made: 0, duration_ms })
+    }
+
+    fn open_container(file: Box<dyn MediaSource>, ending: &str) -> Result<Self, MediaError> {
+        let stream = MediaSourceStream::new(file, Default::default());
+        let mut hint = Hint::new();
+        hint.with_extension(ending);
+        let format = symphonia::default::get_probe()
+            .probe(&hint, stream, Default::default(), Default::default())
+            .map_err(broken)?;
+        let found = format.default_track(TrackType::Audio).ok_or(UNREADABLE)?;
+        let (track, frames) = (found.id, found.num_frames);
+        let parameters = found.codec_params.as_ref().and_then(|p| p.audio()).ok_or(UNREADABLE)?;
+        let of_rate = |rate_hz: u32| frames.map(|frames| frames * 1000 / u64::from(rate_hz.max(1)));
+        let duration_ms = parameters.sample_rate.and_then(of_rate);
+        let decoder = if parameters.codec == CODEC_ID_OPUS {
+            let head = parameters.extra_data.as_deref().unwrap_or_default();
+            AnyDecoder::Opus(OggOpus::new(head).ok_or(UNREADABLE)?)
+        } else {
+            let made = symphonia::default::get_codecs()
+                .make_audio_decoder(parameters, &AudioDecoderOptions::default())
+                .map_err(broken)?;
+            AnyDecoder::Other(made, Vec::new())
+        };
+        let form = Form::Container(Container { format, track, decoder, mono: Vec::new(), at_8k: None });
+        Ok(Self { form, made: 0, duration_ms })
+    }
+
+    /// Adds a few more samples; false when there are none behind them.
+    pub(super) fn more(&mut self, out: &mut Vec<i16>) -> Result<bool, MediaError> {
+        let before = out.len();
+        let goes_on = match &mut self.form {
+            Form::Raw { file, law, odd } => read_raw(file.as_mut(), *law, odd, out)?,
+            Form::Container(container) => container.more(out)?,
+        };
+        self.made += out.len() - before;
+        if self.made > LONG_MAX { Err(too_long()) } else { Ok(goes_on) }
+    }
+}
+
+fn read_raw(
+    file: &mut dyn MediaSource,
+    law: Option<Law>,
+    odd: &mut Option<u8>,
+    out: &mut Vec<i16>,
+) -> Result<bool, MediaError> {
+    let mut bytes = [0; RAW_BYTES];
+    let kept = usize::from(odd.is_some());
+    bytes[0] = odd.take().unwrap_or(0);
+    let problem =
+        |error: std::io::Error| MediaError::Io { what: "reading a prompt", problem: error.to_string() };
+    let length = kept + file.read(&mut bytes[kept..]).map_err(problem)?;
+    if length == kept {
+        return Ok(false);
+    }
+    let bytes = &bytes[..length];
+    match law {
+        Some(law) => {
+            let before = out.len();
+            out.resize(before + length, 0);
+            g711::decode(law, bytes, &mut out[before..]);
+        }
+        None => {
+            let pairs = bytes.chunks_exact(2);
+            *odd = pairs.remainder().first().copied();
+            out.extend(pairs.map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
+        }
+    }
+    Ok(true)
+}
+
+impl Container {
+    fn more(&mut self, out: &mut Vec<i16>) -> Result<bool, MediaError> {
+        let packet = match self.format.next_packet() {
+            Ok(Some(packet)) if packet.track_id == self.track => packet,
+            Ok(Some(_)) => return Ok(true),
+            // A file that was cut is heard as far as it goes.
+            Ok(None) | Err(Error::IoError(_)) => return self.finish(out),
+            Err(error) => return Err(broken(error)),
+        };
+        self.mono.clear();
+        let rate_hz = self.decoder.decode(&packet, &mut self.mono)?;
+        if self.mono.is_empty() {
+            return Ok(true);
+        }
+        let at_8k = match &mut self.at_8k {
+            Some(at_8k) if at_8k.rate_hz == rate_hz => at_8k,
+            // Another file of another rate that was put behind the first.
+            Some(_) => return self.finish(out),
+            none => none.insert(At8k::new(rate_hz)?),
+        };
+        at_8k.push(&self.mono, out).map(|()| true)
+    }
+
+    fn finish(&mut self, out: &mut Vec<i16>) -> Result<bool, MediaError> {
+        self.at_8k.as_mut().ok_or(UNREADABLE)?.finish(out).map(|()| false)
+    }
+}
+
+impl AnyDecoder {
+    /// Adds the mono samples of a packet, and says how many there are a second, or 0 for a packet that has none.
+    fn decode(&mut self, packet: &Packet, mono: &mut Vec<f32>) -> Result<u32, MediaError> {
+        let (decoder, interleaved) = match self {
+            Self::Opus(opus) => {
+                opus.decode(packet, mono);
+                return Ok(ogg_opus::RATE.hz());
+            }
+            Self::Other(decoder, interleaved) => (decoder, interleaved),
+        };
         let decoded = match decoder.decode(packet) {
             Ok(decoded) => decoded,
             Err(Error::DecodeError(_) | Error::IoError(_)) => return Ok(0),
@@ -76,42 +213,10 @@ fn decode_container(bytes: Vec<u8>, ending: &str) -> Result<Vec<i16>, MediaError
         };
         let channels = decoded.num_planes().max(1);
         interleaved.clear();
-        decoded.copy_to_vec_interleaved(&mut interleaved);
+        decoded.copy_to_vec_interleaved(interleaved);
         mono.extend(interleaved.chunks(channels).map(|frame| frame.iter().sum::<f32>() / channels as f32));
         Ok(decoded.spec().rate())
-    })
-}
-
-/// Reads a track to its end. `decode` adds the mono samples of a packet and says how many there are a second, or 0 for a
-/// packet that has none.
-fn each_packet(
-    format: &mut dyn FormatReader,
-    track: u32,
-    mut decode: impl FnMut(&Packet, &mut Vec<f32>) -> Result<u32, MediaError>,
-) -> Result<Vec<i16>, MediaError> {
-    let (mut at_8k, mut mono) = (None::<At8k>, Vec::new());
-    loop {
-        let packet = match format.next_packet() {
-            Ok(Some(packet)) if packet.track_id == track => packet,
-            Ok(Some(_)) => continue,
-            // A file that was cut is heard as far as it goes.
-            Ok(None) | Err(Error::IoError(_)) => break,
-            Err(error) => return Err(broken(error)),
-        };
-        mono.clear();
-        let rate_hz = decode(&packet, &mut mono)?;
-        if mono.is_empty() {
-            continue;
-        }
-        let at_8k = match &mut at_8k {
-            Some(at_8k) if at_8k.rate_hz == rate_hz => at_8k,
-            // Another file of another rate that was put behind the first.
-            Some(_) => break,
-            none => none.insert(At8k::new(rate_hz)?),
-        };
-        at_8k.push(&mono)?;
     }
-    at_8k.ok_or(UNREADABLE)?.finish()
 }
 
 /// Sound on its way to 8 kHz, packet by packet: as a whole and at its own rate, a small file may be a gigabyte of samples.
@@ -123,9 +228,9 @@ struct At8k {
     waiting: Vec<f32>,
     /// Samples that are still to be left out: the start-up delay of the filter.
     skip: usize,
-    /// Samples that came.
+    /// Samples that came, and those that were made of them.
     came: usize,
-    made: Vec<i16>,
+    made: usize,
 }
 
 impl At8k {
@@ -137,16 +242,19 @@ impl At8k {
         let make = || rubato::Fft::new_custom(rate_hz as usize, 8000, RESAMPLE_CHUNK, 1, 1, window, fixed);
         let resampler = if rate_hz == 8000 { None } else { Some(make().map_err(resampling)?) };
         let skip = resampler.as_ref().map_or(0, |resampler| resampler.output_delay());
-        Ok(Self { rate_hz, resampler, waiting: Vec::new(), skip, came: 0, made: Vec::new() })
+        Ok(Self { rate_hz, resampler, waiting: Vec::new(), skip, came: 0, made: 0 })
     }
 
-    fn push(&mut self, mono: &[f32]) -> Result<(), MediaError> {
+    fn push(&mut self, mono: &[f32], out: &mut Vec<i16>) -> Result<(), MediaError> {
         self.came += mono.len();
-        if self.came > SECONDS_MAX * self.rate_hz as usize {
-            return Err(too_long());
-        }
+        self.bring(mono, out)
+    }
+
+    fn bring(&mut self, mono: &[f32], out: &mut Vec<i16>) -> Result<(), MediaError> {
+        let before = out.len();
         let Some(resampler) = &mut self.resampler else {
-            self.made.extend(mono.iter().map(to_16_bits));
+            out.extend(mono.iter().map(to_16_bits));
+            self.made += mono.len();
             return Ok(());
         };
         self.waiting.extend_from_slice(mono);
@@ -158,22 +266,22 @@ impl At8k {
             let output = resampler.process(&input, None).map_err(resampling)?.take_data();
             let late = self.skip.min(output.len());
             self.skip -= late;
-            self.made.extend(output[late..].iter().map(to_16_bits));
+            out.extend(output[late..].iter().map(to_16_bits));
         }
         self.waiting.drain(..taken);
+        self.made += out.len() - before;
         Ok(())
     }
 
     /// The rest, as long as what came.
-    fn finish(mut self) -> Result<Vec<i16>, MediaError> {
-        let (came, chunk) = (self.came, self.resampler.as_ref().map_or(0, |r| r.input_frames_next()));
-        let whole = (came as u64 * 8000 / u64::from(self.rate_hz)) as usize;
-        while self.made.len() < whole {
-            self.came = 0;
-            self.push(&vec![0.0; chunk - self.waiting.len()])?;
+    fn finish(&mut self, out: &mut Vec<i16>) -> Result<(), MediaError> {
+        let chunk = self.resampler.as_ref().map_or(0, |r| r.input_frames_next());
+        let whole = (self.came as u64 * RATE_HZ as u64 / u64::from(self.rate_hz)) as usize;
+        while self.made < whole {
+            self.bring(&vec![0.0; chunk - self.waiting.len()], out)?;
         }
-        self.made.truncate(whole);
-        Ok(self.made)
+        out.truncate(out.len() - (self.made - whole).min(out.len()));
+        Ok(())
     }
 }
 
@@ -193,5 +301,5 @@ fn broken(_: Error) -> MediaError {
 }
 
 fn too_long() -> MediaError {
-    MediaError::Invalid { field: "prompt", problem: "the file is longer than ten minutes" }
+    MediaError::Invalid { field: "prompt", problem: "the file is longer than twelve hours" }
 }

@@ -27,7 +27,12 @@ pub(super) fn tone() -> Vec<i16> {
     steady(440.0, -12.0, 8000)
 }
 
-/// What tells that a recording begins: 200 ms of 1400 Hz.
+/// What tells that somebody is recorded: half a second of 1400 Hz.
+pub(super) fn recorder_warning() -> Vec<i16> {
+    steady(1400.0, -16.0, 4000)
+}
+
+/// The prompt `beep`: 200 ms of 1400 Hz.
 pub(super) fn beep() -> Vec<i16> {
     steady(1400.0, -16.0, 1600)
 }

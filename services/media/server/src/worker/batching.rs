@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 pub(super) struct Batching {
     /// Zero: never.
     rest: Duration,
-    /// Sockets that were ready since the last tick.
+    /// Sockets that were ready since the last turn of a tick.
     ready: usize,
     is_dense: bool,
 }
 
-/// Ready sockets in a tick from which on traffic is dense: 5,000 a second.
-const DENSE: usize = 100;
+/// Ready sockets in one of the four turns of a tick from which on traffic is dense: 5,000 a second.
+const DENSE: usize = 25;
 /// A rest may take longer than it should; the tick must not.
 const MARGIN: Duration = Duration::from_micros(500);
 
@@ -27,10 +27,10 @@ impl Batching {
         self.ready += ready;
     }
 
-    /// Ticks were made.
-    pub(super) fn note_ticks(&mut self, ticks: u32) {
-        if ticks > 0 {
-            self.is_dense = std::mem::take(&mut self.ready) >= DENSE * ticks as usize;
+    /// Turns were made.
+    pub(super) fn note_turns(&mut self, turns: u32) {
+        if turns > 0 {
+            self.is_dense = std::mem::take(&mut self.ready) >= DENSE * turns as usize;
         }
     }
 
@@ -52,20 +52,20 @@ mod tests {
         let soon = now + Duration::from_millis(20);
         assert_eq!(batching.rest(now, soon), None, "nobody knows yet");
         batching.note_ready(DENSE - 1);
-        batching.note_ticks(1);
+        batching.note_turns(1);
         assert_eq!(batching.rest(now, soon), None);
         (0..DENSE).for_each(|_| batching.note_ready(1));
-        batching.note_ticks(0);
-        batching.note_ticks(1);
+        batching.note_turns(0);
+        batching.note_turns(1);
         assert_eq!(batching.rest(now, soon), Some(rest));
         assert_eq!(batching.rest(now, now + Duration::from_micros(900)), None, "the tick comes first");
         assert_eq!(batching.rest(soon, now), None);
         batching.note_ready(DENSE);
-        batching.note_ticks(2);
-        assert_eq!(batching.rest(now, soon), None, "it was for two ticks");
+        batching.note_turns(2);
+        assert_eq!(batching.rest(now, soon), None, "it was for two turns");
         let mut off = Batching::new(Duration::ZERO);
         off.note_ready(10 * DENSE);
-        off.note_ticks(1);
+        off.note_turns(1);
         assert_eq!(off.rest(now, soon), None);
     }
 }

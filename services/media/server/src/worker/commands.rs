@@ -8,7 +8,8 @@ use crate::state::Audio;
 use crate::worker::Worker;
 use crate::worker::leg::Leg;
 use crate::worker::mix::Mix;
-use crate::worker::playing::Playing;
+use crate::worker::phases::Phase;
+use crate::worker::playing::{Ending, Playing};
 use crate::worker::rings::{Command, Event, Page, Route, Slot};
 
 impl Worker {
@@ -64,8 +65,14 @@ impl Worker {
             Command::InsertMix { slot, mix } => self.insert_mix(slot, mix),
             Command::RemoveMix { slot } => self.remove_mix(slot),
             Command::PlayToLeg { slot, playing } => self.play_to_leg(slot, playing),
+            Command::Warn { slot, playing } => self.warn(slot, playing),
             Command::PlayToMix { slot, playing } => self.play_to_mix(slot, playing),
-            Command::StopPlay { playback } => self.stop_play(playback),
+            Command::StopPlay { playback } => {
+                self.on_playback(playback, |playing| playing.end(Ending::Stopped))
+            }
+            Command::SteerPlay { playback, steer } => {
+                self.on_playback(playback, |playing| playing.steer(steer));
+            }
             Command::Tap { slot, tap } => {
                 if let Some(leg) = self.leg(slot) {
                     leg.state.tap = Some(tap);
@@ -107,6 +114,7 @@ impl Worker {
         if let Some(place) = self.legs.get_mut(slot as usize) {
             debug_assert!(place.is_none(), "the control plane gave a slot out twice");
             *place = Some(leg);
+            self.phases[slot as usize] = Phase::of(slot.into());
         }
     }
 
@@ -187,6 +195,9 @@ impl Worker {
                 if let Some(peer) = self.leg(peer) {
                     peer.route = Route::Bridge(slot);
                 }
+                if let Some(phase) = self.phases.get(peer as usize).copied() {
+                    self.phases[slot as usize] = phase;
+                }
             }
             Route::Mix(mix) => {
                 let Some(mix) = self.mixes.get_mut(mix as usize).and_then(Option::as_deref_mut) else {
@@ -198,6 +209,7 @@ impl Worker {
                 }
                 mix.join(slot);
                 mix.apply_audio(&self.legs);
+                self.phases[slot as usize] = mix.phase;
             }
             Route::Fresh | Route::Silence | Route::Echo => {}
         }
@@ -242,8 +254,19 @@ impl Worker {
             Some(leg) => leg.playing.replace(playing),
             None => Some(playing),
         };
+        if let Some(mut playing) = ended {
+            playing.end(Ending::Stopped);
+            let _ = self.tell(Event::PlaybackEnded { playing });
+        }
+    }
+
+    fn warn(&mut self, slot: Slot, playing: Box<Playing>) {
+        let ended = match self.leg(slot) {
+            Some(leg) => leg.warning.replace(playing),
+            None => Some(playing),
+        };
         if let Some(playing) = ended {
-            let _ = self.tell(Event::PlaybackEnded { playing, stopped: true });
+            let _ = self.tell(Event::PlaybackEnded { playing });
         }
     }
 
@@ -252,18 +275,20 @@ impl Worker {
             Some(mix) => mix.play(playing),
             None => Some(playing),
         };
-        if let Some(playing) = refused {
-            let _ = self.tell(Event::PlaybackEnded { playing, stopped: true });
+        if let Some(mut playing) = refused {
+            playing.end(Ending::Stopped);
+            let _ = self.tell(Event::PlaybackEnded { playing });
         }
     }
 
-    /// Marks it; the next tick takes it out and tells of its end.
-    fn stop_play(&mut self, playback: u64) {
+    /// Changes a playback, if it runs here. One that is marked as ended is taken out, and told of, by the next tick.
+    fn on_playback(&mut self, playback: u64, change: impl Fn(&mut Playing)) {
         let legs = self.legs.iter_mut().flatten();
-        let to_legs = legs.flat_map(|leg| leg.playing.iter_mut().chain(leg.over.iter_mut()));
+        let to_legs =
+            legs.flat_map(|leg| leg.playing.iter_mut().chain(&mut leg.over).chain(&mut leg.warning));
         let to_mixes = self.mixes.iter_mut().flatten().flat_map(|mix| mix.playing.iter_mut());
         for playing in to_legs.chain(to_mixes).filter(|playing| playing.playback == playback) {
-            playing.stopped = true;
+            change(playing);
         }
     }
 

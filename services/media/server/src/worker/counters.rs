@@ -35,6 +35,10 @@ pub(crate) struct Counters {
     pub(crate) not_protected: Count,
     /// Far from all other packets of their source: not passed on until the next confirms that it began anew.
     pub(crate) strays: Count,
+    /// Packets of G.711 that were cut or joined to the time that their hearer asked for.
+    pub(crate) recut: Count,
+    /// Packets that came too late to be cut.
+    pub(crate) recut_late: Count,
     /// Of a source that is one too many under its key.
     pub(crate) too_many_sources: Count,
     pub(crate) ticks: Count,
@@ -66,6 +70,7 @@ pub(crate) struct Counters {
     /// Time that the thread had a processor, in ns.
     pub(crate) busy_ns: Count,
     longest_ns: AtomicU64,
+    most_sent: AtomicU64,
     load_permille: AtomicU64,
 }
 
@@ -75,6 +80,18 @@ impl Counters {
         if ns > self.longest_ns.load(Ordering::Relaxed) {
             self.longest_ns.store(ns, Ordering::Relaxed);
         }
+    }
+
+    /// Notes how many packets were sent in one quarter of a tick.
+    pub(crate) fn note_burst(&self, packets: u64) {
+        if packets > self.most_sent.load(Ordering::Relaxed) {
+            self.most_sent.store(packets, Ordering::Relaxed);
+        }
+    }
+
+    /// The most packets that were sent in one quarter since the last time this was asked.
+    pub(crate) fn take_most_sent(&self) -> u64 {
+        self.most_sent.swap(0, Ordering::Relaxed)
     }
 
     /// Notes, on the control plane, how much of the last time the thread worked.

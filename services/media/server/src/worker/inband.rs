@@ -128,6 +128,11 @@ impl Inband {
         }
     }
 
+    /// Whether a digit sounds now.
+    pub(crate) fn sounds(&self) -> bool {
+        self.detector.current().is_some()
+    }
+
     /// An event came: what the sound holds of digits is the same, or its rest.
     pub(crate) fn note_event(&mut self) {
         self.sends_events = true;

@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use sidetone_dsp::codec::{Codec, OpusSettings};
 use sidetone_dsp::comfort::Noise;
-use sidetone_dsp::{Rate, Resampler, g711};
+use sidetone_dsp::{Rate, g711};
 use sidetone_model::media::Direction;
 use sidetone_net::Datagram;
 use sidetone_rtp_core::event::{Digit, EventReceiver};
 use sidetone_rtp_core::playout::Inserted;
-use sidetone_rtp_core::{Header, PacketError, Playout, Pulled, Reporter, RtpPacketRef, RtpTimestamp};
+use sidetone_rtp_core::{Header, PacketError, Playout, Pulled, Recut, Reporter, RtpPacketRef, RtpTimestamp};
 
 use crate::negotiate::{self, Payload, clock_per_ms};
 use crate::policy::Verdict;
@@ -20,11 +20,12 @@ use crate::worker::conditioning::Conditioner;
 use crate::worker::counters::Counters;
 use crate::worker::dialing::Dialing;
 use crate::worker::gate::Gate;
-use crate::worker::inband::{Inband, Place};
+use crate::worker::inband::Inband;
 use crate::worker::overlay::Backdrop;
 use crate::worker::playing::Playing;
 use crate::worker::proofs::Allowance;
 use crate::worker::rings::{Described, Route};
+use crate::worker::searching::Searched;
 use crate::worker::sending::{Outbox, PassedEvent};
 use crate::worker::srtp::Srtp;
 use crate::worker::suppression::Suppression;
@@ -65,6 +66,8 @@ pub(crate) struct Leg {
     pub(crate) playing: Option<Box<Playing>>,
     /// What is laid over what it hears, and how that gives way.
     pub(crate) over: Option<Box<Playing>>,
+    /// What tells it that it is recorded.
+    pub(crate) warning: Option<Box<Playing>>,
     pub(crate) backdrop: Backdrop,
     /// When the control plane was last told of its losses, in ms; none before.
     far_loss_ms: Option<u64>,
@@ -75,6 +78,8 @@ pub(crate) struct Leg {
     /// When something last came that its peer hears with the ticks, in ms; none while packets are passed on as they come.
     pub(super) bridged_linear_ms: Option<u64>,
     pub(super) outbox: Outbox,
+    /// What is passed on to it in other packets than it came in.
+    pub(super) recut: Recut,
     /// What it is sent in place of silence.
     pub(super) suppression: Suppression,
     /// How many packets of handshakes and checks it may have yet.
@@ -137,11 +142,13 @@ impl Leg {
             srtp: Srtp::default(),
             playing: None,
             over: None,
+            warning: None,
             backdrop: Backdrop::default(),
             far_loss_ms: None,
             alive_ms: 0,
             idle_told: None,
             outbox: Outbox::default(),
+            recut: Recut::default(),
             suppression: Suppression::default(),
             allowance: Allowance::default(),
             event: None,
@@ -249,6 +256,7 @@ impl Leg {
         self.state.rtcp = described.rtcp;
         self.state.rtcp_mux = described.rtcp_mux;
         self.outbox.length = 0;
+        self.recut.clear();
         if let Some(mouth) = self.coding.as_mut().and_then(|coding| coding.mouth.as_mut()) {
             mouth.clear();
         }
@@ -278,14 +286,15 @@ impl Leg {
         if self.gate.is_asleep() {
             return self.listen_asleep(accepted, codec, payload, now, counters);
         }
-        let searches = self.searches();
-        let (playout, inband) = (&mut self.playout, &mut self.inband);
+        let (digits, playout) = (self.searches(), &mut self.playout);
+        let played = [&mut self.playing, &mut self.over];
+        let mut searched = Searched { digits, inband: &mut self.inband, played };
         if let Some(coding) = self.coding.as_deref_mut() {
             let (clock, mut in_time) = (coding.clock_per_ms(), true);
             let (rate, lower) = (coding.rate, &mut coding.lower);
             let mut keep = |heard: Heard<'_>| {
                 in_time &= put(playout, clock, &heard);
-                search(searches, inband, (rate, &mut *lower), &heard, now.ms);
+                searched.search((rate, &mut *lower), &heard, now.ms);
             };
             return coding.ear.take(&accepted.header, payload, now.us, &mut keep) && in_time;
         }
@@ -299,8 +308,9 @@ impl Leg {
     /// Takes word that the far side pauses (RFC 3389). Of somebody who has long been quiet it is nothing new.
     pub(crate) fn hear_pause(&mut self, header: &Header, per_ms: u8, payload: &[u8], now: Now) {
         let Some(noise) = Noise::parse(payload).filter(|_| !self.gate.is_asleep()) else { return };
-        let searches = self.searches();
-        let (playout, inband) = (&mut self.playout, &mut self.inband);
+        let (digits, playout) = (self.searches(), &mut self.playout);
+        let played = [&mut self.playing, &mut self.over];
+        let mut searched = Searched { digits, inband: &mut self.inband, played };
         let Some(coding) = self.coding.as_deref_mut() else {
             playout.insert_pause(header, &noise, now.us);
             return;
@@ -309,7 +319,7 @@ impl Leg {
         let (rate, lower) = (coding.rate, &mut coding.lower);
         let mut keep = |heard: Heard<'_>| {
             put(playout, clock, &heard);
-            search(searches, inband, (rate, &mut *lower), &heard, now.ms);
+            searched.search((rate, &mut *lower), &heard, now.ms);
         };
         if coding.ear.take_soundless(header, &mut keep) {
             playout.insert_pause(&on_clock(header, per_ms, clock), &noise, now.us);
@@ -325,8 +335,9 @@ impl Leg {
         now: Now,
         counters: &Counters,
     ) -> bool {
-        let searches = self.searches();
-        let (playout, gate, inband) = (&mut self.playout, &mut self.gate, &mut self.inband);
+        let (digits, playout, gate) = (self.searches(), &mut self.playout, &mut self.gate);
+        let played = [&mut self.playing, &mut self.over];
+        let mut searched = Searched { digits, inband: &mut self.inband, played };
         if let Some(coding) = self.coding.as_deref_mut() {
             if coding.passes_over(codec, &accepted.header, payload, gate.level_dbov()) {
                 counters.passed_over.add(1);
@@ -338,7 +349,7 @@ impl Leg {
                 woke |= heard.pause.is_none() && gate.is_loud(heard.sound);
                 if woke {
                     in_time &= put(playout, clock, &heard);
-                    search(searches, inband, (rate, &mut *lower), &heard, now.ms);
+                    searched.search((rate, &mut *lower), &heard, now.ms);
                 }
             };
             let understood = coding.ear.take(&accepted.header, payload, now.us, &mut keep);
@@ -385,15 +396,16 @@ impl Leg {
 
     /// The 20 ms of the tick at `due_us`, at [`Self::rate`]; false when nothing is said.
     pub(crate) fn pull(&mut self, due_us: u64, frame: &mut [i16]) -> bool {
-        let searches = self.searches();
-        let (playout, inband) = (&mut self.playout, &mut self.inband);
+        let (digits, playout) = (self.searches(), &mut self.playout);
+        let played = [&mut self.playing, &mut self.over];
+        let mut searched = Searched { digits, inband: &mut self.inband, played };
         if let Some(coding) = self.coding.as_deref_mut() {
             let clock = coding.clock_per_ms();
             let (rate, lower) = (coding.rate, &mut coding.lower);
             while playout.lacks(due_us)
                 && coding.ear.release(&mut |heard: Heard<'_>| {
                     put(playout, clock, &heard);
-                    search(searches, inband, (rate, &mut *lower), &heard, due_us / 1000);
+                    searched.search((rate, &mut *lower), &heard, due_us / 1000);
                 })
             {}
         }
@@ -420,32 +432,14 @@ impl Leg {
     }
 
     /// Whether its sound is searched for digits.
-    fn searches(&self) -> bool {
+    pub(super) fn searches(&self) -> bool {
         self.inband.listens(self.state.agreement.as_ref())
     }
 
-    /// Whether what it says in a codec has to be decoded in any case, to be searched for digits.
+    /// Whether what it says in a codec has to be decoded in any case, to be searched for digits or speech.
     pub(crate) fn must_decode(&self, codec: Codec) -> bool {
-        self.inband.insists() && !matches!(codec, Codec::G711(_)) && self.searches()
-    }
-
-    /// Searches what is said for digits, where that is not decoded for somebody to hear it. G.711 always goes this way: it
-    /// costs little, and what is passed on as it came is searched as well.
-    pub(crate) fn overhear(&mut self, accepted: &Accepted, codec: Codec, payload: &[u8], now: Now) {
-        if !self.searches() {
-            return;
-        }
-        if let Codec::G711(law) = codec {
-            let ticks = payload.len() as u32;
-            let place = Place { timestamp: accepted.header.timestamp, per_ms: 8, ticks, now_ms: now.ms };
-            self.inband.hear_coded(law, payload, place);
-        } else if matches!(self.route, Route::Fresh | Route::Silence)
-            && let Some(coding) = self.coding.as_deref_mut()
-        {
-            let (inband, rate, lower) = (&mut self.inband, coding.rate, &mut coding.lower);
-            let mut hear = |heard: Heard<'_>| search(true, inband, (rate, &mut *lower), &heard, now.ms);
-            coding.ear.take(&accepted.header, payload, now.us, &mut hear);
-        }
+        let searched = self.inband.insists() && self.searches() || self.listens_for_speech();
+        searched && !matches!(codec, Codec::G711(_))
     }
 
     /// Forgets what was said and not heard yet.
@@ -510,23 +504,6 @@ impl Leg {
         let overdue = self.digits.is_active() && now.ms.saturating_sub(self.event_at_ms) >= LOST_EVENT_END_MS;
         if overdue { self.digits.expire() } else { None }
     }
-}
-
-/// Searches what was decoded for digits; G.711 has been before it was decoded for this.
-fn search(
-    searches: bool,
-    inband: &mut Inband,
-    (rate, lower): (Rate, &mut Option<Resampler>),
-    heard: &Heard<'_>,
-    now_ms: u64,
-) {
-    if !searches || heard.sound.is_empty() || matches!(heard.codec, Codec::G711(_)) {
-        return;
-    }
-    let per_ms = negotiate::clock_per_ms(heard.codec);
-    let ticks = heard.sound.len() as u32 * heard.codec.clock_hz() / rate.hz();
-    let place = Place { timestamp: heard.header.timestamp, per_ms, ticks, now_ms };
-    inband.hear_decoded(lower.as_mut(), heard.sound, place);
 }
 
 /// Puts what was decoded at its place; false when it is late for some of it. Where the far side changes between codecs of

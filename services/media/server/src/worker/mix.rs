@@ -11,6 +11,7 @@ use crate::worker::coding::CODED_MAX;
 use crate::worker::counters::Counters;
 use crate::worker::leg::{Leg, Now};
 use crate::worker::overlay::{Yields, times};
+use crate::worker::phases::Phase;
 use crate::worker::playing::Playing;
 use crate::worker::rings::Slot;
 use crate::worker::speaking::SPEAKER_TICKS;
@@ -26,6 +27,8 @@ const CROWD: usize = 8;
 /// A mix with room for its members, made outside of the worker.
 #[derive(Debug)]
 pub(crate) struct Mix {
+    /// When it has its turn, and all its members with it.
+    pub(super) phase: Phase,
     pub(super) mixer: Mixer,
     /// The rate at which it is mixed; legs at another one are not heard and hear nothing until they were changed, too.
     rate: Rate,
@@ -72,11 +75,12 @@ const SHARED_MAX: usize = 7;
 
 impl Mix {
     /// An empty mix for at most `members_max` legs.
-    pub(crate) fn new(members_max: usize, rate: Rate) -> Self {
+    pub(crate) fn new(members_max: usize, rate: Rate, phase: Phase) -> Self {
         // A place whose member has left is free only after the next tick: twice as many let everybody change at once.
         let mut mixer = Mixer::new(rate.samples(20), members_max * 2 + MIX_PLAYBACKS_MAX);
         let prompts = std::array::from_fn(|_| mixer.join().ok());
         Self {
+            phase,
             mixer,
             rate,
             shared: Box::new(std::array::from_fn(|_| Shared {
@@ -235,7 +239,7 @@ impl Mix {
         let frame = &mut frame[..self.rate.samples(20)];
         frame.copy_from_slice(self.mixer.heard(id));
         leg.hear_over(self.rate, frame, now, counters);
-        if leg.over.is_none() {
+        if !leg.is_laid_over() {
             leg.backdrop.leaves(true, now.ms);
         }
     }

@@ -3,6 +3,7 @@
 //! On this thread nothing locks, allocates, logs or awaits. It reads commands and writes events through rings, and counts.
 //! What is ready between two ticks is handled at once: a packet of a bridged leg goes on in the moment it comes.
 
+pub(crate) mod barging;
 pub(crate) mod coding;
 pub(crate) mod conditioning;
 pub(crate) mod counters;
@@ -19,11 +20,15 @@ mod batching;
 mod commands;
 pub(crate) mod gate;
 mod packets;
+pub(crate) mod phases;
+mod recutting;
 mod schedule;
+mod searching;
 mod sending;
 mod speaking;
 pub(crate) mod spread;
 pub(crate) mod srtp;
+pub(crate) mod streamed;
 mod suppression;
 mod tap;
 mod tick;
@@ -40,6 +45,7 @@ use sidetone_net::{Poller, Wake};
 use counters::Counters;
 use leg::{Leg, Now};
 use mix::Mix;
+use phases::{PHASE, PHASES, Phase};
 use proofs::Door;
 use rings::{Command, EVENTS_PER_COMMAND, Event, RecordingFrame};
 
@@ -84,6 +90,10 @@ pub(crate) struct Worker {
     epoch: Instant,
     legs: Vec<Option<Box<Leg>>>,
     mixes: Vec<Option<Box<Mix>>>,
+    /// When each leg has its turn, beside them: most are not looked at when it is not theirs.
+    phases: Box<[Phase]>,
+    /// A quarter of the present tick began late.
+    is_late: bool,
     /// Playbacks to legs whose end could not be told yet, and mixes that play, are found by walking the tables.
     commands: Consumer<Command>,
     events: Producer<Event>,
@@ -127,6 +137,8 @@ impl Worker {
             epoch,
             legs: std::iter::repeat_with(|| None).take(slots).collect(),
             mixes: std::iter::repeat_with(|| None).take(slots).collect(),
+            phases: vec![Phase::default(); slots].into(),
+            is_late: false,
             commands: ends.commands,
             events: ends.events,
             frames: ends.frames,
@@ -167,12 +179,12 @@ impl Worker {
             let late_before = self.counters.late_ticks.get();
             let behind = Instant::now().saturating_duration_since(due);
             let mut made = 0;
-            while Instant::now() >= due && made < CATCH_UP_MAX {
+            while Instant::now() >= due && made < CATCH_UP_MAX * PHASES {
                 self.tick_at(due);
-                due += TICK;
+                due += PHASE;
                 made += 1;
             }
-            batching.note_ticks(made);
+            batching.note_turns(made);
             due = self.skip_missed(due);
             // Not this program's fault where the kernel says that others had the processor meanwhile.
             if made > 0 {
@@ -195,14 +207,18 @@ impl Worker {
         self.epoch + TICK * ticks as u32
     }
 
+    /// A quarter of a tick.
     fn tick_at(&mut self, due: Instant) {
         let began = Instant::now();
-        if began.duration_since(due) > TICK {
-            self.counters.late_ticks.add(1);
-        }
+        self.is_late |= began.duration_since(due) > TICK;
         let due_us = due.saturating_duration_since(self.epoch).as_micros() as u64;
-        self.tick(self.now(), due_us);
-        self.counters.ticks.add(1);
+        let (phase, sent) = (Phase::at(due_us), self.counters.sent.get());
+        self.tick(phase, self.now(), due_us);
+        if phase.is_last() {
+            self.counters.ticks.add(1);
+            self.counters.late_ticks.add(std::mem::take(&mut self.is_late).into());
+        }
+        self.counters.note_burst(self.counters.sent.get() - sent);
         self.counters.note_work(began.elapsed().as_nanos() as u64);
     }
 

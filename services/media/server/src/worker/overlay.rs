@@ -112,6 +112,11 @@ impl Backdrop {
     pub(crate) fn begin(&mut self, lay: &Lay) {
         let depth_db = if lay.yields == Yields::Speech { lay.depth.depth_db } else { 0.0 };
         self.duck = self.duck.onto(DuckConfig { depth_db, ..lay.depth });
+        self.keep();
+    }
+
+    /// Something is to be added to it, and nothing gives way.
+    fn keep(&mut self) {
         self.stage = match self.stage {
             Stage::Away => Stage::Coming(0),
             Stage::Leaving { .. } => Stage::Here,
@@ -171,21 +176,59 @@ impl Leg {
         self.over.replace(playing)
     }
 
+    /// Goes on by 20 ms towards the next time that the leg is told that it is recorded: what it hears besides goes with the ticks as
+    /// long as it is.
+    pub(super) fn tick_warning(&mut self) {
+        let Some(warning) = self.warning.as_deref_mut().filter(|_| self.playing.is_none()) else { return };
+        if warning.sounds() {
+            self.backdrop.keep();
+        } else if !self.backdrop.goes_with_ticks() {
+            warning.advance();
+        }
+    }
+
+    /// The same while something plays instead of what is said: both together, when it is told.
+    pub(super) fn warn_over(&mut self, playing: &[i16; FRAME]) -> Option<[i16; FRAME]> {
+        let warning = self.warning.as_deref_mut()?;
+        let sum = |warning: &Playing| {
+            let (mut sum, mut both) = ([0; FRAME], [0; FRAME]);
+            mix::accumulate(&mut sum, playing);
+            mix::accumulate(&mut sum, warning.linear());
+            mix::limit(&sum, &mut both);
+            both
+        };
+        let both = warning.sounds().then(|| sum(warning));
+        warning.advance();
+        both
+    }
+
+    /// Whether something is laid over what it hears, or sounds beside it.
+    pub(super) fn is_laid_over(&self) -> bool {
+        self.over.is_some() || self.warning.as_deref().is_some_and(|warning| warning.sounds())
+    }
+
     /// Adds what is laid over it to 20 ms of what the leg hears besides, and sends that.
     pub(crate) fn hear_over(&mut self, rate: Rate, frame: &mut [i16], now: Now, counters: &Counters) {
         let over = self.over.as_deref_mut().filter(|playing| !playing.is_over());
         let speech_yields = over.as_ref().is_some_and(|playing| playing.turns_speech_down());
         let (from, to) = self.backdrop.duck.next(speech_yields);
-        let mut prompt = [0; FRAME_MAX];
-        let prompt = &mut prompt[..frame.len()];
+        let (mut prompt, mut warning) = ([0; FRAME_MAX], [0; FRAME_MAX]);
+        let (prompt, warning) = (&mut prompt[..frame.len()], &mut warning[..frame.len()]);
         let sounds = over.is_some_and(|playing| playing.lay_onto(rate, frame, prompt));
+        // While something plays instead of what is said, it comes with that.
+        let warns = self.warning.as_deref_mut().filter(|_| self.playing.is_none());
+        let warned = warns.is_some_and(|playing| playing.lay_onto(rate, frame, warning));
         mix::ramp(frame, from, to);
-        if sounds {
+        if sounds || warned {
             let mut sum = [0; FRAME_MAX];
             let sum = &mut sum[..frame.len()];
             mix::accumulate(sum, frame);
             mix::accumulate(sum, prompt);
+            mix::accumulate(sum, warning);
             mix::limit(sum, frame);
+        }
+        if let Some(over) = self.over.as_deref_mut().filter(|playing| playing.ends_by_voice()) {
+            over.note_sent(frame);
         }
         if self.playing.is_none() && !self.dialing.sounds() {
             self.emit_linear(rate, frame, now, counters);

@@ -198,7 +198,16 @@ impl Worker {
     fn handle_digit(&mut self, slot: usize, accepted: &Accepted, per_ms: u8, now: Now) {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         let payload = &self.buffer[accepted.payload.clone()];
-        if let Some(digit) = leg.take_event(&accepted.header, payload, now) {
+        let before = leg.digits.current();
+        let digit = leg.take_event(&accepted.header, payload, now);
+        let event = leg.digits.current();
+        // A key counts when it goes down, and not again when it is let go.
+        if event.map(|event| (event.ssrc, event.timestamp))
+            != before.map(|event| (event.ssrc, event.timestamp))
+        {
+            leg.note_key();
+        }
+        if let Some(digit) = digit {
             self.tell_event(slot, digit, per_ms, now);
         }
     }

@@ -7,7 +7,9 @@ use sidetone_dsp::{Law, g711};
 
 use crate::prompts::Prompt;
 use crate::worker::FRAME;
+use crate::worker::barging::Barging;
 use crate::worker::overlay::Lay;
+use crate::worker::streamed::Streamed;
 
 /// One playback. What it plays is shared by all who hear it, unless it is made as it is heard.
 #[derive(Debug)]
@@ -17,14 +19,39 @@ pub(crate) struct Playing {
     sound: Sound,
     /// How it is laid over what is heard besides; none is heard instead of everything else, and in a mix added as it is.
     pub(crate) lay: Option<Box<Lay>>,
-    /// Ended by command; it leaves on the next tick.
-    pub(crate) stopped: bool,
+    /// What of its hearer ends it; none where nothing does.
+    pub(crate) barging: Option<Box<Barging>>,
+    /// What ended it before its end; it leaves on the next tick.
+    pub(crate) ended: Option<Ending>,
+    /// It is silent and stays where it is.
+    paused: bool,
+}
+
+/// What ended a playback before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// A command, another playback, or the end of its hearer.
+    Stopped,
+    /// A key of its hearer.
+    Key,
+    /// Speech of its hearer.
+    Voice,
+}
+
+/// A change of a playback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Steer {
+    /// It is silent, or goes on.
+    Paused(bool),
+    /// It goes on so many frames behind the beginning of the present round. Each time has a number that follows the one before.
+    To { frame: usize, generation: u32 },
 }
 
 #[derive(Debug)]
 enum Sound {
     Prompts(Rounds),
     Live(Box<Live>),
+    Streamed(Box<Streamed>),
 }
 
 /// Where a playback of prompts is.
@@ -107,39 +134,69 @@ impl Playing {
         offset_frames: usize,
     ) -> Self {
         let sound = Sound::Prompts(Rounds::new(program, rounds, offset_frames));
-        Self { playback, sound, lay: None, stopped: false }
+        Self { playback, sound, lay: None, barging: None, ended: None, paused: false }
     }
 
     /// Plays what comes out of a ring, until its other end is gone and it is empty.
     pub(crate) fn live(playback: u64, frames: Consumer<[i16; FRAME]>) -> Self {
         let mut live = Live { frames, linear: [0; FRAME], came: false, coded: [0; FRAME] };
         live.advance();
-        Self { playback, sound: Sound::Live(Box::new(live)), lay: None, stopped: false }
+        let sound = Sound::Live(Box::new(live));
+        Self { playback, sound, lay: None, barging: None, ended: None, paused: false }
+    }
+
+    /// Plays what is decoded meanwhile.
+    pub(crate) fn streamed(playback: u64, streamed: Streamed) -> Self {
+        let sound = Sound::Streamed(Box::new(streamed));
+        Self { playback, sound, lay: None, barging: None, ended: None, paused: false }
+    }
+
+    /// Ends it before its end, unless it was before.
+    pub(crate) fn end(&mut self, ending: Ending) {
+        self.ended.get_or_insert(ending);
+    }
+
+    /// Changes where it is. What is said as it comes has but one place.
+    pub(crate) fn steer(&mut self, steer: Steer) {
+        match (steer, &mut self.sound) {
+            (Steer::Paused(paused), _) => self.paused = paused,
+            (Steer::To { frame, .. }, Sound::Prompts(rounds)) => rounds.seek(frame),
+            (Steer::To { generation, .. }, Sound::Streamed(streamed)) => streamed.seek(generation),
+            (Steer::To { .. }, Sound::Live(_)) => {}
+        }
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.stopped
+        self.ended.is_some()
             || match &self.sound {
                 Sound::Prompts(rounds) => rounds.is_over(),
                 Sound::Live(live) => !live.came && live.frames.is_abandoned() && live.frames.is_empty(),
+                Sound::Streamed(streamed) => streamed.is_over(),
             }
     }
 
     /// Whether the present 20 ms are sound, and not a pause.
     pub(crate) fn sounds(&self) -> bool {
-        match &self.sound {
-            Sound::Prompts(rounds) => rounds.sounds(),
-            Sound::Live(live) => live.came,
-        }
+        !self.paused
+            && match &self.sound {
+                Sound::Prompts(rounds) => rounds.sounds(),
+                Sound::Live(live) => live.came,
+                Sound::Streamed(streamed) => streamed.sounds,
+            }
     }
 
     /// The present 20 ms in one law.
     pub(crate) fn encoded(&mut self, law: Law) -> &[u8; FRAME] {
         match &mut self.sound {
+            _ if self.paused => silent(law),
             Sound::Prompts(rounds) => rounds.encoded(law),
             Sound::Live(live) => {
                 g711::encode(law, &live.linear, &mut live.coded);
                 &live.coded
+            }
+            Sound::Streamed(streamed) => {
+                g711::encode(law, &streamed.linear, &mut streamed.coded);
+                &streamed.coded
             }
         }
     }
@@ -147,15 +204,19 @@ impl Playing {
     /// The present 20 ms.
     pub(crate) fn linear(&self) -> &[i16; FRAME] {
         match &self.sound {
+            _ if self.paused => &SILENCE,
             Sound::Prompts(rounds) => rounds.linear(),
             Sound::Live(live) => &live.linear,
+            Sound::Streamed(streamed) => &streamed.linear,
         }
     }
 
     pub(crate) fn advance(&mut self) {
         match &mut self.sound {
+            _ if self.paused => {}
             Sound::Prompts(rounds) => rounds.advance(),
             Sound::Live(live) => live.advance(),
+            Sound::Streamed(streamed) => streamed.advance(),
         }
     }
 }
@@ -170,12 +231,36 @@ impl Live {
 
 impl Rounds {
     fn new(program: Arc<Program>, left: Option<u32>, offset_frames: usize) -> Self {
-        let (mut part, mut frame) = (0, offset_frames.checked_rem(program.frames).unwrap_or(0));
-        while let Some(length) = program.parts.get(part).map(Part::frames).filter(|length| frame >= *length) {
-            frame -= length;
-            part += 1;
+        let frame = offset_frames.checked_rem(program.frames).unwrap_or(0);
+        let mut rounds = Self { program, left, part: 0, frame: 0 };
+        rounds.seek(frame);
+        rounds
+    }
+
+    /// Goes to a frame of the present round; past its end to the next round, if there is one.
+    fn seek(&mut self, frame: usize) {
+        (self.part, self.frame) = (0, frame);
+        let end = self.end();
+        while let Some(length) = self.program.parts[..end].get(self.part).map(Part::frames)
+            && self.frame >= length
+        {
+            self.frame -= length;
+            self.part += 1;
         }
-        Self { program, left, part, frame }
+        self.end_round();
+    }
+
+    /// Parts of the present round.
+    fn end(&self) -> usize {
+        if self.left == Some(1) { self.program.last_round } else { self.program.parts.len() }
+    }
+
+    /// Begins the next round behind the last part of this one.
+    fn end_round(&mut self) {
+        if self.part >= self.end() {
+            (self.part, self.frame) = (0, 0);
+            self.left = self.left.map(|left| left.saturating_sub(1));
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -187,10 +272,9 @@ impl Rounds {
     }
 
     fn encoded(&self, law: Law) -> &[u8; FRAME] {
-        match (&self.program.parts[self.part], law) {
-            (Part::Sound(prompt), law) => prompt.encoded(law, self.frame),
-            (Part::Pause(_), Law::Mu) => &SILENCE_MU,
-            (Part::Pause(_), Law::A) => &SILENCE_A,
+        match &self.program.parts[self.part] {
+            Part::Sound(prompt) => prompt.encoded(law, self.frame),
+            Part::Pause(_) => silent(law),
         }
     }
 
@@ -208,11 +292,14 @@ impl Rounds {
         }
         self.frame = 0;
         self.part += 1;
-        let end = if self.left == Some(1) { self.program.last_round } else { self.program.parts.len() };
-        if self.part >= end {
-            self.part = 0;
-            self.left = self.left.map(|left| left.saturating_sub(1));
-        }
+        self.end_round();
+    }
+}
+
+fn silent(law: Law) -> &'static [u8; FRAME] {
+    match law {
+        Law::Mu => &SILENCE_MU,
+        Law::A => &SILENCE_A,
     }
 }
 
@@ -241,6 +328,28 @@ mod tests {
         assert_eq!(played(None, 0).len(), 12);
         let nothing = Playing::new(1, Arc::new(Program::new(Vec::new(), 3)), None, 9);
         assert!(nothing.is_over());
+    }
+
+    #[test]
+    fn it_is_paused_and_goes_to_other_places() {
+        let prompt = |level: i16, frames: usize| Arc::new(Prompt::new(&vec![level; frames * FRAME]));
+        let program = Arc::new(Program::new(vec![prompt(1, 2), prompt(2, 1)], 1));
+        let mut playing = Playing::new(1, program, Some(3), 0);
+        playing.steer(Steer::Paused(true));
+        playing.advance();
+        assert_eq!((playing.linear()[0], playing.sounds(), playing.is_over()), (0, false, false));
+        assert_eq!(playing.encoded(Law::A), &SILENCE_A);
+        playing.steer(Steer::Paused(false));
+        assert_eq!((playing.linear()[0], playing.sounds()), (1, true));
+        playing.steer(Steer::To { frame: 3, generation: 1 });
+        assert_eq!(playing.linear()[0], 2);
+        playing.steer(Steer::To { frame: 5, generation: 1 });
+        assert_eq!(playing.linear()[0], 1, "the second round");
+        playing.steer(Steer::To { frame: 9, generation: 1 });
+        playing.steer(Steer::To { frame: 3, generation: 1 });
+        assert!(!playing.is_over());
+        playing.steer(Steer::To { frame: 4, generation: 1 });
+        assert!(playing.is_over(), "the third is the last, and ends without a pause");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::worker::conditioning::Conditioner;
 use crate::worker::dialing::DigitRun;
 use crate::worker::leg::{Equipment, Leg};
 use crate::worker::mix::Mix;
-use crate::worker::playing::Playing;
+use crate::worker::playing::{Playing, Steer};
 
 /// The place of a leg or a mix in its worker's table. The control plane gives them out.
 pub(crate) type Slot = u32;
@@ -131,6 +131,11 @@ pub(crate) enum Command {
         slot: Slot,
         playing: Box<Playing>,
     },
+    /// Tells a leg that it is recorded, beside whatever else it hears.
+    Warn {
+        slot: Slot,
+        playing: Box<Playing>,
+    },
     PlayToMix {
         slot: Slot,
         playing: Box<Playing>,
@@ -138,6 +143,10 @@ pub(crate) enum Command {
     /// Answered by [`Event::PlaybackEnded`] if it still runs.
     StopPlay {
         playback: u64,
+    },
+    SteerPlay {
+        playback: u64,
+        steer: Steer,
     },
     Tap {
         slot: Slot,
@@ -207,7 +216,6 @@ pub(crate) enum Event {
     },
     PlaybackEnded {
         playing: Box<Playing>,
-        stopped: bool,
     },
     Untapped {
         token: u64,

@@ -67,7 +67,7 @@ impl Default for Outbox {
 }
 
 impl Leg {
-    fn sending(&self) -> Option<(SocketAddr, Agreement)> {
+    pub(super) fn sending(&self) -> Option<(SocketAddr, Agreement)> {
         let agreement = self.state.agreement.filter(|a| a.direction.sends())?;
         Some((self.state.policy.target()?, agreement))
     }
@@ -102,6 +102,7 @@ impl Leg {
     /// exchanged byte for byte. What would have to be decoded for it is left out.
     pub(crate) fn forward(&mut self, accepted: &Accepted, packet: &mut [u8], now: Now, counters: &Counters) {
         let Some((target, agreement)) = self.sending() else {
+            self.recut.clear();
             self.state.outgoing.withhold();
             return;
         };
@@ -123,6 +124,10 @@ impl Leg {
                     return;
                 }
             },
+            Payload::Event(_) | Payload::Noise(_) if !self.recut.is_empty() => {
+                self.flush_recut(now, counters);
+                return self.forward(accepted, packet, now, counters);
+            }
             Payload::Event(per_ms) if !self.passes_unchanged(&accepted.header, per_ms) => {
                 self.forward_event(&accepted.header, per_ms, &packet[body], now, counters);
                 return;
@@ -141,16 +146,20 @@ impl Leg {
             }
         };
         let payload = &packet[body.clone()];
+        self.outbox.length = 0;
+        self.suppression = Suppression::default();
+        self.event = None;
+        self.state.outgoing.units_per_ms = clock_per_ms(codec).into();
+        if matches!(accepted.carries, Payload::Audio(_)) && self.is_to_be_recut(codec, payload.len()) {
+            self.forward_recut(&accepted.header, payload_type, payload, now, counters);
+            return;
+        }
         let ticks = match accepted.carries {
             Payload::Audio(_) => codec.duration(payload).unwrap_or(0),
             Payload::Event(per_ms) => duration_ms(payload, per_ms) * u32::from(clock_per_ms(codec)),
             Payload::Noise(_) => 0,
         };
-        self.outbox.length = 0;
-        self.suppression = Suppression::default();
-        self.event = None;
         let out = &mut self.state.outgoing;
-        out.units_per_ms = clock_per_ms(codec).into();
         let Some(header) = out.forward(&accepted.header, payload_type, ticks, now.ms) else {
             counters.strays.add(1);
             return;
@@ -348,7 +357,7 @@ impl Leg {
     }
 
     /// Sends the packet in the first `length` bytes; behind them there is room for what protection adds.
-    fn send(&mut self, buffer: &mut [u8], length: usize, target: SocketAddr, counters: &Counters) {
+    pub(super) fn send(&mut self, buffer: &mut [u8], length: usize, target: SocketAddr, counters: &Counters) {
         let payload = length - HEADER_LEN;
         let Some(packet) = self.protect(buffer, length, counters) else { return };
         let mut result = self.rtp.send(packet, target);

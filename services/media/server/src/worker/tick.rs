@@ -6,6 +6,7 @@ use crate::worker::FRAME;
 use crate::worker::Worker;
 use crate::worker::leg::Now;
 use crate::worker::overlay::is_pause;
+use crate::worker::phases::Phase;
 use crate::worker::playing::Playing;
 use crate::worker::rings::{Event, Route};
 use crate::worker::voice::silence;
@@ -18,16 +19,18 @@ const SILENCE: [i16; FRAME] = [0; FRAME];
 pub(super) const FRAME_MAX: usize = Rate::Full.samples(20);
 
 impl Worker {
-    /// `due_us` is when the tick should be, on the grid.
-    pub(super) fn tick(&mut self, now: Now, due_us: u64) {
+    /// The turn of those of one phase. `due_us` is when it should be, on the grid.
+    pub(super) fn tick(&mut self, phase: Phase, now: Now, due_us: u64) {
         for slot in 0..self.mixes.len() {
-            let Some(mix) = self.mixes[slot].as_deref_mut() else { continue };
+            let Some(mix) = self.mixes[slot].as_deref_mut().filter(|mix| mix.phase == phase) else {
+                continue;
+            };
             mix.tick(&mut self.legs, now, due_us, &self.counters);
             self.end_mix_playbacks(slot);
             self.tell_speaker(slot);
         }
         for slot in 0..self.legs.len() {
-            if self.legs[slot].is_some() {
+            if self.phases[slot] == phase && self.legs[slot].is_some() {
                 self.tick_leg(slot, now, due_us);
             }
         }
@@ -38,6 +41,8 @@ impl Worker {
         leg.watch_silence(now);
         self.counters.consent_ended.add(u64::from(leg.state.policy.consent_has_ended(now.ms)));
         leg.tick_dialing(now, &self.counters);
+        leg.tick_warning();
+        leg.tick_recut(now, &self.counters);
         let is_kept = leg.backdrop.is_kept();
         let is_laid = is_kept && self.tick_over(slot, now, due_us);
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
@@ -53,6 +58,7 @@ impl Worker {
         if let Some(playing) = leg.playing.take() {
             self.play(slot, playing, now);
         }
+        self.end_warning(slot);
         self.watch_digits(slot, now);
         self.send_report(slot, now);
         self.watch_idle(slot, now);
@@ -136,7 +142,7 @@ impl Worker {
         let pauses = !said || is_pause(frame);
         let Some(leg) = self.legs[slot].as_deref_mut() else { return false };
         leg.hear_over(rate, frame, now, &self.counters);
-        if leg.over.is_none()
+        if !leg.is_laid_over()
             && leg.backdrop.leaves(pauses, now.ms)
             && is_passed_on
             && let Some(speaker) = from.and_then(|from| self.legs.get_mut(from)?.as_deref_mut())
@@ -151,30 +157,42 @@ impl Worker {
     pub(super) fn end_over(&mut self, slot: usize) {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         let Some(playing) = leg.over.take_if(|playing| playing.is_over()) else { return };
-        let stopped = playing.stopped;
-        if let Err(Event::PlaybackEnded { playing, .. }) =
-            self.tell(Event::PlaybackEnded { playing, stopped })
+        if let Err(Event::PlaybackEnded { playing }) = self.tell(Event::PlaybackEnded { playing })
             && let Some(leg) = self.legs[slot].as_deref_mut()
         {
             leg.over = Some(playing);
         }
     }
 
+    /// A leg is no longer told that it is recorded: that is taken out, to be freed outside.
+    fn end_warning(&mut self, slot: usize) {
+        let Some(leg) = self.legs[slot].as_deref_mut() else { return };
+        let Some(playing) = leg.warning.take_if(|playing| playing.is_over()) else { return };
+        if let Err(Event::PlaybackEnded { playing }) = self.tell(Event::PlaybackEnded { playing })
+            && let Some(leg) = self.legs[slot].as_deref_mut()
+        {
+            leg.warning = Some(playing);
+        }
+    }
+
     fn play(&mut self, slot: usize, mut playing: Box<Playing>, now: Now) {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         if !playing.is_over() {
-            match leg.law() {
+            match (leg.warn_over(playing.linear()), leg.law()) {
                 _ if leg.dialing.sounds() => {}
-                Some(law) => leg.emit(playing.encoded(law), now, &self.counters),
-                None => leg.emit_linear(Rate::Narrow, playing.linear(), now, &self.counters),
+                (Some(both), _) => leg.emit_linear(Rate::Narrow, &both, now, &self.counters),
+                (None, Some(law)) => leg.emit(playing.encoded(law), now, &self.counters),
+                (None, None) => leg.emit_linear(Rate::Narrow, playing.linear(), now, &self.counters),
+            }
+            if playing.ends_by_voice() {
+                let sound = *playing.linear();
+                playing.note_sent(&sound);
             }
             playing.advance();
             leg.playing = Some(playing);
             return;
         }
-        let stopped = playing.stopped;
-        if let Err(Event::PlaybackEnded { playing, .. }) =
-            self.tell(Event::PlaybackEnded { playing, stopped })
+        if let Err(Event::PlaybackEnded { playing }) = self.tell(Event::PlaybackEnded { playing })
             && let Some(leg) = self.legs[slot].as_deref_mut()
         {
             // No room: it stays, silent, and is told of on the next tick.
@@ -186,10 +204,7 @@ impl Worker {
         while let Some(mix) = self.mixes[slot].as_deref_mut() {
             let Some(over) = mix.playing.iter().position(|playing| playing.is_over()) else { return };
             let playing = mix.playing.swap_remove(over);
-            let stopped = playing.stopped;
-            if let Err(Event::PlaybackEnded { playing, .. }) =
-                self.tell(Event::PlaybackEnded { playing, stopped })
-            {
+            if let Err(Event::PlaybackEnded { playing }) = self.tell(Event::PlaybackEnded { playing }) {
                 if let Some(mix) = self.mixes[slot].as_deref_mut() {
                     mix.playing.push(playing);
                 }
@@ -216,6 +231,7 @@ impl Worker {
         while let Some(leg) = self.legs[slot].as_deref_mut()
             && let Some(digit) = leg.inband.take(now.ms)
         {
+            leg.note_key();
             let leg = leg.state.leg;
             self.counters.digits_in_band.add(1);
             let (digit, duration_ms) = (digit.digit as u8, digit.duration.into());

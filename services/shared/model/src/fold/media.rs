@@ -17,6 +17,7 @@ impl Fold {
                 name,
                 legs,
                 callback,
+                beep,
             } => {
                 let view = RecordingView {
                     recording: *recording,
@@ -29,6 +30,7 @@ impl Fold {
                     name: name.clone(),
                     legs: legs.clone(),
                     callback: callback.clone(),
+                    beep: *beep,
                     phase: RecordingPhase::Running,
                     mask: false,
                     stopping: false,
@@ -87,11 +89,12 @@ impl Fold {
     pub(super) fn apply_to_playback(&mut self, fact: &Fact) {
         let (tenant, started_at) = (fact.tenant.clone(), fact.at);
         match &fact.kind {
-            FactKind::PlaybackStarted { playback, call, leg, source } => {
+            FactKind::PlaybackStarted { playback, call, leg, source, barge_in } => {
                 let Some(of) = self.calls.get_mut(call) else { return };
                 of.playbacks.push(*playback);
                 let (playback, call, leg, source) = (*playback, *call, *leg, source.clone());
-                let view = PlaybackView { playback, tenant, call, leg, source, started_at };
+                let barge_in = *barge_in;
+                let view = PlaybackView { playback, tenant, call, leg, source, started_at, barge_in };
                 self.playbacks.insert(playback, view);
             }
             FactKind::PlaybackFinished { playback, .. } => {

@@ -7,7 +7,7 @@ use crate::ids::{
     BootId, CallId, ConferenceId, LegId, NodeId, PlaybackId, RecordingId, ReplicaId, RoomId, StreamId,
     TenantId,
 };
-use crate::media::{Direction, FileFormat, Layout, Source};
+use crate::media::{BargeIn, Direction, FileFormat, Layout, Source};
 use crate::party::{Destination, Party};
 use crate::termination::Termination;
 use crate::time::Timestamp;
@@ -223,6 +223,8 @@ pub struct RecordingView {
     pub legs: Vec<LegId>,
     /// Who wants to be told when it can be fetched.
     pub callback: Option<Box<Callback>>,
+    /// Everybody who is recorded is told so by a tone.
+    pub beep: bool,
     /// How far it is.
     pub phase: RecordingPhase,
     /// While it is paused: silence stands for what is left out.
@@ -266,6 +268,8 @@ pub struct PlaybackView {
     pub source: Source,
     /// Since when.
     pub started_at: Timestamp,
+    /// What of whoever hears it ends it.
+    pub barge_in: BargeIn,
 }
 
 /// A call that can be listened to.

@@ -11,7 +11,7 @@ use crate::call::{DeviceOf, Elsewhere, ExternalRef};
 use crate::callback::{Callback, CallbackMethod};
 use crate::command::{Audience, CallCommandKind, CallName, PlaceOptions, RecordingOptions};
 use crate::conversation::ConversationCommand;
-use crate::media::{Beside, FileFormat, Layout, Manner, Source};
+use crate::media::{BargeIn, Beside, FileFormat, Layout, Manner, PlayOptions, PlaySteer, Source};
 use crate::party::Destination;
 use crate::voice::{LegVoice, VoiceRole};
 
@@ -78,6 +78,20 @@ impl Fields {
             Manner::Over(levels) => beside(self, "over", levels),
             Manner::Under(levels) => beside(self, "under", levels),
         }
+    }
+
+    fn options(self, options: PlayOptions) -> Self {
+        // As before there were any.
+        if options == PlayOptions::default() {
+            return self;
+        }
+        let barge_in = match options.barge_in {
+            BargeIn::None => "none",
+            BargeIn::Key => "key",
+            BargeIn::Voice => "voice",
+            BargeIn::Any => "any",
+        };
+        self.field("options").field(options.start_ms).field(options.pause_ms).field(barge_in)
     }
 
     fn external(self, ExternalRef { dialect, key }: &ExternalRef) -> Self {
@@ -191,11 +205,12 @@ impl CallCommandKind {
             }
             Self::SendDigits { leg, digits } => fields.field(leg).field(digits),
             Self::StartRecording { call, options } => {
-                let RecordingOptions { format, layout, legs, name, callback } = options;
+                let RecordingOptions { format, layout, legs, name, callback, beep } = options;
                 let how = fields.field(call).field(of_format(*format)).field(of_layout(*layout));
                 let how = how.all(legs, |fields, leg| fields.field(leg)).field(name);
+                // As before there were any.
+                let how = if *beep { how.field("beep") } else { how };
                 match callback.as_deref() {
-                    // As before there were any.
                     None => how,
                     Some(Callback { application, url, method }) => {
                         let get = *method == CallbackMethod::Get;
@@ -207,13 +222,18 @@ impl CallCommandKind {
             | Self::PauseRecording { recording, mask: false }
             | Self::ResumeRecording { recording } => fields.field(recording),
             Self::PauseRecording { recording, mask: true } => fields.field(recording).field("mask"),
-            Self::Play { to, sources, repeat, manner } => {
+            Self::Play { to, sources, repeat, manner, options } => {
                 let source = |fields: Fields, source: &Source| match source {
                     Source::Prompt(name) => fields.field("prompt").field(name),
                     Source::Url(url) => fields.field("url").field(url),
                 };
-                fields.audience(*to).all(sources, source).field(repeat).manner(*manner)
+                fields.audience(*to).all(sources, source).field(repeat).manner(*manner).options(*options)
             }
+            Self::SteerPlay { playback, steer } => match steer {
+                PlaySteer::Pause => fields.field(playback).field("pause"),
+                PlaySteer::Resume => fields.field(playback).field("resume"),
+                PlaySteer::Seek { to_ms } => fields.field(playback).field("seek").field(to_ms),
+            },
             Self::StopPlay { to, playback } => fields.audience(*to).maybe(playback.as_ref()),
             Self::StartStream { call, format } => fields.field(call).field(of_format(*format)),
             Self::StopStream { stream } => fields.field(stream),
@@ -296,6 +316,7 @@ mod tests {
             sources: vec![Source::Url("u".into())],
             repeat: 0,
             manner: Manner::Instead,
+            options: PlayOptions::default(),
         };
         let kept = b"\0\0\0\x04play\0\0\0\x03leg\0\0\0\x2400000000-0000-0000-0000-000000000007\
                      \0\0\0\x011\0\0\0\x03url\0\0\0\x01u\0\0\0\x010";
@@ -306,12 +327,18 @@ mod tests {
     fn what_differs_has_other_bytes() {
         let call = CallId::from(Uuid::from_u128(7));
         let digits = |digits: &str| CallCommandKind::SendDigits { leg: leg(), digits: digits.into() };
-        let play = |manner| CallCommandKind::Play {
+        let with = |manner, options| CallCommandKind::Play {
             to: Audience::Call(call),
             sources: vec![Source::Prompt("p".into())],
             repeat: 1,
             manner,
+            options,
         };
+        let play = |manner| with(manner, PlayOptions::default());
+        let optional = |start_ms, pause_ms, barge_in| {
+            with(Manner::Instead, PlayOptions { start_ms, pause_ms, barge_in })
+        };
+        let steer = |steer| CallCommandKind::SteerPlay { playback: Uuid::from_u128(7).into(), steer };
         let by = |by| CallCommandKind::DropParticipant { leg: leg(), by };
         let enquire = |number: &str, anonymous| CallCommandKind::Enquire {
             leg: leg(),
@@ -333,6 +360,13 @@ mod tests {
             play(Manner::Under(Beside::default())),
             play(Manner::Over(Beside::new(None, 3).unwrap())),
             play(Manner::Over(Beside::new(Some(-3), 0).unwrap())),
+            optional(1, 0, BargeIn::None),
+            optional(0, 1, BargeIn::None),
+            optional(0, 0, BargeIn::Key),
+            optional(0, 0, BargeIn::Any),
+            steer(PlaySteer::Pause),
+            steer(PlaySteer::Resume),
+            steer(PlaySteer::Seek { to_ms: 1 }),
             enquire("2", false),
         ];
         for (n, one) in all.iter().enumerate() {

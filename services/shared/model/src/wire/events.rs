@@ -372,6 +372,7 @@ facts! {
         name: name as text,
         legs: leg_ids as ids,
         callback: callback as optional_boxed,
+        beep: beep as plain,
     }
     RecordingPaused { recording: recording_id as id, mask: mask as plain }
     RecordingResumed { recording: recording_id as id }
@@ -405,6 +406,7 @@ facts! {
         call: call_id as id,
         leg: leg_id as optional_id,
         source: source as message,
+        barge_in: barge_in as one_of,
     }
     PlaybackFinished { playback: playback_id as id, end: end as one_of }
     PlaybackMoved { playback: playback_id as id, from: from_call_id as id, to: to_call_id as id, legs: leg_ids as ids }

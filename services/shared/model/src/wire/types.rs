@@ -9,7 +9,7 @@ use super::{WireError, id, kind, message, optional_id, optional_text};
 use crate::call::{DiversionReason, DivertCause, ExternalRef, HeldBy, LegCause, MoveCause, PlaybackEnd};
 use crate::callback::{Callback, CallbackMethod, URL_BYTES_MAX};
 use crate::media::{
-    Crypto, Direction, Dtls, Encoding, FileFormat, Fingerprint, Format, Holder, Ice, Layout,
+    BargeIn, Crypto, Direction, Dtls, Encoding, FileFormat, Fingerprint, Format, Holder, Ice, Layout,
     MediaDescription, Setup, Source,
 };
 use crate::party::{Binding, Destination, Flow, GROUP_MEMBERS_MAX, Party, Proof, Transport};
@@ -72,7 +72,8 @@ enumerations! {
         Deflection = Deflection, Unavailable = Unavailable,
     }
     MoveCause => pb::MoveCause { Transferred = Transferred, Merged = Merged }
-    PlaybackEnd => pb::PlaybackEnd { Done = Done, Stopped = Stopped, Failed = Failed }
+    PlaybackEnd => pb::PlaybackEnd { Done = Done, Stopped = Stopped, Failed = Failed, Key = Key, Voice = Voice }
+    BargeIn => pb::BargeIn { None = None, Key = Key, Voice = Voice, Any = Any }
     FileFormat => pb::FileFormat { Wav = Wav, Mp3 = Mp3, OggOpus = OggOpus, Flac = Flac, L16 = L16, Pcmu = Pcmu }
     Layout => pb::Layout { Mono = Mono, Stereo = Stereo, TrackPerLeg = TrackPerLeg }
     Proof => pb::Proof {

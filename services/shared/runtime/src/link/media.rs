@@ -100,6 +100,7 @@ forward! {
         send_digits(SendDigitsRequest) -> SendDigitsResponse;
         play(PlayRequest) -> PlayResponse;
         stop_play(StopPlayRequest) -> StopPlayResponse;
+        steer_play(SteerPlayRequest) -> SteerPlayResponse;
         start_recording(StartRecordingRequest) -> StartRecordingResponse;
         stop_recording(StopRecordingRequest) -> StopRecordingResponse;
         finish_recording(FinishRecordingRequest) -> FinishRecordingResponse;

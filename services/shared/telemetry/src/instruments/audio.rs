@@ -15,6 +15,10 @@ instruments! {
         listeners_cut_off: IntCounter = "sidetone_audio_listeners_cut_off_total",
         /// Bytes of decoded prompts held in memory.
         prompt_cache_bytes: IntGauge = "sidetone_audio_prompt_cache_bytes",
+        /// Playbacks of prompts that are decoded as they play.
+        long_prompts: IntGauge = "sidetone_audio_long_prompts_count",
+        /// Frames of 20 ms of such prompts that were not decoded in time, and were silent instead.
+        long_prompt_late: IntCounter = "sidetone_audio_long_prompt_late_frames_total",
         /// Prompts fetched by URL, by result.
         fetches: IntCounterVec = "sidetone_audio_fetches_total" by ["result"],
         /// Digits that phones sent, by what carried them: event, sound, or both (told of once).

@@ -15,6 +15,8 @@ instruments! {
         packets_dropped: IntCounterVec = "sidetone_media_packets_dropped_total" by ["reason"],
         /// Packets of legs in rooms that have long been quiet, and were not decoded.
         packets_passed_over: IntCounter = "sidetone_media_packets_passed_over_total",
+        /// Packets of G.711 that were cut or joined to the packet time that their hearer asked for.
+        packets_recut: IntCounter = "sidetone_media_packets_recut_total",
         /// Packets of comfort noise that came (RFC 3389).
         pauses_heard: IntCounter = "sidetone_media_comfort_noise_received_total",
         /// Frames of silence that were not sent: comfort noise or DTX stood for them.
@@ -47,7 +49,9 @@ instruments! {
         rests: IntCounter = "sidetone_media_rests_total",
         /// Ticks done.
         ticks: IntCounter = "sidetone_media_ticks_total",
-        /// Work done in the longest tick of each second, of each worker.
+        /// The most packets that a worker sent at once in the last second: in one of the four turns of a tick.
+        tick_burst: IntGauge = "sidetone_media_tick_burst_packets",
+        /// Work done in the longest turn of each second, of each worker: a tick has four.
         tick_work: Histogram = "sidetone_media_tick_work_seconds",
         /// Legs refused, by reason.
         refused: IntCounterVec = "sidetone_media_refused_total" by ["reason"],

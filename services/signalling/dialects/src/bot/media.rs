@@ -7,7 +7,7 @@ use sidetone_model::command::{Audience, CallCommandKind, RecordingOptions};
 use sidetone_model::fact::CommandSubject;
 use sidetone_model::fold::{CallView, Fold, RecordingView};
 use sidetone_model::ids::RecordingId;
-use sidetone_model::media::{Beside, FileFormat, Manner, Source};
+use sidetone_model::media::{Beside, FileFormat, Manner, PlayOptions, Source};
 use utoipa::ToSchema;
 
 use super::answer::{Answer, Done, Failure, Refused, Told, done, told};
@@ -43,7 +43,8 @@ pub(crate) async fn play(asked: Asked) -> Answer<Done> {
     check_url(&url)?;
     let repeat = u32::from(!asked.flag("isLoop")?);
     let (to, manner) = (audience(&asked)?, manner(&asked)?);
-    asked.execute(0, CallCommandKind::Play { to, sources: vec![Source::Url(url)], repeat, manner }).await?;
+    let (sources, options) = (vec![Source::Url(url)], PlayOptions::default());
+    asked.execute(0, CallCommandKind::Play { to, sources, repeat, manner, options }).await?;
     done()
 }
 

@@ -5,7 +5,7 @@ use sidetone_model::command::{Audience, CallCommandKind};
 use sidetone_model::conversation::{MemberView, RINGBACK};
 use sidetone_model::fold::PlaybackView;
 use sidetone_model::ids::{ConversationId, LegId, MemberId, PlaybackId};
-use sidetone_model::media::{Beside, GAIN_MDB_MAX, MDB_MIN, Manner, Source};
+use sidetone_model::media::{Beside, GAIN_MDB_MAX, MDB_MIN, Manner, PlayOptions, Source};
 
 use super::answer::Failure;
 use super::auth::Asked;
@@ -59,7 +59,8 @@ async fn play(
         Some((leg, _, _)) => Audience::Leg(leg),
         None => Audience::Call(asked.on_call(conversation, |_, _, call| Ok(call.call))?),
     };
-    asked.execute("", CallCommandKind::Play { to, sources, repeat, manner }).await
+    let options = PlayOptions::default();
+    asked.execute("", CallCommandKind::Play { to, sources, repeat, manner, options }).await
 }
 
 async fn stop(

@@ -135,7 +135,9 @@ impl Fold {
             let kind = match end {
                 _ if is_ringback(&view.source) => EventKind::RingingStop,
                 PlaybackEnd::Done => EventKind::PlayDone,
-                PlaybackEnd::Stopped | PlaybackEnd::Failed => EventKind::PlayStop,
+                PlaybackEnd::Stopped | PlaybackEnd::Failed | PlaybackEnd::Key | PlaybackEnd::Voice => {
+                    EventKind::PlayStop
+                }
             };
             self.heard(&fact.tenant, Some(view.call), (kind, playback.to_string().into()), fact.at);
         }

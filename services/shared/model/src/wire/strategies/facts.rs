@@ -53,9 +53,18 @@ fn facts() -> Vec<BoxedStrategy<FactKind>> {
         (uuid(), leg()).prop_map(|(conference, leg)| ParticipantJoined { conference, leg }).boxed(),
         (uuid(), leg()).prop_map(|(conference, leg)| ParticipantLeft { conference, leg }).boxed(),
         uuid().prop_map(|conference| ConferenceEnded { conference }).boxed(),
-        (uuid(), uuid(), name(), any::<bool>(), file_format(), layout(), text(), (legs(), callback()))
-            .prop_map(|(recording, call, node, stereo, format, layout, name, (legs, callback))| {
-                RecordingStarted { recording, call, node, stereo, format, layout, name, legs, callback }
+        (
+            uuid(),
+            uuid(),
+            name(),
+            any::<bool>(),
+            file_format(),
+            layout(),
+            text(),
+            (legs(), callback(), any::<bool>()),
+        )
+            .prop_map(|(recording, call, node, stereo, format, layout, name, (legs, callback, beep))| {
+                RecordingStarted { recording, call, node, stereo, format, layout, name, legs, callback, beep }
             })
             .boxed(),
         (uuid(), sound())
@@ -161,7 +170,10 @@ fn measured() -> impl Strategy<Value = FactKind> {
 fn facts_of_media() -> Vec<BoxedStrategy<FactKind>> {
     use FactKind::*;
     let source = prop_oneof![text().prop_map(Source::Prompt), text().prop_map(Source::Url)];
-    let end = prop::sample::select(vec![PlaybackEnd::Done, PlaybackEnd::Stopped, PlaybackEnd::Failed]);
+    let ends =
+        [PlaybackEnd::Done, PlaybackEnd::Stopped, PlaybackEnd::Failed, PlaybackEnd::Key, PlaybackEnd::Voice];
+    let end = prop::sample::select(ends.to_vec());
+    let barge = prop::sample::select(vec![BargeIn::None, BargeIn::Key, BargeIn::Voice, BargeIn::Any]);
     vec![
         (uuid(), any::<bool>()).prop_map(|(recording, mask)| RecordingPaused { recording, mask }).boxed(),
         uuid().prop_map(|recording| RecordingResumed { recording }).boxed(),
@@ -175,8 +187,14 @@ fn facts_of_media() -> Vec<BoxedStrategy<FactKind>> {
         (uuid(), uuid(), uuid(), name())
             .prop_map(|(stream, from, to, node)| StreamMoved { stream, from, to, node })
             .boxed(),
-        (uuid(), uuid(), of(uuid()), source)
-            .prop_map(|(playback, call, leg, source)| PlaybackStarted { playback, call, leg, source })
+        (uuid(), uuid(), of(uuid()), source, barge)
+            .prop_map(|(playback, call, leg, source, barge_in)| PlaybackStarted {
+                playback,
+                call,
+                leg,
+                source,
+                barge_in,
+            })
             .boxed(),
         (uuid(), end).prop_map(|(playback, end)| PlaybackFinished { playback, end }).boxed(),
         (uuid(), uuid(), file_format(), name())
