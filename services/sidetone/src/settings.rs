@@ -7,6 +7,7 @@ use sidetone_directory::SeedConfig;
 use sidetone_runtime::admin::AdminConfig;
 use sidetone_runtime::config::{ConfigError, ConfigErrors, ConfigFile};
 use sidetone_runtime::grpc::{GrpcConfig, TlsConfig};
+use sidetone_store::embedded::EmbeddedStore;
 use sidetone_telemetry::log::LogConfig;
 
 /// Everything that can be configured.
@@ -100,18 +101,19 @@ pub(crate) fn parse(text: &str) -> Result<Settings, ConfigErrors> {
 }
 
 /// Reports on a file: what is wrong with it, also on this machine, and what is odd.
-pub(crate) fn check(path: &Path) -> anyhow::Result<()> {
+pub(crate) async fn check(path: &Path) -> anyhow::Result<()> {
     let file = ConfigFile::read(path);
     // Whether this process records and plays; a split one has peers, and only the media node has the section.
     let plays = file.has("media") || !file.has("peers");
     let settings = from_file(file)?;
     let mut errors = Vec::new();
     if plays {
-        settings.media.check_folders(&mut errors);
+        settings.media.check_machine(&mut errors);
         for odd in odd_prompts(&settings) {
             crate::cli::warn(&format!("{}: {}", odd.key, odd.problem));
         }
     }
+    errors.extend(seed_mistakes(&settings.seed).await?);
     for odd in settings.seed.odd() {
         crate::cli::warn(&format!("{}: {}", odd.key, odd.problem));
     }
@@ -119,6 +121,12 @@ pub(crate) fn check(path: &Path) -> anyhow::Result<()> {
         return Err(ConfigErrors(errors).into());
     }
     crate::cli::line(&format!("{} is a good configuration", path.display()))
+}
+
+/// What is wrong with a seed although each of its values can be read: it is carried out in memory, where nothing is half done.
+pub(crate) async fn seed_mistakes(seed: &SeedConfig) -> anyhow::Result<Vec<ConfigError>> {
+    let nothing = sidetone_directory::Directory::new(EmbeddedStore::in_memory()?);
+    Ok(nothing.rehearse(seed).await?)
 }
 
 /// Prompts that are named and are not there. They may still come: no mistake, but nobody will hear them.

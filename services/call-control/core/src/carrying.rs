@@ -88,6 +88,7 @@ impl Shard {
             name: old.name.clone(),
             legs: old.legs.clone(),
             callback: old.callback.clone(),
+            beep: old.beep,
         };
         self.fact(&old.tenant, now, started);
         let view = self.fold.recording(recording).cloned()?;

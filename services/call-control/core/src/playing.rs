@@ -4,7 +4,7 @@ use sidetone_model::call::PlaybackEnd;
 use sidetone_model::command::Audience;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{Capability, LegView, PlaybackView};
-use sidetone_model::ids::{CallId, LegId, NodeId, PlaybackId, StreamId};
+use sidetone_model::ids::{CallId, LegId, NodeId, PlaybackId, StreamId, TenantId};
 use sidetone_model::media::{FileFormat, Manner, PlayOptions, PlaySteer, Source};
 use sidetone_model::party::Destination;
 use sidetone_model::termination::{Cause, Termination};

@@ -10,7 +10,7 @@ use sidetone_model::command::{Audience, CallCommandKind};
 use sidetone_model::fact::{CommandSubject, FactKind};
 use sidetone_model::fold::RecordingPhase;
 use sidetone_model::ids::{CallId, LegId, PlaybackId, RecordingId, StreamId};
-use sidetone_model::media::{FileFormat, Manner, Source};
+use sidetone_model::media::{FileFormat, Manner, PlayOptions, Source};
 
 /// ada talks to ben, holds, and talks to cid from the same phone.
 struct Two {
@@ -105,7 +105,8 @@ fn started(office: &mut Office, leg: LegId) -> StreamId {
 fn played(office: &mut Office, leg: LegId) -> PlaybackId {
     let (to, sources) = (Audience::Call(office.leg(leg).call), vec![Source::Prompt("welcome".into())]);
     let (repeat, manner) = (0, Manner::Instead);
-    match office.does(CallCommandKind::Play { to, sources, repeat, manner }) {
+    match office.does(CallCommandKind::Play { to, sources, repeat, manner, options: PlayOptions::default() })
+    {
         Ok(CommandSubject::Playback(playback)) => playback,
         other => panic!("{other:?}"),
     }
@@ -273,7 +274,13 @@ fn a_playback_to_one_leg_goes_with_it() {
         |office, leg| {
             let cid = office.others(leg)[0];
             let (to, sources) = (Audience::Leg(cid), vec![Source::Prompt("welcome".into())]);
-            let kind = CallCommandKind::Play { to, sources, repeat: 0, manner: Manner::Instead };
+            let kind = CallCommandKind::Play {
+                to,
+                sources,
+                repeat: 0,
+                manner: Manner::Instead,
+                options: PlayOptions::default(),
+            };
             let Ok(CommandSubject::Playback(playback)) = office.does(kind) else { panic!("not played") };
             playing = Some(playback);
         },

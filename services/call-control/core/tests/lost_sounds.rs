@@ -12,7 +12,7 @@ use sidetone_model::call::PlaybackEnd;
 use sidetone_model::command::{Audience, CallCommandKind};
 use sidetone_model::fact::{CommandSubject, FactKind};
 use sidetone_model::ids::{LegId, PlaybackId, StreamId};
-use sidetone_model::media::{FileFormat, Manner, Source};
+use sidetone_model::media::{FileFormat, Manner, PlayOptions, Source};
 use sidetone_model::party::Destination;
 use sidetone_model::termination::Cause;
 
@@ -22,7 +22,13 @@ fn bridged(a: LegId, b: LegId) -> [HeldMedia; 2] {
 
 fn plays(office: &mut Office, to: Audience) -> PlaybackId {
     let sources = vec![Source::Prompt("welcome".into())];
-    let kind = CallCommandKind::Play { to, sources, repeat: 0, manner: Manner::Instead };
+    let kind = CallCommandKind::Play {
+        to,
+        sources,
+        repeat: 0,
+        manner: Manner::Instead,
+        options: PlayOptions::default(),
+    };
     match office.does(kind) {
         Ok(CommandSubject::Playback(playback)) => playback,
         other => panic!("{other:?}"),

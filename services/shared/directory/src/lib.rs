@@ -36,7 +36,7 @@ pub use forwards::{forward_of, forward_text, timed_forward_of};
 pub use people::{SeedBusyLamp, SeedMessageWaiting};
 pub use registrations::{Registration, RegistrationEvent, RegistrationStream};
 pub use secret::{Algorithm, Credential, Password};
-pub use seed::{SeedConfig, SeedDevice, SeedNumber, SeedRoom, SeedTenant, SeedUser, Seeded};
+pub use seed::{SeedConfig, SeedDevice, SeedError, SeedNumber, SeedRoom, SeedTenant, SeedUser, Seeded};
 pub use service::{DirectoryService, Prompts, WARNING, WebhookProblem};
 pub use tenants::SeedRedirects;
 pub use tokens::NewToken;

@@ -132,7 +132,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(args) => crate::demo::run(args).await,
         Command::Probe(args) => crate::probe::run(args).await,
         Command::Load(args) => crate::load::run(args).await,
-        Command::CheckConfig { file } => crate::settings::check(&file),
+        Command::CheckConfig { file } => crate::settings::check(&file).await,
         Command::Serve(_)
         | Command::Signalling(_)
         | Command::CallControl(_)

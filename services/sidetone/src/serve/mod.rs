@@ -25,6 +25,7 @@ use sidetone_proto::signalling::v1::leg_streams_server::LegStreamsServer;
 use sidetone_proto::signalling::v1::signalling_server::SignallingServer;
 use sidetone_proto::store::v1::store_server::StoreServer;
 use sidetone_push::Push;
+use sidetone_runtime::config::ConfigErrors;
 use sidetone_runtime::grpc::caller::TokenVerifier;
 use sidetone_runtime::grpc::{BoundGrpc, channel};
 use sidetone_runtime::link::{
@@ -190,6 +191,11 @@ impl Shared {
         media: Arc<dyn MediaConnector>,
         push: Option<Arc<PushService>>,
     ) -> anyhow::Result<CallControl> {
+        // All mistakes are told at once, and before anything is written.
+        let mistakes = crate::settings::seed_mistakes(&self.settings.seed).await?;
+        if !mistakes.is_empty() {
+            return Err(ConfigErrors(mistakes).into());
+        }
         let seeded = self.directory.seed(&self.settings.seed).await.context("[seed]")?;
         tracing::info!(added = seeded.added, kept = seeded.kept, "directory seeded");
         let deps = sidetone_call_control::Deps {
@@ -267,6 +273,11 @@ impl Shared {
             lifecycle: self.lifecycle.clone(),
             grpc_address: self.grpc_address.clone(),
         };
+        let mut mistakes = Vec::new();
+        self.settings.media.check_addresses(&mut mistakes);
+        if !mistakes.is_empty() {
+            return Err(ConfigErrors(mistakes).into());
+        }
         let node = MediaNode::start(self.settings.media.clone(), deps).await?;
         routes.add_service(MediaServer::new(node.service()));
         Ok(node)

@@ -4,7 +4,7 @@
 mod harness;
 
 use harness::phone::Phone;
-use harness::tls::write_certificate;
+use harness::tls::{self, write_certificate};
 use harness::{PATIENCE, Rig, invite_to, within};
 use sidetone_model::command::Invite;
 use sidetone_model::party::{Party, Transport};

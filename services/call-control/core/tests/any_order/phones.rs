@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use rand::{RngExt as _, seq::IndexedRandom as _};
-use sidetone_call_core::{NodeCandidate, OtherFlow, RoomSettings, Routing};
+use sidetone_call_core::{NodeCandidate, OtherFlow, Redirects, RoomSettings, Routing};
 use sidetone_model::command::LegCommandKind;
 use sidetone_model::ids::{LegId, RoomId, UserId};
 use sidetone_model::media::{Direction, MediaDescription};
@@ -78,6 +78,7 @@ impl World {
             calls_max: [0, 0, 12][self.rng.random_range(0..3)],
             later: Vec::new(),
             forwards: Default::default(),
+            redirects: Redirects::Everywhere,
         }
     }
 

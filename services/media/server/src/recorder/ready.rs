@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
+use std::net::UdpSocket;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -31,9 +32,20 @@ pub(crate) fn prepare(folder: &Path) -> Result<(), FolderError> {
 }
 
 impl Config {
-    /// Adds what is wrong with the folders of this machine, which is a matter of where the configuration is read: that nothing can be
+    /// Adds the addresses at which this machine hears nothing.
+    pub fn check_addresses(&self, errors: &mut Vec<ConfigError>) {
+        for (n, realm) in self.realms.iter().enumerate() {
+            if let Err(problem) = UdpSocket::bind((realm.bind_ip, 0)) {
+                let problem = format!("{}: nothing can be heard there: {problem}", realm.bind_ip);
+                errors.push(ConfigError::new(format!("media.realms[{n}].bind_ip"), problem));
+            }
+        }
+    }
+
+    /// Adds what is wrong with the addresses and folders of this machine, which is a matter of where the configuration is read: that nothing can be
     /// written to the one of recordings, or that it has less room than is asked for. Makes no folder.
-    pub fn check_folders(&self, errors: &mut Vec<ConfigError>) {
+    pub fn check_machine(&self, errors: &mut Vec<ConfigError>) {
+        self.check_addresses(errors);
         // What is not there yet is made in the nearest that is.
         let there = self.recordings_dir.ancestors().find(|folder| folder.exists());
         let folder = there.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -79,7 +91,7 @@ mod tests {
         let config =
             Config { recordings_dir: recordings_dir.to_owned(), recordings_free_min_mb, ..Config::default() };
         let mut errors = Vec::new();
-        config.check_folders(&mut errors);
+        config.check_machine(&mut errors);
         errors.into_iter().map(|error| format!("{}: {}", error.key, error.problem)).collect()
     }
 

@@ -52,7 +52,7 @@ fn leg(over: &Flow) -> Leg {
         headers: Vec::new(),
         max_forwards: None,
     };
-    Leg::outgoing(setup, &invite, Audience::Phone, &mut Tokens::seeded([1; 32])).unwrap()
+    Leg::outgoing(setup, &invite, Audience::Phone, "1".into(), &mut Tokens::seeded([1; 32])).unwrap()
 }
 
 #[test]
