@@ -146,6 +146,10 @@ impl Shard {
                 self.fact(&leg.tenant, now, FactKind::ParticipantLeft { conference, leg: leg.leg });
             }
             self.fact(&leg.tenant, now, FactKind::LegMoved { leg: leg.leg, from: but.call, to, cause });
+            // Who put it aside stays behind, and nobody else could let it in.
+            if leg.put_aside && leg.put_aside_by == Some(but.leg) {
+                self.fact(&leg.tenant, now, FactKind::ParticipantRetrieved { leg: leg.leg });
+            }
             // Whoever records the other call has not heard of it.
             self.control(leg.leg).passing.captured = false;
         }
