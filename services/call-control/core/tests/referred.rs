@@ -378,3 +378,17 @@ fn who_passed_the_call_on_goes_also_when_somebody_takes_the_place_of_whom_it_wen
     assert_eq!(told(&office, bob), ["accepted", "ringing", "succeeded"]);
     assert_eq!(office.end_of(bob), Some(Cause::Diverted));
 }
+
+#[test]
+fn nobody_is_connected_with_a_caller_whom_the_phone_has_not_answered() {
+    let mut office = Office::new();
+    let (alice, bob) = office.connect("alice", "bob");
+    let carol = office.dial("carol", "desk", office.registered("bob", &["desk"]));
+    let rings = *office.legs_of("bob").iter().find(|leg| **leg != bob).unwrap();
+    office.rings(rings);
+    refers_to_call(&mut office, bob, rings);
+    assert_eq!(refused(&office, bob), Some(Cause::NotFound));
+    assert_eq!((office.leg(alice).peer, office.end_of(rings)), (Some(bob), None));
+    office.answers(rings);
+    assert_eq!(office.leg(carol).peer, Some(rings), "it may still be answered");
+}
