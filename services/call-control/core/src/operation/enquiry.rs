@@ -77,6 +77,8 @@ impl Shard {
             && held.party.user == active.party.user
             && held.party.device == active.party.device;
         let holds = held.is_answered() && held.held.is_some() && held.call != active.call;
+        // Of several calls that the device holds this need not be the one for which it is offered.
+        let holds = holds && (what != Capability::Transfer || self.fold.holds_somebody(&held));
         if same_device && holds { Ok((active, held)) } else { Err(CommandError::CapabilityMissing) }
     }
 

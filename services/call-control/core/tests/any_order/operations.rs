@@ -104,7 +104,11 @@ impl World {
             3 => (CallCommandKind::Alternate { active, held: held_id }, may(Capability::Alternate)),
             4 => (CallCommandKind::Reconnect { active, held: held_id }, may(Capability::Reconnect)),
             5 => (CallCommandKind::Merge { active, held: held_id }, may(Capability::Merge)),
-            6 => (CallCommandKind::TransferAttended { active, held: held_id }, may(Capability::Transfer)),
+            6 => {
+                let held = fold.all_held_beside(leg).into_iter().find(|held| fold.holds_somebody(held));
+                let held = held.map_or(held_id, |held| held.leg);
+                (CallCommandKind::TransferAttended { active, held }, may(Capability::Transfer))
+            }
             _ => (
                 CallCommandKind::TransferBlind { leg: active, to_number: to_number(), anonymous: false },
                 may(Capability::BlindTransfer),
