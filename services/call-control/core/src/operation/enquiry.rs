@@ -8,6 +8,7 @@ use sidetone_model::party::Party;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
+use super::hold::must_take_back;
 use crate::error::CommandError;
 use crate::input::Routing;
 use crate::ringing::Ring;
@@ -82,12 +83,18 @@ impl Shard {
         if same_device && holds { Ok((active, held)) } else { Err(CommandError::CapabilityMissing) }
     }
 
+    /// Whether a device can talk again where it holds.
+    fn must_go_back(&self, tenant: &TenantId, held: LegId) -> Result<(), CommandError> {
+        self.own_leg(tenant, held).and_then(|held| must_take_back(&held))
+    }
+
     pub(crate) fn alternate(
         &mut self,
         tenant: &TenantId,
         legs: (LegId, LegId),
         now: Timestamp,
     ) -> Result<(), CommandError> {
+        self.must_go_back(tenant, legs.1)?;
         let (active, held) = self.two_calls(tenant, legs, Capability::Alternate)?;
         self.put_on_hold(&active, now);
         self.take_from_hold(&held, now);
@@ -100,6 +107,7 @@ impl Shard {
         legs: (LegId, LegId),
         now: Timestamp,
     ) -> Result<(), CommandError> {
+        self.must_go_back(tenant, legs.1)?;
         let (active, held) = self.two_calls(tenant, legs, Capability::Reconnect)?;
         self.end_any(&active, Termination::new(Cause::Application), now);
         // Nobody is rung for somebody who has left.

@@ -105,7 +105,7 @@ struct Place<'a> {
     called: Vec<&'a LegView>,
     /// Somebody has passed the call on, and is not gone yet.
     passed_on: bool,
-    /// Whether the same device holds another call.
+    /// Whether the same device holds another call, and can go back to it.
     holds_another: bool,
     /// Whether those whom the device holds can come to where it talks, and those with whom it talks to where it holds.
     joinable: (bool, bool),
@@ -122,11 +122,12 @@ impl Fold {
         let (parties, called): (Vec<_>, Vec<_>) =
             others.into_iter().filter(|other| !other.diverted).partition(|other| other.is_party());
         let held = self.all_held_beside(leg);
+        let holds_another = held.iter().any(|held| held.can_be_retrieved());
         let joinable = (
             held.iter().any(|held| self.can_join(held, leg)),
             held.iter().any(|held| self.can_join(leg, held) && self.holds_somebody(held)),
         );
-        let place = Place { leg, parties, called, passed_on, holds_another: !held.is_empty(), joinable };
+        let place = Place { leg, parties, called, passed_on, holds_another, joinable };
         let talks = leg.is_answered() || place.is_being_answered();
         match leg.phase {
             LegPhase::Ringing if !leg.incoming => place.of_ringing(&mut all),
@@ -246,7 +247,9 @@ impl Place<'_> {
     fn of_answered(&self, all: &mut Capabilities) {
         use Capability::*;
         if self.leg.held.is_some() {
-            all.add(&[Retrieve]);
+            if self.leg.can_be_retrieved() {
+                all.add(&[Retrieve]);
+            }
             self.of_device(all);
             return;
         }
