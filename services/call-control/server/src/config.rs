@@ -64,8 +64,12 @@ pub struct Config {
     pub messages_max: usize,
     /// What is heard before each message by the user who listens: the name of a prompt. Default beep.
     pub mailbox_prompt: String,
-    /// What is heard after the last one. Default tone:congestion.
+    /// What is heard after the last one, and when something is not done. Default tone:congestion.
     pub mailbox_end_prompt: String,
+    /// What asks whoever listens from elsewhere for the PIN. Default tone:dial.
+    pub mailbox_pin_prompt: String,
+    /// What is heard in the options: 1 record a greeting, 2 that of the installation, 3 another PIN, * back. Default beep.
+    pub mailbox_options_prompt: String,
     /// After so many days in which nobody was in a conversation and nothing happened there it is deleted; 0 keeps it. Default 90.
     pub conversation_idle_days: u16,
     /// Registered phones are told how many messages wait for their users (NOTIFY, RFC 3842). Default true.
@@ -123,6 +127,8 @@ impl Default for Config {
             messages_max: 100,
             mailbox_prompt: "beep".to_owned(),
             mailbox_end_prompt: "tone:congestion".to_owned(),
+            mailbox_pin_prompt: "tone:dial".to_owned(),
+            mailbox_options_prompt: "beep".to_owned(),
             conversation_idle_days: 90,
             message_waiting: true,
             media_wait_s: 10,
@@ -180,6 +186,8 @@ impl Config {
             ("voicemail_greeting", self.voicemail_greeting.clone()),
             ("mailbox_prompt", self.mailbox_prompt.clone()),
             ("mailbox_end_prompt", self.mailbox_end_prompt.clone()),
+            ("mailbox_pin_prompt", self.mailbox_pin_prompt.clone()),
+            ("mailbox_options_prompt", self.mailbox_options_prompt.clone()),
         ]
     }
 
@@ -202,6 +210,8 @@ impl Config {
             messages_max: self.messages_max,
             mailbox_prompt: self.mailbox_prompt.clone().into(),
             mailbox_end: self.mailbox_end_prompt.clone().into(),
+            mailbox_pin_prompt: self.mailbox_pin_prompt.clone().into(),
+            mailbox_options_prompt: self.mailbox_options_prompt.clone().into(),
             conversation_idle: Duration::from_secs(u64::from(self.conversation_idle_days) * 24 * 3600),
             ..Limits::default()
         }

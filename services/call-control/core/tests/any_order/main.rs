@@ -161,7 +161,7 @@ impl World {
                     self.phones.remove(&leg);
                     self.ended.insert(leg);
                 }
-                Effect::Resend { .. } | Effect::Evicted { .. } => {}
+                Effect::Resend { .. } | Effect::Evicted { .. } | Effect::MailboxRefused => {}
                 Effect::Gathered { gathering, outcome } => {
                     self.gathered.push_back((gathering, outcome.is_ok()));
                 }

@@ -78,6 +78,7 @@ impl World {
             calls_max: [0, 0, 12][self.rng.random_range(0..3)],
             later: Vec::new(),
             forwards: Default::default(),
+            has_pin: false,
         }
     }
 

@@ -47,6 +47,8 @@ pub struct Office {
     /// Legs that have come to one node, or will not.
     pub gathered: Vec<(GatheringId, Result<(), CommandError>)>,
     pub evicted: Vec<(&'static str, usize)>,
+    /// Calls to mailboxes that were ended because of wrong PINs.
+    pub mailbox_refused: usize,
 }
 
 pub fn media() -> MediaDescription {
@@ -100,6 +102,7 @@ impl Office {
             sent: BTreeMap::new(),
             gathered: Vec::new(),
             evicted: Vec::new(),
+            mailbox_refused: 0,
         }
     }
 
@@ -135,6 +138,7 @@ impl Office {
                 Effect::Acknowledge { leg, n, .. } => drop(self.acknowledged.insert(leg, n)),
                 Effect::Gathered { gathering, outcome } => self.gathered.push((gathering, outcome)),
                 Effect::Evicted { why, count } => self.evicted.push((why, count)),
+                Effect::MailboxRefused => self.mailbox_refused += 1,
             }
         }
     }

@@ -400,6 +400,7 @@ impl Owner {
                 let evicted = &self.parts.telemetry.call_control.conversations_evicted;
                 evicted.with_label_values(&[why]).inc_by(count as u64);
             }
+            Effect::MailboxRefused => self.parts.telemetry.call_control.mailbox_refused.inc(),
         }
     }
 
