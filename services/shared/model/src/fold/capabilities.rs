@@ -157,9 +157,11 @@ impl Fold {
     }
 
     /// Whether somebody is there, or will be, whom a leg holds. Who holds a machine, or is alone in a room, has nobody with whom
-    /// others could be connected.
+    /// others could be connected; who is alone otherwise is about to be told to end.
     pub fn holds_somebody(&self, held: &LegView) -> bool {
-        self.live_legs(held.call).any(|other| other.leg != held.leg && !other.diverted)
+        let meeting = held.conference.and_then(|conference| self.conference(conference));
+        let alone_there = held.served_by.is_some() || meeting.is_some_and(|meeting| meeting.room.is_some());
+        !alone_there || self.live_legs(held.call).any(|other| other.leg != held.leg && !other.diverted)
     }
 
     /// The leg with which the device of `leg` holds another call: of several the first in which there is somebody.

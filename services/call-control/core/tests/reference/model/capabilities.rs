@@ -130,7 +130,7 @@ impl Model {
 
     /// Whether somebody is there, or will be, whom a leg holds.
     pub(super) fn holds_somebody(&self, leg: Leg) -> bool {
-        self.others(leg).any(|(_, it)| !it.diverted)
+        self.legs[leg].place == Place::Call || self.others(leg).any(|(_, it)| !it.diverted)
     }
 
     /// Whether the same phone can talk again in a call in which it holds.
