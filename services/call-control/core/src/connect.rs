@@ -119,8 +119,8 @@ impl Shard {
                     self.command(leg, LegCommandKind::Ring { media: None });
                 }
             }
-            Some(Destination::Mailbox(user)) if leg.party.user.as_ref() != Some(user) => {
-                let text = "a voicemail is listened to by its user alone";
+            Some(Destination::Mailbox(user)) if leg.party.user.as_ref() != Some(user) && !routing.has_pin => {
+                let text = "a voicemail without a PIN is listened to from its user's own phones alone";
                 self.end(leg, Termination::new(Cause::Forbidden).with_text(text));
             }
             Some(served @ Destination::Mailbox(_)) => {

@@ -14,6 +14,7 @@ use crate::digits::Digits;
 use crate::effect::Connection;
 use crate::forwarding::Awaited;
 use crate::input::{Later, NodeCandidate, Routing};
+use crate::mailbox_menu::Menu;
 use crate::matching::Matching;
 use crate::moving::Moving;
 use crate::topology::Meanwhile;
@@ -117,6 +118,8 @@ pub(crate) struct Passing {
     pub(crate) referrer_told: bool,
     /// Names of playbacks of a mailbox alternate.
     pub(crate) listened: bool,
+    /// How far it is in a mailbox.
+    pub(crate) mailbox: Menu,
     /// The caller has been told that it rings.
     pub(crate) rung: bool,
     /// The phone that it heard last before that answered.

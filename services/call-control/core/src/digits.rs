@@ -72,7 +72,10 @@ impl Shard {
             return;
         }
         let hands_on = way == Way::Info && !digits.by_media;
-        self.fact(&view.tenant, now, FactKind::LegDigit { leg, digit, duration_ms });
+        // What is secret is written nowhere.
+        if !self.dials_a_secret(view) {
+            self.fact(&view.tenant, now, FactKind::LegDigit { leg, digit, duration_ms });
+        }
         if way == Way::Info {
             self.on_key_by_info(view, now);
         }

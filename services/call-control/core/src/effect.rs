@@ -2,7 +2,7 @@
 
 use sidetone_model::fact::FactRecord;
 use sidetone_model::ids::{
-    CallId, ConferenceId, LegId, NodeId, PlaybackId, RecordingId, ReplicaId, StreamId, TenantId,
+    CallId, ConferenceId, LegId, NodeId, PlaybackId, RecordingId, ReplicaId, StreamId, TenantId, UserId,
 };
 use sidetone_model::media::{
     FileFormat, Format, Layout, Manner, MediaDescription, PlayOptions, PlaySteer, Source,
@@ -90,6 +90,30 @@ pub enum Effect {
         /// What became of that: `followed`, or why it was not.
         result: &'static str,
     },
+    /// Somebody did not know the PIN of a mailbox, as often as that may be, and was hung up upon. To be counted.
+    MailboxRefused,
+}
+
+/// The PIN of a mailbox, as it was dialled. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pin(Box<str>);
+
+impl Pin {
+    /// Takes it.
+    pub fn new(digits: impl Into<Box<str>>) -> Self {
+        Self(digits.into())
+    }
+
+    /// The digits, for whoever checks or keeps a hash of them.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Pin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pin(..)")
+    }
 }
 
 /// What a leg is to hear.
@@ -209,6 +233,52 @@ pub enum MediaRequest {
         /// The message, the node that has it, and its file there.
         recorded: Option<(RecordingId, NodeId, Box<str>)>,
     },
+    /// Play a user's own greeting to a leg; the prompt where the user has none.
+    PlayGreeting {
+        /// The playback.
+        playback: PlaybackId,
+        /// Who hears it.
+        leg: LegId,
+        /// Whose.
+        tenant: TenantId,
+        /// The user.
+        user: UserId,
+        /// What is played without one.
+        otherwise: Box<str>,
+    },
+    /// Whether this is the PIN of a mailbox: [`sidetone_model::classify::Class::Forbidden`] when it is not.
+    CheckPin {
+        /// Who dialled it.
+        leg: LegId,
+        /// Whose.
+        tenant: TenantId,
+        /// The user.
+        user: UserId,
+        /// What was dialled.
+        pin: Pin,
+    },
+    /// From now on this is the PIN of a mailbox.
+    SetPin {
+        /// Who dialled it.
+        leg: LegId,
+        /// Whose.
+        tenant: TenantId,
+        /// The user.
+        user: UserId,
+        /// What was dialled.
+        pin: Pin,
+    },
+    /// From now on this is what a mailbox greets with.
+    SetGreeting {
+        /// Who spoke it.
+        leg: LegId,
+        /// Whose.
+        tenant: TenantId,
+        /// The user.
+        user: UserId,
+        /// The recording, the node that has it, and its file there; none for the greeting of the installation.
+        recorded: Option<(RecordingId, NodeId, Box<str>)>,
+    },
     /// No longer play it.
     StopPlay {
         /// The playback.
@@ -314,6 +384,10 @@ impl MediaRequest {
             | Self::SetAudio { leg, .. }
             | Self::SendDigits { leg, .. }
             | Self::PlayMessage { leg, .. }
+            | Self::PlayGreeting { leg, .. }
+            | Self::CheckPin { leg, .. }
+            | Self::SetPin { leg, .. }
+            | Self::SetGreeting { leg, .. }
             | Self::Play { to: Heard::Leg(leg), .. } => Some(*leg),
             Self::Play { .. }
             | Self::StopPlay { .. }

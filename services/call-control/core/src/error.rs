@@ -29,6 +29,11 @@ pub enum CommandError {
     /// The state of the call does not allow it now.
     #[error("the state of the call does not allow this now")]
     CapabilityMissing,
+    /// The phone holds by itself, and has said that it cannot be asked to talk.
+    #[error(
+        "the phone itself holds the call and takes no NOTIFY with Event: talk; its user takes it back there"
+    )]
+    HeldByPhone,
     /// The number is a user's, none of whose devices is registered.
     #[error("to: none of the user's devices is registered")]
     TargetUnregistered,
@@ -139,6 +144,7 @@ impl Classify for CommandError {
             | Self::ToLeadsNowhere => Class::NotFound,
             Self::NotInGroup => Class::Forbidden,
             Self::CapabilityMissing
+            | Self::HeldByPhone
             | Self::TargetUnregistered
             | Self::OnTwoNodes
             | Self::MoveRefused
@@ -169,6 +175,7 @@ impl Classify for CommandError {
             Self::NoSuchRecording => "no_such_recording",
             Self::NoSuchMessage => "no_such_message",
             Self::CapabilityMissing => "capability_missing",
+            Self::HeldByPhone => "held_by_phone",
             Self::NoSuchStream => "no_such_stream",
             Self::NoSuchPlayback => "no_such_playback",
             Self::TargetUnregistered => "target_unregistered",

@@ -31,6 +31,8 @@ pub struct Routing {
     /// For a user: where the call goes when nobody takes it, neither of `bindings` nor of `later`. For a caller who waits: where
     /// the call goes when no application has decided in time (`no_answer`).
     pub forwards: Forwards,
+    /// For somebody's mailbox: it has a PIN, by which others than its user may listen.
+    pub has_pin: bool,
     /// For what a phone names in its place: how far its tenant lets it lead the call.
     pub redirects: Redirects,
 }
@@ -222,6 +224,10 @@ pub struct Limits {
     pub messages_max: usize,
     /// What stands before each message when the user listens.
     pub mailbox_prompt: Box<str>,
+    /// What asks for the PIN of a mailbox.
+    pub mailbox_pin_prompt: Box<str>,
+    /// What is heard in the options of a mailbox.
+    pub mailbox_options_prompt: Box<str>,
     /// What is heard after the last.
     pub mailbox_end: Box<str>,
 }
@@ -253,6 +259,8 @@ impl Default for Limits {
             message_max: Duration::from_secs(180),
             messages_max: 100,
             mailbox_prompt: "beep".into(),
+            mailbox_pin_prompt: "tone:dial".into(),
+            mailbox_options_prompt: "beep".into(),
             mailbox_end: "tone:congestion".into(),
         }
     }

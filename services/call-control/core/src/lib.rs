@@ -47,6 +47,7 @@ mod hunt;
 mod input;
 mod introduction;
 mod mailbox;
+mod mailbox_menu;
 mod matching;
 mod media;
 mod moving;
@@ -67,13 +68,14 @@ mod timeout;
 mod topology;
 mod voicemail;
 
-pub use effect::{Answers, Connection, Effect, Heard, MediaRequest, Pause, Step};
+pub use effect::{Answers, Connection, Effect, Heard, MediaRequest, Pause, Pin, Step};
 pub use error::CommandError;
 pub use forwarding::Forwards;
 pub use input::{
     HeldMedia, HeldSounds, Later, Limits, MatchCodecs, MediaFailure, MediaReply, NodeCandidate, OtherFlow,
     Redirects, RoomSettings, Routing,
 };
+pub use mailbox_menu::PIN_DIGITS;
 pub use moving::GatheringId;
 pub use recording::FinishedRecording;
 pub use shard::Shard;

@@ -1,8 +1,8 @@
-//! A user listens to the own voicemail.
+//! A user listens to the own voicemail: from the own phones at once, from everywhere else by its PIN (`mailbox_menu`).
 //!
 //! Messages that were not heard come first, oldest first, then the others; a sound stands before each, and another after the
-//! last, with which the call ends. Digits: `1` plays the message again, `2` or `#` goes on to the next, `3` deletes it, `*`
-//! hangs up. A message counts as heard when it has come to its end or was passed over by `2` or `#`.
+//! last, with which the call ends. Digits: `1` plays the message again, `2` or `#` goes on to the next, `3` deletes it, `0`
+//! leads to the options, `*` hangs up. A message counts as heard when it has come to its end or was passed over by `2` or `#`.
 
 use sidetone_model::fact::{CommandSubject, FactKind};
 use sidetone_model::fold::{LegView, MessageView};
@@ -13,23 +13,47 @@ use sidetone_model::time::Timestamp;
 
 use crate::effect::MediaRequest;
 use crate::error::CommandError;
+use crate::mailbox_menu::Stage;
 use crate::shard::Shard;
 
 /// What a leg listens to. Not in the log: after a restart it begins anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listening {
     pub(crate) leg: LegId,
-    /// None: the sound that ends the call.
-    pub(crate) message: Option<RecordingId>,
+    pub(crate) what: Sound,
     /// What is still to come, next first.
     left: Vec<RecordingId>,
 }
 
+/// Something that is heard in a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sound {
+    Message(RecordingId),
+    /// After the last: the call ends with it.
+    End,
+    /// Behind it a digit is expected, or a greeting.
+    Prompt,
+}
+
+impl Sound {
+    fn message(self) -> Option<RecordingId> {
+        match self {
+            Self::Message(message) => Some(message),
+            Self::End | Self::Prompt => None,
+        }
+    }
+}
+
 impl Shard {
-    /// The leg listens from the beginning.
+    /// The leg listens from the beginning, once it may.
     pub(crate) fn listen(&mut self, leg: &LegView) {
         let Some(Destination::Mailbox(user)) = &leg.served_by else { return };
         self.stop_listening(leg);
+        if self.must_prove(leg) {
+            self.ask_for_pin(leg);
+            return;
+        }
+        self.stay_in(leg.leg, Stage::Messages);
         let mut messages: Vec<&MessageView> = self.fold.messages(&leg.tenant, user).collect();
         messages.sort_by_key(|message| (message.heard, message.message));
         let left = messages.into_iter().map(|message| message.message).collect();
@@ -46,15 +70,24 @@ impl Shard {
                 return;
             }
         }
-        let playback = self.playback_of(leg.leg, None);
-        self.listening.insert(playback, Listening { leg: leg.leg, message: None, left });
-        let prompt = self.limits.mailbox_end.clone();
+        self.play_sound(leg, Sound::End, self.limits.mailbox_end.clone());
+    }
+
+    /// A sound that is no message.
+    pub(crate) fn play_sound(&mut self, leg: &LegView, what: Sound, prompt: Box<str>) {
+        let playback = self.begin_to_hear(leg, what, Vec::new());
         self.ask(leg, MediaRequest::PlayMessage { playback, leg: leg.leg, prompt, recorded: None });
     }
 
+    /// Notes what a leg hears from now on, and gives that its name.
+    pub(crate) fn begin_to_hear(&mut self, leg: &LegView, what: Sound, left: Vec<RecordingId>) -> PlaybackId {
+        let playback = self.playback_of(leg.leg, what.message());
+        self.listening.insert(playback, Listening { leg: leg.leg, what, left });
+        playback
+    }
+
     fn play_message(&mut self, leg: &LegView, view: &MessageView, left: Vec<RecordingId>) {
-        let playback = self.playback_of(leg.leg, Some(view.message));
-        self.listening.insert(playback, Listening { leg: leg.leg, message: Some(view.message), left });
+        let playback = self.begin_to_hear(leg, Sound::Message(view.message), left);
         let prompt = self.limits.mailbox_prompt.clone();
         let recorded = Some((view.message, view.node.clone(), view.file.clone()));
         self.ask(leg, MediaRequest::PlayMessage { playback, leg: leg.leg, prompt, recorded });
@@ -89,16 +122,19 @@ impl Shard {
 
     /// A message has come to its end, or could not be played. False when the playback is none of a mailbox.
     pub(crate) fn on_message_played(&mut self, playback: PlaybackId, heard: bool, now: Timestamp) -> bool {
-        let Some(Listening { leg, message, left }) = self.listening.remove(&playback) else { return false };
+        let Some(Listening { leg, what, left }) = self.listening.remove(&playback) else { return false };
         let Some(leg) = self.live(leg) else { return true };
-        match message {
-            Some(message) => {
+        match what {
+            Sound::Message(message) => {
                 if heard {
                     self.message_heard(&leg, message, now);
                 }
                 self.play_next(&leg, left);
             }
-            None => self.end(&leg, Termination::new(Cause::Normal).with_text("there are no more messages")),
+            Sound::Prompt => self.prompt_heard(&leg, now),
+            Sound::End => {
+                self.end(&leg, Termination::new(Cause::Normal).with_text("there are no more messages"))
+            }
         }
         true
     }
@@ -107,28 +143,34 @@ impl Shard {
     pub(crate) fn on_mailbox_digit(&mut self, leg: LegId, digit: char, now: Timestamp) {
         let Some(leg) = self.live(leg).filter(|leg| !self.is_ending(leg.leg)) else { return };
         let Some(Destination::Mailbox(user)) = leg.served_by.clone() else { return };
-        if digit == '*' {
-            self.end(&leg, Termination::new(Cause::Normal).with_text("the user has hung up by *"));
+        if self.must_prove(&leg) || self.control(leg.leg).passing.mailbox.stage != Stage::Messages {
+            self.on_menu_digit(&leg, digit, now);
             return;
         }
-        if !matches!(digit, '1' | '2' | '3' | '#') {
-            return;
+        match digit {
+            '*' => self.end(&leg, Termination::new(Cause::Normal).with_text("the user has hung up by *")),
+            '0' => self.offer_options(&leg, now),
+            '1' | '2' | '3' | '#' => self.on_message_choice(&leg, &user, digit, now),
+            _ => {}
         }
-        let Some(Listening { message, mut left, .. }) = self.stop_listening(&leg) else { return };
-        match (digit, message) {
+    }
+
+    fn on_message_choice(&mut self, leg: &LegView, user: &UserId, digit: char, now: Timestamp) {
+        let Some(Listening { what, mut left, .. }) = self.stop_listening(leg) else { return };
+        match (digit, what.message()) {
             ('1', Some(message)) => left.insert(0, message),
             // At the end: everything from the beginning.
             ('1', None) => {
-                self.listen(&leg);
+                self.listen(leg);
                 return;
             }
             ('3', Some(message)) => {
-                self.fact(&leg.tenant, now, FactKind::MessageDeleted { message, user });
+                self.fact(&leg.tenant, now, FactKind::MessageDeleted { message, user: user.clone() });
             }
-            (_, Some(message)) => self.message_heard(&leg, message, now),
+            (_, Some(message)) => self.message_heard(leg, message, now),
             (_, None) => {}
         }
-        self.play_next(&leg, left);
+        self.play_next(leg, left);
     }
 
     fn message_heard(&mut self, leg: &LegView, message: RecordingId, now: Timestamp) {

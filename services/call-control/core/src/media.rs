@@ -65,7 +65,14 @@ impl Shard {
             (MediaRequest::PlayMessage { playback, .. }, Err(_), _) => {
                 self.on_message_played(playback, false, now);
             }
-            (MediaRequest::Play { playback, .. }, Err(failure), leg) => {
+            (request, answer, Some(leg)) if self.is_of_mailbox(&leg, &request) => {
+                self.on_mailbox_answer(&leg, &request, answer.err().as_ref(), now);
+            }
+            (
+                MediaRequest::Play { playback, .. } | MediaRequest::PlayGreeting { playback, .. },
+                Err(failure),
+                leg,
+            ) => {
                 self.on_not_played(playback, leg.as_ref(), &failure, now);
             }
             (MediaRequest::StartStream { stream, .. }, Err(_), _) => self.on_not_streamed(node, stream, now),

@@ -58,7 +58,7 @@ impl Shard {
         self.unfinished.remove(&recording);
         if view.is_running() {
             let FinishedRecording { file, tracks, duration_ms, size_bytes, failure, .. } = finished;
-            let (message, failed) = (file.clone(), failure.clone());
+            let (message, greeting, failed) = (file.clone(), file.clone(), failure.clone());
             let kind = match failure {
                 Some(termination) => {
                     let kept = RecordedSound { file, tracks, duration_ms, size_bytes };
@@ -71,6 +71,7 @@ impl Shard {
             self.fact(&view.tenant, now, kind);
             // What was said until then is a message, too, when the disk was full.
             self.message_left(&view, message, duration_ms, now);
+            self.greeting_spoken(&view, failed.is_none().then_some(greeting), now);
             if let Some(why) = failed {
                 self.message_failed(&view, &why);
             }
@@ -306,6 +307,7 @@ impl Shard {
             let why = termination.clone();
             self.fact(&view.tenant, now, FactKind::RecordingFailed { recording, termination, kept: None });
             self.message_failed(&view, &why);
+            self.greeting_spoken(&view, None, now);
         }
     }
 }

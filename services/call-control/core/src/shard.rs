@@ -37,6 +37,8 @@ pub struct Shard {
     pub(crate) silent_flows: BTreeSet<(Timestamp, LegId)>,
     /// Legs that leave a message, by the time since when. After a restart it begins anew.
     pub(crate) messages: BTreeSet<(Timestamp, LegId)>,
+    /// Until when whoever is in a mailbox may take to press the next digit, or to speak a greeting.
+    pub(crate) choosing: BTreeSet<(Timestamp, LegId)>,
     /// What users hear who listen to their voicemail.
     pub(crate) listening: BTreeMap<PlaybackId, Listening>,
     /// What single legs hear of a playback to all of a call, by its own name: the playback. Folded from the log.
@@ -82,6 +84,7 @@ impl Shard {
             deciding: BTreeSet::new(),
             silent_flows: BTreeSet::new(),
             messages: BTreeSet::new(),
+            choosing: BTreeSet::new(),
             listening: BTreeMap::new(),
             hearing: BTreeMap::new(),
             unknown: BTreeMap::new(),
@@ -229,6 +232,7 @@ impl Shard {
             FactKind::LegEnded { leg, .. } => {
                 self.no_longer_alerting(*leg);
                 self.missing.remove(leg);
+                self.no_longer_choosing(*leg);
                 self.legs.remove(leg);
                 self.invites.over(*leg, fact.at);
                 self.listening.retain(|_, it| it.leg != *leg);

@@ -187,7 +187,9 @@ impl Shard {
                 self.on_redirected(leg, &targets, routing, now);
             }
             LegSignalKind::ReofferRefused(_) => self.on_move_refused(leg.leg),
-            LegSignalKind::TalkRefused(why) if leg.phase == LegPhase::Ringing => {
+            LegSignalKind::TalkRefused(why)
+                if leg.phase == LegPhase::Ringing || leg.held == Some(HeldBy::Phone) =>
+            {
                 self.fact(&leg.tenant, now, FactKind::LegTalkRefused { leg: leg.leg, why });
             }
             LegSignalKind::Answered { media: None } => {

@@ -20,6 +20,8 @@ pub enum Reason {
     Moving,
     /// Somebody has left a message for too long.
     Message,
+    /// Somebody has pressed nothing in a mailbox for too long, or spoken a greeting.
+    Mailbox,
     /// Something missing has not shown up, or something unknown is still there.
     Grace,
     /// Whoever was to finish the recording of a lost node has not.
@@ -42,6 +44,7 @@ impl Shard {
             .map(|since| (since + self.limits.grace, Reason::Grace));
         let message =
             self.messages.first().map(|(since, _)| (*since + self.limits.message_max, Reason::Message));
+        let choosing = self.choosing.first().map(|(at, _)| (*at, Reason::Mailbox));
         let moving = self.gathering_timeout().map(|at| (at, Reason::Moving));
         let unfinished = self.unfinished_timeout().map(|at| (at, Reason::Recording));
         ringing
@@ -52,6 +55,7 @@ impl Shard {
             .chain(flow)
             .chain(moving)
             .chain(message)
+            .chain(choosing)
             .chain(grace)
             .min_by_key(|(at, _)| *at)
     }
@@ -76,6 +80,7 @@ impl Shard {
         self.end_long_waits(now);
         self.give_up_long_gatherings(now);
         self.end_long_messages(now);
+        self.end_long_choices(now);
         self.give_up_missing_nodes(now);
         self.finish_recordings(now);
         self.release_unknown(now);

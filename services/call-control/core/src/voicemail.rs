@@ -29,8 +29,10 @@ impl Shard {
         if self.is_voicemail_full(leg) {
             self.end(leg, Termination::new(Cause::NoCapacity).with_text("the voicemail is full"));
         } else if !self.is_leaving_message(leg) {
-            let greeting = self.limits.voicemail_greeting.clone();
-            self.announce(leg, greeting, 1);
+            let Some(Destination::Voicemail(user)) = leg.served_by.clone() else { return };
+            let (playback, tenant) = (music_of(leg.leg), leg.tenant.clone());
+            let otherwise = self.limits.voicemail_greeting.clone();
+            self.ask(leg, MediaRequest::PlayGreeting { playback, leg: leg.leg, tenant, user, otherwise });
         }
     }
 

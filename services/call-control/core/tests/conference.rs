@@ -235,3 +235,23 @@ fn who_was_put_aside_is_let_in_again_when_nobody_else_would_do_it() {
         heard.contains(&(alice, Connection::Peer(bob))) || heard.contains(&(bob, Connection::Peer(alice)))
     );
 }
+
+#[test]
+fn whom_somebody_put_aside_is_let_in_when_that_one_connects_the_others() {
+    let mut office = Office::new();
+    let (held, bob) = office.connect("alice", "bob");
+    office.does(CallCommandKind::Hold { leg: held }).unwrap();
+    let (active, carol) = office.connect("alice", "carol");
+    let add = CallCommandKind::AddParticipant { leg: active, to_number: "dave".into(), anonymous: false };
+    office.does_to(add, Routing::default(), office.registered("dave", &["desk"])).unwrap();
+    office.serve();
+    let dave = office.legs_of("dave")[0];
+    office.answers(dave);
+    office.does(CallCommandKind::HoldParticipant { leg: carol, by: Some(active) }).unwrap();
+    office.does(CallCommandKind::TransferAttended { active, held }).unwrap();
+    office.serve();
+    office.hang_up_as_told();
+    assert!(!office.leg(carol).put_aside, "nobody is left who could let her in");
+    assert!([bob, carol, dave].iter().all(|leg| office.leg(*leg).call == office.leg(bob).call));
+    assert!(office.legs_in_mix(carol, 3));
+}

@@ -12,7 +12,7 @@ use sidetone_model::fold::{Capability, LegPhase};
 use sidetone_model::ids::LegId;
 use sidetone_model::media::{Direction, MediaDescription, Source};
 use sidetone_model::signal::LegSignalKind;
-use sidetone_model::termination::Cause;
+use sidetone_model::termination::{Cause, Termination};
 
 /// Alice talks to bob, holds him and consults carol, who answers: alice's two legs, bob's and carol's.
 fn consulted(office: &mut Office) -> (LegId, LegId, LegId, LegId) {
@@ -215,4 +215,78 @@ fn without_an_offer_of_the_node_a_change_is_refused_and_the_call_goes_on() {
     office.refuse(sidetone_model::classify::Class::DeadlineExceeded);
     assert_eq!(office.kinds(bob).last(), Some(&"reoffer refused"));
     assert_eq!((office.end_of(bob), office.phase(bob)), (None, LegPhase::Answered));
+}
+
+fn phone_holds(office: &mut Office, leg: LegId) {
+    let hold = MediaDescription { direction: Direction::SendOnly, ..media() };
+    office.signal(leg, LegSignalKind::Reoffered { media: Some(hold) });
+    office.serve();
+    assert_eq!(office.leg(leg).held, Some(HeldBy::Phone));
+}
+
+fn may(office: &Office, leg: LegId, what: Capability) -> bool {
+    office.shard.fold().capabilities(leg).contains(what)
+}
+
+#[test]
+fn what_the_phone_holds_it_takes_back_itself_when_it_is_asked() {
+    let mut office = Office::new();
+    let (alice, bob) = office.connect("alice", "bob");
+    phone_holds(&mut office, bob);
+    assert!(may(&office, bob, Capability::Retrieve));
+    office.does(CallCommandKind::Retrieve { leg: bob }).unwrap();
+    assert_eq!(office.kinds(bob).last(), Some(&"talk"));
+    assert_eq!((office.heard(), office.leg(bob).held), (Vec::new(), Some(HeldBy::Phone)), "it holds still");
+    office.signal(bob, LegSignalKind::Reoffered { media: Some(media()) });
+    assert_eq!(office.heard(), [(alice, Connection::Peer(bob))]);
+    assert_eq!(office.leg(bob).held, None);
+}
+
+#[test]
+fn a_phone_that_cannot_be_asked_is_not_asked_again_and_its_user_takes_it_back() {
+    let mut office = Office::new();
+    let (alice, bob) = office.connect("alice", "bob");
+    phone_holds(&mut office, bob);
+    office.does(CallCommandKind::Retrieve { leg: bob }).unwrap();
+    let why = Termination::new(Cause::ProtocolError).with_sip_status(489);
+    office.signal(bob, LegSignalKind::TalkRefused(why.clone()));
+    assert_eq!(office.happened_since(0).last(), Some(&&FactKind::LegTalkRefused { leg: bob, why }));
+    assert!(!may(&office, bob, Capability::Retrieve));
+    let again = office.does(CallCommandKind::Retrieve { leg: bob });
+    assert_eq!(again, Err(CommandError::HeldByPhone));
+    office.signal(bob, LegSignalKind::Reoffered { media: Some(media()) });
+    assert_eq!(office.heard(), [(alice, Connection::Peer(bob))]);
+    // What an application holds is its own to take back, whatever the phone can.
+    office.does(CallCommandKind::Hold { leg: bob }).unwrap();
+    office.does(CallCommandKind::Retrieve { leg: bob }).unwrap();
+    assert_eq!(office.leg(bob).held, None);
+}
+
+#[test]
+fn one_changes_to_a_call_that_the_phone_holds_only_where_it_can_be_asked() {
+    for refuses in [false, true] {
+        let mut office = Office::new();
+        let (alice, bob) = office.connect("alice", "bob");
+        phone_holds(&mut office, alice);
+        if refuses {
+            office.does(CallCommandKind::Retrieve { leg: alice }).unwrap();
+            let why = Termination::new(Cause::ProtocolError).with_sip_status(489);
+            office.signal(alice, LegSignalKind::TalkRefused(why));
+        }
+        let (second, _) = office.connect("alice", "carol");
+        assert_eq!(may(&office, second, Capability::Alternate), !refuses);
+        assert!(may(&office, second, Capability::Merge) && may(&office, second, Capability::Transfer));
+        let changed = office.does(CallCommandKind::Alternate { active: second, held: alice });
+        if refuses {
+            assert_eq!(changed, Err(CommandError::HeldByPhone));
+            assert_eq!(office.leg(second).held, None);
+            continue;
+        }
+        changed.unwrap();
+        assert_eq!(office.kinds(alice).last(), Some(&"talk"));
+        assert_eq!(office.leg(second).held, Some(HeldBy::Application));
+        office.serve();
+        office.signal(alice, LegSignalKind::Reoffered { media: Some(media()) });
+        assert_eq!(office.heard(), [(alice, Connection::Peer(bob))]);
+    }
 }

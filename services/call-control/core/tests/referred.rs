@@ -412,3 +412,36 @@ fn who_comes_in_the_place_of_a_phone_that_held_holds_nobody_and_stays_muted_if_i
     assert_eq!(office.leg(alice).peer, Some(dave));
     assert_eq!((office.leg(dave).held, office.leg(dave).muted), (None, true));
 }
+
+#[test]
+fn who_passed_the_call_on_goes_also_when_somebody_takes_the_place_of_whom_it_went_to() {
+    let mut office = Office::new();
+    let (alice, bob) = office.connect("alice", "bob");
+    let carol = office.registered("carol", &["desk"]);
+    refers(&mut office, bob, "carol", carol);
+    let carol = office.legs_of("carol")[0];
+    office.rings(carol);
+    let dave = office.ids.make(office.now);
+    let LegSignalKind::Offered(offered) = office.offered(Some(media())) else { unreachable!() };
+    let offered = Offered { replaces: Some(carol), ..*offered };
+    let nodes = office.to(Destination::Echo, 0);
+    office.routed_signal(dave, LegSignalKind::Offered(Box::new(offered)), Some(nodes));
+    office.serve();
+    assert_eq!(office.leg(alice).peer, Some(dave));
+    assert_eq!(told(&office, bob), ["accepted", "ringing", "succeeded"]);
+    assert_eq!(office.end_of(bob), Some(Cause::Diverted));
+}
+
+#[test]
+fn nobody_is_connected_with_a_caller_whom_the_phone_has_not_answered() {
+    let mut office = Office::new();
+    let (alice, bob) = office.connect("alice", "bob");
+    let carol = office.dial("carol", "desk", office.registered("bob", &["desk"]));
+    let rings = *office.legs_of("bob").iter().find(|leg| **leg != bob).unwrap();
+    office.rings(rings);
+    refers_to_call(&mut office, bob, rings);
+    assert_eq!(refused(&office, bob), Some(Cause::NotFound));
+    assert_eq!((office.leg(alice).peer, office.end_of(rings)), (Some(bob), None));
+    office.answers(rings);
+    assert_eq!(office.leg(carol).peer, Some(rings), "it may still be answered");
+}

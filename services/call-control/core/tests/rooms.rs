@@ -4,11 +4,15 @@
 mod kit;
 
 use kit::{Office, connects, ended};
-use sidetone_call_core::{Connection, MediaRequest};
+use sidetone_call_core::{Connection, MediaRequest, Routing};
+use sidetone_model::call::DeviceOf;
 use sidetone_model::classify::Class;
+use sidetone_model::command::CallCommandKind;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::RecordingPhase;
-use sidetone_model::ids::LegId;
+use sidetone_model::ids::{LegId, UserId};
+use sidetone_model::party::Destination;
+use sidetone_model::signal::{LegSignalKind, Target};
 use sidetone_model::termination::Cause;
 
 fn enter(office: &mut Office, record: bool) -> (LegId, Vec<MediaRequest>) {
@@ -83,4 +87,32 @@ fn a_lost_node_ends_the_meeting_and_its_recording_for_that_reason() {
         matches!(office.recording(recording), RecordingPhase::Failed(end) if end.cause == Cause::MediaNodeLost)
     );
     assert_eq!(office.shard.fold().conferences().count(), 0);
+}
+
+#[test]
+fn who_is_sent_on_from_a_voicemail_into_a_room_leaves_no_message_there() {
+    let mut office = Office::new();
+    let alice = office.dial("alice", "desk", office.registered("bob", &["desk"]));
+    let bob = office.legs_of("bob")[0];
+    office.rings(bob);
+    let by = DeviceOf { user: UserId::new("dave").unwrap(), device: None };
+    let dave = office.registered("dave", &["desk"]);
+    office.does_to(CallCommandKind::PickUp { leg: bob, by }, dave, Routing::default()).unwrap();
+    office.serve();
+    let voicemail = office.to(Destination::Voicemail(UserId::new("bob").unwrap()), 0);
+    office.does_to(CallCommandKind::Overflow { leg: alice }, Routing::default(), voicemail).unwrap();
+    office.serve();
+    office.hang_up_as_told();
+    assert!(office.leg(alice).served_by.is_some());
+    // The phone that was to take the call sends it on into a room.
+    let dave = office.legs_of("dave")[0];
+    let targets = vec![Target { number: "3000".into(), own: true }];
+    let room = office.to_room();
+    office.routed_signal(dave, LegSignalKind::Redirected { targets }, Some(room));
+    office.serve();
+    assert!(office.leg(alice).conference.is_some());
+    assert_eq!(office.leg(alice).served_by, None);
+    let step = office.shard.handle_digit(alice, '#', 100, office.now);
+    office.take(step);
+    assert_eq!(office.facts(|kind| matches!(kind, FactKind::RecordingStarted { .. })), 0);
 }

@@ -8,10 +8,11 @@ use sidetone_call_core::{CommandError, Connection, Heard, Limits, MediaRequest, 
 use sidetone_model::call::{DivertCause, Elsewhere, LegCause};
 use sidetone_model::command::CallCommandKind;
 use sidetone_model::fact::FactKind;
-use sidetone_model::fold::LegPhase;
+use sidetone_model::fold::{Capability, LegPhase};
 use sidetone_model::ids::{LegId, PlaybackId};
-use sidetone_model::media::Source;
+use sidetone_model::media::{Direction, MediaDescription, Source};
 use sidetone_model::party::Destination;
+use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::Cause;
 
 fn ringing(office: &mut Office) -> (LegId, Vec<LegId>) {
@@ -219,4 +220,18 @@ fn of_a_call_that_an_application_begins_the_first_hears_the_second_ring() {
     let carol = office.legs_of("carol")[0];
     let answered = office.answers(carol);
     assert_eq!(played(&[answered, office.serve()].concat(), first), [(false, begun[0].1)]);
+}
+
+#[test]
+fn who_holds_a_machine_has_nobody_to_connect_with() {
+    let mut office = Office::new();
+    let held = office.dial("alice", "desk", office.to(Destination::Echo, 0));
+    let hold = MediaDescription { direction: Direction::SendOnly, ..kit::media() };
+    office.signal(held, LegSignalKind::Reoffered { media: Some(hold) });
+    office.serve();
+    let (active, bob) = office.connect("alice", "bob");
+    assert!(!office.shard.fold().capabilities(active).contains(Capability::Transfer));
+    let transfer = office.does(CallCommandKind::TransferAttended { active, held });
+    assert_eq!(transfer, Err(CommandError::CapabilityMissing));
+    assert_eq!((office.leg(active).peer, office.end_of(bob)), (Some(bob), None));
 }

@@ -36,7 +36,11 @@ fn the_caller_is_greeted_then_recorded_and_ends_the_message() {
         office.does_to(overflow, Routing::default(), voicemail(&office)).unwrap();
         let served = office.serve();
         let playback = PlaybackId::from(alice.as_uuid());
-        assert!(served.iter().any(|r| matches!(r, MediaRequest::Play { playback: p, .. } if *p == playback)));
+        assert!(
+            served
+                .iter()
+                .any(|r| matches!(r, MediaRequest::PlayGreeting { playback: p, .. } if *p == playback))
+        );
         assert_eq!((office.end_of(bob), office.end_of(alice)), (Some(Cause::Diverted), None));
         let causes = office.happened_since(0).into_iter().filter_map(|kind| match kind {
             FactKind::CallDiverted { cause, .. } => Some(*cause),
@@ -76,7 +80,7 @@ fn without_a_greeting_the_message_begins_at_once() {
     let alice = office.offer(voicemail(&office), Some(media()));
     while let Some((node, request)) = (!office.requests.is_empty()).then(|| office.requests.remove(0)) {
         let answer = match &request {
-            MediaRequest::Play { .. } => {
+            MediaRequest::PlayGreeting { .. } => {
                 Err(MediaFailure { class: Class::NotFound, text: "no prompt".into() })
             }
             MediaRequest::CreateLeg { .. } => {

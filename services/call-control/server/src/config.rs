@@ -64,13 +64,17 @@ pub struct Config {
     pub messages_max: usize,
     /// What is heard before each message by the user who listens: the name of a prompt. Default beep.
     pub mailbox_prompt: String,
-    /// What is heard after the last one. Default tone:congestion.
+    /// What is heard after the last one, and when something is not done. Default tone:congestion.
     pub mailbox_end_prompt: String,
     /// How many live streams one call may have at once, 1 to 1000; one more is refused (`too_many_streams`). Default 16.
     pub call_streams_max: usize,
     /// How many playbacks may run in one call at once, those to single legs included, 1 to 10000; one more is refused
     /// (`too_many_playbacks`). Default 64.
     pub call_playbacks_max: usize,
+    /// What asks whoever listens from elsewhere for the PIN. Default tone:dial.
+    pub mailbox_pin_prompt: String,
+    /// What is heard in the options: 1 record a greeting, 2 that of the installation, 3 another PIN, * back. Default beep.
+    pub mailbox_options_prompt: String,
     /// After so many days in which nobody was in a conversation and nothing happened there it is deleted; 0 keeps it. Default 90.
     pub conversation_idle_days: u16,
     /// Registered phones are told how many messages wait for their users (NOTIFY, RFC 3842). Default true.
@@ -130,6 +134,8 @@ impl Default for Config {
             mailbox_end_prompt: "tone:congestion".to_owned(),
             call_streams_max: 16,
             call_playbacks_max: 64,
+            mailbox_pin_prompt: "tone:dial".to_owned(),
+            mailbox_options_prompt: "beep".to_owned(),
             conversation_idle_days: 90,
             message_waiting: true,
             media_wait_s: 10,
@@ -189,6 +195,8 @@ impl Config {
             ("voicemail_greeting", self.voicemail_greeting.clone()),
             ("mailbox_prompt", self.mailbox_prompt.clone()),
             ("mailbox_end_prompt", self.mailbox_end_prompt.clone()),
+            ("mailbox_pin_prompt", self.mailbox_pin_prompt.clone()),
+            ("mailbox_options_prompt", self.mailbox_options_prompt.clone()),
         ]
     }
 
@@ -213,6 +221,8 @@ impl Config {
             mailbox_end: self.mailbox_end_prompt.clone().into(),
             streams_max: self.call_streams_max,
             playbacks_max: self.call_playbacks_max,
+            mailbox_pin_prompt: self.mailbox_pin_prompt.clone().into(),
+            mailbox_options_prompt: self.mailbox_options_prompt.clone().into(),
             conversation_idle: Duration::from_secs(u64::from(self.conversation_idle_days) * 24 * 3600),
             ..Limits::default()
         }

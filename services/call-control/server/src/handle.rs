@@ -96,7 +96,8 @@ impl CallControl {
         let recent = shards.iter().map(|(_, log)| log.recent()).collect();
         let (inputs, receiver) = mpsc::channel(INPUTS_MAX);
         let refresh = Duration::from_secs(config.refresh_s);
-        let nodes = Nodes::new(deps.media, inputs.clone(), Arc::clone(&deps.telemetry), refresh);
+        let (directory, telemetry) = (deps.directory.clone(), Arc::clone(&deps.telemetry));
+        let nodes = Nodes::new(deps.media, directory, inputs.clone(), telemetry, refresh);
         let replica_infos = Arc::default();
         let (mailboxes, mailbox_changes) = crate::waiting::Mailboxes::new(Arc::clone(&deps.telemetry));
         let owner = Owner::new(OwnerParts {

@@ -164,6 +164,9 @@ impl Router {
                 let later = leads.then(|| Box::new(Later { number: number.into(), routing: there }));
                 routing.forwards.no_answer = later;
             }
+            Some(Destination::Mailbox(user)) => {
+                routing.has_pin = self.directory.has_mailbox_pin(tenant, user).await?;
+            }
             Some(Destination::Room(room)) => {
                 if let Some(room) = self.directory.room(tenant, room).await? {
                     routing.room =

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use sidetone_call_core::{MediaFailure, MediaReply, MediaRequest};
+use sidetone_directory::DirectoryError;
 use sidetone_model::classify::{Class, Classify};
 use sidetone_model::fold::MessageView;
-use sidetone_model::ids::{NodeId, RecordingId, TenantId, UserId};
+use sidetone_model::ids::{LegId, NodeId, PlaybackId, RecordingId, TenantId, UserId};
 use sidetone_model::wire;
 use sidetone_proto::callcontrol::v1 as pb;
 use sidetone_proto::media::v1 as media;
@@ -96,39 +97,102 @@ fn message_to_proto(view: &MessageView) -> pb::VoiceMessage {
     }
 }
 
-/// Plays a message: its bytes come from the node that has it, which need not be the one on which it is heard.
-pub(crate) async fn play(
+/// Whether a request is about a voicemail, and asks more than its media node.
+pub(crate) fn is_of_a_mailbox(request: &MediaRequest) -> bool {
+    matches!(
+        request,
+        MediaRequest::PlayMessage { .. }
+            | MediaRequest::PlayGreeting { .. }
+            | MediaRequest::CheckPin { .. }
+            | MediaRequest::SetPin { .. }
+            | MediaRequest::SetGreeting { .. }
+    )
+}
+
+/// Does what is asked about a voicemail: sounds come from where they are kept, PINs are the directory's.
+pub(crate) async fn carry_out(
     nodes: &Arc<Nodes>,
     service: &MediaService,
     request: &MediaRequest,
 ) -> Result<MediaReply, MediaFailure> {
-    let MediaRequest::PlayMessage { playback, leg, prompt, recorded } = request else {
-        return Ok(MediaReply::Done);
+    let directory = &nodes.directory;
+    match request {
+        MediaRequest::PlayMessage { playback, leg, prompt, recorded } => {
+            let sound = match recorded {
+                Some((message, node, file)) => Some(fetch(nodes, *message, node, file).await?),
+                None => None,
+            };
+            let before = prompt_source(prompt);
+            let sound = sound.map(data_source);
+            let all = std::iter::once(before).chain(sound.clone()).collect();
+            let played = match (play(service, (*playback, *leg), all).await, sound) {
+                // There is no such prompt.
+                (Err(problem), Some(sound)) if problem.class == Class::NotFound => {
+                    play(service, (*playback, *leg), vec![sound]).await
+                }
+                (played, _) => played,
+            };
+            played?;
+        }
+        MediaRequest::PlayGreeting { playback, leg, tenant, user, otherwise } => {
+            // Without the directory callers are greeted all the same.
+            let own = directory.greeting(tenant, user).await.ok().flatten();
+            let own = own.map(|sound| data_source(sound.to_vec()));
+            let played = match own {
+                Some(own) => play(service, (*playback, *leg), vec![own]).await.is_ok(),
+                None => false,
+            };
+            if !played {
+                play(service, (*playback, *leg), vec![prompt_source(otherwise)]).await?;
+            }
+        }
+        MediaRequest::CheckPin { tenant, user, pin, .. } => {
+            let right = directory.is_mailbox_pin(tenant, user, pin.reveal()).await;
+            if !right.map_err(|error| failed(&error))? {
+                return Err(MediaFailure { class: Class::Forbidden, text: "the PIN is another".into() });
+            }
+        }
+        MediaRequest::SetPin { tenant, user, pin, .. } => {
+            let set = directory.set_mailbox_pin(tenant, user, Some(pin.reveal())).await;
+            set.map_err(|error| failed(&error))?;
+        }
+        MediaRequest::SetGreeting { tenant, user, recorded, .. } => {
+            let sound = match recorded {
+                Some((recording, node, file)) => Some(fetch(nodes, *recording, node, file).await?.into()),
+                None => None,
+            };
+            directory.set_greeting(tenant, user, sound).await.map_err(|error| failed(&error))?;
+        }
+        _ => {}
+    }
+    Ok(MediaReply::Done)
+}
+
+fn failed(error: &DirectoryError) -> MediaFailure {
+    MediaFailure { class: error.class(), text: error.to_string().into() }
+}
+
+fn prompt_source(prompt: &str) -> media::PlaySource {
+    media::PlaySource { source: Some(media::play_source::Source::Prompt(prompt.into())) }
+}
+
+fn data_source(bytes: Vec<u8>) -> media::PlaySource {
+    media::PlaySource { source: Some(media::play_source::Source::Data(bytes)) }
+}
+
+async fn play(
+    service: &MediaService,
+    (playback, leg): (PlaybackId, LegId),
+    sources: Vec<media::PlaySource>,
+) -> Result<(), MediaFailure> {
+    let request = media::PlayRequest {
+        playback_id: playback.to_string(),
+        target: Some(media::play_request::Target::LegId(leg.to_string())),
+        sources,
+        repeat: 1,
+        ..Default::default()
     };
-    let sound = match recorded {
-        Some((message, node, file)) => Some(fetch(nodes, *message, node, file).await?),
-        None => None,
-    };
-    let source = |source| media::PlaySource { source: Some(source) };
-    let before = source(media::play_source::Source::Prompt(prompt.as_ref().into()));
-    let sound = sound.map(|bytes| source(media::play_source::Source::Data(bytes)));
-    let ask = async |sources: Vec<media::PlaySource>| {
-        let request = media::PlayRequest {
-            playback_id: playback.to_string(),
-            target: Some(media::play_request::Target::LegId(leg.to_string())),
-            sources,
-            repeat: 1,
-            ..Default::default()
-        };
-        service.play(Request::new(request)).await.map(drop)
-    };
-    let all = std::iter::once(before).chain(sound.clone()).collect();
-    let played = match (ask(all).await, sound) {
-        // There is no such prompt.
-        (Err(problem), Some(sound)) if problem.code() == tonic::Code::NotFound => ask(vec![sound]).await,
-        (played, _) => played,
-    };
-    played.map(|()| MediaReply::Done).map_err(|problem| MediaFailure {
+    service.play(Request::new(request)).await.map(drop).map_err(|problem| MediaFailure {
         class: sidetone_runtime::grpc::status::class(&problem),
         text: problem.message().into(),
     })

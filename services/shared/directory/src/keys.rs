@@ -7,6 +7,8 @@
 //! | `directory/users/<tenant>/<user>` | `directory.v1.User` |
 //! | `directory/devices/<tenant>/<user>/<device>` | `directory.v1.Device` |
 //! | `directory/credentials/<tenant>/<auth user name>` | hashes, user and device: unique in the tenant |
+//! | `directory/mailbox-pins/<tenant>/<user>` | what is left of the PIN of a voicemail |
+//! | `mailbox-greetings/<tenant>/<user>` | what a voicemail greets with, a sound |
 //! | `directory/numbers/<tenant>/<number>` | `directory.v1.Number` |
 //! | `directory/rooms/<tenant>/<room>` | `directory.v1.Room` |
 //! | `directory/applications/<application>` | `directory.v1.Application`: unique in the installation |
@@ -63,6 +65,15 @@ pub(crate) fn device(tenant: &TenantId, user: &UserId, device: &DeviceId) -> Str
 
 pub(crate) fn credential(tenant: &TenantId, auth_username: &str) -> String {
     format!("directory/credentials/{tenant}/{}", escape(auth_username))
+}
+
+pub(crate) fn mailbox_pin(tenant: &TenantId, user: &UserId) -> String {
+    format!("directory/mailbox-pins/{tenant}/{user}")
+}
+
+/// Sounds are large, and so they are not among what is cached.
+pub(crate) fn mailbox_greeting(tenant: &TenantId, user: &UserId) -> String {
+    format!("mailbox-greetings/{tenant}/{user}")
 }
 
 pub(crate) fn numbers(tenant: &TenantId) -> String {

@@ -18,6 +18,7 @@ mod directory;
 mod error;
 mod forwards;
 mod keys;
+mod mailboxes;
 mod numbers;
 mod people;
 mod record;

@@ -63,6 +63,8 @@ impl Directory {
         ) {
             return Err(DirectoryError::InUse { what: "user", by: "numbers" });
         }
+        // Before the user: who has the name next has a voicemail of its own.
+        self.forget_mailbox(tenant, user).await?;
         self.delete_record::<pb::User>(&keys::user(tenant, user)).await.map(drop)
     }
 

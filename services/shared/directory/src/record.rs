@@ -53,7 +53,7 @@ macro_rules! plain_records {
         }
     )*};
 }
-plain_records!(pb::Token, "token"; pb::Registration, "registration"; StoredCredential, "credential");
+plain_records!(pb::Token, "token"; pb::Registration, "registration"; StoredCredential, "credential"; StoredPin, "PIN");
 
 /// What a put replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +121,24 @@ impl std::fmt::Debug for StoredCredential {
 impl std::fmt::Debug for StoredHash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "StoredHash({})", self.algorithm)
+    }
+}
+
+/// The PIN of a voicemail as it is stored: PBKDF2-HMAC-SHA-256 (RFC 8018, section 5.2).
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub(crate) struct StoredPin {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) salt: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) hash: Vec<u8>,
+    #[prost(uint32, tag = "3")]
+    pub(crate) iterations: u32,
+}
+
+impl std::fmt::Debug for StoredPin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoredPin(..)")
     }
 }
 

@@ -101,7 +101,7 @@ pub(crate) fn new_token_id() -> Option<String> {
     Some(hex(&random::<8>()?))
 }
 
-fn random<const N: usize>() -> Option<[u8; N]> {
+pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).ok()?;
     Some(bytes)

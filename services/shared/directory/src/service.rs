@@ -160,6 +160,17 @@ impl DirectoryV1 for DirectoryService {
         Ok(Response::new(pb::ListUsersResponse { users }))
     }
 
+    async fn put_mailbox(&self, request: Request<pb::PutMailboxRequest>) -> Answer<pb::Mailbox> {
+        allowed(&Caller::of(&request), &request.get_ref().tenant, "tenant")?;
+        answer(self.directory.put_mailbox(request.into_inner()).await)
+    }
+
+    async fn get_mailbox(&self, request: Request<pb::GetMailboxRequest>) -> Answer<pb::Mailbox> {
+        let tenant = allowed(&Caller::of(&request), &request.get_ref().tenant, "tenant")?;
+        let user = id(UserId::new(&request.get_ref().user), "user")?;
+        answer(self.directory.mailbox(&tenant, &user).await)
+    }
+
     async fn put_device(&self, request: Request<pb::PutDeviceRequest>) -> Answer<pb::Device> {
         let caller = Caller::of(&request);
         let request = request.into_inner();

@@ -365,3 +365,35 @@ async fn the_service_checks_who_calls_and_names_the_field() {
     let stale = service.put_user(by_a(pb::PutUserRequest { user: Some(stale) })).await.unwrap_err();
     assert_eq!(stale.code(), Code::Aborted);
 }
+
+#[tokio::test]
+async fn a_mailbox_has_a_pin_of_which_only_a_hash_is_kept_and_a_greeting() {
+    let Bench { directory, store, .. } = seeded().await;
+    let (a, ann) = (tenant("a"), user("ann"));
+    let wav: Vec<u8> = [b"RIFF".as_slice(), &[0; 4], b"WAVE", &[0; 40]].concat();
+    let change = |pin: &str, greeting: Vec<u8>| {
+        use pb::put_mailbox_request::{GreetingChange, PinChange};
+        pb::PutMailboxRequest {
+            tenant: "a".into(),
+            user: "ann".into(),
+            pin_change: Some(PinChange::Pin(pin.into())),
+            greeting_change: Some(GreetingChange::Greeting(greeting)),
+        }
+    };
+    assert!(!directory.is_mailbox_pin(&a, &ann, "").await.unwrap(), "without a PIN nothing is one");
+    for (pin, greeting) in [("123", wav.clone()), ("12a4", wav.clone()), ("1234", vec![0; 99])] {
+        let refused = directory.put_mailbox(change(pin, greeting)).await;
+        assert!(matches!(refused, Err(DirectoryError::Invalid { .. })), "{refused:?}");
+    }
+    let mailbox = directory.put_mailbox(change("135790", wav.clone())).await.unwrap();
+    assert_eq!((mailbox.has_pin, mailbox.greeting_bytes as usize), (true, wav.len()));
+    assert!(directory.is_mailbox_pin(&a, &ann, "135790").await.unwrap());
+    assert!(!directory.is_mailbox_pin(&a, &ann, "135791").await.unwrap());
+    for entry in store.list("").await.unwrap() {
+        assert!(!String::from_utf8_lossy(&entry.value).contains("135790"), "stored at {}", entry.key);
+    }
+    directory.set_mailbox_pin(&a, &ann, None).await.unwrap();
+    directory.set_greeting(&a, &ann, None).await.unwrap();
+    assert!(!directory.has_mailbox_pin(&a, &ann).await.unwrap());
+    assert_eq!(directory.greeting(&a, &ann).await.unwrap(), None);
+}

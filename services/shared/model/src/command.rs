@@ -44,8 +44,8 @@ pub enum LegCommandKind {
         /// Our media; none refuses the change (488) and leaves everything as it was.
         media: Option<MediaDescription>,
     },
-    /// Ask the phone that rings to take the call by itself: NOTIFY with `Event: talk` in its early dialog. That it did is
-    /// told by `Answered`, that it will not by `TalkRefused`.
+    /// Ask the phone that rings to take the call by itself, or the one that holds to talk again: NOTIFY with `Event: talk` in its
+    /// dialog. That it did is told by `Answered` or `Reoffered`, that it will not by `TalkRefused`.
     Talk,
     /// Offer other media to a phone that has answered: re-INVITE (RFC 3261, section 14.1). Told by `Reanswered` or
     /// `ReofferRefused`. Waits while a change of the phone's own is under way; of two that wait the later counts.

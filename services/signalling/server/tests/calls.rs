@@ -5,7 +5,7 @@ mod harness;
 
 use harness::phone::{Phone, SDP};
 use harness::{OwnerEnd, Rig, invite_to, media};
-use sidetone_model::command::{Invite, LegCommandKind};
+use sidetone_model::command::LegCommandKind;
 use sidetone_model::ids::LegId;
 use sidetone_model::party::Transport;
 use sidetone_model::signal::{LegSignal, LegSignalKind, OwnerMessage, ReplicaMessage};

@@ -191,7 +191,7 @@ async fn homer_is_told_which_messages_are_of_one_call() {
     let offered = owner.signal().await;
     let call = CallId::from(offered.leg.as_uuid());
     let binding = rig.bindings("alpha", "ben").await.remove(0).binding;
-    let leg = owner.calls(5, Invite { call: Some(call), ..invite_to("1002", binding) }).await;
+    owner.calls(5, Invite { call: Some(call), ..invite_to("1002", binding) }).await;
     let _rings = ben.request().await;
     // INVITE, challenge, ACK and INVITE of Ada, and the INVITE to Ben.
     let (mut adas, mut bens) = (0, 0);

@@ -120,3 +120,22 @@ fn the_call_itself_can_ask_for_an_answer() {
     plain.call();
     assert!(!plain.texts[0].contains("answer-after") && !plain.texts[0].contains("Alert-Info"));
 }
+
+#[test]
+fn a_phone_that_holds_is_asked_in_its_dialog_as_often_as_somebody_wants() {
+    let mut pair = ringing();
+    pair.command('b', LegCommandKind::Answer { media: media(5000) });
+    assert!(pair.a.leg.as_ref().unwrap().is_confirmed());
+    for (cseq, status, refused) in [(2, "200 OK", 0), (3, "489 Bad Event", 1)] {
+        pair.command('a', LegCommandKind::Talk);
+        let notify = pair.texts.last().unwrap().clone();
+        assert!(notify.starts_with("NOTIFY ") && notify.contains("Event: talk\r\n"), "{notify}");
+        assert!(notify.contains(&format!("CSeq: {cseq} NOTIFY\r\n")), "{notify}");
+        pair.inject('a', &response_to(&notify, status));
+        assert_eq!(refusals(&pair).len(), refused);
+    }
+    // A phone that called us has a dialog as well.
+    let before = pair.texts.len();
+    pair.command('b', LegCommandKind::Talk);
+    assert!(pair.texts[before..].iter().any(|text| text.starts_with("NOTIFY ")));
+}

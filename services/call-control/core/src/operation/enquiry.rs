@@ -8,6 +8,7 @@ use sidetone_model::party::Party;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
+use super::hold::must_take_back;
 use crate::error::CommandError;
 use crate::input::Routing;
 use crate::ringing::Ring;
@@ -77,7 +78,14 @@ impl Shard {
             && held.party.user == active.party.user
             && held.party.device == active.party.device;
         let holds = held.is_answered() && held.held.is_some() && held.call != active.call;
+        // Of several calls that the device holds this need not be the one for which it is offered.
+        let holds = holds && (what != Capability::Transfer || self.fold.holds_somebody(&held));
         if same_device && holds { Ok((active, held)) } else { Err(CommandError::CapabilityMissing) }
+    }
+
+    /// Whether a device can talk again where it holds.
+    fn must_go_back(&self, tenant: &TenantId, held: LegId) -> Result<(), CommandError> {
+        self.own_leg(tenant, held).and_then(|held| must_take_back(&held))
     }
 
     pub(crate) fn alternate(
@@ -86,6 +94,7 @@ impl Shard {
         legs: (LegId, LegId),
         now: Timestamp,
     ) -> Result<(), CommandError> {
+        self.must_go_back(tenant, legs.1)?;
         let (active, held) = self.two_calls(tenant, legs, Capability::Alternate)?;
         self.put_on_hold(&active, now);
         self.take_from_hold(&held, now);
@@ -98,6 +107,7 @@ impl Shard {
         legs: (LegId, LegId),
         now: Timestamp,
     ) -> Result<(), CommandError> {
+        self.must_go_back(tenant, legs.1)?;
         let (active, held) = self.two_calls(tenant, legs, Capability::Reconnect)?;
         self.end_any(&active, Termination::new(Cause::Application), now);
         // Nobody is rung for somebody who has left.
@@ -147,6 +157,10 @@ impl Shard {
                 self.fact(&leg.tenant, now, FactKind::ParticipantLeft { conference, leg: leg.leg });
             }
             self.fact(&leg.tenant, now, FactKind::LegMoved { leg: leg.leg, from: but.call, to, cause });
+            // Who put it aside stays behind, and nobody else could let it in.
+            if leg.put_aside && leg.put_aside_by == Some(but.leg) {
+                self.fact(&leg.tenant, now, FactKind::ParticipantRetrieved { leg: leg.leg });
+            }
             // Whoever records the other call has not heard of it.
             self.control(leg.leg).passing.captured = false;
         }

@@ -79,7 +79,9 @@ impl Shard {
             return Err(Termination::new(Cause::Forbidden).with_text("the other call is not the phone's"));
         }
         let meets_nobody = self.fold.live_legs(other.call).all(|third| third.leg == other.leg);
-        if self.is_ending(other.leg) || meets_nobody || other.served_by.is_some() {
+        // A phone that is called and has not answered is in no conversation whose place anybody could take (RFC 3891, section 3):
+        // whoever calls it would be left unanswered.
+        if self.is_ending(other.leg) || !other.is_party() || meets_nobody || other.served_by.is_some() {
             return Err(gone());
         }
         if let Some((legs, to)) = self.parted(&other, leg.call) {

@@ -67,6 +67,7 @@ impl Shard {
         self.accept(leg, now);
         let Some(leg) = self.live(leg.leg) else { return };
         self.take_over(&leg, now);
+        self.told_transferors(leg.call, None);
         for caller in self.callers_waiting(leg.call) {
             self.accept(&caller, now);
         }

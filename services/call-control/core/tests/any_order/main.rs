@@ -165,6 +165,7 @@ impl World {
                 | Effect::Evicted { .. }
                 | Effect::Redirected { .. }
                 | Effect::Repeated { .. }
+                | Effect::MailboxRefused
                 | Effect::InviteRepeated { .. } => {}
                 Effect::Gathered { gathering, outcome } => {
                     self.gathered.push_back((gathering, outcome.is_ok()));

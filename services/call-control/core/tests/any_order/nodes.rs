@@ -52,7 +52,9 @@ impl World {
                 self.recording.remove(&(node.clone(), *recording));
                 MediaReply::Done
             }
-            MediaRequest::Play { playback, .. } | MediaRequest::PlayMessage { playback, .. } => {
+            MediaRequest::Play { playback, .. }
+            | MediaRequest::PlayGreeting { playback, .. }
+            | MediaRequest::PlayMessage { playback, .. } => {
                 self.playing.push(*playback);
                 MediaReply::Done
             }

@@ -101,10 +101,20 @@ impl World {
                 CallCommandKind::Enquire { leg: active, to_number: to_number(), anonymous: false },
                 may(Capability::Enquire),
             ),
-            3 => (CallCommandKind::Alternate { active, held: held_id }, may(Capability::Alternate)),
-            4 => (CallCommandKind::Reconnect { active, held: held_id }, may(Capability::Reconnect)),
+            what @ (3 | 4) => {
+                let held = fold.all_held_beside(leg).into_iter().find(|held| held.can_be_retrieved());
+                let held = held.map_or(held_id, |held| held.leg);
+                match what {
+                    3 => (CallCommandKind::Alternate { active, held }, may(Capability::Alternate)),
+                    _ => (CallCommandKind::Reconnect { active, held }, may(Capability::Reconnect)),
+                }
+            }
             5 => (CallCommandKind::Merge { active, held: held_id }, may(Capability::Merge)),
-            6 => (CallCommandKind::TransferAttended { active, held: held_id }, may(Capability::Transfer)),
+            6 => {
+                let held = fold.all_held_beside(leg).into_iter().find(|held| fold.holds_somebody(held));
+                let held = held.map_or(held_id, |held| held.leg);
+                (CallCommandKind::TransferAttended { active, held }, may(Capability::Transfer))
+            }
             _ => (
                 CallCommandKind::TransferBlind { leg: active, to_number: to_number(), anonymous: false },
                 may(Capability::BlindTransfer),
@@ -282,6 +292,7 @@ impl World {
                 let known = matches!(
                     error,
                     CommandError::CapabilityMissing
+                        | CommandError::HeldByPhone
                         | CommandError::OnTwoNodes
                         | CommandError::NotAnswered
                         | CommandError::AlreadyRecording

@@ -79,6 +79,7 @@ impl World {
             later: Vec::new(),
             forwards: Default::default(),
             redirects: Redirects::Everywhere,
+            has_pin: false,
         }
     }
 
@@ -228,7 +229,6 @@ impl World {
         assert_eq!(command.n, phone.commanded + 1, "a gap in a leg's commands");
         phone.commanded = command.n;
         phone.answered |= matches!(command.kind, LegCommandKind::Answer { .. });
-        let rings = !phone.answered;
         if self.rng.random_range(0..4) != 0 {
             self.shard.handle_applied(command.leg, command.n);
         }
@@ -243,9 +243,7 @@ impl World {
         let why = || Termination::new(Cause::ProtocolError).with_sip_status(489);
         let told = match command.kind {
             LegCommandKind::End(why) => LegSignalKind::Ended(why.with_sip_status(487)),
-            LegCommandKind::Talk if rings && self.rng.random_range(0..2) == 0 => {
-                LegSignalKind::TalkRefused(why())
-            }
+            LegCommandKind::Talk if self.rng.random_range(0..2) == 0 => LegSignalKind::TalkRefused(why()),
             LegCommandKind::Reoffer { media } => {
                 let home = self.shard.fold().leg(command.leg).and_then(|leg| leg.node.clone());
                 let home = home.is_some_and(|(node, _)| media_of(&node).rtp == media.rtp);

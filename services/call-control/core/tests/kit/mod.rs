@@ -53,6 +53,8 @@ pub struct Office {
     pub invites_repeated: Vec<&'static str>,
     /// What became of redirections.
     pub redirections: Vec<&'static str>,
+    /// Calls to mailboxes that were ended because of wrong PINs.
+    pub mailbox_refused: usize,
 }
 
 pub fn media() -> MediaDescription {
@@ -109,6 +111,7 @@ impl Office {
             redirections: Vec::new(),
             repeated: Vec::new(),
             invites_repeated: Vec::new(),
+            mailbox_refused: 0,
         }
     }
 
@@ -147,6 +150,7 @@ impl Office {
                 Effect::Repeated { leg, at, .. } => self.repeated.push((leg, at)),
                 Effect::InviteRepeated { result } => self.invites_repeated.push(result),
                 Effect::Redirected { result } => self.redirections.push(result),
+                Effect::MailboxRefused => self.mailbox_refused += 1,
             }
         }
     }

@@ -7,6 +7,7 @@ use sidetone_call_core::{Answers, Connection, MediaFailure, MediaReply, MediaReq
 use sidetone_model::call::LegQuality;
 use sidetone_model::classify::Class;
 use sidetone_model::ids::{BootId, LegId};
+use sidetone_model::media::Source;
 use sidetone_model::voice::{LegVoice, VoiceRole};
 use sidetone_model::wire;
 use sidetone_proto::media::v1::connect_leg_request as connect;
@@ -63,13 +64,16 @@ pub(super) async fn serve(
         };
         let Some((shard, request)) = next else { return };
         // It may take its time, and nothing waits for it.
-        if matches!(request, MediaRequest::PlayMessage { .. }) {
+        if crate::voicemail::is_of_a_mailbox(&request) {
             let (nodes, life, service) = (Arc::clone(&nodes), Arc::clone(&life), Arc::clone(&service));
             tokio::spawn(async move {
                 let answer = tokio::select! {
-                    answer = crate::voicemail::play(&nodes, &*service, &request) => answer,
+                    answer = crate::voicemail::carry_out(&nodes, &*service, &request) => answer,
                     () = life.over.cancelled() => Err(unreachable_node()),
                 };
+                if let (MediaRequest::PlayGreeting { otherwise, .. }, Err(failure)) = (&request, &answer) {
+                    nodes.unheard.tell(&life.node, &[Source::Prompt(otherwise.clone())], failure);
+                }
                 let node = life.node.clone();
                 drop(nodes.inputs.send(Input::Media { shard, node, request, answer }).await);
             });

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use prost::Message as _;
 use sidetone_call_core::{MediaRequest, NodeCandidate};
+use sidetone_directory::Directory;
 use sidetone_model::ids::{BootId, LegId, NodeId};
 use sidetone_model::wire;
 use sidetone_proto::callcontrol::v1::MediaNode;
@@ -96,6 +97,8 @@ impl Silence {
 /// Every node that is known.
 pub(crate) struct Nodes {
     pub(super) connector: Arc<dyn MediaConnector>,
+    /// Which has the PINs and greetings of voicemails.
+    pub(crate) directory: Directory,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) refresh: Duration,
@@ -108,13 +111,14 @@ pub(crate) struct Nodes {
 impl Nodes {
     pub(crate) fn new(
         connector: Arc<dyn MediaConnector>,
+        directory: Directory,
         inputs: mpsc::Sender<Input>,
         telemetry: Arc<Telemetry>,
         refresh: Duration,
     ) -> Arc<Self> {
         let (speakers, _) = broadcast::channel(SPEAKERS_MAX);
         let (lives, unheard) = Default::default();
-        Arc::new(Self { connector, inputs, telemetry, refresh, lives, speakers, unheard })
+        Arc::new(Self { connector, directory, inputs, telemetry, refresh, lives, speakers, unheard })
     }
 
     /// Who speaks, from now on.

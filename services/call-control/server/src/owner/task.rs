@@ -425,6 +425,7 @@ impl Owner {
             Effect::Redirected { result } => {
                 self.parts.telemetry.call_control.redirections.with_label_values(&[result]).inc();
             }
+            Effect::MailboxRefused => self.parts.telemetry.call_control.mailbox_refused.inc(),
         }
     }
 

@@ -416,6 +416,8 @@ impl Fold {
                 }
                 self.with_leg(*leg, |leg| {
                     leg.conference = Some(*conference);
+                    // Whoever is among people talks to no machine any more.
+                    leg.served_by = None;
                     leg.diverted = false;
                 });
                 self.met(*leg, fact.at);

@@ -105,8 +105,8 @@ struct Place<'a> {
     called: Vec<&'a LegView>,
     /// Somebody has passed the call on, and is not gone yet.
     passed_on: bool,
-    /// The leg with which the same device holds another call.
-    held: Option<&'a LegView>,
+    /// Whether the same device holds another call, and can go back to it.
+    holds_another: bool,
     /// Whether those whom the device holds can come to where it talks, and those with whom it talks to where it holds.
     joinable: (bool, bool),
 }
@@ -121,10 +121,13 @@ impl Fold {
         let passed_on = others.iter().any(|other| other.diverted);
         let (parties, called): (Vec<_>, Vec<_>) =
             others.into_iter().filter(|other| !other.diverted).partition(|other| other.is_party());
-        let held = self.held_beside(leg);
-        let joinable =
-            held.map_or((false, false), |held| (self.can_join(held, leg), self.can_join(leg, held)));
-        let place = Place { leg, parties, called, passed_on, held, joinable };
+        let held = self.all_held_beside(leg);
+        let holds_another = held.iter().any(|held| held.can_be_retrieved());
+        let joinable = (
+            held.iter().any(|held| self.can_join(held, leg)),
+            held.iter().any(|held| self.can_join(leg, held) && self.holds_somebody(held)),
+        );
+        let place = Place { leg, parties, called, passed_on, holds_another, joinable };
         let talks = leg.is_answered() || place.is_being_answered();
         match leg.phase {
             LegPhase::Ringing if !leg.incoming => place.of_ringing(&mut all),
@@ -153,15 +156,30 @@ impl Fold {
         node(but) == node(other) || self.live_legs(but.call).filter(|leg| leg.leg != but.leg).all(can_move)
     }
 
-    /// The leg with which the device of `leg` holds another call.
+    /// Whether somebody is there, or will be, whom a leg holds. Who holds a machine, or is alone in a room, has nobody with whom
+    /// others could be connected; who is alone otherwise is about to be told to end.
+    pub fn holds_somebody(&self, held: &LegView) -> bool {
+        let meeting = held.conference.and_then(|conference| self.conference(conference));
+        let alone_there = held.served_by.is_some() || meeting.is_some_and(|meeting| meeting.room.is_some());
+        !alone_there || self.live_legs(held.call).any(|other| other.leg != held.leg && !other.diverted)
+    }
+
+    /// The leg with which the device of `leg` holds another call: of several the first in which there is somebody.
     pub fn held_beside(&self, leg: &LegView) -> Option<&LegView> {
-        let user = leg.party.user.as_ref()?;
-        self.holding_legs_of(&leg.tenant, user).find(|other| {
+        let all = self.all_held_beside(leg).into_iter();
+        all.min_by_key(|held| !self.holds_somebody(held))
+    }
+
+    /// Every leg with which the device of `leg` holds another call. What is offered of two calls can be done with one of them.
+    pub fn all_held_beside(&self, leg: &LegView) -> Vec<&LegView> {
+        let Some(user) = &leg.party.user else { return Vec::new() };
+        let beside = |other: &&LegView| {
             other.leg != leg.leg
                 && other.call != leg.call
                 && other.party.device == leg.party.device
                 && other.is_answered()
-        })
+        };
+        self.holding_legs_of(&leg.tenant, user).filter(beside).collect()
     }
 
     fn of_recording(&self, call: CallId, all: &mut Capabilities) {
@@ -221,7 +239,7 @@ impl Place<'_> {
 
     fn of_awaiting(&self, all: &mut Capabilities) {
         all.add(&[Capability::OverflowToVoicemail]);
-        if self.held.is_some() {
+        if self.holds_another {
             all.add(&[Capability::Reconnect]);
         }
     }
@@ -229,7 +247,9 @@ impl Place<'_> {
     fn of_answered(&self, all: &mut Capabilities) {
         use Capability::*;
         if self.leg.held.is_some() {
-            all.add(&[Retrieve]);
+            if self.leg.can_be_retrieved() {
+                all.add(&[Retrieve]);
+            }
             self.of_device(all);
             return;
         }
@@ -253,7 +273,7 @@ impl Place<'_> {
         if self.leg.is_answered() {
             all.add(&[SetAudio, SendDigits, Play, StartStream]);
         }
-        if self.held.is_some() {
+        if self.holds_another {
             all.add(&[Alternate]);
         }
         if self.joinable.0 {

@@ -116,7 +116,7 @@ pub struct LegView {
     pub conference: Option<ConferenceId>,
     /// The machine that it talks to.
     pub served_by: Option<Destination>,
-    /// Why it cannot be asked to take the call by itself, once it was asked.
+    /// Why it cannot be asked to take the call by itself, or to talk again, once it was asked.
     pub talk_refused: Option<Termination>,
     /// It holds whoever it talks with, on whose wish.
     pub held: Option<HeldBy>,
@@ -160,6 +160,16 @@ impl LegView {
     /// Whether it has not ended.
     pub fn is_live(&self) -> bool {
         self.phase != LegPhase::Ended
+    }
+
+    /// Whether what it holds can be retrieved: what an application held, and what the phone holds by itself unless that has said
+    /// that it cannot be asked to talk.
+    pub fn can_be_retrieved(&self) -> bool {
+        match self.held {
+            None => false,
+            Some(HeldBy::Application) => true,
+            Some(HeldBy::Phone) => self.talk_refused.is_none(),
+        }
     }
 
     /// Whether it was answered and has not ended.

@@ -1,0 +1,206 @@
+//! A voicemail is listened to from elsewhere by its PIN, and greets with what its user has spoken.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+
+mod kit;
+
+use kit::Office;
+use sidetone_call_core::{FinishedRecording, MediaFailure, MediaReply, MediaRequest, Reason, Routing, Step};
+use sidetone_model::call::PlaybackEnd;
+use sidetone_model::classify::Class;
+use sidetone_model::fact::FactKind;
+use sidetone_model::ids::{LegId, PlaybackId, UserId};
+use sidetone_model::party::Destination;
+use sidetone_model::termination::Cause;
+
+const PIN: &str = "2468";
+
+fn bob() -> UserId {
+    UserId::new("bob").unwrap()
+}
+
+/// The way to Bob's voicemail, which has a PIN.
+fn with_pin(office: &Office) -> Routing {
+    Routing { has_pin: true, ..office.to(Destination::Mailbox(bob()), 0) }
+}
+
+/// Media and the directory do what they are asked; the PIN is the one. What was asked is returned, and whether somebody was
+/// refused for good.
+fn serve(office: &mut Office) -> (Vec<MediaRequest>, bool) {
+    let (mut asked, refused) = (Vec::new(), office.mailbox_refused);
+    while let Some((node, request)) = (!office.requests.is_empty()).then(|| office.requests.remove(0)) {
+        let answer = match &request {
+            MediaRequest::CheckPin { pin, .. } if pin.reveal() != PIN => {
+                Err(MediaFailure { class: Class::Forbidden, text: "no".into() })
+            }
+            MediaRequest::CreateLeg { .. } => {
+                Ok(MediaReply::Created { local: kit::media(), boot: office.boot_of(&node) })
+            }
+            _ => Ok(MediaReply::Done),
+        };
+        asked.push(request.clone());
+        let step = office.shard.handle_media(&node, request, answer, office.now);
+        office.take(step);
+    }
+    (asked, office.mailbox_refused > refused)
+}
+
+fn dials(office: &mut Office, leg: LegId, digits: &str) -> (Vec<MediaRequest>, bool) {
+    for digit in digits.chars() {
+        let step = office.shard.handle_digit(leg, digit, 100, office.now);
+        office.take(step);
+    }
+    serve(office)
+}
+
+fn played(asked: &[MediaRequest]) -> Vec<PlaybackId> {
+    let one = |request: &MediaRequest| match request {
+        MediaRequest::PlayMessage { playback, .. } | MediaRequest::PlayGreeting { playback, .. } => {
+            Some(*playback)
+        }
+        _ => None,
+    };
+    asked.iter().filter_map(one).collect()
+}
+
+fn is_over(office: &mut Office, playback: PlaybackId) -> (Vec<MediaRequest>, bool) {
+    let step = office.shard.handle_playback_finished(playback, PlaybackEnd::Done, office.now);
+    office.take(step);
+    serve(office)
+}
+
+fn alice_listens(office: &mut Office) -> LegId {
+    let leg = office.offer(with_pin(office), Some(kit::media()));
+    serve(office);
+    assert_eq!(office.leg(leg).served_by, Some(Destination::Mailbox(bob())));
+    leg
+}
+
+fn digits_told(office: &Office) -> usize {
+    office.facts(|kind| matches!(kind, FactKind::LegDigit { .. }))
+}
+
+#[test]
+fn the_pin_lets_in_and_is_written_nowhere() {
+    let mut office = Office::new();
+    let leg = alice_listens(&mut office);
+    let (asked, _) = dials(&mut office, leg, "2468#");
+    assert!(asked.iter().any(|request| matches!(request, MediaRequest::CheckPin { .. })), "{asked:?}");
+    assert!(!format!("{asked:?}").contains(PIN), "a PIN is not shown: {asked:?}");
+    assert_eq!(digits_told(&office), 0);
+    assert_eq!(office.end_of(leg), None);
+    // It is in: digits are choices now, and there is no message.
+    dials(&mut office, leg, "1");
+    assert_eq!(digits_told(&office), 1);
+    dials(&mut office, leg, "*");
+    assert_eq!(office.end_of(leg), Some(Cause::Normal));
+}
+
+#[test]
+fn three_wrong_ones_end_the_call_and_are_counted_and_nothing_was_heard() {
+    let mut office = Office::new();
+    let leg = alice_listens(&mut office);
+    for (tries, wrong) in ["1111#", "24680#", "#"].into_iter().enumerate() {
+        assert_eq!(office.end_of(leg), None);
+        let (asked, refused) = dials(&mut office, leg, wrong);
+        let message =
+            |request: &MediaRequest| matches!(request, MediaRequest::PlayMessage { recorded: Some(_), .. });
+        assert!(!asked.iter().any(message), "{asked:?}");
+        assert_eq!(refused, tries == 2);
+    }
+    assert_eq!(office.end_of(leg), Some(Cause::Forbidden));
+    assert_eq!(digits_told(&office), 0);
+}
+
+#[test]
+fn without_a_pin_only_the_users_own_phones_are_let_in_and_those_are_not_asked() {
+    let mut office = Office::new();
+    let stranger = office.call(office.to(Destination::Mailbox(bob()), 0));
+    assert_eq!(office.end_of(stranger), Some(Cause::Forbidden));
+    let own = office.dial("bob", "desk", with_pin(&office));
+    let (asked, _) = dials(&mut office, own, "2");
+    assert!(!asked.iter().any(|request| matches!(request, MediaRequest::CheckPin { .. })), "{asked:?}");
+    assert_eq!(digits_told(&office), 1, "no secret");
+}
+
+#[test]
+fn after_a_restart_the_pin_is_asked_for_again() {
+    let mut office = Office::new();
+    let leg = alice_listens(&mut office);
+    dials(&mut office, leg, "2468#");
+    office.restart();
+    office.hello(office.boot, &[leg]);
+    office.node_holds(&[kit::held(leg)]);
+    serve(&mut office);
+    dials(&mut office, leg, "1");
+    assert_eq!(digits_told(&office), 0, "it is the first digit of a PIN");
+    let (asked, _) = dials(&mut office, leg, "#");
+    assert!(asked.iter().any(|request| matches!(request, MediaRequest::CheckPin { .. })), "{asked:?}");
+}
+
+#[test]
+fn who_presses_nothing_is_not_kept() {
+    let mut office = Office::new();
+    let leg = alice_listens(&mut office);
+    let (at, why) = office.shard.poll_timeout().unwrap();
+    assert_eq!(why, Reason::Mailbox);
+    let step: Step = office.shard.handle_timeout(at);
+    office.take(step);
+    assert_eq!(office.end_of(leg), Some(Cause::Normal));
+}
+
+#[test]
+fn a_new_pin_is_dialled_twice() {
+    let mut office = Office::new();
+    let own = office.dial("bob", "desk", office.to(Destination::OwnMailbox, 0));
+    let set = |asked: &[MediaRequest]| {
+        asked
+            .iter()
+            .any(|request| matches!(request, MediaRequest::SetPin { pin, .. } if pin.reveal() == "135790"))
+    };
+    for (dialled, is_set) in
+        [("03135790#135791#", false), ("3123#", false), ("3135790#", false), ("135790#", true)]
+    {
+        let (asked, _) = dials(&mut office, own, dialled);
+        assert_eq!(set(&asked), is_set, "{dialled}: {asked:?}");
+    }
+    assert_eq!(digits_told(&office), 4, "0 and three times 3");
+}
+
+#[test]
+fn a_greeting_is_spoken_kept_heard_and_taken_back() {
+    let mut office = Office::new();
+    let own = office.dial("bob", "desk", office.to(Destination::OwnMailbox, 0));
+    let (asked, _) = dials(&mut office, own, "01");
+    let before = *played(&asked).last().unwrap();
+    assert!(office.shard.fold().recordings().next().is_none(), "the beep is not part of it");
+    is_over(&mut office, before);
+    let recording = office.shard.fold().recordings().next().unwrap().clone();
+    assert_eq!((recording.legs.as_slice(), &*recording.name), (&[own][..], "greeting/bob"));
+    let (asked, _) = dials(&mut office, own, "#");
+    let stops = |request: &MediaRequest| matches!(request, MediaRequest::StopRecording { .. });
+    assert!(asked.iter().any(stops), "{asked:?}");
+    let finished = FinishedRecording {
+        recording: recording.recording,
+        file: "g.wav".into(),
+        duration_ms: 3000,
+        size_bytes: 48_044,
+        tracks: Vec::new(),
+        failure: None,
+    };
+    let step = office.shard.handle_recording_finished(&recording.node, finished, office.now);
+    office.take(step);
+    let (asked, _) = serve(&mut office);
+    let kept = |request: &MediaRequest| match request {
+        MediaRequest::SetGreeting { user, recorded: Some((of, _, file)), .. } => {
+            *user == bob() && *of == recording.recording && &**file == "g.wav"
+        }
+        _ => false,
+    };
+    let heard =
+        |request: &MediaRequest| matches!(request, MediaRequest::PlayGreeting { leg, .. } if *leg == own);
+    assert!(asked.iter().any(kept) && asked.iter().any(heard), "{asked:?}");
+    let (asked, _) = dials(&mut office, own, "2");
+    let back = |request: &MediaRequest| matches!(request, MediaRequest::SetGreeting { recorded: None, .. });
+    assert!(asked.iter().any(back), "{asked:?}");
+    assert_eq!(office.end_of(own), None);
+}
