@@ -116,7 +116,7 @@ impl Office {
         let routing = self.routing(&dialled);
         let offered = Offered {
             from: Party { user: Some(user_of(from)), number: from.into(), ..Party::default() },
-            dialled: dialled.into(),
+            dialled: dialled.clone().into(),
             source: SocketAddr::from(([192, 0, 2, 7], 5060)),
             media: Some(media()),
             sip_call_id: "a-call-id-of-usual-length@192.0.2.7".into(),

@@ -68,7 +68,9 @@ async fn finished(installation: &Installation, recording: &str) {
 /// The sound of a recording.
 fn fetched(installation: &Installation, recording: &str) -> (Vec<i16>, u32) {
     let to = installation.folder.path().join(format!("{recording}.wav"));
-    installation.command(&["recordings", "fetch", recording, "--to", to.to_str().unwrap()]).unwrap();
+    installation
+        .command(&["recordings", "fetch", recording, "--force", "--to", to.to_str().unwrap()])
+        .unwrap();
     let mut file = hound::WavReader::open(&to).unwrap();
     (file.samples::<i16>().map(Result::unwrap).collect(), file.spec().sample_rate)
 }

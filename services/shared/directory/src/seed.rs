@@ -617,6 +617,8 @@ impl Seeding {
             Err(error) => error,
         };
         match &mut self.mistakes {
+            // The directory may have it already; [`SeedConfig::odd`] tells of it.
+            Some(_) if matches!(error, DirectoryError::NotFound { .. }) => Ok(None),
             Some(mistakes) if !matches!(error, DirectoryError::Store(_)) => {
                 // What can be seen without a store has been told of already, by the same words.
                 mistakes.push(ConfigError::new(at.to_owned(), error.to_string()));

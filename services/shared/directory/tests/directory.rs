@@ -397,3 +397,33 @@ async fn a_mailbox_has_a_pin_of_which_only_a_hash_is_kept_and_a_greeting() {
     assert!(!directory.has_mailbox_pin(&a, &ann).await.unwrap());
     assert_eq!(directory.greeting(&a, &ann).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn a_rehearsal_finds_what_only_shows_when_a_seed_is_carried_out() {
+    let seed = r#"
+        [[tenants]]
+        tenant = "acme"
+        domains = ["acme.example"]
+        users = [{ user = "alice", numbers = ["1001"] }, { user = "bob", numbers = ["1001"] }]
+        numbers = [{ number = "3000", room = "elsewhere" }]
+        applications = [{ application = "a", kind = "bot", bot = "b", secret = "short" }]
+        trunks = [{ trunk = "carrier", uri = "garbage" }]
+        [[tenants]]
+        tenant = "other"
+        domains = ["acme.example"]
+    "#;
+    let seed: SeedConfig = toml::from_str(seed).unwrap();
+    let directory = Directory::new(EmbeddedStore::in_memory().unwrap());
+    let mistakes = directory.rehearse(&seed).await.unwrap();
+    let at: Vec<&str> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
+    let expected = [
+        "seed.tenants[0].users[1].numbers[0]",
+        "seed.tenants[0].trunks[0]",
+        "seed.tenants[0].applications[0]",
+        "seed.tenants[1]",
+    ];
+    assert_eq!(at, expected, "{mistakes:?}");
+    // A room that is not in it may be in the directory.
+    let refused = Directory::new(EmbeddedStore::in_memory().unwrap()).seed(&seed).await.unwrap_err();
+    assert_eq!(refused.at, "seed.tenants[0].numbers[0]");
+}

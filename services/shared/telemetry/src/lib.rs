@@ -95,7 +95,7 @@ mod tests {
     fn every_instrument_has_a_unit_and_help() {
         let telemetry = Telemetry::new().unwrap();
         for (name, help) in telemetry.described() {
-            let units = ["_total", "_seconds", "_bytes", "_count", "_ratio"];
+            let units = ["_total", "_seconds", "_bytes", "_count", "_packets", "_ratio"];
             assert!(name.starts_with("sidetone_"), "{name} is not ours");
             assert!(units.iter().any(|unit| name.ends_with(unit)), "{name} has no unit");
             assert!(!help.is_empty(), "{name} has no help");

@@ -150,7 +150,8 @@ impl World {
             match effect {
                 Effect::Media { request, .. } => self.requests.push_back(request),
                 Effect::Resend { commands, .. } => self.down.extend(commands),
-                Effect::Acknowledge { .. } => {}
+                // Counts.
+                Effect::Acknowledge { .. } | Effect::Redirected { .. } => {}
                 other => panic!("nothing is lost here, and yet: {other:?}"),
             }
         }

@@ -35,7 +35,7 @@ enum Sound {
     /// All of it is in memory.
     Program(Program),
     /// Some of it is long.
-    Walk(Walk),
+    Walk(Box<Walk>),
 }
 
 /// What is to be stopped.
@@ -229,7 +229,7 @@ impl Engine {
         };
         Ok(match parts.iter().map(whole).collect() {
             Some(prompts) => Sound::Program(Program::new(prompts, pause_frames)),
-            None => Sound::Walk(Walk::new(parts, pause_frames, rounds(request))),
+            None => Sound::Walk(Box::new(Walk::new(parts, pause_frames, rounds(request)))),
         })
     }
 
@@ -267,7 +267,7 @@ impl Engine {
                 (Playing::new(number, Arc::new(program), rounds(request), start), None)
             }
             Sound::Walk(walk) => {
-                let (streamed, seeker) = self.stream(walk, start)?;
+                let (streamed, seeker) = self.stream(*walk, start)?;
                 (Playing::streamed(number, streamed), Some(seeker))
             }
         };

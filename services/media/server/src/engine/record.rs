@@ -133,8 +133,8 @@ impl Engine {
 
     /// Takes a recording out of the books; whether it was there.
     async fn remove_recording(&self, control: &mut Control, number: u32) -> bool {
-        let of = |(id, entry): (&Box<str>, &RecordingEntry)| (entry.number == number).then(|| id.clone());
-        let Some(id) = control.recordings.iter().find_map(of) else { return false };
+        let found = control.recordings.iter().find(|(_, entry)| entry.number == number);
+        let Some(id) = found.map(|(id, _)| id.clone()) else { return false };
         let legs = control.recordings.remove(&id).map(|entry| entry.legs()).unwrap_or_default();
         self.telemetry.media.recordings.set(control.recordings.len() as i64);
         // A worker that takes no commands is past being told.

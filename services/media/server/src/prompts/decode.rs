@@ -43,7 +43,7 @@ pub(crate) struct Decoding {
 
 enum Form {
     Raw { file: Box<dyn MediaSource>, law: Option<Law>, odd: Option<u8> },
-    Container(Container),
+    Container(Box<Container>),
 }
 
 struct Container {
@@ -121,7 +121,8 @@ impl Decoding {
                 .map_err(broken)?;
             AnyDecoder::Other(made, Vec::new())
         };
-        let form = Form::Container(Container { format, track, decoder, mono: Vec::new(), at_8k: None });
+        let form =
+            Form::Container(Box::new(Container { format, track, decoder, mono: Vec::new(), at_8k: None }));
         Ok(Self { form, made: 0, duration_ms })
     }
 

@@ -104,7 +104,11 @@ fn the_log_of_release_0_1_still_decodes() {
 }
 
 /// What releases after 0.1 added, as it is in a log that knows nothing of it.
-const ADDED: [&str; 15] = [
+const ADDED: [&str; 19] = [
+    "beep: false,",
+    "barge_in: None,",
+    "mask: false,",
+    "into: None,",
     "anonymous: false,",
     "open: false,",
     "headers: [],",
