@@ -30,6 +30,8 @@ use crate::owner::Input;
 const PREFIX: &str = "media-nodes/";
 /// A node that is so full refuses calls; it tells so itself.
 const FULL_PERMILLE: u32 = 1_000;
+/// Below this, in thousandths of what it may use, nothing is concluded from what a node's workers need.
+const IDLE_PERMILLE: u32 = 50;
 /// How often expired registrations are looked for.
 const SWEEP: Duration = Duration::from_millis(250);
 /// Within which a node that may be gone must answer, each time that it is asked.
@@ -376,7 +378,9 @@ impl NodeLife {
         // What its workers have to do, where it tells that; its legs cost what they cost.
         let fullness = registration.fullness_permille.unwrap_or(0);
         let has_room = legs < max && fullness < FULL_PERMILLE;
-        let ppm = || (legs * 1_000_000 / max).max(u64::from(fullness) * 1_000);
+        // What workers need that have next to nothing to do differs by itself: there legs alone are compared.
+        let busy = if fullness < IDLE_PERMILLE { 0 } else { fullness };
+        let ppm = || (legs * 1_000_000 / max).max(u64::from(busy) * 1_000);
         (open && has_room && self.is_reachable()).then(ppm)
     }
 
