@@ -9,6 +9,7 @@ use sidetone_dsp::Rate;
 use sidetone_dsp::codec::{Codec, OpusSettings};
 use sidetone_model::cidr::Cidr;
 use sidetone_model::ids::NodeId;
+use sidetone_net::REALTIME_PRIORITIES;
 use sidetone_runtime::config::ConfigError;
 
 use crate::negotiate::codec_named;
@@ -24,6 +25,9 @@ pub struct Config {
     pub workers: usize,
     /// Whether each worker is kept on one CPU. Switch it off under a CPU quota. Default: true.
     pub pin_workers: bool,
+    /// The real-time priority (`SCHED_FIFO`) of the workers, 1 to 99, so that no other program delays sound; 0 is none. It needs
+    /// `CAP_SYS_NICE`, or `LimitRTPRIO` of systemd: without, workers go on without it and a warning says so. Default: 0.
+    pub realtime_priority: u8,
     /// The most legs at a time, 1 to 100000. Default: 4000.
     pub legs_max: usize,
     /// How much of its time a worker may need for its legs, in thousandths, 50 to 1000: a call that would make it more is refused at
@@ -271,6 +275,7 @@ impl Default for Config {
             node_id: "media-1".into(),
             workers: 0,
             pin_workers: true,
+            realtime_priority: 0,
             legs_max: 4000,
             load_max_permille: 800,
             recordings_max: 500,
@@ -354,6 +359,7 @@ impl Config {
         }
         let ranges = [
             ("workers", self.workers as u64, 0..=256),
+            ("realtime_priority", self.realtime_priority.into(), 0..=(*REALTIME_PRIORITIES.end()).into()),
             ("legs_max", self.legs_max as u64, 1..=100_000),
             ("room_members_per_worker", self.room_members_per_worker as u64, 0..=65_536),
             ("batch_us", self.batch_us, 0..=2_000),

@@ -9,7 +9,7 @@ use prost::Message as _;
 use rtrb::RingBuffer;
 use sidetone_model::ids::{BootId, IdSource};
 use sidetone_model::time::Timestamp;
-use sidetone_net::{Wake, allowed_cpus, pin_current_thread};
+use sidetone_net::{Wake, allowed_cpus, pin_current_thread, set_current_thread_realtime};
 use sidetone_proto::media::v1 as pb;
 use sidetone_runtime::Lifecycle;
 use sidetone_store::{Expect, Store};
@@ -303,6 +303,7 @@ impl Threads {
         let ends = WorkerEnds { commands, events, frames, door, wake: wake.clone(), told: telling.into() };
         let worker = Worker::new(config.legs_max, epoch, limits, Arc::clone(&counters), ends)
             .map_err(system("making a worker"))?;
+        let priority = config.realtime_priority;
         let join = std::thread::Builder::new()
             .name(format!("media-{number}"))
             .spawn(move || {
@@ -311,6 +312,7 @@ impl Threads {
                 {
                     tracing::warn!(cpu, %error, "a worker could not be pinned");
                 }
+                make_realtime(priority);
                 worker.run();
             })
             .map_err(system("starting a worker"))?;
@@ -319,6 +321,21 @@ impl Threads {
         self.frames.push(frame_out);
         self.doors.push((proof_out, knocked));
         Ok(WorkerLink::new(command_in, wake, counters, config.legs_max))
+    }
+}
+
+/// Puts a worker's thread first, where that is wanted; one that may not be goes on as it is.
+fn make_realtime(priority: u8) {
+    if priority == 0 {
+        return;
+    }
+    if let Err(error) = set_current_thread_realtime(priority) {
+        tracing::warn!(
+            priority,
+            %error,
+            "a worker has no real-time priority: permit it (CAP_SYS_NICE, or LimitRTPRIO= of systemd), or set \
+             media.realtime_priority = 0"
+        );
     }
 }
 
