@@ -12,6 +12,8 @@ use sidetone_dsp::codec::Codec;
 pub(crate) enum Job {
     /// Pairs of PCMU legs.
     Relay,
+    /// The same, of phones that send digits as tones: Sidetone alone searches their sound for them.
+    RelayInBand,
     /// Pairs of a PCMU and a PCMA leg.
     MuLawToALaw,
     /// Pairs of a PCMU leg under SRTP (AES_CM_128_HMAC_SHA1_80, keys by SDES) and one without.
@@ -38,8 +40,9 @@ pub(crate) enum Job {
     },
 }
 
-const ALL: [Job; 8] = [
+const ALL: [Job; 9] = [
     Job::Relay,
+    Job::RelayInBand,
     Job::MuLawToALaw,
     Job::SrtpToRtp,
     Job::OpusToMuLaw,
@@ -53,10 +56,11 @@ impl Job {
     /// How many legs keep a peer well below a whole processor, so that queues do not blur the comparison.
     pub(crate) fn legs(self) -> usize {
         match self {
-            Self::Relay | Self::MuLawToALaw | Self::SrtpToRtp => 800,
+            Self::Relay | Self::RelayInBand | Self::SrtpToRtp => 800,
+            Self::MuLawToALaw => 500,
             Self::OpusToMuLaw => 80,
             Self::RoomsOf3 => 180,
-            Self::Room => 400,
+            Self::Room => 300,
             Self::OpusRoomsOf3 => 60,
             Self::OpusRoom => 80,
             Self::Speech { .. } => 2,
@@ -66,7 +70,7 @@ impl Job {
     /// The legs that hear each other are numbered one after the other, so many at a time.
     pub(crate) fn group(self, legs: usize) -> usize {
         match self {
-            Self::Relay | Self::MuLawToALaw | Self::SrtpToRtp | Self::OpusToMuLaw => 2,
+            Self::Relay | Self::RelayInBand | Self::MuLawToALaw | Self::SrtpToRtp | Self::OpusToMuLaw => 2,
             Self::Speech { .. } => 2,
             Self::RoomsOf3 | Self::OpusRoomsOf3 => 3,
             Self::Room | Self::OpusRoom => legs,
@@ -93,7 +97,9 @@ impl Job {
     /// Whether the legs of a group are in a room, and not bridged.
     pub(crate) fn is_room(self) -> bool {
         match self {
-            Self::Relay | Self::MuLawToALaw | Self::SrtpToRtp | Self::OpusToMuLaw => false,
+            Self::Relay | Self::RelayInBand | Self::MuLawToALaw | Self::SrtpToRtp | Self::OpusToMuLaw => {
+                false
+            }
             Self::RoomsOf3 | Self::Room | Self::OpusRoomsOf3 | Self::OpusRoom => true,
             Self::Speech { room, .. } => room,
         }
@@ -109,6 +115,11 @@ impl Job {
         !matches!(self, Self::Room | Self::OpusRoom) || leg < SPEAKERS
     }
 
+    /// Whether the legs agree to telephone events (RFC 4733), as nearly all phones do.
+    pub(crate) fn has_events(self) -> bool {
+        self != Self::RelayInBand
+    }
+
     /// How hard an Opus encoder tries, 0 to 10, at every peer: what the peer that is measured against does by default and cannot
     /// be told otherwise (rtpengine), or does by default (Janus).
     pub(crate) fn opus_complexity(self) -> u8 {
@@ -118,6 +129,7 @@ impl Job {
     fn name(self) -> &'static str {
         match self {
             Self::Relay => "relay",
+            Self::RelayInBand => "relay-in-band",
             Self::MuLawToALaw => "mu-law-to-a-law",
             Self::SrtpToRtp => "srtp-to-rtp",
             Self::OpusToMuLaw => "opus-to-mu-law",
@@ -134,6 +146,8 @@ impl Job {
 pub(crate) const OPUS_BITRATE_BPS: u32 = 24_000;
 /// The RTP payload type of Opus.
 pub(crate) const OPUS_PAYLOAD_TYPE: u8 = 111;
+/// The RTP payload type of telephone events.
+pub(crate) const EVENT_PAYLOAD_TYPE: u8 = 101;
 /// How many speak at once in one large room.
 const SPEAKERS: usize = 4;
 

@@ -48,7 +48,7 @@ struct Arguments {
     /// The program to measure.
     #[arg(long, default_value = "target/release/sidetone")]
     sidetone: PathBuf,
-    /// What is measured: relay, mu-law-to-a-law, srtp-to-rtp, opus-to-mu-law, rooms-of-3, room, opus-rooms-of-3, opus-room.
+    /// What is measured: relay, relay-in-band, mu-law-to-a-law, srtp-to-rtp, opus-to-mu-law, rooms-of-3, room, opus-rooms-of-3, opus-room.
     #[arg(long, value_delimiter = ',', default_value = JOBS)]
     jobs: Vec<Job>,
     /// Who is measured: floor, sidetone, rtpengine, janus.
@@ -79,8 +79,7 @@ enum Instead {
     Speech(Speech),
 }
 
-const JOBS: &str =
-    "relay,mu-law-to-a-law,srtp-to-rtp,opus-to-mu-law,rooms-of-3,room,opus-rooms-of-3,opus-room";
+const JOBS: &str = "relay,relay-in-band,mu-law-to-a-law,srtp-to-rtp,opus-to-mu-law,rooms-of-3,room,opus-rooms-of-3,opus-room";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use sidetone_dsp::Law;
 use sidetone_dsp::codec::Codec;
 
-use crate::job::{Job, OPUS_BITRATE_BPS};
+use crate::job::{EVENT_PAYLOAD_TYPE, Job, OPUS_BITRATE_BPS};
 use crate::ng::{Ng, Value};
 use crate::peer::Place;
 use crate::process::Process;
@@ -112,11 +112,16 @@ fn sdp(job: Job, leg: usize, at: SocketAddr) -> String {
     let (payload_type, name) = (payload_type(codec), name(codec));
     let (ip, port) = (at.ip(), at.port());
     let profile = if job.is_secured(leg) { "RTP/SAVP" } else { "RTP/AVP" };
-    let clock = if codec == Codec::Opus { "48000/2" } else { "8000" };
+    let (clock, event_clock) = if codec == Codec::Opus { ("48000/2", "48000") } else { ("8000", "8000") };
+    let events = EVENT_PAYLOAD_TYPE;
+    let format = if job.has_events() { format!("{payload_type} {events}") } else { payload_type.to_string() };
     let mut sdp = format!(
         "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
-         m=audio {port} {profile} {payload_type}\r\na=rtpmap:{payload_type} {name}/{clock}\r\na=ptime:20\r\n",
+         m=audio {port} {profile} {format}\r\na=rtpmap:{payload_type} {name}/{clock}\r\na=ptime:20\r\n",
     );
+    if job.has_events() {
+        sdp += &format!("a=rtpmap:{events} telephone-event/{event_clock}\r\na=fmtp:{events} 0-15\r\n");
+    }
     if codec == Codec::Opus {
         sdp += &format!("a=fmtp:{payload_type} stereo=0; sprop-stereo=0\r\n");
     }

@@ -14,7 +14,7 @@ use sidetone_proto::media::v1::media_client::MediaClient;
 use sidetone_proto::types::v1 as types;
 use tonic::transport::Channel;
 
-use crate::job::{Job, OPUS_BITRATE_BPS};
+use crate::job::{EVENT_PAYLOAD_TYPE, Job, OPUS_BITRATE_BPS};
 use crate::peer::Place;
 use crate::process::Process;
 use crate::stream::{SUITE, key, payload_type};
@@ -138,15 +138,23 @@ fn describe(job: Job, leg: usize, address: SocketAddr) -> types::MediaDescriptio
         inline: BASE64_STANDARD.encode(key(leg)),
         parameters: String::new(),
     };
+    let sound = types::Format {
+        payload_type: payload_type(codec).into(),
+        encoding: encoding.into(),
+        clock_rate_hz: codec.clock_hz(),
+        channels: if codec == Codec::Opus { 2 } else { 1 },
+        parameters: String::new(),
+    };
+    let events = job.has_events().then(|| types::Format {
+        payload_type: EVENT_PAYLOAD_TYPE.into(),
+        encoding: "telephone-event".into(),
+        clock_rate_hz: codec.clock_hz(),
+        channels: 1,
+        parameters: "0-15".into(),
+    });
     types::MediaDescription {
         rtp: Some(types::SocketAddress { ip: address.ip().to_string(), port: u32::from(address.port()) }),
-        formats: vec![types::Format {
-            payload_type: payload_type(codec).into(),
-            encoding: encoding.into(),
-            clock_rate_hz: codec.clock_hz(),
-            channels: if codec == Codec::Opus { 2 } else { 1 },
-            parameters: String::new(),
-        }],
+        formats: [Some(sound), events].into_iter().flatten().collect(),
         ptime_ms: 20,
         secured: job.is_secured(leg),
         crypto: if job.is_secured(leg) { vec![crypto] } else { Vec::new() },

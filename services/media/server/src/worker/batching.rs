@@ -5,21 +5,26 @@ use std::time::{Duration, Instant};
 /// Rests between two looks at the sockets, taken only under load.
 #[derive(Debug)]
 pub(super) struct Batching {
-    /// Zero: never.
+    /// Where packets go on as they come. Zero: never.
     rest: Duration,
     /// Sockets that were ready since the last turn of a tick.
     ready: usize,
     is_dense: bool,
+    /// Nothing went on as it came of late: what comes is for the next turns of the tick.
+    is_for_ticks: bool,
 }
 
 /// Ready sockets in one of the four turns of a tick from which on traffic is dense: 5,000 a second.
 const DENSE: usize = 25;
 /// A rest may take longer than it should; the tick must not.
 const MARGIN: Duration = Duration::from_micros(500);
+/// So much longer are rests where what comes waits for a tick in any case. Not longer still: when a packet came is known to the rest only,
+/// and what is uncertain there is waited for in the playout.
+const FOR_TICKS: u32 = 4;
 
 impl Batching {
     pub(super) fn new(rest: Duration) -> Self {
-        Self { rest, ready: 0, is_dense: false }
+        Self { rest, ready: 0, is_dense: false, is_for_ticks: false }
     }
 
     /// So many sockets were ready at once.
@@ -27,17 +32,19 @@ impl Batching {
         self.ready += ready;
     }
 
-    /// Turns were made.
-    pub(super) fn note_turns(&mut self, turns: u32) {
+    /// Turns were made; before them packets went on as they came, or none did.
+    pub(super) fn note_turns(&mut self, turns: u32, passed_on: bool) {
         if turns > 0 {
             self.is_dense = std::mem::take(&mut self.ready) >= DENSE * turns as usize;
+            self.is_for_ticks = !passed_on;
         }
     }
 
     /// How long to rest before the next look, if at all; never so long that the tick at `due` could be late.
     pub(super) fn rest(&self, now: Instant, due: Instant) -> Option<Duration> {
-        let fits = due.saturating_duration_since(now) > self.rest + MARGIN;
-        (self.is_dense && fits && !self.rest.is_zero()).then_some(self.rest)
+        let wanted = if self.is_for_ticks { self.rest * FOR_TICKS } else { self.rest };
+        let left = due.saturating_duration_since(now).saturating_sub(MARGIN);
+        (self.is_dense && left > self.rest && !wanted.is_zero()).then_some(wanted.min(left))
     }
 }
 
@@ -52,20 +59,25 @@ mod tests {
         let soon = now + Duration::from_millis(20);
         assert_eq!(batching.rest(now, soon), None, "nobody knows yet");
         batching.note_ready(DENSE - 1);
-        batching.note_turns(1);
+        batching.note_turns(1, true);
         assert_eq!(batching.rest(now, soon), None);
         (0..DENSE).for_each(|_| batching.note_ready(1));
-        batching.note_turns(0);
-        batching.note_turns(1);
+        batching.note_turns(0, true);
+        batching.note_turns(1, true);
         assert_eq!(batching.rest(now, soon), Some(rest));
         assert_eq!(batching.rest(now, now + Duration::from_micros(900)), None, "the tick comes first");
         assert_eq!(batching.rest(soon, now), None);
         batching.note_ready(DENSE);
-        batching.note_turns(2);
+        batching.note_turns(1, false);
+        assert_eq!(batching.rest(now, soon), Some(rest * FOR_TICKS), "nobody hears it before the tick");
+        let soon = now + MARGIN + rest * 2;
+        assert_eq!(batching.rest(now, soon), Some(rest * 2), "the tick comes first");
+        batching.note_ready(DENSE);
+        batching.note_turns(2, true);
         assert_eq!(batching.rest(now, soon), None, "it was for two turns");
         let mut off = Batching::new(Duration::ZERO);
         off.note_ready(10 * DENSE);
-        off.note_turns(1);
+        off.note_turns(1, true);
         assert_eq!(off.rest(now, soon), None);
     }
 }

@@ -94,6 +94,8 @@ pub(crate) struct Worker {
     phases: Box<[Phase]>,
     /// A quarter of the present tick began late.
     is_late: bool,
+    /// A packet went on as it came since the last turn of a tick.
+    has_passed_on: bool,
     /// Playbacks to legs whose end could not be told yet, and mixes that play, are found by walking the tables.
     commands: Consumer<Command>,
     events: Producer<Event>,
@@ -139,6 +141,7 @@ impl Worker {
             mixes: std::iter::repeat_with(|| None).take(slots).collect(),
             phases: vec![Phase::default(); slots].into(),
             is_late: false,
+            has_passed_on: false,
             commands: ends.commands,
             events: ends.events,
             frames: ends.frames,
@@ -160,7 +163,7 @@ impl Worker {
         let mut batching = batching::Batching::new(self.limits.batch);
         loop {
             if let Some(rest) = batching.rest(Instant::now(), due) {
-                std::thread::sleep(rest);
+                self.wake.rest(rest);
                 self.counters.rests.add(1);
             }
             // A wait that fails is as good as one that was interrupted: the tick must go on.
@@ -184,7 +187,7 @@ impl Worker {
                 due += PHASE;
                 made += 1;
             }
-            batching.note_turns(made);
+            batching.note_turns(made, std::mem::take(&mut self.has_passed_on));
             due = self.skip_missed(due);
             // Not this program's fault where the kernel says that others had the processor meanwhile.
             if made > 0 {

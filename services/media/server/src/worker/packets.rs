@@ -167,6 +167,7 @@ impl Worker {
                 leg.state.outgoing.withhold();
             }
             leg.forward(accepted, &mut self.buffer[..], now, &self.counters);
+            self.has_passed_on = true;
         }
     }
 
