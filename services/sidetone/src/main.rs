@@ -10,7 +10,7 @@ mod settings;
 use clap::Parser as _;
 use std::process::ExitCode;
 
-use cli::{Arguments, Command};
+use cli::{Arguments, Command, output};
 use serve::Role;
 
 /// A bad configuration (`EX_CONFIG` of sysexits.h): restarting will not help.
@@ -37,7 +37,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::CallControl(args) => (Role::CallControl, args),
         Command::Media(args) => (Role::Media, args),
         Command::Push(args) => (Role::Push, args),
-        client => return cli::run(client).await,
+        client => return cli::run(client).await.or_else(output::unless_unread),
     };
     serve::run(role, settings::load(args.config.as_deref())?).await
 }

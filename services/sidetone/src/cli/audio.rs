@@ -15,7 +15,7 @@ pub(crate) struct AudioArgs {
     #[arg(long)]
     deafened: bool,
     /// How loud it is to the others, in dB: -72 to 18.
-    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_parser = gain_db)]
     gain_db: f32,
     /// Its part in the conversation.
     #[arg(long, value_enum, default_value_t)]
@@ -46,6 +46,12 @@ enum Role {
     Coach,
     /// As a listener, and never told of as speaking.
     Monitor,
+}
+
+/// A gain as it is typed, in dB.
+fn gain_db(text: &str) -> Result<f32, String> {
+    let gain = text.parse().ok().filter(|gain| (-72.0..=18.0).contains(gain));
+    gain.ok_or_else(|| "expected a gain in dB, -72 to 18".to_owned())
 }
 
 impl From<AudioArgs> for SetAudio {

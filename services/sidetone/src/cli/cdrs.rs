@@ -4,7 +4,7 @@ use sidetone_proto::callcontrol::v1::{Cdr, QueryCdrsRequest, cdr::Kind};
 use tokio_stream::StreamExt as _;
 
 use super::client::explain;
-use super::output::{Moment, duration, line, rows, time};
+use super::output::{Moment, call_id, duration, line, rows, time};
 use super::{ClientArgs, Output};
 
 /// Call detail records: one per leg, one of how it sounded, and one per call.
@@ -17,8 +17,8 @@ EXAMPLES
 Columns of CSV and keys of JSON are the fields of callcontrol.v1.Cdr.")]
 pub(crate) struct CdrsArgs {
     /// Only of this call.
-    #[arg(long, default_value = "", hide_default_value = true)]
-    call: String,
+    #[arg(long, value_parser = call_id)]
+    call: Option<String>,
     /// Ended at or after, for example 2026-11-21 or 2026-11-21T08:00:00Z.
     #[arg(long)]
     from: Option<Moment>,
@@ -82,7 +82,7 @@ pub(crate) async fn run(args: CdrsArgs) -> anyhow::Result<()> {
         tenant: args.client.tenant.clone(),
         from_unix_ms: millis(args.from),
         until_unix_ms: millis(args.until),
-        call_id: args.call,
+        call_id: args.call.unwrap_or_default(),
         follow: args.follow,
     };
     let mut stream = args.client.calls()?.query_cdrs(request).await.map_err(|s| explain(&s))?.into_inner();

@@ -16,7 +16,7 @@ mod ladder;
 mod nodes;
 mod operations;
 mod outbox;
-mod output;
+pub(crate) mod output;
 mod playing;
 mod recordings;
 mod sound;

@@ -105,14 +105,19 @@ pub(crate) async fn run(args: OutboxArgs) -> anyhow::Result<()> {
                 tokio::time::sleep(REPLAY_PAUSE).await;
                 asked.after = some.next;
             }
+            anyhow::ensure!(count > 0, NOTHING_DEAD);
             let all = CountResponse { count, next: String::new() };
             one(client.output, &all, |all| format!("{} are tried again", all.count))
         }
         Action::Discard(Named { receiver, id }) => {
             let count = outbox.discard(request(receiver, id)).await.map_err(|status| explain(&status))?;
-            one(client.output, &count.into_inner(), |count| format!("{} forgotten", count.count))
+            let count = count.into_inner();
+            anyhow::ensure!(count.count > 0, NOTHING_DEAD);
+            one(client.output, &count, |count| format!("{} forgotten", count.count))
         }
     }
 }
 
+/// What was named is not there: a slip of the keys, most likely.
+const NOTHING_DEAD: &str = "there is no such dead letter: `sidetone outbox dead` lists them";
 const REPLAY_PAUSE: Duration = Duration::from_millis(500);

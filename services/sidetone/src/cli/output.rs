@@ -39,6 +39,25 @@ impl std::str::FromStr for Moment {
     }
 }
 
+/// Who reads what is printed may have seen enough (`sidetone cdrs | head`): that is no failure.
+pub(crate) fn unless_unread(error: anyhow::Error) -> anyhow::Result<()> {
+    let broken = |io: &std::io::Error| io.kind() == std::io::ErrorKind::BrokenPipe;
+    let unread = error.downcast_ref().is_some_and(broken)
+        || error.downcast_ref::<csv::Error>().is_some_and(|csv| match csv.kind() {
+            csv::ErrorKind::Io(io) => broken(io),
+            _ => false,
+        });
+    if unread { Ok(()) } else { Err(error) }
+}
+
+/// A call's id as it is typed.
+pub(crate) fn call_id(text: &str) -> Result<String, String> {
+    let known = text.parse::<sidetone_model::ids::CallId>();
+    known
+        .map(|id| id.to_string())
+        .map_err(|_| "expected the id of a call, as `sidetone cdrs` and `sidetone calls` print it".to_owned())
+}
+
 /// Says on standard error what was done all the same.
 pub(crate) fn warn(text: &str) {
     // Nobody is left to tell when standard error is closed.
@@ -111,7 +130,7 @@ pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A time of day with its date, in UTC; a dash for none.
+/// A time of day with its date, in UTC and marked so (RFC 3339); a dash for none.
 pub(crate) fn time(unix_ms: u64) -> String {
     if unix_ms == 0 {
         return "-".to_owned();
@@ -119,11 +138,35 @@ pub(crate) fn time(unix_ms: u64) -> String {
     i64::try_from(unix_ms)
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
-        .map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
+        .map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 /// A duration as h:mm:ss.
 pub(crate) fn duration(ms: u64) -> String {
     let seconds = ms / 1000;
     format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_failure_and_everything_else_is() {
+        let io = |kind| std::io::Error::from(kind);
+        assert!(unless_unread(io(std::io::ErrorKind::BrokenPipe).into()).is_ok());
+        assert!(unless_unread(csv::Error::from(io(std::io::ErrorKind::BrokenPipe)).into()).is_ok());
+        assert!(unless_unread(io(std::io::ErrorKind::StorageFull).into()).is_err());
+        // The connection to call control, as another error tells of it.
+        let lost = anyhow::Error::from(io(std::io::ErrorKind::BrokenPipe)).context("call control");
+        assert!(unless_unread(anyhow::anyhow!("{lost:#}")).is_err());
+    }
+
+    #[test]
+    fn times_are_marked_as_utc_and_what_is_no_call_is_refused_before_it_is_asked_for() {
+        assert_eq!((time(1_795_000_000_000).as_str(), time(0).as_str()), ("2026-11-18 11:06:40Z", "-"));
+        assert!(call_id("1001").unwrap_err().contains("sidetone cdrs"));
+        let id = "018f0000-0000-7000-8002-000000000001";
+        assert_eq!(call_id(id).as_deref(), Ok(id));
+    }
 }

@@ -4,7 +4,7 @@ use sidetone_proto::callcontrol::v1::{CallRecording, DeleteRecordingRequest, Lis
 
 use super::ClientArgs;
 use super::client::explain;
-use super::output::{Moment, duration, line, one, rows, time};
+use super::output::{Moment, call_id, duration, line, one, rows, time};
 use super::sound::{self, To};
 
 /// What was recorded, oldest first, for as long as call control keeps facts (call_control.retention_days).
@@ -55,8 +55,8 @@ struct Chosen {
     #[arg(long, default_value = "", hide_default_value = true)]
     number: String,
     /// Only of this call.
-    #[arg(long, default_value = "", hide_default_value = true)]
-    call: String,
+    #[arg(long, value_parser = call_id)]
+    call: Option<String>,
     /// At most so many: 1 to 1000, 100 without.
     #[arg(long, default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(u32).range(0..=1000))]
     limit: u32,
@@ -85,7 +85,7 @@ async fn list(client: &ClientArgs, chosen: Chosen) -> anyhow::Result<()> {
         from_unix_ms: millis(chosen.from),
         until_unix_ms: millis(chosen.until),
         number: chosen.number,
-        call_id: chosen.call,
+        call_id: chosen.call.unwrap_or_default(),
         limit: chosen.limit,
         after_recording_id: chosen.after,
     };

@@ -3,7 +3,6 @@
 mod draw;
 mod pcap;
 
-use std::fs::File;
 use std::io::BufWriter;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,7 +15,7 @@ use sidetone_proto::signalling::v1::{LadderMessage, ReadCallLadderRequest};
 
 use super::ClientArgs;
 use super::client::explain;
-use super::output::{Output, line, rows};
+use super::output::{Output, line, new_file, rows};
 
 /// What to read and how to show it.
 #[derive(Debug, clap::Args)]
@@ -32,6 +31,9 @@ pub(crate) struct LadderArgs {
     /// Write a capture for Wireshark instead; messages of connections stand in it as datagrams, decrypted.
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
+    /// Write over a capture that is there.
+    #[arg(long, requires = "pcap")]
+    force: bool,
 }
 
 /// One message, for people and programs.
@@ -67,7 +69,7 @@ pub(crate) async fn run(client: &ClientArgs, args: LadderArgs) -> anyhow::Result
     let found: Vec<LadderMessage> = stream.try_collect().await.map_err(|s| explain(&s))?;
     let messages = found.into_iter().map(Message::try_from).collect::<anyhow::Result<Vec<_>>>()?;
     if let Some(path) = &args.pcap {
-        let file = File::create(path).with_context(|| format!("--pcap {}", path.display()))?;
+        let file = new_file(path, args.force)?;
         pcap::write(&messages, &mut BufWriter::new(file))?;
         return line(&format!("{} messages in {}", messages.len(), path.display()));
     }
@@ -133,5 +135,5 @@ fn what(text: &str) -> (String, u16) {
 /// The time of day with microseconds, in UTC.
 fn time(unix_us: u64) -> String {
     let time = i64::try_from(unix_us).ok().and_then(|us| jiff::Timestamp::from_microsecond(us).ok());
-    time.map_or_else(|| "-".to_owned(), |time| time.strftime("%H:%M:%S%.6f").to_string())
+    time.map_or_else(|| "-".to_owned(), |time| time.strftime("%H:%M:%S%.6fZ").to_string())
 }
