@@ -48,17 +48,24 @@ pub(crate) fn page(report: &Report) -> String {
 
 /// What the server needed, as a table.
 fn needed(steadiness: &Steadiness) -> String {
-    let Steadiness { codec_changes, holds, late_ticks, late_ticks_excused, memory_growth_mb, samples } =
-        steadiness;
+    let Steadiness {
+        codec_changes,
+        holds,
+        late_ticks,
+        late_ticks_excused,
+        stolen_ms,
+        memory_growth_mb,
+        samples,
+    } = steadiness;
     let mut table = format!(
         "<h2>What the server needed</h2><p>{codec_changes} codecs changed, {holds} calls held. Late ticks: {late_ticks}, of \
-         these excused by the machine {late_ticks_excused}. Resident memory grew by {memory_growth_mb:.1} MB from the second \
-         tenth to the last.</p><table><tr><th>s<th>resident MB<th>descriptors<th>late ticks<th>excused</tr>",
+         these excused by the machine {late_ticks_excused}; its host took {stolen_ms} ms from it. Resident memory grew by {memory_growth_mb:.1} MB from the second \
+         tenth to the last.</p><table><tr><th>s<th>resident MB<th>descriptors<th>late ticks<th>excused<th>ms taken by the host, ever</tr>",
     );
-    for Sample { at_s, resident_mb, descriptors, late_ticks, late_ticks_excused, .. } in samples {
+    for Sample { at_s, resident_mb, descriptors, late_ticks, late_ticks_excused, stolen_ms, .. } in samples {
         let _ = write!(
             table,
-            "<tr><td>{at_s}<td>{resident_mb:.1}<td>{descriptors}<td>{late_ticks}<td>{late_ticks_excused}</tr>"
+            "<tr><td>{at_s}<td>{resident_mb:.1}<td>{descriptors}<td>{late_ticks}<td>{late_ticks_excused}<td>{stolen_ms}</tr>"
         );
     }
     table.push_str("</table>");

@@ -17,6 +17,9 @@ pub struct Sample {
     pub late_ticks: u64,
     /// Those of them for which the kernel says that others had the processor.
     pub late_ticks_excused: u64,
+    /// What the hosts of this machine took from it, a guest, ever, in ms of all processors (steal of proc(5)). A thread's own account
+    /// does not have it: it excuses nothing.
+    pub stolen_ms: u64,
     /// Why something of it is missing.
     pub problem: Option<String>,
 }
@@ -35,7 +38,7 @@ impl<'a> Scrapes<'a> {
 
     /// What is seen now.
     pub(crate) async fn sample(&self, at_s: u64) -> Sample {
-        let mut sum = Sample { at_s, ..Sample::default() };
+        let mut sum = Sample { at_s, stolen_ms: stolen_ms(), ..Sample::default() };
         for url in self.urls {
             match self.read(url).await {
                 Ok(text) => {
@@ -97,6 +100,13 @@ pub(crate) fn memory_growth_mb(samples: &[Sample]) -> f64 {
     mean(&loaded[loaded.len() - tenth..]) - mean(&loaded[tenth..2 * tenth])
 }
 
+/// What was taken from this machine, as far as its kernel knows: the eighth number of the first line.
+fn stolen_ms() -> u64 {
+    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let ticks = text.lines().next().and_then(|all| all.split_whitespace().nth(8)?.parse::<u64>().ok());
+    ticks.unwrap_or(0) * MS_PER_KERNEL_TICK
+}
+
 /// The sum of all series of a metric in the text form of Prometheus.
 fn total(text: &str, name: &str) -> f64 {
     let value = |line: &str| {
@@ -109,6 +119,8 @@ fn total(text: &str, name: &str) -> f64 {
 
 const READ_MAX: Duration = Duration::from_secs(5);
 const SAMPLES: u32 = 60;
+/// Processes are told times in hundredths of a second (`USER_HZ`), on every architecture that there is a build for.
+const MS_PER_KERNEL_TICK: u64 = 10;
 
 #[cfg(test)]
 mod tests {

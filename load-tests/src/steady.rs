@@ -49,6 +49,8 @@ pub struct Steadiness {
     pub late_ticks: u64,
     /// See `late_ticks`.
     pub late_ticks_excused: u64,
+    /// What hosts took from this machine meanwhile, in ms of all its processors.
+    pub stolen_ms: u64,
     /// By how much the mean of resident memory in the last tenth exceeds that in the second, in MB.
     pub memory_growth_mb: f64,
     /// What was watched: before the first call, at intervals, and after the last.
@@ -94,6 +96,7 @@ pub async fn run(
     let mut steadiness = Steadiness {
         late_ticks: resources::grown(&samples, |sample| sample.late_ticks),
         late_ticks_excused: resources::grown(&samples, |sample| sample.late_ticks_excused),
+        stolen_ms: resources::grown(&samples, |sample| sample.stolen_ms),
         memory_growth_mb: resources::memory_growth_mb(&samples),
         samples,
         ..Steadiness::default()
