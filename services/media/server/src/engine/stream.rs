@@ -78,9 +78,10 @@ impl Engine {
                 }
                 let number = control.number() as u32;
                 let sources: Vec<LegId> = legs.iter().copied().collect();
-                let rate = match format.has_any_rate() {
-                    true => self.rate_of(control, &request.call_id, &sources),
-                    false => Rate::Narrow,
+                let rate = if format.has_any_rate() {
+                    self.rate_of(control, &request.call_id, &sources)
+                } else {
+                    Rate::Narrow
                 };
                 self.recorder.begin_stream(number, (format, rate)).await?;
                 let entry = StreamEntry { request, number, format, rate, legs: BTreeSet::new() };
