@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a bench may panic")]
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use sidetone_dsp::Rate;
 use sidetone_dsp::tone::{Tone, ToneGenerator};
-use sidetone_record_core::{Container, Encoder, Mixdown};
+use sidetone_record_core::{Container, Encoder, Form, Mixdown};
 use std::hint::black_box;
 
 const SECOND: usize = 8_000;
 const FRAME: usize = 160;
+const FORM: Form = Form::new(1, Rate::Narrow);
 
 fn seconds(c: &mut Criterion) {
     let mut sound = vec![0i16; SECOND];
@@ -20,7 +22,7 @@ fn seconds(c: &mut Criterion) {
         b.iter(|| black_box(&mut copy).copy_from_slice(black_box(&sound)));
     });
     group.bench_function("mix of two", |b| {
-        let (mut mixdown, mut at) = (Mixdown::new(1), 0u64);
+        let (mut mixdown, mut at) = (Mixdown::new(FORM), 0u64);
         b.iter(|| {
             for frame in sound.chunks_exact(FRAME) {
                 mixdown.add(at, 0, black_box(frame));
@@ -32,7 +34,7 @@ fn seconds(c: &mut Criterion) {
     });
     for container in [Container::Wav, Container::Flac, Container::OggOpus, Container::Mp3] {
         // A build without an encoder for it has no row.
-        let Ok((mut encoder, _)) = Encoder::new(container, 1) else { continue };
+        let Ok((mut encoder, _)) = Encoder::new(container, FORM) else { continue };
         let mut file = Vec::new();
         group.bench_function(BenchmarkId::new("encode", format!("{container:?}")), |b| {
             b.iter(|| {

@@ -1,23 +1,26 @@
 //! What a recording or a live stream is made of: one interface over the containers.
 
+use sidetone_dsp::Rate;
 use thiserror::Error;
 
 use crate::flac::{self, FlacWriter};
 #[cfg(feature = "mp3-encode")]
 use crate::mp3::Mp3Writer;
+use crate::mp3_frame;
 use crate::opus::{self, OpusWriter};
-use crate::{HEADER_LEN, Patch, SampleFormat, WavFormat, WavWriter};
+use crate::{Form, HEADER_LEN, Patch, SampleFormat, WavFormat, WavWriter};
 
-/// A container for telephone sound at [`RATE_HZ`].
+/// A container for telephone sound of any [`Form`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Container {
     /// 16-bit PCM.
     Wav,
-    /// MPEG-2.5 layer III, 32 kbit/s a channel, frames of 72 ms and of one size.
+    /// MPEG layer III, frames of one size: at 8 kHz (MPEG-2.5) 32 kbit/s a channel and 72 ms, at 16 kHz (MPEG-2) 48 kbit/s and 36 ms, at
+    /// 48 kHz (MPEG-1) 64 kbit/s and 24 ms.
     Mp3,
-    /// Opus in Ogg (RFC 7845), 25 or 50 kbit/s, pages of 200 ms and of one size.
+    /// Opus in Ogg (RFC 7845), pages of 200 ms and of one size; 25, 33 or 49 kbit/s a channel at 8, 16 and 48 kHz.
     OggOpus,
-    /// 16-bit PCM, compressed without loss in frames of 200 ms (RFC 9639).
+    /// 16-bit PCM, compressed without loss (RFC 9639) in frames of 200 ms, at 48 kHz of 67 ms.
     Flac,
 }
 
@@ -25,7 +28,7 @@ pub enum Container {
 #[derive(Debug)]
 pub struct Encoder {
     kind: Kind,
-    channels: u16,
+    form: Form,
     position: u64,
 }
 
@@ -51,12 +54,6 @@ pub enum EncodeError {
     #[error("the encoder failed")]
     Encoder,
 }
-
-/// Samples a second.
-pub const RATE_HZ: u32 = 8000;
-/// Samples in an MP3 frame (MPEG-2.5), and its bytes for each channel.
-const MP3_FRAME_SAMPLES: u64 = 576;
-const MP3_FRAME_BYTES: u64 = 288;
 
 impl Container {
     /// As in file names, without a dot.
@@ -99,30 +96,30 @@ impl Container {
     }
 
     /// Bytes before the first sound.
-    pub const fn header_bytes(self, channels: u16) -> u64 {
+    pub const fn header_bytes(self, form: Form) -> u64 {
         match self {
             Self::Wav => HEADER_LEN as u64,
             Self::Mp3 => 0,
-            Self::OggOpus => opus::header_bytes(channels),
+            Self::OggOpus => opus::header_bytes(form),
             Self::Flac => flac::HEADER_BYTES,
         }
     }
 
     /// The smallest unit that can be cut off, as bytes and samples of one channel; none where they are of different sizes.
-    pub(crate) const fn unit(self, channels: u16) -> Option<(u64, u64)> {
+    pub(crate) const fn unit(self, form: Form) -> Option<(u64, u64)> {
         match self {
-            Self::Wav => Some((2 * channels as u64, 1)),
-            Self::Mp3 => Some((MP3_FRAME_BYTES * channels as u64, MP3_FRAME_SAMPLES)),
-            Self::OggOpus => Some((opus::page_bytes(channels), opus::PAGE_SAMPLES)),
+            Self::Wav => Some((2 * form.channels as u64, 1)),
+            Self::Mp3 => Some(mp3_frame::size(form)),
+            Self::OggOpus => Some((opus::page_bytes(form), opus::page_samples(form.rate))),
             Self::Flac => None,
         }
     }
 
     /// How a stream begins that has no end yet.
-    pub fn stream_header(self, channels: u16) -> Vec<u8> {
+    pub fn stream_header(self, form: Form) -> Vec<u8> {
         match self {
             Self::Wav => {
-                let (_, mut header) = WavWriter::new(wav(channels));
+                let (_, mut header) = WavWriter::new(wav(form));
                 // Sizes that no player takes for the end.
                 header[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
                 header[46..50].copy_from_slice(&u32::MAX.to_le_bytes());
@@ -130,45 +127,44 @@ impl Container {
                 header
             }
             Self::Mp3 => Vec::new(),
-            Self::OggOpus => opus::header(channels),
-            Self::Flac => flac::header(channels),
+            Self::OggOpus => opus::header(form),
+            Self::Flac => flac::header(form),
         }
     }
 
-    /// How many channels a file has, by its first [`HEADER_LEN`] bytes; none for what is not of this container.
-    pub fn channels_of(self, start: &[u8]) -> Option<u16> {
+    /// What a file is, by its first [`HEADER_LEN`] bytes; none for what is not of this container, or of a rate that no recording
+    /// has.
+    pub fn form_of(self, start: &[u8]) -> Option<Form> {
         match self {
             Self::Wav => {
                 let channels = u16::from_le_bytes([*start.get(22)?, *start.get(23)?]);
-                (start.starts_with(b"RIFF") && (1..=2).contains(&channels)).then_some(channels)
+                let hz = u32::from_le_bytes(*start.get(24..)?.first_chunk()?);
+                let form = Form::new(channels, Rate::of_hz(hz)?);
+                (start.starts_with(b"RIFF") && (1..=2).contains(&channels)).then_some(form)
             }
-            Self::Mp3 => {
-                let &[sync, version, _, mode] = start.first_chunk()?;
-                let is_frame = sync == 0xFF && version & 0xE0 == 0xE0;
-                is_frame.then_some(if mode >> 6 == 3 { 1 } else { 2 })
-            }
-            Self::OggOpus => opus::channels_of(start),
-            Self::Flac => flac::channels_of(start),
+            Self::Mp3 => mp3_frame::form_of(start),
+            Self::OggOpus => opus::form_of(start),
+            Self::Flac => flac::form_of(start),
         }
     }
 }
 
 impl Encoder {
     /// An encoder, and what its file begins with.
-    pub fn new(container: Container, channels: u16) -> Result<(Self, Vec<u8>), EncodeError> {
+    pub fn new(container: Container, form: Form) -> Result<(Self, Vec<u8>), EncodeError> {
         let (kind, header) = match container {
             Container::Wav => {
-                let (writer, header) = WavWriter::new(wav(channels));
+                let (writer, header) = WavWriter::new(wav(form));
                 (Kind::Wav(writer), header)
             }
             #[cfg(feature = "mp3-encode")]
-            Container::Mp3 => (Kind::Mp3(Mp3Writer::new(channels)?), Vec::new()),
+            Container::Mp3 => (Kind::Mp3(Mp3Writer::new(form)?), Vec::new()),
             #[cfg(not(feature = "mp3-encode"))]
             Container::Mp3 => return Err(EncodeError::Absent),
-            Container::OggOpus => (Kind::Opus(OpusWriter::new(channels)?), opus::header(channels)),
-            Container::Flac => (Kind::Flac(FlacWriter::new(channels)), flac::header(channels)),
+            Container::OggOpus => (Kind::Opus(OpusWriter::new(form)?), opus::header(form)),
+            Container::Flac => (Kind::Flac(FlacWriter::new(form)), flac::header(form)),
         };
-        Ok((Self { kind, channels, position: 0 }, header))
+        Ok((Self { kind, form, position: 0 }, header))
     }
 
     /// Appends to `out` what belongs in the file for the next samples, channels interleaved.
@@ -183,7 +179,7 @@ impl Encoder {
             Kind::Opus(writer) => writer.write(samples, out)?,
             Kind::Flac(writer) => writer.write(samples, out),
         }
-        self.position += samples.len() as u64 / u64::from(self.channels.max(1));
+        self.position += (samples.len() / self.form.width()) as u64;
         Ok(())
     }
 
@@ -212,10 +208,10 @@ impl Encoder {
 
     /// Of what was written, in ms.
     pub fn duration_ms(&self) -> u64 {
-        self.position * 1000 / u64::from(RATE_HZ)
+        self.form.ms(self.position)
     }
 }
 
-fn wav(channels: u16) -> WavFormat {
-    WavFormat { samples: SampleFormat::Pcm16, channels, rate_hz: RATE_HZ }
+pub(crate) const fn wav(form: Form) -> WavFormat {
+    WavFormat { samples: SampleFormat::Pcm16, channels: form.channels, rate_hz: form.rate.hz() }
 }

@@ -5,7 +5,7 @@
 //! Before each, [`Joiner::fill`] is called until nothing is left to fill: what nobody recorded is silent. What two of them
 //! have is taken from the first. WAV and FLAC lose nothing and are joined to the sample. Of MP3 and Ogg the frames and pages themselves
 //! are put one behind the other, so that segments of one node give the very file of which they were cut; others are placed to
-//! the nearest frame or page (72 and 200 ms).
+//! the nearest frame or page (24 to 72, and 200 ms). All segments of a recording have its rate, which each of them tells by itself.
 
 use std::io::Cursor;
 
@@ -15,15 +15,15 @@ use symphonia::core::formats::probe::Hint;
 use symphonia::core::io::MediaSourceStream;
 use thiserror::Error;
 
-use crate::container::{Container, EncodeError, Encoder, RATE_HZ};
+use crate::container::{Container, EncodeError, Encoder};
 use crate::opus::{self, PageJoiner};
-use crate::{HEADER_LEN, Patch};
+use crate::{Form, HEADER_LEN, Patch};
 
 /// One file that is being joined.
 #[derive(Debug)]
 pub struct Joiner {
     container: Container,
-    channels: u16,
+    form: Form,
     /// Samples of one channel so far.
     samples: u64,
     kind: Kind,
@@ -42,7 +42,7 @@ enum Kind {
 /// Why a segment cannot be joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum JoinError {
-    /// It is not of the container, or of other channels, or was cut.
+    /// It is not of the container, or of other channels or another rate, or was cut.
     #[error("not a segment of this recording")]
     Foreign,
     /// Its place is behind the end of any recording.
@@ -53,29 +53,29 @@ pub enum JoinError {
     Encode(#[from] EncodeError),
 }
 
-/// The longest recording, in samples of one channel: a week.
-const SAMPLES_MAX: u64 = 7 * 24 * 3600 * RATE_HZ as u64;
-/// Silence that is filled in at once, in samples of one channel.
-const FILL: u64 = 10 * RATE_HZ as u64;
+/// The longest recording, in ms: a week.
+const LENGTH_MS_MAX: u64 = 7 * 24 * 3600 * 1000;
+/// Silence that is filled in at once, in ms.
+const FILL_MS: u64 = 10_000;
 
 impl Joiner {
-    /// For a file with 1 or 2 channels, and what it begins with.
-    pub fn new(container: Container, channels: u16) -> Result<(Self, Vec<u8>), JoinError> {
-        let (encoder, header) = Encoder::new(container, channels)?;
+    /// For a file of a form, and what it begins with.
+    pub fn new(container: Container, form: Form) -> Result<(Self, Vec<u8>), JoinError> {
+        let (encoder, header) = Encoder::new(container, form)?;
         let kind = match container {
             Container::Wav | Container::Flac => Kind::Samples(encoder),
-            Container::Mp3 => Kind::Frames { silent: silent_unit(container, channels)? },
+            Container::Mp3 => Kind::Frames { silent: silent_unit(container, form)? },
             Container::OggOpus => Kind::Pages {
                 joiner: PageJoiner::default(),
-                silent: opus::packets(&silent_unit(container, channels)?).to_vec(),
+                silent: opus::packets(&silent_unit(container, form)?).to_vec(),
             },
         };
-        Ok((Self { container, channels, samples: 0, kind }, header))
+        Ok((Self { container, form, samples: 0, kind }, header))
     }
 
-    /// How many channels a segment has; none for what is not of the container.
-    pub fn channels_of(container: Container, segment: &[u8]) -> Option<u16> {
-        container.channels_of(segment.get(..HEADER_LEN).unwrap_or(segment))
+    /// What a segment is; none for what is not of the container.
+    pub fn form_of(container: Container, segment: &[u8]) -> Option<Form> {
+        container.form_of(segment.get(..HEADER_LEN).unwrap_or(segment))
     }
 
     /// What the file is made of.
@@ -83,9 +83,9 @@ impl Joiner {
         self.container
     }
 
-    /// 1 or 2.
-    pub fn channels(&self) -> u16 {
-        self.channels
+    /// What the sound of the file is.
+    pub fn form(&self) -> Form {
+        self.form
     }
 
     /// Samples of one channel in the file.
@@ -95,10 +95,10 @@ impl Joiner {
 
     /// Appends silence until the file reaches `at`, at most ten seconds of it. Whether there is more to fill.
     pub fn fill(&mut self, at: u64, out: &mut Vec<u8>) -> Result<bool, JoinError> {
-        if at > SAMPLES_MAX {
+        if at > self.form.samples(LENGTH_MS_MAX) {
             return Err(JoinError::TooFar);
         }
-        let gap = at.saturating_sub(self.samples).min(FILL);
+        let gap = at.saturating_sub(self.samples).min(self.form.samples(FILL_MS));
         if gap == 0 {
             return Ok(false);
         }
@@ -107,7 +107,7 @@ impl Joiner {
         let units = (gap + unit / 2) / unit;
         match &mut self.kind {
             Kind::Samples(encoder) => {
-                encoder.write(&vec![0; gap as usize * usize::from(self.channels)], out)?;
+                encoder.write(&vec![0; gap as usize * self.form.width()], out)?;
             }
             Kind::Frames { silent } => (0..units).for_each(|_| out.extend_from_slice(silent)),
             Kind::Pages { joiner, silent } => (0..units).for_each(|_| joiner.add(silent, out)),
@@ -118,22 +118,22 @@ impl Joiner {
 
     /// Appends what is new in a segment that begins at `first_sample`.
     pub fn add(&mut self, first_sample: u64, segment: &[u8], out: &mut Vec<u8>) -> Result<(), JoinError> {
-        if Self::channels_of(self.container, segment) != Some(self.channels) {
+        if Self::form_of(self.container, segment) != Some(self.form) {
             return Err(JoinError::Foreign);
         }
         let (bytes, unit) = self.unit();
         let before = self.samples.saturating_sub(first_sample);
-        let header = self.container.header_bytes(self.channels) as usize;
+        let header = self.container.header_bytes(self.form) as usize;
         let sound = segment.get(header..).ok_or(JoinError::Foreign)?;
         let skipped = ((before + unit / 2) / unit) as usize;
         let whole = sound.chunks_exact(bytes.max(1) as usize).skip(skipped);
         let added = match &mut self.kind {
             Kind::Samples(encoder) => {
                 let samples = match self.container {
-                    Container::Flac => decode(segment, self.channels)?,
+                    Container::Flac => decode(segment, self.form)?,
                     _ => sound.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect(),
                 };
-                let channels = usize::from(self.channels);
+                let channels = self.form.width();
                 let whole = samples.len() / channels * channels;
                 let fresh = samples[..whole].get(before as usize * channels..).unwrap_or_default();
                 encoder.write(fresh, out)?;
@@ -172,22 +172,22 @@ impl Joiner {
 
     /// Bytes and samples of the smallest piece.
     fn unit(&self) -> (u64, u64) {
-        self.container.unit(self.channels).unwrap_or((1, 1))
+        self.container.unit(self.form).unwrap_or((1, 1))
     }
 }
 
 /// The first unit of a file of silence: it depends on nothing before it.
-fn silent_unit(container: Container, channels: u16) -> Result<Vec<u8>, JoinError> {
-    let (bytes, samples) = container.unit(channels).ok_or(JoinError::Foreign)?;
-    let (mut encoder, _) = Encoder::new(container, channels)?;
+fn silent_unit(container: Container, form: Form) -> Result<Vec<u8>, JoinError> {
+    let (bytes, samples) = container.unit(form).ok_or(JoinError::Foreign)?;
+    let (mut encoder, _) = Encoder::new(container, form)?;
     let mut out = Vec::new();
-    encoder.write(&vec![0; 8 * samples as usize * usize::from(channels)], &mut out)?;
+    encoder.write(&vec![0; 8 * samples as usize * form.width()], &mut out)?;
     out.truncate(bytes as usize);
     if out.len() as u64 == bytes { Ok(out) } else { Err(JoinError::Encode(EncodeError::Encoder)) }
 }
 
 /// All of a segment of FLAC, channels interleaved.
-fn decode(segment: &[u8], channels: u16) -> Result<Vec<i16>, JoinError> {
+fn decode(segment: &[u8], form: Form) -> Result<Vec<i16>, JoinError> {
     let source = MediaSourceStream::new(Box::new(Cursor::new(segment.to_vec())), Default::default());
     let mut hint = Hint::new();
     hint.with_extension(Container::Flac.extension());
@@ -205,7 +205,7 @@ fn decode(segment: &[u8], channels: u16) -> Result<Vec<i16>, JoinError> {
     // One that was cut is heard as far as it goes.
     while let Ok(Some(packet)) = format.next_packet() {
         let Ok(decoded) = decoder.decode(&packet) else { break };
-        if decoded.num_planes() != usize::from(channels) {
+        if decoded.num_planes() != form.width() {
             return Err(JoinError::Foreign);
         }
         piece.clear();

@@ -1,7 +1,7 @@
 //! Recordings as bytes out: a timeline, voices put together on it, and containers that play after a crash.
 //!
 //! # Contract
-//! [`WavWriter`] takes samples by their place on the recording's timeline (0 is the first sample, 8,000 a second) and gives out
+//! [`WavWriter`] takes samples by their place on the recording's timeline (0 is the first sample, as many a second as its [`Form`] says) and gives out
 //! bytes to append and, now and then, a [`Patch`] to write over the start of the file. A file whose writer died at any moment
 //! plays up to the last patch; [`repaired_header`] makes all that lies behind it count, too.
 //!
@@ -15,17 +15,20 @@
 
 mod container;
 mod flac;
+mod form;
 mod join;
 mod mixdown;
 #[cfg(feature = "mp3-encode")]
 mod mp3;
+mod mp3_frame;
 mod opus;
 mod segment;
 mod timeline;
 mod units;
 mod wav;
 
-pub use container::{Container, EncodeError, Encoder, RATE_HZ};
+pub use container::{Container, EncodeError, Encoder};
+pub use form::Form;
 pub use join::{JoinError, Joiner};
 pub use mixdown::Mixdown;
 pub use segment::{Segment, Segments};

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 
 use sidetone_dsp::mix;
 
+use crate::Form;
+
 /// Sums samples of several voices, channels interleaved, until they are taken out in order. One voice alone comes out as it went in;
 /// where several meet, what is too loud for 16 bits bends smoothly towards full scale.
 #[derive(Debug)]
 pub struct Mixdown {
-    channels: usize,
+    form: Form,
     /// From `taken` on.
     window: VecDeque<Sum>,
     taken: u64,
@@ -21,18 +23,18 @@ struct Sum {
     voices: u16,
 }
 
-/// The longest window, in samples of one channel: 10 s at 8 kHz. What lies beyond is of another time.
-const WINDOW_MAX: u64 = 80_000;
+/// The longest window, in ms. What lies beyond is of another time.
+const WINDOW_MS_MAX: u64 = 10_000;
 
 impl Mixdown {
-    /// An empty window for 1 or more channels.
-    pub fn new(channels: u16) -> Self {
-        Self::starting_at(0, channels)
+    /// An empty window.
+    pub fn new(form: Form) -> Self {
+        Self::starting_at(0, form)
     }
 
     /// An empty window of which everything before a sample is taken out already.
-    pub fn starting_at(taken: u64, channels: u16) -> Self {
-        Self { channels: usize::from(channels.max(1)), window: VecDeque::new(), taken }
+    pub fn starting_at(taken: u64, form: Form) -> Self {
+        Self { form, window: VecDeque::new(), taken }
     }
 
     /// Samples taken out so far.
@@ -45,17 +47,17 @@ impl Mixdown {
         let late = self.taken.saturating_sub(at).min(samples.len() as u64) as usize;
         let heard = &samples[late..];
         let ahead = at.max(self.taken) - self.taken;
-        if heard.is_empty() || ahead > WINDOW_MAX {
+        if heard.is_empty() || ahead > self.form.samples(WINDOW_MS_MAX) {
             return samples.is_empty();
         }
-        let first = ahead as usize;
-        let end = (first + heard.len()) * self.channels;
+        let (first, channels) = (ahead as usize, self.form.width());
+        let end = (first + heard.len()) * channels;
         if self.window.len() < end {
             self.window.resize(end, Sum::default());
         }
-        let channel = channel.min(self.channels - 1);
+        let channel = channel.min(channels - 1);
         for (n, sample) in heard.iter().enumerate() {
-            let sum = &mut self.window[(first + n) * self.channels + channel];
+            let sum = &mut self.window[(first + n) * channels + channel];
             sum.value = sum.value.saturating_add(i32::from(*sample));
             sum.voices = sum.voices.saturating_add(1);
         }
@@ -66,7 +68,7 @@ impl Mixdown {
     pub fn take_until(&mut self, end: u64, most: usize) -> Vec<i16> {
         let wanted = end.saturating_sub(self.taken).min(most as u64);
         self.taken += wanted;
-        let length = wanted as usize * self.channels;
+        let length = wanted as usize * self.form.width();
         let mut sums: Vec<Sum> = self.window.drain(..length.min(self.window.len())).collect();
         sums.resize(length, Sum::default());
         let values: Vec<i32> = sums.iter().map(|sum| sum.value).collect();
@@ -82,11 +84,13 @@ impl Mixdown {
 
 #[cfg(test)]
 mod tests {
+    use sidetone_dsp::Rate;
+
     use super::*;
 
     #[test]
     fn one_voice_is_as_loud_as_it_was_and_several_keep_their_order() {
-        let mut mix = Mixdown::new(1);
+        let mut mix = Mixdown::new(Form::new(1, Rate::Narrow));
         mix.add(0, 0, &[i16::MAX, i16::MIN, 25_000]);
         assert_eq!(mix.take_until(3, 3), [i16::MAX, i16::MIN, 25_000]);
         for _ in 0..3 {
@@ -99,7 +103,7 @@ mod tests {
 
     #[test]
     fn voices_add_up_at_their_places_and_late_ones_are_cut() {
-        let mut mix = Mixdown::new(2);
+        let mut mix = Mixdown::new(Form::new(2, Rate::Narrow));
         assert!(mix.add(2, 0, &[1, 2, 3]));
         assert!(mix.add(3, 0, &[20_000, i16::MAX]));
         assert!(mix.add(2, 1, &[-7]));

@@ -10,27 +10,28 @@ use sidetone_dsp::Rate;
 use sidetone_dsp::codec::OpusSettings;
 use sidetone_dsp::codec::opus::{OpusEncode as _, PureEncoder};
 
+use crate::Form;
 use crate::container::EncodeError;
 
-/// Samples of one channel in a packet: 20 ms at 8 kHz.
-const PACKET_SAMPLES: usize = 160;
+/// How long the sound of a packet is, in ms.
+const PACKET_MS: usize = 20;
 const PACKETS: usize = 10;
-/// Samples of one channel in a page.
-pub(crate) const PAGE_SAMPLES: u64 = (PACKETS * PACKET_SAMPLES) as u64;
-/// The longest frame that fits a packet: 23 kbit/s.
-const FRAME_MAX: usize = 58;
+/// The longest frame of all rates.
+const FRAME_MAX: usize = 118;
 /// The first byte of a packet says how it was coded, the second how many frames it has.
 const PACKET_HEADER: usize = 2;
 /// What a decoder leaves out at the start, in samples of 48 kHz: what the encoder is late.
 const PRE_SKIP: u64 = 312;
 /// Granule positions count at 48 kHz, whatever the sound was.
-const GRANULES: u64 = 6;
+const GRANULES_A_MS: u64 = 48;
+const PAGE_GRANULES: u64 = GRANULES_A_MS * (PACKETS * PACKET_MS) as u64;
 const PAGE_HEADER: usize = 27;
 const SERIAL: u32 = u32::from_be_bytes(*b"side");
 const VENDOR: &[u8] = b"Sidetone";
 
 /// One file or stream of pages.
 pub(crate) struct OpusWriter {
+    form: Form,
     encoders: Vec<PureEncoder>,
     /// Samples that do not make a packet yet, channels interleaved.
     rest: Vec<i16>,
@@ -49,11 +50,18 @@ impl fmt::Debug for OpusWriter {
 }
 
 impl OpusWriter {
-    pub(crate) fn new(channels: u16) -> Result<Self, EncodeError> {
-        let settings = OpusSettings { bitrate_bps: 20_000, complexity: 5, fec: false, loss_percent: 0 };
-        let encoder = |_| PureEncoder::new(Rate::Narrow, &settings).map_err(|_| EncodeError::Encoder);
+    pub(crate) fn new(form: Form) -> Result<Self, EncodeError> {
+        // On the average; what a frame may have at most is some more.
+        let bitrate_bps = match form.rate {
+            Rate::Narrow => 20_000,
+            Rate::Wide => 28_000,
+            Rate::Full => 40_000,
+        };
+        let settings = OpusSettings { bitrate_bps, complexity: 5, fec: false, loss_percent: 0 };
+        let encoder = |_| PureEncoder::new(form.rate, &settings).map_err(|_| EncodeError::Encoder);
         Ok(Self {
-            encoders: (0..channels).map(encoder).collect::<Result<_, _>>()?,
+            form,
+            encoders: (0..form.channels).map(encoder).collect::<Result<_, _>>()?,
             rest: Vec::new(),
             packets: Vec::new(),
             held: None,
@@ -73,9 +81,9 @@ impl OpusWriter {
 
     /// The rest, in a page that says where it ends.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let end = PRE_SKIP + self.samples * GRANULES;
-        while u64::from(self.pages) * PAGE_SAMPLES * GRANULES < end {
-            let silence = vec![0; PACKET_SAMPLES * self.channels()];
+        let end = PRE_SKIP + self.samples * u64::from(Rate::Full.hz() / self.form.rate.hz());
+        while u64::from(self.pages) * PAGE_GRANULES < end {
+            let silence = vec![0; self.form.rate.samples(PACKET_MS) * self.channels()];
             self.encode(&silence, out)?;
         }
         if let Some(last) = self.held.take() {
@@ -87,10 +95,10 @@ impl OpusWriter {
     fn encode(&mut self, samples: &[i16], out: &mut Vec<u8>) -> Result<(), EncodeError> {
         self.rest.extend_from_slice(samples);
         let rest = std::mem::take(&mut self.rest);
-        let mut whole = rest.chunks_exact(PACKET_SAMPLES * self.channels());
+        let mut whole = rest.chunks_exact(self.form.rate.samples(PACKET_MS) * self.channels());
         for samples in &mut whole {
             self.packet(samples)?;
-            if self.packets.len() == PACKETS * packet_bytes(self.channels()) {
+            if self.packets.len() == PACKETS * packet_bytes(self.form) {
                 self.page(out);
             }
         }
@@ -101,7 +109,7 @@ impl OpusWriter {
     fn page(&mut self, out: &mut Vec<u8>) {
         let packets = std::mem::take(&mut self.packets);
         if let Some(before) = self.held.replace(packets) {
-            let end = u64::from(self.pages) * PAGE_SAMPLES * GRANULES;
+            let end = u64::from(self.pages) * PAGE_GRANULES;
             // Two pages go before the first with sound.
             out.extend(page(Flags::None, end, self.pages + 1, &before, PACKETS));
         }
@@ -110,20 +118,21 @@ impl OpusWriter {
 
     /// All but the last of several streams say how long they are (RFC 6716, appendix B).
     fn packet(&mut self, samples: &[i16]) -> Result<(), EncodeError> {
-        let channels = self.channels();
+        let (channels, room) = (self.channels(), frame_max(self.form.rate));
         for (n, encoder) in self.encoders.iter_mut().enumerate() {
-            let mut voice = [0; PACKET_SAMPLES];
+            let mut voice = [0; Rate::Full.samples(PACKET_MS)];
+            let voice = &mut voice[..samples.len() / channels];
             for (sample, frame) in voice.iter_mut().zip(samples.chunks_exact(channels)) {
                 *sample = frame[n];
             }
             let mut coded = [0; FRAME_MAX + 1];
-            let length = encoder.encode(&voice, &mut coded).map_err(|_| EncodeError::Encoder)?;
+            let length = encoder.encode(voice, &mut coded[..=room]).map_err(|_| EncodeError::Encoder)?;
             let (&toc, frame) = coded[..length].split_first().ok_or(EncodeError::Encoder)?;
             // One frame to a packet, which is all that 20 ms need.
             if toc & 3 != 0 {
                 return Err(EncodeError::Encoder);
             }
-            pad(toc, frame, n + 1 < channels, &mut self.packets);
+            pad(toc, (frame, room), n + 1 < channels, &mut self.packets);
         }
         Ok(())
     }
@@ -152,7 +161,7 @@ impl PageJoiner {
 
     fn give(&mut self, flags: Flags, out: &mut Vec<u8>) {
         if let Some(packets) = self.held.take() {
-            let end = u64::from(self.pages) * PAGE_SAMPLES * GRANULES;
+            let end = u64::from(self.pages) * PAGE_GRANULES;
             // Two pages go before the first with sound.
             out.extend(page(flags, end, self.pages + 1, &packets, PACKETS));
         }
@@ -165,13 +174,13 @@ pub(crate) fn packets(page: &[u8]) -> &[u8] {
 }
 
 /// What every file and stream begins with: two pages.
-pub(crate) fn header(channels: u16) -> Vec<u8> {
+pub(crate) fn header(form: Form) -> Vec<u8> {
     let mut head = b"OpusHead\x01".to_vec();
-    head.push(channels as u8);
+    head.push(form.channels as u8);
     head.extend((PRE_SKIP as u16).to_le_bytes());
-    head.extend(crate::RATE_HZ.to_le_bytes());
+    head.extend(form.rate.hz().to_le_bytes());
     head.extend(0u16.to_le_bytes());
-    if channels == 1 {
+    if form.channels == 1 {
         head.push(0);
     } else {
         // Family 1: so many streams, none of them coupled, each a channel.
@@ -186,32 +195,49 @@ pub(crate) fn header(channels: u16) -> Vec<u8> {
     pages
 }
 
-/// How many channels a file has, by its start.
-pub(crate) fn channels_of(start: &[u8]) -> Option<u16> {
+/// What a file is, by its start: the rate of what went into the encoder is told there (RFC 7845, section 5.1).
+pub(crate) fn form_of(start: &[u8]) -> Option<Form> {
     let head = start.get(PAGE_HEADER + 1..)?;
     let channels = *head.get(9)?;
+    let rate = Rate::of_hz(u32::from_le_bytes(*head.get(12..)?.first_chunk()?))?;
     (start.starts_with(b"OggS") && head.starts_with(b"OpusHead") && (1..=2).contains(&channels))
-        .then_some(u16::from(channels))
+        .then_some(Form::new(u16::from(channels), rate))
 }
 
 /// Bytes of [`header`].
-pub(crate) const fn header_bytes(channels: u16) -> u64 {
-    let head = if channels == 1 { 19 } else { 23 };
+pub(crate) const fn header_bytes(form: Form) -> u64 {
+    let head = if form.channels == 1 { 19 } else { 23 };
     (2 * (PAGE_HEADER + 1) + head + 16 + VENDOR.len()) as u64
 }
 
 /// Bytes of a page with sound.
-pub(crate) const fn page_bytes(channels: u16) -> u64 {
-    (PAGE_HEADER + PACKETS + PACKETS * packet_bytes(channels as usize)) as u64
+pub(crate) const fn page_bytes(form: Form) -> u64 {
+    (PAGE_HEADER + PACKETS + PACKETS * packet_bytes(form)) as u64
 }
 
-const fn packet_bytes(channels: usize) -> usize {
-    (PACKET_HEADER + FRAME_MAX) * channels + channels - 1
+/// Samples of one channel in a page.
+pub(crate) const fn page_samples(rate: Rate) -> u64 {
+    rate.samples(PACKETS * PACKET_MS) as u64
+}
+
+/// Shorter than 255 bytes with two channels, too: it has one entry in the table of its page.
+const fn packet_bytes(form: Form) -> usize {
+    let channels = form.channels as usize;
+    (PACKET_HEADER + frame_max(form.rate)) * channels + channels - 1
+}
+
+/// The longest frame that fits a packet: 23, 31 or 47 kbit/s.
+const fn frame_max(rate: Rate) -> usize {
+    match rate {
+        Rate::Narrow => 58,
+        Rate::Wide => 78,
+        Rate::Full => FRAME_MAX,
+    }
 }
 
 /// Makes a packet of one frame as long as they all are.
-fn pad(toc: u8, frame: &[u8], says_its_length: bool, out: &mut Vec<u8>) {
-    let padding = FRAME_MAX - frame.len();
+fn pad(toc: u8, (frame, room): (&[u8], usize), says_its_length: bool, out: &mut Vec<u8>) {
+    let padding = room - frame.len();
     out.push(toc | 3);
     if padding == 0 {
         out.push(1);

@@ -5,15 +5,15 @@
 
 use std::ops::Range;
 
-use crate::container::{Container, RATE_HZ};
+use crate::container::{Container, wav};
 use crate::units::Units;
-use crate::{SampleFormat, WavFormat, WavWriter};
+use crate::{Form, WavWriter};
 
 /// Cuts a file from its start on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segments {
     container: Container,
-    channels: u16,
+    form: Form,
     index: u32,
     /// Where the open segment begins, in bytes of the file and on the timeline.
     from: u64,
@@ -32,14 +32,14 @@ pub struct Segment {
     pub bytes: Range<u64>,
 }
 
-/// The longest segment, in samples of one channel.
-const SAMPLES_MAX: u64 = 10 * RATE_HZ as u64;
+/// The longest segment, in ms.
+const LENGTH_MS_MAX: u64 = 10_000;
 
 impl Segments {
-    /// Of a file with 1 or 2 channels.
-    pub fn new(container: Container, channels: u16) -> Self {
-        let units = Units::new(container, channels);
-        Self { container, channels, index: 0, from: units.end(), first_sample: 0, units }
+    /// Of a file of a form.
+    pub fn new(container: Container, form: Form) -> Self {
+        let units = Units::new(container, form);
+        Self { container, form, index: 0, from: units.end(), first_sample: 0, units }
     }
 
     /// Which bytes of a file of this length [`Self::next`] has to be shown.
@@ -66,31 +66,29 @@ impl Segments {
 
     /// The samples of a whole segment: as many units as fit.
     fn samples_max(&self) -> u64 {
-        let unit = self.container.unit(self.channels).map_or(1, |(_, samples)| samples);
-        SAMPLES_MAX / unit * unit
+        let unit = self.container.unit(self.form).map_or(1, |(_, samples)| samples);
+        self.form.samples(LENGTH_MS_MAX) / unit * unit
     }
 
     /// What goes before its bytes, so that it plays alone.
     pub fn header(&self, segment: &Segment) -> Vec<u8> {
         match self.container {
-            Container::Wav => {
-                let format =
-                    WavFormat { samples: SampleFormat::Pcm16, channels: self.channels, rate_hz: RATE_HZ };
-                WavWriter::header_for(format, segment.bytes.end - segment.bytes.start)
-            }
+            Container::Wav => WavWriter::header_for(wav(self.form), segment.bytes.end - segment.bytes.start),
             Container::Mp3 => Vec::new(),
-            Container::OggOpus | Container::Flac => self.container.stream_header(self.channels),
+            Container::OggOpus | Container::Flac => self.container.stream_header(self.form),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use sidetone_dsp::Rate;
+
     use super::*;
 
     #[test]
     fn segments_cover_the_file_and_play_alone() {
-        let mut cut = Segments::new(Container::Wav, 2);
+        let mut cut = Segments::new(Container::Wav, Form::new(2, Rate::Narrow));
         let length = 58 + 25 * 32_000;
         assert_eq!(cut.wanted(length), 58..58, "units of one size need not be looked for");
         let mut running = cut;
@@ -107,7 +105,7 @@ mod tests {
 
     #[test]
     fn mp3_is_cut_between_frames_and_under_ten_seconds() {
-        let mut cut = Segments::new(Container::Mp3, 1);
+        let mut cut = Segments::new(Container::Mp3, Form::new(1, Rate::Narrow));
         assert_eq!(cut.next(30_000, &[], false), None);
         let first = cut.next(50_000, &[], false).unwrap();
         assert_eq!(first.bytes, 0..138 * 288);

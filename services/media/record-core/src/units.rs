@@ -6,13 +6,13 @@
 use std::ops::Range;
 
 use crate::container::Container;
-use crate::{HEADER_LEN, Patch, flac, repaired_header};
+use crate::{Form, HEADER_LEN, Patch, flac, repaired_header};
 
 /// Counts the whole units of a file from its first sound on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Units {
     container: Container,
-    channels: u16,
+    form: Form,
     count: u64,
     /// Where the last of them ends in the file.
     end: u64,
@@ -31,13 +31,13 @@ pub struct Repair {
     pub duration_ms: u64,
 }
 
-/// The most bytes that are asked for at once: more than ten seconds ever take.
-const LOOK: u64 = 512 * 1024;
+/// The most bytes that are asked for at once, for each kHz: more than ten seconds ever take.
+const LOOK_A_KHZ: u64 = 64 * 1024;
 
 impl Units {
-    /// Of a file with 1 or 2 channels, none of them seen yet.
-    pub fn new(container: Container, channels: u16) -> Self {
-        Self { container, channels, count: 0, end: container.header_bytes(channels), samples: 0 }
+    /// Of a file of a form, none of them seen yet.
+    pub fn new(container: Container, form: Form) -> Self {
+        Self { container, form, count: 0, end: container.header_bytes(form), samples: 0 }
     }
 
     /// Where the last whole unit that was seen ends, in bytes from the start of the file.
@@ -50,11 +50,16 @@ impl Units {
         self.samples
     }
 
+    /// How long the sound in the units seen is, in whole ms.
+    pub fn duration_ms(&self) -> u64 {
+        self.form.ms(self.samples)
+    }
+
     /// Which bytes of a file of this length [`Self::see`] has to be shown next: none where units have one size.
     pub fn wanted(&self, file_bytes: u64) -> Range<u64> {
-        let to = match self.container.unit(self.channels) {
+        let to = match self.container.unit(self.form) {
             Some(_) => self.end,
-            None => file_bytes.clamp(self.end, self.end + LOOK),
+            None => file_bytes.clamp(self.end, self.end + self.form.samples(1) * LOOK_A_KHZ),
         };
         self.end..to
     }
@@ -63,7 +68,7 @@ impl Units {
     /// that has `ended` grows no more. Whether there were any units: then there may be more.
     pub fn see(&mut self, file_bytes: u64, bytes: &[u8], samples_max: u64, ended: bool) -> bool {
         let before = self.count;
-        match self.container.unit(self.channels) {
+        match self.container.unit(self.form) {
             Some((size, samples)) => {
                 let there = file_bytes.saturating_sub(self.end) / size;
                 self.add(there.min(samples_max.saturating_sub(self.samples) / samples), size, samples);
@@ -75,7 +80,7 @@ impl Units {
 
     fn see_frames(&mut self, bytes: &[u8], samples_max: u64, ended: bool) {
         let mut rest = bytes;
-        while let Some(frame) = flac::frame_at(rest, self.count as u32, self.channels, ended) {
+        while let Some(frame) = flac::frame_at(rest, self.count as u32, self.form, ended) {
             if self.samples + frame.samples > samples_max {
                 return;
             }
@@ -98,12 +103,10 @@ impl Units {
         }
         let patch = match self.container {
             Container::Wav => Some(repaired_header(start, file_bytes).ok()?),
-            Container::Flac => {
-                Some(Patch { offset: 0, bytes: flac::header_for(self.channels, self.samples) })
-            }
+            Container::Flac => Some(Patch { offset: 0, bytes: flac::header_for(self.form, self.samples) }),
             Container::Mp3 | Container::OggOpus => None,
         };
-        Some(Repair { patch, length: self.end, duration_ms: self.samples / 8 })
+        Some(Repair { patch, length: self.end, duration_ms: self.duration_ms() })
     }
 }
 
@@ -111,6 +114,6 @@ impl Container {
     /// The units of a file, by its first [`HEADER_LEN`] bytes; none for what is not of this container.
     pub fn units_of(self, start: &[u8]) -> Option<Units> {
         let start = start.get(..HEADER_LEN).unwrap_or(start);
-        self.channels_of(start).map(|channels| Units::new(self, channels))
+        self.form_of(start).map(|form| Units::new(self, form))
     }
 }

@@ -5,17 +5,22 @@
 use std::process::Command;
 
 use proptest::prelude::*;
-use sidetone_record_core::{Container, Encoder, Repair, Segments, Units};
+use sidetone_dsp::Rate;
+use sidetone_record_core::{Container, Encoder, Form, Repair, Segments, Units};
 use symphonia::core::audio::GenericAudioBufferRef;
 use symphonia::core::codecs::audio::AudioDecoderOptions;
 use symphonia::core::formats::TrackType;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::io::MediaSourceStream;
 
+const fn narrow(channels: u16) -> Form {
+    Form::new(channels, Rate::Narrow)
+}
+
 /// A file as the recorder makes it.
-fn file(channels: u16, sound: &[i16], piece: usize) -> Vec<u8> {
-    let (mut encoder, mut file) = Encoder::new(Container::Flac, channels).unwrap();
-    for part in sound.chunks(piece * usize::from(channels)) {
+fn file(form: Form, sound: &[i16], piece: usize) -> Vec<u8> {
+    let (mut encoder, mut file) = Encoder::new(Container::Flac, form).unwrap();
+    for part in sound.chunks(piece * usize::from(form.channels)) {
         encoder.write(part, &mut file).unwrap();
         assert_eq!(encoder.patch(), None, "nothing is known before the end");
     }
@@ -26,8 +31,8 @@ fn file(channels: u16, sound: &[i16], piece: usize) -> Vec<u8> {
 }
 
 /// A file as it is while it grows.
-fn growing(channels: u16, sound: &[i16]) -> Vec<u8> {
-    let (mut encoder, mut file) = Encoder::new(Container::Flac, channels).unwrap();
+fn growing(form: Form, sound: &[i16]) -> Vec<u8> {
+    let (mut encoder, mut file) = Encoder::new(Container::Flac, form).unwrap();
     encoder.write(sound, &mut file).unwrap();
     file
 }
@@ -41,7 +46,8 @@ fn decode(bytes: &[u8]) -> (Vec<i16>, Option<bool>) {
     let mut format = probed.unwrap();
     let track = format.default_track(TrackType::Audio).unwrap();
     let parameters = track.codec_params.as_ref().unwrap().audio().unwrap();
-    assert_eq!(parameters.sample_rate, Some(8_000));
+    let told = Container::Flac.form_of(bytes).map(|form| form.rate.hz());
+    assert_eq!(parameters.sample_rate, told);
     let options = AudioDecoderOptions::default().verify(true);
     let mut decoder = symphonia::default::get_codecs().make_audio_decoder(parameters, &options).unwrap();
     let mut samples = Vec::new();
@@ -109,10 +115,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn every_sound_comes_back_as_it_was(parts in prop::collection::vec(kinds(), 0..4), channels in 1..3u16, piece in 1..5_000usize) {
+    fn every_sound_comes_back_as_it_was(parts in prop::collection::vec(kinds(), 0..4), channels in 1..3u16, rate in 0..3usize, piece in 1..5_000usize) {
+        let form = Form::new(channels, Rate::ALL[rate]);
         let mut sound = parts.concat();
         sound.truncate(sound.len() / usize::from(channels) * usize::from(channels));
-        let bytes = file(channels, &sound, piece);
+        let bytes = file(form, &sound, piece);
         if sound.is_empty() {
             prop_assert_eq!(bytes.len(), 42);
             return Ok(());
@@ -130,7 +137,7 @@ proptest! {
 fn a_file_cut_at_every_byte_keeps_all_its_whole_frames() {
     for channels in [1u16, 2] {
         let sound = speech(1, 7);
-        let bytes = growing(channels, &sound);
+        let bytes = growing(narrow(channels), &sound);
         let mut kept = 0;
         for cut in 0..=bytes.len() {
             let Some((repair, whole)) = repaired(&bytes[..cut]) else {
@@ -160,16 +167,19 @@ fn a_file_cut_at_every_byte_keeps_all_its_whole_frames() {
 
 #[test]
 fn segments_end_between_frames_play_alone_and_are_the_sound() {
-    for channels in [1u16, 2] {
-        let sound: Vec<i16> = (0..u64::from(channels)).flat_map(|n| speech(33, n)).collect();
-        let bytes = file(channels, &sound, 160);
-        let mut cut = Segments::new(Container::Flac, channels);
+    for form in [narrow(1), narrow(2), Form::new(1, Rate::Wide), Form::new(2, Rate::Full)] {
+        let (channels, ten) = (form.channels, form.samples(10_000));
+        // As many samples as 33 s have.
+        let seconds = 33 * form.samples(1) as usize / 8;
+        let sound: Vec<i16> = (0..u64::from(channels)).flat_map(|n| speech(seconds, n)).collect();
+        let bytes = file(form, &sound, 160);
+        let mut cut = Segments::new(Container::Flac, form);
         let mut heard = Vec::new();
         let mut firsts = Vec::new();
         // It grows, and is looked at now and then.
         let mut length = 0;
         while length < bytes.len() {
-            length = (length + 7_001).min(bytes.len());
+            length = (length + 7_001 * seconds / 33).min(bytes.len());
             let ended = length == bytes.len();
             loop {
                 let range = cut.wanted(length as u64);
@@ -179,12 +189,12 @@ fn segments_end_between_frames_play_alone_and_are_the_sound() {
                 alone.extend(&bytes[segment.bytes.start as usize..segment.bytes.end as usize]);
                 let (samples, _) = decode(&alone);
                 assert_eq!(segment.first_sample as usize * usize::from(channels), heard.len());
-                assert!(samples.len() <= 80_000 * usize::from(channels));
+                assert!(samples.len() <= ten as usize * usize::from(channels));
                 firsts.push((segment.index, segment.first_sample));
                 heard.extend(samples);
             }
         }
-        assert_eq!(firsts, [(0, 0), (1, 80_000), (2, 160_000), (3, 240_000)]);
+        assert_eq!(firsts, [(0, 0), (1, ten), (2, 2 * ten), (3, 3 * ten)]);
         assert!(heard == sound);
     }
 }
@@ -192,27 +202,27 @@ fn segments_end_between_frames_play_alone_and_are_the_sound() {
 #[test]
 fn a_stream_is_heard_from_its_middle() {
     let sound = speech(20, 3);
-    let bytes = growing(1, &sound);
-    let mut units = Units::new(Container::Flac, 1);
+    let bytes = growing(narrow(1), &sound);
+    let mut units = Units::new(Container::Flac, narrow(1));
     let range = units.wanted(bytes.len() as u64);
     units.see(bytes.len() as u64, &bytes[range.start as usize..range.end as usize], 9 * 8_000, false);
     assert_eq!(units.samples(), 9 * 8_000);
-    let mut late = Container::Flac.stream_header(1);
+    let mut late = Container::Flac.stream_header(narrow(1));
     late.extend(&bytes[units.end() as usize..]);
     assert!(decode(&late).0 == sound[9 * 8_000..]);
 }
 
 #[test]
 fn foreign_files_are_none_of_ours() {
-    let bytes = file(1, &speech(1, 1), 160);
-    assert_eq!(Container::Flac.channels_of(&bytes[..58]), Some(1));
+    let bytes = file(narrow(1), &speech(1, 1), 160);
+    assert_eq!(Container::Flac.form_of(&bytes[..58]), Some(narrow(1)));
     // Another mark, length of blocks, rate or width.
     for at in [0, 7, 9, 18, 20, 21] {
         let mut other = bytes.clone();
         other[at] ^= 0x11;
-        assert_eq!(Container::Flac.channels_of(&other), None, "byte {at}");
+        assert_eq!(Container::Flac.form_of(&other), None, "byte {at}");
     }
-    assert_eq!(Container::Flac.channels_of(&bytes[..41]), None);
+    assert_eq!(Container::Flac.form_of(&bytes[..41]), None);
     assert_eq!(Container::of_name("a/b.flac"), Some(Container::Flac));
     assert_eq!(Container::Flac.content_type(), "audio/flac");
 }
@@ -221,7 +231,7 @@ fn foreign_files_are_none_of_ours() {
 fn what_came_as_g711_takes_less_than_four_fifths_of_what_does_not() {
     let sound = speech(10, 5);
     let coarse: Vec<i16> = sound.iter().map(|sample| sample & !7).collect();
-    let (fine, coarse) = (file(1, &sound, 160).len(), file(1, &coarse, 160).len());
+    let (fine, coarse) = (file(narrow(1), &sound, 160).len(), file(narrow(1), &coarse, 160).len());
     assert!(coarse * 5 < fine * 4, "{coarse} of {fine}");
     assert!(fine < sound.len() * 3 / 2, "{fine} bytes of {}", sound.len() * 2);
 }
@@ -234,10 +244,10 @@ fn the_reference_decoder_agrees() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    for channels in [1u16, 2] {
+    for form in Rate::ALL.into_iter().flat_map(|rate| [1, 2].map(|channels| Form::new(channels, rate))) {
         let sound = speech(31, 11);
-        let path = folder.path().join(format!("{channels}.flac"));
-        std::fs::write(&path, file(channels, &sound, 333)).unwrap();
+        let path = folder.path().join(format!("{}-{}.flac", form.channels, form.rate.hz()));
+        std::fs::write(&path, file(form, &sound, 333)).unwrap();
         let test = Command::new("flac").arg("--test").arg(&path).output().unwrap();
         let said = String::from_utf8_lossy(&test.stderr).into_owned();
         assert!(test.status.success() && said.contains("ok") && !said.contains("WARNING"), "{said}");

@@ -4,7 +4,7 @@
 
 use sidetone_dsp::Rate;
 use sidetone_dsp::codec::opus::{OpusDecode as _, PureDecoder};
-use sidetone_record_core::{Container, Encoder, Segments};
+use sidetone_record_core::{Container, Encoder, Form, Segments};
 
 /// The packets of a file, page by page, with what each page says of its end; checks what RFC 3533 says of pages.
 struct Page {
@@ -53,14 +53,16 @@ fn pages(mut file: &[u8]) -> Vec<Page> {
     pages
 }
 
-fn tone(hz: f32, samples: usize) -> impl Iterator<Item = i16> {
-    let step = std::f32::consts::TAU * hz / 8_000.0;
+const NARROW: Rate = Rate::Narrow;
+
+fn tone(hz: f32, samples: usize, rate: Rate) -> impl Iterator<Item = i16> {
+    let step = std::f32::consts::TAU * hz / rate.hz() as f32;
     (0..samples).map(move |n| (8_000.0 * (step * n as f32).sin()) as i16)
 }
 
 /// How much of a sound's power is at one frequency.
-fn share(samples: &[i16], hz: f32) -> f32 {
-    let step = std::f32::consts::TAU * hz / 8_000.0;
+fn share(samples: &[i16], hz: f32, rate: Rate) -> f32 {
+    let step = std::f32::consts::TAU * hz / rate.hz() as f32;
     let (mut sine, mut cosine, mut power) = (0.0, 0.0, 1.0);
     for (n, sample) in samples.iter().enumerate() {
         let (at, sample) = (step * n as f32, f32::from(*sample));
@@ -71,8 +73,8 @@ fn share(samples: &[i16], hz: f32) -> f32 {
     2.0 * (sine * sine + cosine * cosine) / (power * samples.len() as f32)
 }
 
-fn decode(packets: impl Iterator<Item = Vec<u8>>) -> Vec<i16> {
-    let mut decoder = PureDecoder::new(Rate::Narrow).unwrap();
+fn decode(packets: impl Iterator<Item = Vec<u8>>, rate: Rate) -> Vec<i16> {
+    let mut decoder = PureDecoder::new(rate).unwrap();
     let mut all = Vec::new();
     for packet in packets {
         let mut samples = [0; 960];
@@ -82,9 +84,9 @@ fn decode(packets: impl Iterator<Item = Vec<u8>>) -> Vec<i16> {
     all
 }
 
-fn written(channels: u16, samples: &[i16], piece: usize) -> Vec<u8> {
-    let (mut encoder, mut file) = Encoder::new(Container::OggOpus, channels).unwrap();
-    for samples in samples.chunks(piece * usize::from(channels)) {
+fn written(form: Form, samples: &[i16], piece: usize) -> Vec<u8> {
+    let (mut encoder, mut file) = Encoder::new(Container::OggOpus, form).unwrap();
+    for samples in samples.chunks(piece * usize::from(form.channels)) {
         encoder.write(samples, &mut file).unwrap();
     }
     encoder.finish(&mut file).unwrap();
@@ -94,25 +96,36 @@ fn written(channels: u16, samples: &[i16], piece: usize) -> Vec<u8> {
 
 #[test]
 fn a_file_is_heard_and_tells_where_it_ends() {
-    let sound: Vec<i16> = tone(500.0, 20_123).collect();
-    let file = written(1, &sound, 777);
+    for (rate, hz) in [(NARROW, 500.0), (Rate::Wide, 5_000.0), (Rate::Full, 5_000.0)] {
+        a_file_of_a_rate_is_heard(rate, hz);
+    }
+}
+
+fn a_file_of_a_rate_is_heard(rate: Rate, hz: f32) {
+    let times = rate.samples(1) / 8;
+    let length = 20_123 * times;
+    let sound: Vec<i16> = tone(hz, length, rate).collect();
+    let file = written(Form::new(1, rate), &sound, 777);
+    assert_eq!(Container::OggOpus.form_of(&file[..58]), Some(Form::new(1, rate)));
     let pages = pages(&file);
     assert!(pages.iter().enumerate().all(|(n, page)| page.sequence == n as u32));
     assert_eq!((pages[0].flags, &pages[0].packets[0][..8]), (2, &b"OpusHead"[..]));
     assert_eq!(&pages[1].packets[0][..8], b"OpusTags");
     let last = pages.last().unwrap();
-    assert_eq!((last.flags, last.granule), (4, 312 + 20_123 * 6));
+    assert_eq!((last.flags, last.granule), (4, 312 + 20_123 * 6), "granules are of 48 kHz");
     assert!(pages[2..pages.len() - 1].iter().all(|page| page.flags == 0));
     assert!(pages.windows(2).all(|two| two[0].granule <= two[1].granule));
-    let heard = decode(pages[2..].iter().flat_map(|page| page.packets.clone()));
-    assert!(heard.len() >= 20_123 + 52);
-    assert!(share(&heard[4_000..20_000], 500.0) > 0.95);
+    let heard = decode(pages[2..].iter().flat_map(|page| page.packets.clone()), rate);
+    assert!(heard.len() >= (20_123 + 52) * times);
+    let share = share(&heard[4_000 * times..20_000 * times], hz, rate);
+    assert!(share > 0.95, "{rate:?}: {share}");
 }
 
 #[test]
 fn two_voices_are_two_streams() {
-    let both: Vec<i16> = tone(500.0, 16_000).zip(tone(900.0, 16_000)).flat_map(|(a, b)| [a, b]).collect();
-    let file = written(2, &both, 160);
+    let both: Vec<i16> =
+        tone(500.0, 16_000, NARROW).zip(tone(900.0, 16_000, NARROW)).flat_map(|(a, b)| [a, b]).collect();
+    let file = written(Form::new(2, NARROW), &both, 160);
     let pages = pages(&file);
     assert_eq!(pages[0].packets[0][18..], [1, 2, 0, 0, 1], "family 1, two streams, none coupled");
     // The first says how long its frame is, behind the padding's length where there is padding.
@@ -125,19 +138,19 @@ fn two_voices_are_two_streams() {
         left.push(first);
         right.push(packet[61..].to_vec());
     }
-    let (left, right) = (decode(left.into_iter()), decode(right.into_iter()));
-    let shares = [share(&left[4_000..], 500.0), share(&right[4_000..], 900.0)];
+    let (left, right) = (decode(left.into_iter(), NARROW), decode(right.into_iter(), NARROW));
+    let shares = [share(&left[4_000..], 500.0, NARROW), share(&right[4_000..], 900.0, NARROW)];
     assert!(shares.iter().all(|share| *share > 0.8), "{shares:?}");
-    assert!(share(&left[4_000..], 900.0) < 0.01 && share(&right[4_000..], 500.0) < 0.01);
+    assert!(share(&left[4_000..], 900.0, NARROW) < 0.01 && share(&right[4_000..], 500.0, NARROW) < 0.01);
 }
 
 #[test]
 fn what_a_kill_leaves_is_whole_pages_and_segments_play_alone() {
-    for channels in [1, 2] {
-        let sound = vec![1_000; 8_000 * 25 * usize::from(channels)];
-        let (mut encoder, mut file) = Encoder::new(Container::OggOpus, channels).unwrap();
+    for form in Rate::ALL.into_iter().flat_map(|rate| [1, 2].map(|channels| Form::new(channels, rate))) {
+        let sound = vec![1_000; form.samples(25_000) as usize * usize::from(form.channels)];
+        let (mut encoder, mut file) = Encoder::new(Container::OggOpus, form).unwrap();
         encoder.write(&sound, &mut file).unwrap();
-        assert_eq!(Container::OggOpus.channels_of(&file[..58]), Some(channels));
+        assert_eq!(Container::OggOpus.form_of(&file[..58]), Some(form));
         for cut in [0, 40, 58, 99, 103, 500, 4_000, file.len() - 1, file.len()] {
             let start = &file[..cut.min(58)];
             let whole = Container::OggOpus.units_of(start).and_then(|mut units| {
@@ -151,9 +164,9 @@ fn what_a_kill_leaves_is_whole_pages_and_segments_play_alone() {
             let left = pages(&file[..repair.length as usize]);
             assert_eq!(repair.duration_ms, (left.len() as u64 - 2) * 200);
         }
-        let mut cut = Segments::new(Container::OggOpus, channels);
+        let mut cut = Segments::new(Container::OggOpus, form);
         let segment = std::iter::from_fn(|| cut.next(file.len() as u64, &[], false)).nth(1).unwrap();
-        assert_eq!(segment.first_sample, 80_000);
+        assert_eq!(segment.first_sample, form.samples(10_000));
         let mut alone = cut.header(&segment);
         alone.extend(&file[segment.bytes.start as usize..segment.bytes.end as usize]);
         assert_eq!(pages(&alone).len(), 2 + 50);

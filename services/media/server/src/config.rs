@@ -13,7 +13,7 @@ use sidetone_net::REALTIME_PRIORITIES;
 use sidetone_runtime::config::ConfigError;
 
 use crate::negotiate::codec_named;
-use crate::recorder::Bounds;
+use crate::recorder::{Bounds, RecordingRate};
 
 /// How a media node is set up.
 #[derive(Debug, Clone, Deserialize)]
@@ -89,6 +89,9 @@ pub struct Config {
     pub storage: Storage,
     /// Where recordings are written. Default: `recordings`; made when it is not there.
     pub recordings_dir: PathBuf,
+    /// The rate of recordings, and of live streams in a container, in Hz: `auto` (16000 when one of the call's legs has a wideband codec
+    /// when it begins, 8000 otherwise), 8000, 16000 or 48000. A recording keeps its rate to its end. Default: `auto`.
+    pub recording_hz: RecordingRate,
     /// After how many hours an ended recording is removed from `recordings_dir`, 0 to 87600; 0 keeps all. What waits for its upload, or
     /// to be taken note of, stays. With `storage` recordings leave the node with their upload. Default: 0.
     pub recordings_keep_h: u32,
@@ -300,6 +303,7 @@ impl Default for Config {
             fetch: Fetch::default(),
             storage: Storage::default(),
             recordings_dir: "recordings".into(),
+            recording_hz: RecordingRate::default(),
             recordings_keep_h: 0,
             recordings_free_min_mb: 256,
             recordings_held_max_mb: 0,

@@ -36,6 +36,6 @@ pub use error::MediaError;
 pub use negotiate::{Agreement, Payload, PayloadTypes};
 pub use node::{Deps, MediaNode, StartError};
 pub use policy::{Checked, Lock, Mode, Policy};
-pub use recorder::FolderError;
+pub use recorder::{FolderError, RecordingRate};
 pub use service::MediaServer;
 pub use state::{Audio, Incoming, LEG_STATE_VERSION, LegState, Role, Tap};

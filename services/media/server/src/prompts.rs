@@ -104,6 +104,8 @@ impl Prompt {
     }
 }
 
+pub(crate) use tones::{WARNING_MS, fill_warning};
+
 /// What tells that somebody is recorded.
 pub(crate) fn recorder_warning() -> Arc<Prompt> {
     static WARNING: LazyLock<Arc<Prompt>> =

@@ -10,6 +10,7 @@
 
 mod ear;
 pub(crate) mod live;
+mod rate;
 mod read;
 mod ready;
 mod recording;
@@ -18,6 +19,7 @@ mod spool;
 mod takeover;
 mod thread;
 mod track;
+mod warning;
 mod writer;
 
 #[cfg(test)]
@@ -30,9 +32,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use rtrb::Consumer;
+use sidetone_dsp::Rate;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_proto::media::v1 as pb;
-use sidetone_record_core::Container;
+use sidetone_record_core::{Container, Form};
 use sidetone_telemetry::Telemetry;
 use tokio::sync::{mpsc, oneshot};
 
@@ -40,11 +43,13 @@ use crate::error::MediaError;
 use crate::storage::Bucket;
 use crate::worker::rings::RecordingFrame;
 use live::{Listener, StreamFormat};
+pub use rate::RecordingRate;
 pub(crate) use read::{FileBytes, content_type};
 pub use ready::FolderError;
 pub(crate) use ready::prepare;
 pub(crate) use room::{Bounds, Room};
 pub(crate) use spool::{Spool, Spooled, date, duration_ms, read_range};
+pub(crate) use warning::{EVERY_MS, Warned};
 pub(crate) use writer::TRACKS_MAX;
 
 /// A recording to be begun.
@@ -55,8 +60,8 @@ pub(crate) struct NewRecording {
     pub(crate) id: String,
     pub(crate) tenant: String,
     pub(crate) container: Container,
-    /// Of each file: 1, or 2 for a channel each side.
-    pub(crate) channels: u16,
+    /// Of each file; two channels are one for each side.
+    pub(crate) form: Form,
     /// On the node's clock.
     pub(crate) began_ms: u64,
 }
@@ -113,6 +118,11 @@ enum Order {
         feed: u32,
         output: Option<u32>,
     },
+    /// In which channels a recording's warning tone is heard.
+    Warn {
+        number: u32,
+        all: Vec<Warned>,
+    },
     Hold {
         number: u32,
         mask: bool,
@@ -122,7 +132,7 @@ enum Order {
     },
     BeginStream {
         number: u32,
-        format: StreamFormat,
+        made_of: (StreamFormat, Rate),
         done: oneshot::Sender<Result<(), MediaError>>,
     },
     EndStream {
@@ -142,6 +152,8 @@ pub(crate) struct Place {
     pub(crate) output: u32,
     pub(crate) track: usize,
     pub(crate) channel: usize,
+    /// At which it is made.
+    pub(crate) rate: Rate,
 }
 
 /// A recording that could not go on.
@@ -227,6 +239,11 @@ impl RecorderHandle {
         let _ = self.order(Order::Unroute { feed, output });
     }
 
+    /// Lets the warning tone be in a recording as those hear it who are in it.
+    pub(crate) fn warn(&self, number: u32, all: Vec<Warned>) -> Result<(), MediaError> {
+        self.order(Order::Warn { number, all })
+    }
+
     /// Takes nothing in for a while.
     pub(crate) fn hold(&self, number: u32, mask: bool) -> Result<(), MediaError> {
         self.order(Order::Hold { number, mask })
@@ -237,10 +254,14 @@ impl RecorderHandle {
         self.order(Order::Resume { number })
     }
 
-    /// Begins a live stream.
-    pub(crate) async fn begin_stream(&self, number: u32, format: StreamFormat) -> Result<(), MediaError> {
+    /// Begins a live stream of a rate; what has no container is of 8 kHz.
+    pub(crate) async fn begin_stream(
+        &self,
+        number: u32,
+        made_of: (StreamFormat, Rate),
+    ) -> Result<(), MediaError> {
         let (done, begun) = oneshot::channel();
-        self.order(Order::BeginStream { number, format, done })?;
+        self.order(Order::BeginStream { number, made_of, done })?;
         begun.await.map_err(|_| MediaError::Stopping)?
     }
 

@@ -120,6 +120,8 @@ async fn a_key_ends_it_when_it_goes_down_and_its_digit_is_told_once() {
         assert_eq!(told.digit().await, "5");
         phone.until_hears("silence", |heard| !has_tone(heard, PROMPT_HZ)).await;
     }
+    let counted = ["key", "voice"].map(|by| node.telemetry.audio.barge_ins.with_label_values(&[by]).get());
+    assert_eq!(counted, [2, 0]);
     node.play(request(&phone.leg, "voice", BargeIn::Voice)).await;
     key(&phone, 50_000, true, 640).await;
     assert_eq!(told.digit().await, "5");
@@ -196,6 +198,7 @@ async fn its_own_echo_does_not_end_it_and_a_word_over_the_echo_does() {
     phone.until_hears("the prompt", |heard| has_tone(heard, PROMPT_HZ)).await;
     speak.send(true).unwrap();
     assert_eq!(told.ended().await.0.ended_by(), BargeIn::Voice);
+    assert_eq!(node.telemetry.audio.barge_ins.with_label_values(&["voice"]).get(), 1);
     echoing.abort();
 }
 

@@ -1,11 +1,10 @@
 //! One frame: a block of samples of each channel, predicted by a fixed polynomial, the rest Rice-coded (RFC 9639, section 9).
 
-use super::bits::{BitWriter, crc8, crc16};
+use sidetone_dsp::Rate;
 
-/// Samples of one channel in every frame but the last: 200 ms, so that ten seconds are fifty frames.
-pub(super) const BLOCK: usize = 1600;
-/// The most bytes of a frame: its header, and every sample as it is.
-pub(super) const FRAME_MAX: usize = HEADER_MAX + 2 * (1 + 2 * BLOCK) + 2;
+use super::bits::{BitWriter, crc8, crc16};
+use crate::Form;
+
 const HEADER_MAX: usize = 14;
 /// The header's last bytes: the length of the block and the checksum.
 const HEADER_TAIL: usize = 3;
@@ -26,40 +25,59 @@ struct Partitions {
     bits: u64,
 }
 
+/// Samples of one channel in every frame but the last: 200 ms, at 48 kHz a third of it, because the streamable subset has at most
+/// 4,608 (RFC 9639, section 7). Ten seconds are a whole number of frames at each rate.
+pub(super) const fn block_samples(rate: Rate) -> usize {
+    match rate {
+        Rate::Narrow => 1600,
+        Rate::Wide | Rate::Full => 3200,
+    }
+}
+
+/// The most bytes of a frame: its header, and every sample as it is.
+pub(super) const fn bytes_max(form: Form) -> usize {
+    HEADER_MAX + 2 * (1 + 2 * block_samples(form.rate)) + 2
+}
+
 /// A frame's header up to the length of its block, which is all that is known of a frame that is still to come.
-pub(super) fn header_start(number: u32, channels: u16) -> Vec<u8> {
-    // Blocks of one length; a length in 16 bits, 8 kHz; so many channels, each by itself, of 16 bits.
-    let mut header = vec![0xFF, 0xF8, 0x74, ((channels as u8).saturating_sub(1) << 4) | 0x08];
+pub(super) fn header_start(number: u32, form: Form) -> Vec<u8> {
+    let rate = match form.rate {
+        Rate::Narrow => 0b0100,
+        Rate::Wide => 0b0101,
+        Rate::Full => 0b1010,
+    };
+    // Blocks of one length; a length in 16 bits, the rate; so many channels, each by itself, of 16 bits.
+    let mut header = vec![0xFF, 0xF8, 0x70 | rate, ((form.width() as u8 - 1) << 4) | 0x08];
     coded_number(number, &mut header);
     header
 }
 
 /// A frame's header.
-pub(super) fn header(number: u32, channels: u16, samples: usize) -> Vec<u8> {
-    let mut header = header_start(number, channels);
+pub(super) fn header(number: u32, form: Form, samples: usize) -> Vec<u8> {
+    let mut header = header_start(number, form);
     header.extend((samples as u16).wrapping_sub(1).to_be_bytes());
     header.push(crc8(&header));
     header
 }
 
 /// The length of a frame's header and of its block, in samples, where a frame of that number begins.
-pub(super) fn read_header(bytes: &[u8], number: u32, channels: u16) -> Option<(usize, usize)> {
-    let start = header_start(number, channels);
+pub(super) fn read_header(bytes: &[u8], number: u32, form: Form) -> Option<(usize, usize)> {
+    let start = header_start(number, form);
     let length = start.len() + HEADER_TAIL;
     let header = bytes.get(..length).filter(|header| header.starts_with(&start))?;
     let samples = usize::from(u16::from_be_bytes([header[length - 3], header[length - 2]])) + 1;
-    (crc8(header) == 0 && samples <= BLOCK).then_some((length, samples))
+    (crc8(header) == 0 && samples <= block_samples(form.rate)).then_some((length, samples))
 }
 
-/// Appends a frame of at most [`BLOCK`] samples a channel, channels interleaved.
-pub(super) fn encode(number: u32, channels: u16, samples: &[i16], out: &mut Vec<u8>) {
+/// Appends a frame of at most [`block_samples`] a channel, channels interleaved.
+pub(super) fn encode(number: u32, form: Form, samples: &[i16], out: &mut Vec<u8>) {
     let start = out.len();
-    let channels_count = usize::from(channels);
-    out.extend(header(number, channels, samples.len() / channels_count));
+    let channels = form.width();
+    out.extend(header(number, form, samples.len() / channels));
     let mut bits = BitWriter::new(out);
-    for channel in 0..channels_count {
+    for channel in 0..channels {
         let voice: Vec<i32> =
-            samples.iter().skip(channel).step_by(channels_count).map(|sample| i32::from(*sample)).collect();
+            samples.iter().skip(channel).step_by(channels).map(|sample| i32::from(*sample)).collect();
         subframe(voice, &mut bits);
     }
     bits.align();

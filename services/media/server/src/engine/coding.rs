@@ -134,7 +134,7 @@ impl Control {
 }
 
 /// The rate beyond which a leg neither gives nor takes anything.
-fn native_rate(entry: &LegEntry) -> Rate {
+pub(super) fn native_rate(entry: &LegEntry) -> Rate {
     let audio = |agreement: &Agreement| agreement.send.audio().map(|(_, codec)| codec);
     entry.agreement.as_ref().and_then(audio).map_or(Rate::Narrow, Codec::native_rate)
 }

@@ -93,6 +93,8 @@ impl Engine {
         let mut control = self.control.lock().await;
         if let Some(feed) = control.feeds.remove(&leg) {
             self.recorder.unroute(feed.number, None);
+            // Refused, the tone stays where the leg heard it.
+            let _ = self.tell_warnings(&control, &[leg]);
         }
         self.follow_legs(&mut control, leg).await;
     }

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use sidetone_dsp::Rate;
 use sidetone_dsp::codec::Codec;
 use sidetone_model::ids::{BootId, LegId};
 use sidetone_model::media::{Fingerprint, MediaDescription};
@@ -106,7 +107,7 @@ pub(crate) struct Control {
     speeches: HashMap<Box<str>, speech::Speech>,
     feeds: HashMap<LegId, feed::Feed>,
     /// Legs that hear that they are recorded, by the number of that playback.
-    warned: HashMap<LegId, u64>,
+    warned: HashMap<LegId, warning::Warning>,
     ports: Vec<Ports>,
     prompts: Prompts,
     next_number: u64,
@@ -170,6 +171,7 @@ struct PlaybackEntry {
 struct RecordingEntry {
     request: pb::StartRecordingRequest,
     number: u32,
+    rate: Rate,
     /// It takes nothing in at the moment.
     paused: bool,
 }

@@ -342,6 +342,9 @@ impl Engine {
             Some(Ending::Voice) => wire::number(BargeIn::Voice),
             Some(Ending::Stopped) | None => wire::number(BargeIn::None),
         };
+        if let Some(by) = ended.and_then(Ending::of_hearer) {
+            self.telemetry.audio.barge_ins.with_label_values(&[by]).inc();
+        }
         let stopped = ended.is_some();
         let finished = pb::PlaybackFinished { playback_id: id.into(), stopped, failure, ended_by };
         self.tell(pb::media_event::Kind::PlaybackFinished(finished));

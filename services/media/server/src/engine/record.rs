@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
+use sidetone_dsp::Rate;
 use sidetone_model::ids::LegId;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_proto::media::v1 as pb;
-use sidetone_record_core::Container;
+use sidetone_record_core::{Container, Form};
 use tokio_util::sync::CancellationToken;
 
+use super::coding::native_rate;
 use super::link::Reply;
 use super::{Control, Engine, RecordingEntry};
 use crate::error::MediaError;
@@ -64,15 +66,17 @@ impl Engine {
         let known = control.recordings.get(request.recording_id.as_str());
         let mut new = None;
         let paused = known.is_some_and(|entry| entry.paused);
-        let (number, had) = match known {
+        let (number, rate, had) = match known {
             Some(entry) if !continues(&entry.request, request) => {
                 return Err(MediaError::Reused("recording"));
             }
-            Some(entry) => (entry.number, entry.request.leg_ids.clone()),
+            Some(entry) => (entry.number, entry.rate, entry.request.leg_ids.clone()),
             None => {
-                let (number, begun) = self.begin(control, request, container, layout)?;
+                let rate = self.rate_of(control, &request.call_id, legs);
+                let form = Form::new(if layout == pb::RecordingLayout::Stereo { 2 } else { 1 }, rate);
+                let (number, begun) = self.begin(control, request, (container, form))?;
                 new = Some((number, begun));
-                (number, Vec::new())
+                (number, rate, Vec::new())
             }
         };
         let mut all = had.clone();
@@ -80,6 +84,7 @@ impl Engine {
         let entry = RecordingEntry {
             request: pb::StartRecordingRequest { leg_ids: all.clone(), ..request.clone() },
             number,
+            rate,
             paused,
         };
         control.recordings.insert(request.recording_id.as_str().into(), entry);
@@ -90,7 +95,7 @@ impl Engine {
                 continue;
             }
             let index = all.iter().position(|leg| leg == text).unwrap_or(0);
-            self.feed(control, *id, place(layout, number, index)?).await?;
+            self.feed(control, *id, place(layout, (number, rate), index)?).await?;
             added.push(*id);
         }
         Ok((added, new))
@@ -100,8 +105,7 @@ impl Engine {
         &self,
         control: &mut Control,
         request: &pb::StartRecordingRequest,
-        container: Container,
-        layout: pb::RecordingLayout,
+        (container, form): (Container, Form),
     ) -> Result<(u32, Begun), MediaError> {
         if control.recordings.len() >= self.config.recordings_max {
             return Err(self.not_begun("recordings_max", MediaError::TooMany("recordings")));
@@ -115,10 +119,16 @@ impl Engine {
             id: request.recording_id.clone(),
             tenant: request.tenant.clone(),
             container,
-            channels: if layout == pb::RecordingLayout::Stereo { 2 } else { 1 },
+            form,
             began_ms: self.now_ms(),
         };
         Ok((number, self.recorder.begin(new)?))
+    }
+
+    /// The rate of a recording or stream that is begun now of some legs: what the best of them carries, or any of their call.
+    pub(super) fn rate_of(&self, control: &Control, call_id: &str, legs: &[LegId]) -> Rate {
+        let sources = control.of_call(call_id).chain(legs.iter().filter_map(|leg| control.legs.get(leg)));
+        self.config.recording_hz.of(sources.map(native_rate))
     }
 
     /// A recording that could not be begun was none.
@@ -331,6 +341,13 @@ impl Engine {
     }
 }
 
+impl RecordingEntry {
+    /// Where the leg of an index is heard.
+    pub(super) fn place(&self, index: usize) -> Result<Place, MediaError> {
+        place(layout(&self.request), (self.number, self.rate), index)
+    }
+}
+
 /// Whether a request adds to a running recording: all but the legs is the same, and the call, which may have come into another.
 fn continues(running: &pb::StartRecordingRequest, request: &pb::StartRecordingRequest) -> bool {
     let (leg_ids, call_id) = (running.leg_ids.clone(), running.call_id.clone());
@@ -346,8 +363,12 @@ fn layout(request: &pb::StartRecordingRequest) -> pb::RecordingLayout {
 }
 
 /// Where the leg of an index is heard.
-fn place(layout: pb::RecordingLayout, output: u32, index: usize) -> Result<Place, MediaError> {
-    let place = |track, channel| Place { output, track, channel };
+fn place(
+    layout: pb::RecordingLayout,
+    (output, rate): (u32, Rate),
+    index: usize,
+) -> Result<Place, MediaError> {
+    let place = |track, channel| Place { output, track, channel, rate };
     match layout {
         pb::RecordingLayout::Stereo => Ok(place(0, usize::from(index > 0))),
         pb::RecordingLayout::TrackPerLeg if index >= TRACKS_MAX => Err(MediaError::TooMany("tracks")),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
+use sidetone_dsp::Rate;
 use sidetone_model::ids::LegId;
 use sidetone_proto::media::v1 as pb;
 use sidetone_record_core::Container;
@@ -23,6 +24,7 @@ pub(crate) struct StreamEntry {
     request: pb::StartStreamRequest,
     number: u32,
     format: StreamFormat,
+    rate: Rate,
     legs: BTreeSet<LegId>,
 }
 
@@ -75,8 +77,14 @@ impl Engine {
                     return Err(MediaError::TooMany("streams"));
                 }
                 let number = control.number() as u32;
-                self.recorder.begin_stream(number, format).await?;
-                let entry = StreamEntry { request, number, format, legs: BTreeSet::new() };
+                let sources: Vec<LegId> = legs.iter().copied().collect();
+                let rate = if format.has_any_rate() {
+                    self.rate_of(control, &request.call_id, &sources)
+                } else {
+                    Rate::Narrow
+                };
+                self.recorder.begin_stream(number, (format, rate)).await?;
+                let entry = StreamEntry { request, number, format, rate, legs: BTreeSet::new() };
                 control.streams.insert(id.as_str().into(), entry);
                 self.telemetry.audio.streams.set(control.streams.len() as i64);
             }
@@ -88,8 +96,9 @@ impl Engine {
     }
 
     async fn add_to_stream(&self, control: &mut Control, id: &str, leg: LegId) -> Result<(), MediaError> {
-        let Some(number) = control.streams.get(id).map(|entry| entry.number) else { return Ok(()) };
-        self.feed(control, leg, Place { output: number, track: 0, channel: 0 }).await?;
+        let Some(entry) = control.streams.get(id) else { return Ok(()) };
+        let place = Place { output: entry.number, track: 0, channel: 0, rate: entry.rate };
+        self.feed(control, leg, place).await?;
         if let Some(entry) = control.streams.get_mut(id) {
             entry.legs.insert(leg);
         }

@@ -1,5 +1,6 @@
 //! Files decoded to telephone sound, whatever they are made of.
 
+use std::io::SeekFrom;
 use std::ops::RangeInclusive;
 
 use audioadapter_buffers::direct::InterleavedSlice;
@@ -9,9 +10,10 @@ use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{FormatReader, TrackType};
+use symphonia::core::formats::{FormatReader, SeekMode, SeekTo, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream};
 use symphonia::core::packet::Packet;
+use symphonia::core::units::{TimeBase, Timestamp};
 
 use super::ogg_opus::{self, OggOpus};
 use crate::error::MediaError;
@@ -28,6 +30,9 @@ const RAW_BYTES: usize = 4096;
 const RATES_HZ: RangeInclusive<u32> = 4000..=192_000;
 /// Frames resampled at a time: long enough to keep the telephone band whole, for files only.
 const RESAMPLE_CHUNK: usize = 2048;
+/// Before a place that is gone to so much is decoded and thrown away, in ms: what a frame takes from those in front of it, the bits
+/// that it keeps in them (ISO/IEC 11172-3, 2.4.2.7) and half of its waves.
+const PREROLL_MS: u64 = 150;
 /// Files without a header, by their ending: the laws, and 16 bit at 8 kHz in the order of little-endian machines.
 const RAW: [&str; 3] = ["ulaw", "alaw", "sln"];
 /// The endings under which a prompt is looked for, in this order.
@@ -49,6 +54,12 @@ enum Form {
 struct Container {
     format: Box<dyn FormatReader>,
     track: u32,
+    /// How many samples a second it says that it has.
+    rate_hz: Option<u32>,
+    /// The first sample after a jump that is heard; none once it has been.
+    wanted: Option<i64>,
+    #[cfg(test)]
+    packets: usize,
     decoder: AnyDecoder,
     mono: Vec<f32>,
     at_8k: Option<At8k>,
@@ -121,9 +132,46 @@ impl Decoding {
                 .map_err(broken)?;
             AnyDecoder::Other(made, Vec::new())
         };
-        let form =
-            Form::Container(Box::new(Container { format, track, decoder, mono: Vec::new(), at_8k: None }));
+        let (rate_hz, mono) = (parameters.sample_rate, Vec::new());
+        let container = Container {
+            format,
+            track,
+            rate_hz,
+            wanted: None,
+            #[cfg(test)]
+            packets: 0,
+            decoder,
+            mono,
+            at_8k: None,
+        };
+        let form = Form::Container(Box::new(container));
         Ok(Self { form, made: 0, duration_ms })
+    }
+
+    /// Goes to a sample without decoding what lies before it. It is the very one that decoding from the beginning would come to, to
+    /// half a sample of a file's own rate; of a file that says something wrong of its frames to what it says. False where that
+    /// cannot be, or is not there: nothing can be decoded then.
+    pub(super) fn seek(&mut self, sample: usize) -> bool {
+        let found = match &mut self.form {
+            Form::Raw { file, law, odd } => {
+                *odd = None;
+                let bytes_a_sample = if law.is_some() { 1 } else { 2 };
+                let within = file.byte_len().is_none_or(|length| (sample * bytes_a_sample) as u64 <= length);
+                within && file.seek(SeekFrom::Start((sample * bytes_a_sample) as u64)).is_ok()
+            }
+            Form::Container(container) => container.seek(sample as u64),
+        };
+        self.made = sample;
+        found
+    }
+
+    /// How many packets were decoded.
+    #[cfg(test)]
+    pub(super) fn packets(&self) -> usize {
+        match &self.form {
+            Form::Raw { .. } => 0,
+            Form::Container(container) => container.packets,
+        }
     }
 
     /// Adds a few more samples; false when there are none behind them.
@@ -170,6 +218,46 @@ fn read_raw(
 }
 
 impl Container {
+    /// Goes to a sample of 8 kHz: frame headers are walked, or a table of the file's is looked at.
+    fn seek(&mut self, sample: u64) -> bool {
+        let (AnyDecoder::Other(decoder, _), Some(rate_hz)) = (&mut self.decoder, self.rate_hz) else {
+            return false;
+        };
+        let track = self.format.tracks().iter().find(|track| track.id == self.track);
+        let counts_samples = |base: TimeBase| (base.numer.get(), base.denom.get()) == (1, rate_hz);
+        let Some(track) = track.filter(|track| track.time_base.is_some_and(counts_samples)) else {
+            return false;
+        };
+        // What is trimmed from the start lies before 0.
+        let first = track.start_ts.get().max(0);
+        let native = first + (sample * u64::from(rate_hz) / RATE_HZ as u64) as i64;
+        let before = native - (PREROLL_MS * u64::from(rate_hz) / 1000) as i64;
+        let to = SeekTo::Timestamp { ts: Timestamp::new(before.max(first)), track_id: self.track };
+        if self.format.seek(SeekMode::Accurate, to).is_err() {
+            return false;
+        }
+        decoder.reset();
+        (self.at_8k, self.wanted) = (None, Some(native));
+        true
+    }
+
+    /// Leaves out what lies before the place that was gone to; what is missing there is silent.
+    fn leave_out(&mut self, pts: i64) {
+        let Some(wanted) = self.wanted.filter(|_| !self.mono.is_empty()) else { return };
+        let early = wanted - pts;
+        if early >= self.mono.len() as i64 {
+            return self.mono.clear();
+        }
+        self.wanted = None;
+        match usize::try_from(early) {
+            Ok(early) => drop(self.mono.drain(..early)),
+            Err(_) => {
+                let missing = early.unsigned_abs().min(u64::from(self.rate_hz.unwrap_or(0))) as usize;
+                self.mono.splice(0..0, std::iter::repeat_n(0.0, missing));
+            }
+        }
+    }
+
     fn more(&mut self, out: &mut Vec<i16>) -> Result<bool, MediaError> {
         let packet = match self.format.next_packet() {
             Ok(Some(packet)) if packet.track_id == self.track => packet,
@@ -179,7 +267,12 @@ impl Container {
             Err(error) => return Err(broken(error)),
         };
         self.mono.clear();
+        #[cfg(test)]
+        {
+            self.packets += 1;
+        }
         let rate_hz = self.decoder.decode(&packet, &mut self.mono)?;
+        self.leave_out(packet.pts.get());
         if self.mono.is_empty() {
             return Ok(true);
         }

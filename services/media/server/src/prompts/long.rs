@@ -79,6 +79,9 @@ struct At {
     heard: bool,
 }
 
+/// Frames that are decoded rather than jumped over: a second.
+const WALKED: usize = 50;
+
 #[derive(Debug)]
 struct Open {
     decoding: Decoding,
@@ -104,12 +107,17 @@ impl Walk {
     /// Goes to a frame of a round; past its end to the next round, if there is one.
     pub(crate) fn seek(&mut self, round: u32, frame: usize) {
         (self.round, self.at) = (round, At::start());
-        for _ in 0..frame {
+        let mut left = frame;
+        while left > 0 {
             // What a round begins with is heard.
             if self.settle().is_none() || self.round != round {
                 return;
             }
-            self.next();
+            let jumped = self.at.jump(&self.parts, left);
+            if jumped == 0 {
+                self.next();
+            }
+            left -= jumped.max(1);
         }
     }
 
@@ -180,6 +188,30 @@ impl At {
         Self { part: 0, frame: 0, pauses: false, ready: None, decoding: None, heard: false }
     }
 
+    /// Goes by up to so many frames into a long part that has just begun, without decoding what lies between; by how many. Its last
+    /// second is walked through, because a file may be shorter than it says.
+    fn jump(&mut self, parts: &[Playable], most: usize) -> usize {
+        let Some(Playable::Long(long)) = parts.get(self.part).filter(|_| self.frame == 0 && !self.pauses)
+        else {
+            return 0;
+        };
+        let known = long.duration_ms.map_or(usize::MAX, |ms| ms as usize / 20);
+        let frame = most.min(known.saturating_sub(WALKED));
+        let Some(open) = self.decoding.as_deref_mut().filter(|_| frame > WALKED) else { return 0 };
+        if open.decoding.seek(frame * FRAME) {
+            (open.goes_on, self.frame, self.heard) = (true, frame, true);
+            open.samples.clear();
+            self.ready = open.frame();
+            if self.ready.is_some() {
+                return frame;
+            }
+        }
+        // It is decoded from its beginning instead.
+        (self.decoding, self.ready, self.frame) = (None, None, 0);
+        self.ready = self.sound(parts);
+        0
+    }
+
     /// The next frame of the part; none when it is over, or cannot be read any more: it is heard as far as it goes.
     fn sound(&mut self, parts: &[Playable]) -> Option<[i16; FRAME]> {
         let long = match &parts[self.part] {
@@ -211,6 +243,9 @@ impl Open {
 
 #[cfg(test)]
 mod tests {
+    use sidetone_dsp::Rate;
+    use sidetone_record_core::{Container, Encoder, Form};
+
     use super::*;
     use crate::prompts::Prompt;
 
@@ -240,6 +275,70 @@ mod tests {
         assert_eq!(heard(&mut walk, 1), [0; 0]);
         assert_eq!(heard(&mut Walk::new(parts(), 1, None), 12).len(), 12);
         assert_eq!(heard(&mut Walk::new(vec![long(0), whole(0, 0)], 3, None), 9), [0; 0]);
+    }
+
+    /// Twelve seconds that are nowhere as elsewhere: a tone that climbs, and comes and goes.
+    fn climbing(hz: u32) -> Vec<i16> {
+        let mut phase = 0.0;
+        let climb = (0..12 * hz).map(|n| {
+            let at = f64::from(n) / f64::from(hz);
+            phase += (300.0 + 200.0 * at) / f64::from(hz);
+            (9_000.0 * (0.6 + 0.4 * (at * 7.3).sin()) * (phase * std::f64::consts::TAU).sin()) as i16
+        });
+        climb.collect()
+    }
+
+    /// How far what is heard is from what it should be, in dB below it.
+    fn likeness_db(heard: &[i16], expected: &[i16]) -> f64 {
+        let power =
+            |sound: &mut dyn Iterator<Item = f64>| sound.map(|sample| sample * sample).sum::<f64>() + 1.0;
+        let off = heard.iter().zip(expected).map(|(a, b)| f64::from(*a) - f64::from(*b));
+        10.0 * (power(&mut expected.iter().map(|sample| f64::from(*sample))) / power(&mut { off })).log10()
+    }
+
+    #[test]
+    fn a_place_is_reached_without_decoding_what_lies_before_it() {
+        let of_mp3 = Rate::ALL.map(|rate| (Container::Mp3, "mp3", rate));
+        let others = [(Container::Flac, "flac", Rate::Wide), (Container::Wav, "wav", Rate::Full)];
+        let files = of_mp3.into_iter().chain(others).filter(|(container, ..)| container.is_here());
+        for (container, ending, rate) in files {
+            let (mut encoder, mut bytes) = Encoder::new(container, Form::new(1, rate)).unwrap();
+            encoder.write(&climbing(rate.hz()), &mut bytes).unwrap();
+            encoder.finish(&mut bytes).unwrap();
+            if let Some(patch) = encoder.patch() {
+                bytes[..patch.bytes.len()].copy_from_slice(&patch.bytes);
+            }
+            let stored: Arc<[u8]> = bytes.into();
+            let part =
+                || Playable::Long(Arc::new(Long::new(Stored::Bytes(stored.clone()), ending, Some(12_000))));
+            let frames = |walk: &mut Walk, most| {
+                let mut out = Vec::new();
+                walk.take(most, 0, &mut out);
+                out.into_iter().flat_map(|coming| coming.linear).collect::<Vec<i16>>()
+            };
+            let whole = frames(&mut Walk::new(vec![part()], 0, Some(1)), 560);
+            for frame in [60, 301, 507] {
+                let mut walk = Walk::new(vec![part()], 0, Some(1));
+                walk.seek(0, frame);
+                let packets = walk.at.decoding.as_ref().unwrap().decoding.packets();
+                let heard = frames(&mut walk, 20);
+                let likeness = likeness_db(&heard, &whole[frame * FRAME..][..20 * FRAME]);
+                assert!(likeness > 30.0, "{ending} {rate:?} at {frame}: {likeness} dB");
+                // Some for the first frame, which is heard before it is known where to go.
+                assert!(packets < 40, "{ending} {rate:?} at {frame}: {packets} packets");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_ends_before_it_says_is_over_there() {
+        let bytes: Arc<[u8]> = vec![1; 100 * FRAME].into();
+        let part = Playable::Long(Arc::new(Long::new(Stored::Bytes(bytes), "ulaw", Some(3_600_000))));
+        let mut walk = Walk::new(vec![part, whole(7, 2)], 0, Some(1));
+        walk.seek(0, 5_000);
+        assert_eq!(heard(&mut walk, 9), [0; 0], "past the end of the only round");
+        walk.seek(0, 101);
+        assert_eq!(heard(&mut walk, 9), [7]);
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use sidetone_dsp::Rate;
 use sidetone_dsp::goertzel::tone_level_dbov;
 
 use super::*;
@@ -49,7 +50,7 @@ fn files_of_any_rate_play_at_the_right_pitch_and_length() {
 
 #[test]
 fn every_form_of_file_is_heard() {
-    use sidetone_record_core::{Container, Encoder, SampleFormat, WavFormat, WavWriter};
+    use sidetone_record_core::{Container, Encoder, Form, SampleFormat, WavFormat, WavWriter};
     let folder = tempfile::tempdir().unwrap();
     let put = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
     let linear: Vec<i16> = sine(8000).collect();
@@ -76,7 +77,7 @@ fn every_form_of_file_is_heard() {
         ("voices.opus", Container::OggOpus, 2),
     ] {
         if container.is_here() {
-            let (mut encoder, mut file) = Encoder::new(container, channels).unwrap();
+            let (mut encoder, mut file) = Encoder::new(container, Form::new(channels, Rate::Narrow)).unwrap();
             encoder.write(if channels == 1 { &linear } else { &both }, &mut file).unwrap();
             encoder.finish(&mut file).unwrap();
             put(name, &file);
@@ -133,9 +134,9 @@ fn the_cache_keeps_within_its_bytes_and_lets_go_of_what_was_not_used() {
 /// Compressed silence: 100 kB that are a gigabyte of samples at their own rate.
 #[test]
 fn a_small_file_of_very_much_sound_is_decoded_as_it_is_played() {
-    use sidetone_record_core::{Container, Encoder};
+    use sidetone_record_core::{Container, Encoder, Form};
     let folder = tempfile::tempdir().unwrap();
-    let (mut encoder, mut file) = Encoder::new(Container::Flac, 1).unwrap();
+    let (mut encoder, mut file) = Encoder::new(Container::Flac, Form::new(1, Rate::Narrow)).unwrap();
     for _ in 0..100 {
         encoder.write(&[0; 80_000], &mut file).unwrap();
     }

@@ -27,9 +27,19 @@ pub(super) fn tone() -> Vec<i16> {
     steady(440.0, -12.0, 8000)
 }
 
+/// How long the tone is that tells that somebody is recorded, in ms.
+pub(crate) const WARNING_MS: usize = 500;
+
 /// What tells that somebody is recorded: half a second of 1400 Hz.
 pub(super) fn recorder_warning() -> Vec<i16> {
-    steady(1400.0, -16.0, 4000)
+    let mut samples = vec![0; WARNING_MS * 8];
+    fill_warning(8000, &mut samples);
+    samples
+}
+
+/// The same at any rate, as much of it as there is room for.
+pub(crate) fn fill_warning(rate_hz: u32, samples: &mut [i16]) {
+    ToneGenerator::new(rate_hz, &[Tone { freq_hz: 1400.0, level_dbm0: -16.0 }]).fill(samples);
 }
 
 /// The prompt `beep`: 200 ms of 1400 Hz.

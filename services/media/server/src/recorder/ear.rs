@@ -1,4 +1,4 @@
-//! What one leg says, brought to 8 kHz out of whatever codec it speaks, each packet once and in its order.
+//! What one leg says, brought to one rate out of whatever codec it speaks, each packet once and in its order.
 //!
 //! Copies are left out. A packet that comes before its turn waits for those in front, three packets or two looks at the rings at
 //! most; then what is missing is concealed, up to 60 ms, and left silent beyond. Where the worker has moved a source by a sample, to
@@ -12,6 +12,7 @@ use crate::worker::rings::RecordingFrame;
 /// The decoder of one feed, and what waits for its turn.
 #[derive(Debug)]
 pub(super) struct Ear {
+    rate: Rate,
     /// Made anew when the leg changes its codec.
     decoder: Option<Decoder>,
     /// A packet of which frames may still come.
@@ -53,18 +54,18 @@ const PAST_MAX: u32 = 10;
 /// The most that is concealed, in ms.
 const CONCEALED_MS_MAX: usize = 60;
 
-impl Default for Ear {
-    fn default() -> Self {
-        let samples = vec![0; Rate::Narrow.samples(PACKET_MS_MAX)].into_boxed_slice();
+impl Ear {
+    /// An ear whose sound is of a rate.
+    pub(super) fn new(rate: Rate) -> Self {
+        let samples = vec![0; rate.samples(PACKET_MS_MAX)].into_boxed_slice();
         let codec = Codec::G711(sidetone_dsp::Law::Mu);
         let partial = Packet { codec, ssrc: 0, sequence: 0, position: 0, bytes: Vec::new() };
         let (held, looks, past) = (Vec::new(), 0, 0);
-        Self { decoder: None, partial, part: 0, held, looks, next: None, past, end: None, samples }
+        Self { rate, decoder: None, partial, part: 0, held, looks, next: None, past, end: None, samples }
     }
-}
 
-impl Ear {
-    /// Takes a frame in; `say` is given what is to be heard of it and of what waited for it, with its place.
+    /// Takes a frame in; `say` is given what is to be heard of it and of what waited for it, with its place on the
+    /// node's clock in samples of the ear's rate.
     pub(super) fn hear(&mut self, frame: &RecordingFrame, say: &mut impl FnMut(u64, &[i16])) {
         let Some(bytes) = frame.bytes.get(..usize::from(frame.length)) else { return };
         let partial = &mut self.partial;
@@ -143,7 +144,7 @@ impl Ear {
 
     fn decode(&mut self, packet: Packet, say: &mut impl FnMut(u64, &[i16])) {
         if self.decoder.as_ref().is_none_or(|decoder| decoder.codec() != packet.codec) {
-            self.decoder = Decoder::new(packet.codec, Rate::Narrow).ok();
+            self.decoder = Decoder::new(packet.codec, self.rate).ok();
             self.end = None;
         }
         let missing = match self.next {
@@ -157,7 +158,7 @@ impl Ear {
         }
         let Some(decoder) = &mut self.decoder else { return };
         let Ok(length) = decoder.decode(&packet.bytes, &mut self.samples) else { return };
-        self.place(packet.position, length, say);
+        self.place(packet.position * self.times(), length, say);
         if self.partial.bytes.capacity() == 0 {
             // Its room serves the next one.
             self.partial.bytes = packet.bytes;
@@ -168,11 +169,14 @@ impl Ear {
     /// Puts something in place of packets that did not come, where they were sound: the place that is empty is as long as they
     /// were.
     fn conceal(&mut self, missing: usize, next: &Packet, say: &mut impl FnMut(u64, &[i16])) {
+        let times = self.times();
         let (Some(decoder), Some(end)) = (&mut self.decoder, self.end) else { return };
         let Some(each) = decoder.samples_of(&next.bytes).filter(|each| *each > 0) else { return };
-        let gap = next.position.saturating_sub(end) as usize;
+        let gap = (next.position * times).saturating_sub(end) as usize;
         let length = missing * each;
-        if gap.abs_diff(length) > missing.max(1) || length > Rate::Narrow.samples(CONCEALED_MS_MAX) {
+        // Each packet may have been moved by a sample of 8 kHz.
+        let moved = missing.max(1) * times as usize;
+        if gap.abs_diff(length) > moved || length > self.rate.samples(CONCEALED_MS_MAX) {
             return;
         }
         // Opus may have the one before in the next.
@@ -182,15 +186,22 @@ impl Ear {
         }
     }
 
+    /// Samples of the ear's rate to one of the 8 kHz in which workers count.
+    fn times(&self) -> u64 {
+        u64::from(self.rate.hz() / Rate::Narrow.hz())
+    }
+
     /// Says so many of the samples at a place, and closes the joint to what was said before.
     fn place(&mut self, position: u64, length: usize, say: &mut impl FnMut(u64, &[i16])) {
-        let samples = &self.samples[..length];
+        let (samples, joint) = (&self.samples[..length], self.times());
         match self.end {
-            Some(end) if position == end + 1 && length > 0 => {
-                say(end, &samples[..1]);
+            Some(end) if position == end + joint && samples.len() > joint as usize => {
+                say(end, &samples[..joint as usize]);
                 say(position, samples);
             }
-            Some(end) if position + 1 == end && length > 0 => say(end, &samples[1..]),
+            Some(end) if position + joint == end && samples.len() > joint as usize => {
+                say(end, &samples[joint as usize..]);
+            }
             _ => say(position, samples),
         }
         self.end = Some(position + length as u64);

@@ -43,7 +43,7 @@ impl Heard {
 
 #[test]
 fn copies_are_heard_once_and_the_order_is_that_of_the_numbers() {
-    let (mut ear, mut heard) = (Ear::default(), Heard::default());
+    let (mut ear, mut heard) = (Ear::new(Rate::Narrow), Heard::default());
     let mut order = Vec::new();
     for sequence in [1, 1, 3, 2, 2, 5, 4, 3, 6, 6, 1] {
         ear.hear(&packet(sequence, 1000), &mut |position, samples: &[i16]| {
@@ -66,7 +66,7 @@ fn g711_of(value: i16) -> i32 {
 
 #[test]
 fn what_is_lost_is_concealed_and_long_silence_is_not() {
-    let (mut ear, mut heard) = (Ear::default(), Heard::default());
+    let (mut ear, mut heard) = (Ear::new(Rate::Narrow), Heard::default());
     for sequence in (1..=10).chain(12..=20).chain(60..=70) {
         ear.hear(&packet(sequence, 1000), &mut heard.say());
     }
@@ -77,7 +77,7 @@ fn what_is_lost_is_concealed_and_long_silence_is_not() {
 
 #[test]
 fn who_waits_in_vain_is_heard_at_the_second_look_and_at_the_end() {
-    let (mut ear, mut heard) = (Ear::default(), Heard::default());
+    let (mut ear, mut heard) = (Ear::new(Rate::Narrow), Heard::default());
     ear.hear(&packet(1, 1000), &mut heard.say());
     ear.hear(&packet(3, 1000), &mut heard.say());
     ear.look(&mut heard.say());
@@ -91,7 +91,7 @@ fn who_waits_in_vain_is_heard_at_the_second_look_and_at_the_end() {
 
 #[test]
 fn a_source_that_begins_anew_is_heard() {
-    let (mut ear, mut heard) = (Ear::default(), Heard::default());
+    let (mut ear, mut heard) = (Ear::new(Rate::Narrow), Heard::default());
     ear.hear(&packet(60, 1000), &mut heard.say());
     // Near enough to look like packets of the past.
     for sequence in 1..=20 {
@@ -108,7 +108,7 @@ fn a_source_that_begins_anew_is_heard() {
 
 #[test]
 fn a_source_that_is_moved_by_a_sample_has_neither_hole_nor_echo() {
-    let (mut ear, mut heard) = (Ear::default(), Heard::default());
+    let (mut ear, mut heard) = (Ear::new(Rate::Narrow), Heard::default());
     let mut moved = 0_i64;
     for sequence in 1..=100_u16 {
         moved += match sequence % 10 {
@@ -129,7 +129,7 @@ fn a_source_that_is_moved_by_a_sample_has_neither_hole_nor_echo() {
 /// A packet of more than 480 bytes comes in frames, and its codec has a memory: order and wholeness matter.
 #[test]
 fn a_packet_in_several_frames_is_put_together() {
-    let (mut ear, mut heard) = (Ear::default(), Heard::default());
+    let (mut ear, mut heard) = (Ear::new(Rate::Narrow), Heard::default());
     // 40 ms at 16 kHz.
     let payload: Vec<u8> = [3000_i16; 640].iter().flat_map(|sample| sample.to_be_bytes()).collect();
     let parts = payload.len().div_ceil(FRAME_BYTES);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use sidetone_dsp::{Law, g711};
-use sidetone_record_core::{Container, EncodeError, Encoder, Mixdown};
+use sidetone_dsp::{Law, Rate, g711};
+use sidetone_record_core::{Container, EncodeError, Encoder, Form, Mixdown};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -27,6 +27,7 @@ pub(crate) enum StreamFormat {
 #[derive(Debug)]
 pub(super) struct Live {
     format: StreamFormat,
+    form: Form,
     encoder: Option<Encoder>,
     began: u64,
     window: Mixdown,
@@ -51,34 +52,41 @@ impl StreamFormat {
         }
     }
 
-    /// How far behind the clock it is made, in samples: the jitter that is borne. Who talks back waits for every one of them.
-    const fn behind(self) -> u64 {
+    /// Whether its rate is that of recordings; what has no container is of 8 kHz, as speech applications know it.
+    pub(crate) const fn has_any_rate(self) -> bool {
+        matches!(self, Self::File(_))
+    }
+
+    /// How far behind the clock it is made, in ms: the jitter that is borne. Who talks back waits for every one of them.
+    const fn behind_ms(self) -> u64 {
         match self {
-            Self::File(_) => 800,
-            Self::L16 | Self::Pcmu => 480,
+            Self::File(_) => 100,
+            Self::L16 | Self::Pcmu => 60,
         }
     }
 
-    /// What is given out at once, in samples.
-    const fn step(self) -> u64 {
+    /// What is given out at once, in ms.
+    const fn step_ms(self) -> u64 {
         match self {
-            Self::File(_) => 480,
-            Self::L16 | Self::Pcmu => 160,
+            Self::File(_) => 60,
+            Self::L16 | Self::Pcmu => 20,
         }
     }
 }
 
 impl Live {
-    /// A stream from `clock` on, in samples of the node's clock.
-    pub(super) fn begin(format: StreamFormat, clock: u64) -> Result<Self, EncodeError> {
+    /// A stream from a moment of the node's clock on.
+    pub(super) fn begin((format, rate): (StreamFormat, Rate), clock_ms: u64) -> Result<Self, EncodeError> {
+        let form = Form::new(1, rate);
         let encoder = match format {
-            StreamFormat::File(container) => Some(Encoder::new(container, 1)?.0),
+            StreamFormat::File(container) => Some(Encoder::new(container, form)?.0),
             StreamFormat::L16 | StreamFormat::Pcmu => None,
         };
-        Ok(Self { format, encoder, began: clock, window: Mixdown::new(1), listeners: Vec::new() })
+        let (began, window) = (form.samples(clock_ms), Mixdown::new(form));
+        Ok(Self { format, form, encoder, began, window, listeners: Vec::new() })
     }
 
-    /// Adds what one leg said.
+    /// Adds what one leg said at a moment of the node's clock, in samples of the stream's rate.
     pub(super) fn add(&mut self, clock: u64, samples: &[i16]) {
         if let Some(at) = clock.checked_sub(self.began) {
             // Late by more than what is borne: lost.
@@ -89,7 +97,7 @@ impl Live {
     /// One more who listens, from now on.
     pub(super) fn listen(&mut self, listener: Listener) {
         let header = match self.format {
-            StreamFormat::File(container) => container.stream_header(1),
+            StreamFormat::File(container) => container.stream_header(self.form),
             StreamFormat::L16 | StreamFormat::Pcmu => Vec::new(),
         };
         if header.is_empty() || listener.bytes.try_send(header.into()).is_ok() {
@@ -102,9 +110,10 @@ impl Live {
     }
 
     /// Gives out what is due; how many were cut off.
-    pub(super) fn flush_until(&mut self, clock: u64) -> Result<usize, EncodeError> {
-        let end = clock.saturating_sub(self.began).saturating_sub(self.format.behind());
-        let step = self.format.step();
+    pub(super) fn flush_until(&mut self, clock_ms: u64) -> Result<usize, EncodeError> {
+        let behind = self.form.samples(self.format.behind_ms());
+        let end = self.form.samples(clock_ms).saturating_sub(self.began).saturating_sub(behind);
+        let step = self.form.samples(self.format.step_ms());
         let mut cut_off = 0;
         // Raw sound in pieces of one length, files in whatever is due.
         while end >= self.window.taken() + step {
@@ -163,11 +172,11 @@ mod tests {
             (StreamFormat::Pcmu, None, 160),
             (StreamFormat::File(Container::Wav), Some(58), 960),
         ] {
-            let mut live = Live::begin(format, 8_000).unwrap();
+            let mut live = Live::begin((format, Rate::Narrow), 1_000).unwrap();
             let (bytes, mut given) = mpsc::channel(PIECES_MAX);
             live.listen(Listener { bytes, cut_off: Arc::default() });
             live.add(8_000, &[1_000; 480]);
-            assert_eq!(live.flush_until(8_000 + format.behind() + 480).unwrap(), 0);
+            assert_eq!(live.flush_until(1_000 + format.behind_ms() + 60).unwrap(), 0);
             if let Some(header) = first {
                 assert_eq!(given.try_recv().unwrap().len(), header);
             }
@@ -182,13 +191,13 @@ mod tests {
 
     #[test]
     fn who_does_not_take_it_is_cut_off_and_nobody_else() {
-        let mut live = Live::begin(StreamFormat::L16, 0).unwrap();
+        let mut live = Live::begin((StreamFormat::L16, Rate::Narrow), 0).unwrap();
         let (slow, _kept) = mpsc::channel(1);
         let (bytes, mut given) = mpsc::channel(PIECES_MAX);
         let cut_off = Arc::new(AtomicBool::new(false));
         live.listen(Listener { bytes: slow, cut_off: Arc::clone(&cut_off) });
         live.listen(Listener { bytes, cut_off: Arc::default() });
-        assert_eq!(live.flush_until(480 + 1_600).unwrap(), 1);
+        assert_eq!(live.flush_until(60 + 200).unwrap(), 1);
         assert!(cut_off.load(Ordering::Acquire));
         assert_eq!(live.listeners(), 1);
         assert_eq!(std::iter::from_fn(|| given.try_recv().ok()).count(), 10);

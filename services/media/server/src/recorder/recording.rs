@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use sidetone_record_core::{Mixdown, Timeline};
+use sidetone_record_core::{Form, Mixdown, Timeline};
 
 use crate::recorder::NewRecording;
+use crate::recorder::warning::{Warned, Warnings};
 use crate::recorder::writer::{Backlog, TRACKS_MAX, Writers};
 
-/// How far behind the clock a file is written, in samples: what comes later than that is lost.
-const BEHIND: u64 = 4000;
-/// The least that is written at once, in samples.
-const STEP: u64 = 1600;
+/// How far behind the clock a file is written, in ms: what comes later than that is lost.
+const BEHIND_MS: u64 = 500;
+/// The least that is written at once, in ms.
+const STEP_MS: u64 = 200;
 /// The most that is handed over in one piece, in samples.
 const PIECE: usize = 80_000;
 
@@ -19,10 +20,11 @@ const PIECE: usize = 80_000;
 #[derive(Debug)]
 pub(super) struct Recording {
     number: u32,
-    channels: u16,
+    form: Form,
     timeline: Timeline,
     /// One for each file.
     windows: Vec<Window>,
+    warnings: Warnings,
     /// Samples that wait to be written.
     waiting: Arc<AtomicU64>,
 }
@@ -38,9 +40,10 @@ impl Recording {
     pub(super) fn begin(new: &NewRecording) -> Self {
         let mut recording = Self {
             number: new.number,
-            channels: new.channels,
-            timeline: Timeline::new(new.began_ms * 8),
+            form: new.form,
+            timeline: Timeline::new(new.form.samples(new.began_ms)),
             windows: Vec::new(),
+            warnings: Warnings::new(new.form),
             waiting: Arc::default(),
         };
         recording.need_track(0);
@@ -52,12 +55,12 @@ impl Recording {
     pub(super) fn need_track(&mut self, track: usize) {
         let taken = self.windows.first().map_or(0, |first| first.mix.taken());
         while self.windows.len() <= track.min(TRACKS_MAX - 1) {
-            let mix = Mixdown::starting_at(taken, self.channels);
+            let mix = Mixdown::starting_at(taken, self.form);
             self.windows.push(Window { mix, backlog: Backlog::of(taken) });
         }
     }
 
-    /// Adds what one leg said at a moment of the node's clock, in samples. What is late by more than half a second is lost, as the
+    /// Adds what one leg said at a moment of the node's clock, in samples of the recording's rate. What is late by more than half a second is lost, as the
     /// jitter buffer of a phone would lose it.
     pub(super) fn add(&mut self, clock: u64, track: usize, channel: usize, samples: &[i16]) {
         let Some((at, audible)) = self.timeline.place(clock, samples.len()) else { return };
@@ -66,26 +69,51 @@ impl Recording {
         }
     }
 
-    pub(super) fn hold(&mut self, clock: u64, mask: bool) {
+    /// In which channels the warning tone is heard from now on.
+    pub(super) fn warn(&mut self, all: Vec<Warned>) {
+        self.warnings.set(all);
+    }
+
+    /// What of the warning tone was heard until now; of what was held nothing.
+    fn add_warnings(&mut self, clock: u64) {
+        let Self { warnings, timeline, windows, .. } = self;
+        warnings.say_until(clock, |at, warned, samples| {
+            let Some((place, audible)) = timeline.place(at, samples.len()) else { return };
+            if let Some(window) = windows.get_mut(warned.track) {
+                window.mix.add(place, warned.channel, &samples[..audible]);
+            }
+        });
+    }
+
+    pub(super) fn hold(&mut self, clock_ms: u64, mask: bool) {
+        let clock = self.form.samples(clock_ms);
+        self.add_warnings(clock);
         self.timeline.hold(clock, mask);
     }
 
-    pub(super) fn resume(&mut self, clock: u64) {
+    pub(super) fn resume(&mut self, clock_ms: u64) {
+        let clock = self.form.samples(clock_ms);
+        self.add_warnings(clock);
         self.timeline.resume(clock);
     }
 
     /// Hands over what is old enough.
-    pub(super) fn flush_until(&mut self, clock: u64, writers: &Writers) {
-        let end = self.timeline.length(clock).saturating_sub(BEHIND);
+    pub(super) fn flush_until(&mut self, clock_ms: u64, writers: &Writers) {
+        let clock = self.form.samples(clock_ms);
+        self.add_warnings(clock);
+        let length = self.timeline.length(clock);
+        let (end, step) = (length.saturating_sub(self.form.samples(BEHIND_MS)), self.form.samples(STEP_MS));
         for track in 0..self.windows.len() {
-            if end >= self.windows[track].mix.taken() + STEP {
+            if end >= self.windows[track].mix.taken() + step {
                 self.write_until(track, end, writers);
             }
         }
     }
 
     /// Hands over everything.
-    pub(super) fn finish(mut self, clock: u64, writers: &Writers) {
+    pub(super) fn finish(mut self, clock_ms: u64, writers: &Writers) {
+        let clock = self.form.samples(clock_ms);
+        self.add_warnings(clock);
         let end = self.timeline.length(clock);
         for track in 0..self.windows.len() {
             self.write_until(track, end, writers);
@@ -98,7 +126,7 @@ impl Recording {
         let (place, window) = ((self.number, track), &mut self.windows[track]);
         while window.mix.taken() < end {
             let samples = window.mix.take_until(end, PIECE);
-            writers.write(place, samples, self.channels, (&mut window.backlog, &self.waiting));
+            writers.write(place, samples, self.form, (&mut window.backlog, &self.waiting));
         }
     }
 }

@@ -274,7 +274,7 @@ fn measure(path: &Path) -> io::Result<(u64, u64)> {
 
 /// How long the sound in a file is that grows no more, in ms; none for what is not of the container.
 pub(crate) fn duration_ms(container: Container, file: &File) -> io::Result<Option<u64>> {
-    Ok(units_in(container, file)?.map(|(units, _)| units.samples() / 8))
+    Ok(units_in(container, file)?.map(|(units, _)| units.duration_ms()))
 }
 
 /// The units of a file that grows no more, and how it starts.

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
+use sidetone_dsp::Rate;
 use sidetone_proto::media::v1 as pb;
 use sidetone_proto::media::v1::media_server::Media as _;
-use sidetone_record_core::Container;
+use sidetone_record_core::{Container, Form};
 use sidetone_runtime::Lifecycle;
 use sidetone_store::embedded::EmbeddedStore;
 use sidetone_telemetry::Telemetry;
@@ -173,7 +174,7 @@ fn what_waits_for_a_disk_is_bounded_and_the_rest_is_silence_in_its_place() {
         id: "r1".into(),
         tenant: "demo".into(),
         container: Container::Wav,
-        channels: 1,
+        form: Form::new(1, Rate::Narrow),
         began_ms: 0,
     };
     let mut recording = Recording::begin(&new);
@@ -182,12 +183,12 @@ fn what_waits_for_a_disk_is_bounded_and_the_rest_is_silence_in_its_place() {
     // 40 s are said while the disk stands still: 30 may wait.
     for n in 0..400_u64 {
         recording.add(n * 800, 0, 0, &[1000; 800]);
-        recording.flush_until(n * 800, &writers);
+        recording.flush_until(n * 100, &writers);
     }
     let left_out = telemetry.media.recording_gap_samples.get();
     assert!((70_000..=80_000).contains(&left_out), "{left_out}");
     gate.set_closed(false);
-    recording.finish(400 * 800, &writers);
+    recording.finish(40_000, &writers);
     writers.end(1, None, None);
     writers.stop();
     let finished = finished.lock().unwrap().remove(0);

@@ -207,7 +207,8 @@ fn ask(path: &Path, without: bool) -> io::Result<Asked> {
 
 #[cfg(test)]
 mod tests {
-    use sidetone_record_core::Container;
+    use sidetone_dsp::Rate;
+    use sidetone_record_core::{Container, Form};
 
     use super::*;
     use crate::recorder::track::{Sound, Track};
@@ -222,7 +223,9 @@ mod tests {
     fn left(folder: &Path, spool: &Spool, id: &str) {
         let file = folder.join(format!("demo/2026-11-22/{id}.wav"));
         fs::create_dir_all(file.parent().unwrap()).unwrap();
-        let mut track = Track::new(id.into(), File::create(&file).unwrap(), Container::Wav, 1).unwrap();
+        let mut track =
+            Track::new(id.into(), File::create(&file).unwrap(), Container::Wav, Form::new(1, Rate::Narrow))
+                .unwrap();
         track.write(Sound::Samples(vec![7; 24_000])).unwrap();
         fs::create_dir_all(spool.sheets()).unwrap();
         fs::write(spool.sheets().join(format!("{id}.json")), OPEN.replace("ID", id)).unwrap();
@@ -251,6 +254,33 @@ mod tests {
         left(folder.path(), &first, "r4");
         assert_eq!(second.take_over(), []);
         drop(own);
+    }
+
+    #[test]
+    fn a_file_of_any_rate_is_as_long_as_it_says_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = spool(folder.path(), "media-a");
+        let _own = spool.hold().unwrap();
+        for (container, held_ms) in [(Container::Wav, 0), (Container::Flac, 67), (Container::OggOpus, 400)] {
+            for rate in Rate::ALL {
+                let id = format!("r{}", rate.hz());
+                let name = format!("demo/{id}.{}", container.extension());
+                let path = folder.path().join(&name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                let form = Form::new(1, rate);
+                let file = File::create(&path).unwrap();
+                let mut track = Track::new(id.clone(), file, container, form).unwrap();
+                track.write(Sound::Samples(vec![7; form.samples(3_000) as usize])).unwrap();
+                spool.open(&id, &name, &[]).unwrap();
+                let adopted = spool.adopt().into_iter().find(|one| one.id == id).unwrap();
+                let least = 3_000 - held_ms;
+                assert!(
+                    (least..=3_000).contains(&adopted.duration_ms),
+                    "{rate:?} {container:?}: {adopted:?}"
+                );
+                spool.remove(&id).unwrap();
+            }
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rtrb::Consumer;
+use sidetone_dsp::Rate;
 use sidetone_telemetry::Telemetry;
 
 use crate::error::MediaError;
@@ -27,8 +28,8 @@ pub(super) struct Recorder {
     frames: Vec<Consumer<RecordingFrame>>,
     /// Where what a leg says goes, by the number of its feed.
     routes: HashMap<u32, Vec<Place>>,
-    /// What each feed is decoded with.
-    ears: HashMap<u32, Ear>,
+    /// What each feed is decoded with, for each rate at which it is wanted.
+    ears: HashMap<(u32, Rate), Ear>,
     open: HashMap<u32, Recording>,
     streams: HashMap<u32, Live>,
     telemetry: Arc<Telemetry>,
@@ -88,22 +89,27 @@ impl Recorder {
             Order::End { number, failure, done } => self.end(number, failure, Some(done)),
             Order::Route { feed, place } => self.route(feed, place),
             Order::Unroute { feed, output } => self.unroute(feed, output),
+            Order::Warn { number, all } => {
+                if let Some(recording) = self.open.get_mut(&number) {
+                    recording.warn(all);
+                }
+            }
             Order::Hold { number, mask } => {
                 self.take_frames();
-                let clock = self.clock();
+                let clock_ms = self.clock_ms();
                 if let Some(recording) = self.open.get_mut(&number) {
-                    recording.hold(clock, mask);
+                    recording.hold(clock_ms, mask);
                 }
             }
             Order::Resume { number } => {
                 self.take_frames();
-                let clock = self.clock();
+                let clock_ms = self.clock_ms();
                 if let Some(recording) = self.open.get_mut(&number) {
-                    recording.resume(clock);
+                    recording.resume(clock_ms);
                 }
             }
-            Order::BeginStream { number, format, done } => {
-                let live = Live::begin(format, self.clock());
+            Order::BeginStream { number, made_of, done } => {
+                let live = Live::begin(made_of, self.clock_ms());
                 let begun = live.map(|live| drop(self.streams.insert(number, live)));
                 drop(done.send(begun.map_err(|error| encoder(&error))));
             }
@@ -136,9 +142,17 @@ impl Recorder {
             places.retain(|place| output.is_some_and(|output| place.output != output));
             if places.is_empty() {
                 self.routes.remove(&feed);
-                self.ears.remove(&feed);
             }
         }
+        self.forget_ears();
+    }
+
+    /// Nothing is decoded that nobody wants, or at a rate at which nobody does.
+    fn forget_ears(&mut self) {
+        let wanted = |feed: &u32, rate: Rate| {
+            self.routes.get(feed).is_some_and(|places| places.iter().any(|place| place.rate == rate))
+        };
+        self.ears.retain(|(feed, rate), _| wanted(feed, *rate));
     }
 
     fn forget_routes(&mut self, output: u32) {
@@ -146,7 +160,7 @@ impl Recorder {
             places.retain(|place| place.output != output);
             !places.is_empty()
         });
-        self.ears.retain(|feed, _| self.routes.contains_key(feed));
+        self.forget_ears();
     }
 
     fn take_frames(&mut self) {
@@ -156,8 +170,14 @@ impl Recorder {
             for _ in 0..ring.slots() {
                 let Ok(frame) = ring.pop() else { break };
                 let Some(places) = routes.get(&frame.recording) else { continue };
-                let ear = ears.entry(frame.recording).or_default();
-                ear.hear(&frame, &mut |at, samples| say(places, (open, streams), at, samples));
+                for rate in Rate::ALL {
+                    if places.iter().any(|place| place.rate == rate) {
+                        let ear = ears.entry((frame.recording, rate)).or_insert_with(|| Ear::new(rate));
+                        ear.hear(&frame, &mut |at, samples| {
+                            say(places, (open, streams), (at, rate), samples)
+                        });
+                    }
+                }
             }
         }
     }
@@ -165,26 +185,26 @@ impl Recorder {
     /// What waits for packets that may not come is heard when it has waited long enough, or now.
     fn look_at_ears(&mut self, let_go: bool) {
         let Self { routes, ears, open, streams, .. } = self;
-        for (feed, ear) in ears {
+        for ((feed, rate), ear) in ears {
             let Some(places) = routes.get(feed) else { continue };
-            let mut say = |at, samples: &[i16]| say(places, (open, streams), at, samples);
+            let mut say = |at, samples: &[i16]| say(places, (open, streams), (at, *rate), samples);
             if let_go { ear.let_go(&mut say) } else { ear.look(&mut say) }
         }
     }
 
     fn flush(&mut self) {
-        let clock = self.clock();
+        let clock_ms = self.clock_ms();
         for recording in self.open.values_mut() {
-            recording.flush_until(clock, &self.writers);
+            recording.flush_until(clock_ms, &self.writers);
         }
     }
 
     fn stream(&mut self) {
-        let clock = self.clock();
+        let clock_ms = self.clock_ms();
         let mut changed = false;
         self.streams.retain(|_, live| {
             let before = live.listeners();
-            let flushed = live.flush_until(clock);
+            let flushed = live.flush_until(clock_ms);
             changed |= live.listeners() != before;
             match flushed {
                 Ok(cut_off) => {
@@ -218,24 +238,24 @@ impl Recorder {
             return;
         };
         self.forget_routes(number);
-        recording.finish(self.clock(), &self.writers);
+        recording.finish(self.clock_ms(), &self.writers);
         self.writers.end(number, failure.map(str::to_owned), done);
     }
 
-    /// The node's clock in samples.
-    fn clock(&self) -> u64 {
-        self.epoch.elapsed().as_millis() as u64 * 8
+    /// The node's clock.
+    fn clock_ms(&self) -> u64 {
+        self.epoch.elapsed().as_millis() as u64
     }
 }
 
-/// Lets what a leg says be heard wherever it goes.
+/// Lets what a leg says be heard wherever it goes at a rate.
 fn say(
     places: &[Place],
     (open, streams): (&mut HashMap<u32, Recording>, &mut HashMap<u32, Live>),
-    at: u64,
+    (at, rate): (u64, Rate),
     samples: &[i16],
 ) {
-    for place in places {
+    for place in places.iter().filter(|place| place.rate == rate) {
         if let Some(recording) = open.get_mut(&place.output) {
             recording.add(at, place.track, place.channel, samples);
         } else if let Some(live) = streams.get_mut(&place.output) {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use sidetone_record_core::{Container, Encoder};
+use sidetone_record_core::{Container, Encoder, Form};
 
 /// The most that is encoded in one piece, in samples of one channel.
 const PIECE: usize = 80_000;
@@ -47,9 +47,9 @@ impl Sound {
 
 impl Track {
     /// Begins in an empty file.
-    pub(super) fn new(name: String, file: File, container: Container, channels: u16) -> io::Result<Self> {
-        let (encoder, header) = Encoder::new(container, channels).map_err(io::Error::other)?;
-        let channels = usize::from(channels.max(1));
+    pub(super) fn new(name: String, file: File, container: Container, form: Form) -> io::Result<Self> {
+        let (encoder, header) = Encoder::new(container, form).map_err(io::Error::other)?;
+        let channels = usize::from(form.channels.max(1));
         let (queue, pending) = (VecDeque::new(), header);
         Ok(Self { name, file, channels, encoder, queue, pending, length: 0, duration_ms: 0 })
     }
@@ -123,6 +123,8 @@ impl Track {
 
 #[cfg(test)]
 mod tests {
+    use sidetone_dsp::Rate;
+
     use super::*;
 
     #[test]
@@ -130,7 +132,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.wav");
         let file = File::create_new(&path).unwrap();
-        let mut track = Track::new("a.wav".into(), file, Container::Wav, 1).unwrap();
+        let mut track = Track::new("a.wav".into(), file, Container::Wav, Form::new(1, Rate::Narrow)).unwrap();
         let say = |value: i16| Sound::Samples(vec![value; 8000]);
         track.write(say(1)).unwrap();
         assert_eq!(track.duration_ms(), 1000);

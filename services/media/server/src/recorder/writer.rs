@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use sidetone_record_core::Container;
+use sidetone_record_core::{Container, Form};
 use sidetone_telemetry::Telemetry;
 use tokio::sync::{mpsc, oneshot};
 
@@ -24,8 +24,8 @@ use crate::recorder::{Failed, Finished, NewRecording};
 
 /// Writing threads. A file is one thread's for as long as it is written.
 const THREADS: usize = 4;
-/// Samples of one recording that may wait: half a minute of one file.
-const WAITING_MAX: u64 = 30 * 8000;
+/// How much of one recording may wait, in ms of one file.
+const WAITING_MS_MAX: u64 = 30_000;
 /// Samples of all recordings that may wait: 64 MB.
 const WAITING_ALL_MAX: u64 = 32 << 20;
 /// How long a disk may take nothing.
@@ -101,7 +101,7 @@ struct Writer {
 struct Written {
     id: String,
     container: Container,
-    channels: u16,
+    form: Form,
     /// The first is the recording's file.
     tracks: Vec<Track>,
     /// Samples of each channel with which files begin that could not be made yet.
@@ -153,15 +153,15 @@ impl Writers {
         &self,
         (number, track): (u32, usize),
         samples: Vec<i16>,
-        channels: u16,
+        form: Form,
         (backlog, waiting): (&mut Backlog, &Arc<AtomicU64>),
     ) {
         let length = samples.len() as u64;
-        let is_full = waiting.load(Ordering::Relaxed) + length > WAITING_MAX
+        let is_full = waiting.load(Ordering::Relaxed) + length > form.samples(WAITING_MS_MAX)
             || self.waiting.load(Ordering::Relaxed) + length > WAITING_ALL_MAX;
         if is_full {
             self.telemetry.media.recording_gap_samples.inc_by(length);
-            backlog.gap += length / u64::from(channels.max(1));
+            backlog.gap += length / u64::from(form.channels.max(1));
             return;
         }
         self.hand_over_gap((number, track), (backlog, waiting));
@@ -274,11 +274,11 @@ impl Written {
         let name = Spool::name(new, unix_ms())?;
         let file = spool.create(&name)?;
         spool.open(&new.id, &name, &[])?;
-        let track = Track::new(name, file, new.container, new.channels)?;
+        let track = Track::new(name, file, new.container, new.form)?;
         Ok(Self {
             id: new.id.clone(),
             container: new.container,
-            channels: new.channels,
+            form: new.form,
             tracks: vec![track],
             owed: HashMap::new(),
             noted: 1,
@@ -294,7 +294,7 @@ impl Written {
         self.note(spool);
         match self.tracks.get_mut(track) {
             Some(track) => track.write(sound)?,
-            None => *self.owed.entry(track).or_default() += sound.length(self.channels),
+            None => *self.owed.entry(track).or_default() += sound.length(self.form.channels),
         }
         made
     }
@@ -309,7 +309,7 @@ impl Written {
         for n in self.tracks.len()..=track {
             let name = format!("{stem}.{n}.{}", self.container.extension());
             let file = spool.create(&name)?;
-            let mut made = Track::new(name, file, self.container, self.channels)?;
+            let mut made = Track::new(name, file, self.container, self.form)?;
             if let Some(owed) = self.owed.remove(&n) {
                 // What the disk does not take of it now waits in the track.
                 let _ = made.write(Sound::Silence(owed));

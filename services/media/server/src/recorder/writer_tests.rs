@@ -1,3 +1,5 @@
+use sidetone_dsp::Rate;
+
 use super::*;
 use crate::recorder::recording::Recording;
 
@@ -7,7 +9,7 @@ fn new() -> NewRecording {
         id: "r1".into(),
         tenant: "demo".into(),
         container: Container::Wav,
-        channels: 1,
+        form: Form::new(1, Rate::Narrow),
         began_ms: 0,
     }
 }
@@ -77,9 +79,9 @@ fn a_track_that_begins_late_has_its_sound_where_it_was_said() {
         if n >= 200 {
             recording.add(n * 800, 1, 0, &[2000; 800]);
         }
-        recording.flush_until(n * 800, &writers);
+        recording.flush_until(n * 100, &writers);
     }
-    recording.finish(220 * 800, &writers);
+    recording.finish(22_000, &writers);
     writers.end(1, None, None);
     writers.stop();
     let finished = finished.lock().unwrap().remove(0);

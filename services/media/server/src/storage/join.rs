@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sidetone_record_core::{Container, JoinError, Joiner};
+use sidetone_record_core::{Container, Form, JoinError, Joiner};
 use sidetone_telemetry::Telemetry;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -245,8 +245,8 @@ impl Joining {
             let (grown, added) = in_background(move || {
                 let mut draft = match draft {
                     Some(draft) => draft,
-                    None => match Joiner::channels_of(container, &bytes) {
-                        Some(channels) => Draft::begin(spool.draft(&id, track)?, container, channels)?,
+                    None => match Joiner::form_of(container, &bytes) {
+                        Some(form) => Draft::begin(spool.draft(&id, track)?, container, form)?,
                         None => return Ok((None, Err(JoinError::Foreign))),
                     },
                 };
@@ -265,7 +265,8 @@ impl Joining {
     /// Files of one recording are equally long.
     async fn put(&self, drafts: Vec<(String, Draft)>, finished: &mut Finished) -> io::Result<()> {
         let end = drafts.iter().map(|(_, draft)| draft.joiner.samples()).max().unwrap_or(0);
-        finished.duration_ms = finished.duration_ms.max(end / 8);
+        let ms = drafts.iter().map(|(_, draft)| draft.joiner.form().ms(draft.joiner.samples())).max();
+        finished.duration_ms = finished.duration_ms.max(ms.unwrap_or(0));
         for (name, mut draft) in drafts {
             let path = in_background(move || draft.finish(end).map(|()| draft.path)).await?;
             finished.size_bytes += self.bucket.put_file(&name, tokio::fs::File::open(&path).await?).await?;
@@ -280,9 +281,9 @@ impl Joining {
 }
 
 impl Draft {
-    fn begin(at: (PathBuf, File), container: Container, channels: u16) -> io::Result<Self> {
+    fn begin(at: (PathBuf, File), container: Container, form: Form) -> io::Result<Self> {
         let (path, file) = at;
-        let (joiner, header) = Joiner::new(container, channels).map_err(io::Error::other)?;
+        let (joiner, header) = Joiner::new(container, form).map_err(io::Error::other)?;
         let mut draft = Self { path, file, length: 0, joiner };
         draft.append(&header)?;
         Ok(draft)
@@ -291,7 +292,7 @@ impl Draft {
     /// A segment that cannot be used changes nothing.
     fn add(&mut self, first_sample: u64, segment: &Bytes) -> io::Result<Result<(), JoinError>> {
         let mut out = Vec::new();
-        if Joiner::channels_of(self.joiner.container(), segment) != Some(self.joiner.channels()) {
+        if Joiner::form_of(self.joiner.container(), segment) != Some(self.joiner.form()) {
             return Ok(Err(JoinError::Foreign));
         }
         loop {

@@ -285,8 +285,8 @@ fn next_segment(
     let begun = || {
         let mut start = [0; 64];
         let length = file.read_at(&mut start, 0)?;
-        let channels = container.channels_of(&start[..length]);
-        Ok::<_, io::Error>(channels.map(|channels| Segments::new(container, channels)))
+        let form = container.form_of(&start[..length]);
+        Ok::<_, io::Error>(form.map(|form| Segments::new(container, form)))
     };
     let Some(mut cut) = cut.map_or_else(begun, |cut| Ok(Some(cut)))? else { return Ok((None, None)) };
     let length = file.metadata()?.len();

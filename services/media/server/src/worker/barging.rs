@@ -196,6 +196,14 @@ mod tests {
     }
 
     #[test]
+    fn steady_noise_of_50_db_is_no_speech_and_who_is_5_db_louder_on_a_quiet_line_is() {
+        let mut hark = learnt(-49.9);
+        assert!(!hark.hear(NARROW, &at(-49.9, 5_000)));
+        assert!(hark.hear(NARROW, &at(-40.0, 120)), "louder than the noise");
+        assert!(learnt(-65.0).hear(NARROW, &at(-45.0, 120)), "a quiet speaker");
+    }
+
+    #[test]
     fn an_echo_is_no_speech_and_who_is_louder_is_heard() {
         let mut hark = learnt(-60.0);
         (0..5).for_each(|_| hark.note_sent(-16.0));

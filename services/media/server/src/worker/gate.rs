@@ -1,20 +1,32 @@
 //! Who is worth hearing in a room: the noise of many who only listen must neither add up nor cost an encoder each.
 //!
-//! A leg quieter than a threshold for a while is not mixed, and hears what all the silent hear: one frame, encoded once. In a
+//! A leg quieter than a threshold for a while, or no louder than the noise that is always on it, is not mixed, and hears what all the silent hear: one frame, encoded once. In a
 //! crowd it sleeps after a second of that: its packets are decoded only as far as it takes to know that it is still quiet (see
 //! [`Doze`](crate::worker::coding::Doze)), and its playout is not asked. The first loud frame wakes it.
 
-use sidetone_dsp::level::mean_square;
+use sidetone_dsp::level::{dbov_of_mean_square, mean_square};
 
 /// Whether one leg is heard in its room.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gate {
     /// The mean square from which on sound is loud; 0 lets everything through.
     loud_from: f32,
+    /// The mean square of the noise of the line, as far as it is known.
+    noise: f32,
     /// Frames since the last loud one.
     quiet: u16,
 }
 
+/// How much louder than the noise of the line speech is, as a power: 9 dB.
+const OVER_NOISE: f32 = 7.94;
+/// From this mean square on everything is heard, however steady it is: -40 dBov. What is as loud as that is meant to be heard.
+const HEARD_FROM: f32 = 107_374.2;
+/// No line is taken to be quieter than this mean square: -75 dBov.
+const QUIETEST: f32 = 33.95;
+/// What is louder than the noise that was learnt makes it louder by 4 dB a second, so that a fan is learnt in some seconds and no
+/// sentence is; what is quieter brings it down in a few frames, in the first gap between two words.
+const CREEP: f32 = 1.018_6;
+const FALL: f32 = 0.25;
 /// Ends of words are quiet: for so many frames after a loud one everything is heard.
 const HANGOVER: u16 = 20;
 /// After so many quiet frames a leg sleeps.
@@ -26,12 +38,15 @@ impl Gate {
         let loud_from =
             if level_dbov <= -127 { 0.0 } else { 10f32.powf(f32::from(level_dbov) / 10.0 + 9.030_9) };
         // Closed, and awake.
-        Self { loud_from, quiet: HANGOVER }
+        Self { loud_from, noise: QUIETEST, quiet: HANGOVER }
     }
 
     /// Takes a frame; whether it is to be heard.
     pub(crate) fn passes(&mut self, frame: &[i16]) -> bool {
-        if self.is_loud(frame) {
+        let power = mean_square(frame);
+        let is_loud = power >= self.threshold();
+        self.learn(power);
+        if is_loud {
             self.quiet = 0;
             return true;
         }
@@ -48,7 +63,20 @@ impl Gate {
 
     /// Whether a frame is loud. Remembers nothing.
     pub(crate) fn is_loud(&self, frame: &[i16]) -> bool {
-        mean_square(frame) >= self.loud_from
+        mean_square(frame) >= self.threshold()
+    }
+
+    fn learn(&mut self, power: f32) {
+        self.noise = if power > self.noise {
+            (self.noise * CREEP).min(power)
+        } else {
+            (self.noise + FALL * (power - self.noise)).max(QUIETEST)
+        };
+    }
+
+    /// The mean square from which on sound is loud on this line.
+    fn threshold(&self) -> f32 {
+        if self.loud_from > 0.0 { self.loud_from.max((self.noise * OVER_NOISE).min(HEARD_FROM)) } else { 0.0 }
     }
 
     /// Somebody wants to hear it again, or it became loud.
@@ -68,7 +96,7 @@ impl Gate {
 
     /// The level in dBov from which on sound is loud.
     pub(crate) fn level_dbov(&self) -> f32 {
-        sidetone_dsp::level::dbov_of_mean_square(self.loud_from)
+        dbov_of_mean_square(self.threshold())
     }
 }
 
@@ -92,6 +120,34 @@ mod tests {
         assert!(!gate.is_asleep() && !gate.passes(&noise), "awake, and not heard");
         gate.wake();
         assert!(!gate.is_asleep() && gate.passes(&voice));
+    }
+
+    /// A frame of a level in dBov.
+    fn at(dbov: f32) -> [i16; 160] {
+        [(32_768.0 * 10f32.powf(dbov / 20.0)).round() as i16; 160]
+    }
+
+    #[test]
+    fn steady_noise_is_learnt_and_who_speaks_over_it_is_heard() {
+        let mut gate = Gate::new(-54);
+        let heard = (0..500).take_while(|_| gate.passes(&at(-50.0))).count();
+        assert!((100..250).contains(&heard), "{heard} frames until a fan is known for one");
+        assert!((0..3_000).all(|_| !gate.passes(&at(-50.0))));
+        assert!(gate.passes(&at(-38.0)), "speech over it");
+        let mut gate = Gate::new(-54);
+        assert!((0..3_000).all(|_| gate.passes(&at(-39.0))), "what is loud is meant to be heard");
+    }
+
+    #[test]
+    fn a_quiet_speaker_on_a_quiet_line_is_heard_all_the_time() {
+        let mut gate = Gate::new(-54);
+        for _ in 0..200 {
+            // A long phrase without a breath, and a pause: two minutes of them.
+            assert!((0..20).all(|_| gate.passes(&at(-45.0))));
+            for _ in 0..10 {
+                gate.passes(&at(-65.0));
+            }
+        }
     }
 
     #[test]

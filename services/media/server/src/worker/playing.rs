@@ -38,6 +38,17 @@ pub(crate) enum Ending {
     Voice,
 }
 
+impl Ending {
+    /// By what its hearer ended it, if he did.
+    pub(crate) const fn of_hearer(self) -> Option<&'static str> {
+        match self {
+            Self::Key => Some("key"),
+            Self::Voice => Some("voice"),
+            Self::Stopped => None,
+        }
+    }
+}
+
 /// A change of a playback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Steer {

@@ -6,8 +6,8 @@ use crate::worker::mix::{Mix, leg_of};
 
 /// Ticks between two looks at who speaks: half a second is the most often that a change is told.
 pub(super) const SPEAKER_TICKS: u32 = 25;
-/// Who is quieter than this does not speak, in dBov.
-const SPEAKS_DBOV: f32 = -45.0;
+/// Who is quieter than this does not speak, in dBov; steady noise does not come as far (see [`Gate`](crate::worker::gate::Gate)).
+const SPEAKS_DBOV: f32 = -49.0;
 /// By how much another must be louder to be told of instead, in dB: two who talk at once do not flicker.
 const LOUDER_DB: f32 = 6.0;
 

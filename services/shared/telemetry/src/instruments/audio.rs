@@ -19,6 +19,8 @@ instruments! {
         long_prompts: IntGauge = "sidetone_audio_long_prompts_count",
         /// Frames of 20 ms of such prompts that were not decoded in time, and were silent instead.
         long_prompt_late: IntCounter = "sidetone_audio_long_prompt_late_frames_total",
+        /// Playbacks that their hearer ended, by what: key or voice.
+        barge_ins: IntCounterVec = "sidetone_audio_barge_ins_total" by ["by"],
         /// Prompts fetched by URL, by result.
         fetches: IntCounterVec = "sidetone_audio_fetches_total" by ["result"],
         /// Digits that phones sent, by what carried them: event, sound, or both (told of once).
