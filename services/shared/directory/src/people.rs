@@ -229,6 +229,30 @@ impl From<SeedMessageWaiting> for pb::MessageWaiting {
     }
 }
 
+/// Whether the media of a device or trunk is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SeedMediaEncryption {
+    /// Keys in SDP are neither offered nor taken.
+    Off,
+    /// Offered as RTP/SAVP over TLS and WSS, and not insisted on.
+    Offered,
+    /// Nothing is said or heard without.
+    Required,
+}
+
+impl SeedMediaEncryption {
+    pub(crate) fn wire(seed: Option<Self>) -> i32 {
+        match seed {
+            None => pb::MediaEncryption::Unspecified,
+            Some(Self::Off) => pb::MediaEncryption::Off,
+            Some(Self::Offered) => pb::MediaEncryption::Offered,
+            Some(Self::Required) => pb::MediaEncryption::Required,
+        }
+        .into()
+    }
+}
+
 /// What other users of the tenant may see of a user's calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -269,6 +293,12 @@ impl Checked {
             return Err(DirectoryError::Invalid {
                 field: "device.auth_username",
                 reason: "expected 1 to 128 printable ASCII characters without colon, quotation mark and backslash",
+            });
+        }
+        if pb::MediaEncryption::try_from(device.media_encryption).is_err() {
+            return Err(DirectoryError::Invalid {
+                field: "device.media_encryption",
+                reason: "expected off, offered or required",
             });
         }
         if password.is_some_and(|p| p.reveal().is_empty() || p.reveal().len() > PASSWORD_BYTES_MAX) {

@@ -13,7 +13,7 @@ use crate::applications::SeedApplication;
 use crate::error::DirectoryError;
 use crate::forwards::{forward_of, forward_text, timed_forward_of};
 use crate::numbers::is_number;
-use crate::people::{SeedBusyLamp, SeedMessageWaiting, is_auth_username};
+use crate::people::{SeedBusyLamp, SeedMediaEncryption, SeedMessageWaiting, is_auth_username};
 use crate::secret::Password;
 use crate::tenants::{SeedRedirects, normal_host};
 use crate::trunks::SeedTrunk;
@@ -115,6 +115,9 @@ pub struct SeedDevice {
     pub auth_username: Option<String>,
     /// Its password. Only hashes are stored.
     pub password: Password,
+    /// Whether its media is encrypted: `off`, `offered` or `required`. Default as `media.srtp` has it.
+    #[serde(default)]
+    pub media_encryption: Option<SeedMediaEncryption>,
 }
 
 /// One conference room.

@@ -12,7 +12,7 @@ use sidetone_model::termination::Cause;
 use sidetone_proto::directory::v1::StirVerify;
 use sidetone_sip_core::auth::{Algorithm, Credentials, Ha1, Purpose, StoredHashes, Verdict};
 use sidetone_sip_core::identity::{self, CallerIdentity};
-use sidetone_sip_core::leg::{Caller, Leg, LegOutput};
+use sidetone_sip_core::leg::{Caller, Encryption, Leg, LegOutput};
 use sidetone_sip_core::message::{Method, Request, Response, ResponseBuilder, Status};
 use sidetone_sip_core::transaction::{ServerTx, flow_back};
 use sidetone_sip_core::warning;
@@ -295,8 +295,13 @@ impl Agent {
             self.count_trunk(&arrival.trunk, "full");
             return self.refuse(tx, &request, Cause::NoCapacity, now);
         }
-        let Some(setup) = self.leg_setup(flow_back(&request, &flow), &identity.tenant) else {
+        let Some(mut setup) = self.leg_setup(flow_back(&request, &flow), &identity.tenant) else {
             return self.refuse(tx, &request, Cause::Internal, now);
+        };
+        setup.encryption = match (&identity.arrival, &credential) {
+            (Some(arrival), _) => self.trunking.encryption_of(arrival),
+            (None, Some(known)) => self.encryption_of(&identity.tenant, &known.user, &known.device),
+            (None, None) => Encryption::default(),
         };
         let caller_identity = self.identity_of(&request, identity, credential.as_ref());
         let owner = credential.as_ref().map(|known| (known.user.clone(), known.device.clone()));

@@ -47,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::defence::{Asked, Defence};
+use crate::devices::Encryptions;
 use crate::dialogs::{Dialogs, StoredDialog};
 use crate::handover::{Carriers, FromNeighbour};
 use crate::ladder::Ladder;
@@ -89,6 +90,7 @@ pub(crate) struct Parts {
     pub(crate) table: watch::Receiver<Arc<Table>>,
     pub(crate) reports: Reports,
     pub(crate) directory: Directory,
+    pub(crate) encryptions: watch::Receiver<Arc<Encryptions>>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) drained: watch::Sender<bool>,
