@@ -126,9 +126,10 @@ impl Agent {
                     Err(error) => self.refuse_for(tx, &pending.request, &error, now),
                 }
             }
-            Finding::Moved { leg, flow, request, found } => {
-                self.handle_moved(leg, (flow, *request), found, now);
+            Finding::Moved { leg, request: Some(waiting), found } => {
+                self.handle_moved(leg, waiting, found, now);
             }
+            Finding::Moved { leg, request: None, found } => self.handle_found_again(leg, found, now),
             Finding::DialogStored { leg, stored } => self.handle_dialog_stored(leg, stored, now),
             Finding::Stored { tx, result } => self.handle_stored(tx, result, now),
             Finding::Seen { id, seen } => self.handle_seen(id, seen, now),
@@ -322,7 +323,7 @@ impl Agent {
                     self.parts.ladder.belongs(id, call);
                 }
                 if let Some((user, device)) = owner {
-                    self.durable.note_owner(id, &user, &device);
+                    self.note_owner(id, &user, &device);
                 }
             }
             Err(refusal) => {

@@ -172,11 +172,11 @@ impl Agent {
                         self.parts.ladder.belongs(id, call);
                     }
                     leg.set_owner_away(!self.upstream.is_attached());
-                    if invite.binding.outside_number().is_none() {
-                        self.durable.note_owner(id, &invite.binding.user, &invite.binding.device);
-                    }
                     tracing::debug!(leg = %id, call = ?invite.call, %tenant, "calling a device");
                     self.legs.insert(id, tenant, Some(leg), None);
+                    if invite.binding.outside_number().is_none() {
+                        self.note_owner(id, &invite.binding.user, &invite.binding.device);
+                    }
                     self.count_command("done");
                 }
                 Err(termination) => {

@@ -28,12 +28,12 @@ pub(super) enum Finding {
         leg: LegId,
         stored: bool,
     },
-    /// Where the phone of a leg whose connection is gone has registered since, and what was to be sent over that.
+    /// Where the phone of a leg whose connection is gone has registered since, best first, and what was to be sent over what; none
+    /// when that waits already.
     Moved {
         leg: LegId,
-        flow: Flow,
-        request: Box<Request>,
-        found: Option<(ReplicaId, Flow)>,
+        request: Option<(Flow, Box<Request>)>,
+        found: Vec<(ReplicaId, Flow)>,
     },
     Stored {
         tx: ServerTx,
