@@ -301,8 +301,8 @@ impl Checked {
                 reason: "expected off, offered or required",
             });
         }
-        if password.is_some_and(|p| p.reveal().is_empty() || p.reveal().len() > PASSWORD_BYTES_MAX) {
-            return Err(DirectoryError::Invalid { field: "password", reason: "expected 1 to 1024 bytes" });
+        if password.is_some_and(|p| !(PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX).contains(&p.reveal().len())) {
+            return Err(DirectoryError::Invalid { field: "password", reason: PASSWORD_PROBLEM });
         }
         let mut algorithms = Vec::new();
         for token in &device.algorithms {
@@ -368,4 +368,7 @@ fn ignore_changed(result: Result<(), StoreError>) -> Result<(), DirectoryError> 
 
 const DISPLAY_NAME_BYTES_MAX: usize = 128;
 const AUTH_USERNAME_BYTES_MAX: usize = 128;
+/// What is guessed in minutes is none: scanners try short ones first. Registered devices keep what they have.
+pub(crate) const PASSWORD_BYTES_MIN: usize = 8;
 const PASSWORD_BYTES_MAX: usize = 1024;
+pub(crate) const PASSWORD_PROBLEM: &str = "expected 8 to 1024 bytes; make one by `openssl rand -base64 15`, since SIP passwords are guessed all day";

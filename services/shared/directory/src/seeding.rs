@@ -73,6 +73,7 @@ impl Directory {
                 assistant: tenant.assistant.clone(),
                 registrations_max: tenant.registrations_max,
                 redirects: pb::Redirects::from(tenant.redirects).into(),
+                names_by_phones: tenant.names_by_phones,
                 revision: 0,
             };
             seeding.note(at, self.write_tenant(record, Replaces::Nothing).await)?;

@@ -288,7 +288,8 @@ impl Directory {
         takes.sort_by_key(|(_, prefix, priority)| (std::cmp::Reverse(*prefix), *priority));
         let states = self.trunk_states(tenant).await?;
         let state_of = |trunk: &pb::Trunk| states.iter().find(|state| state.trunk == trunk.trunk);
-        let works = |state: &&pb::TrunkState| state.healthy && state.registered;
+        // One that has just come is called until it is known that it should not be.
+        let works = |state: &&pb::TrunkState| (state.healthy || state.unknown) && state.registered;
         let best = takes.iter().find_map(|(trunk, ..)| state_of(trunk).filter(works));
         let best = best.or_else(|| takes.iter().find_map(|(trunk, ..)| state_of(trunk)));
         Ok(best.and_then(|state| ReplicaId::new(&state.replica).ok()))

@@ -191,7 +191,7 @@ pub(crate) async fn run(action: TrunkAction, client: &ClientArgs) -> anyhow::Res
                 vec![
                     s.trunk.clone(),
                     s.replica.clone(),
-                    yes(s.healthy),
+                    if s.unknown { "unknown".to_owned() } else { yes(s.healthy) },
                     if registering.contains(&s.trunk) { yes(s.registered) } else { "-".to_owned() },
                     s.calls.to_string(),
                     s.problem.clone(),

@@ -59,7 +59,7 @@ async fn answer(phone: &mut Phone) -> Response {
 async fn a_200_whose_ack_has_not_come_is_said_again_after_the_restart() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     phone.invite("1002", "c3").await;
     let offered = owner.signal().await;
     owner.ack(&offered).await;
@@ -81,7 +81,7 @@ async fn a_phone_hangs_up_refreshes_and_changes_after_the_restart() {
     for transport in [Transport::Udp, Transport::Tcp] {
         let rig = Rig::start().await;
         let mut owner = rig.attach().await;
-        let mut phone = Phone::new(&rig, transport, "alpha.test", "1001", "pw-ada").await;
+        let mut phone = Phone::new(&rig, transport, "alpha.test", "1001", "pw-of-ada").await;
         let (leg, ok) = call_in(&rig, &mut owner, &mut phone, "c1").await;
 
         let rig = rig.restart().await;
@@ -130,7 +130,7 @@ async fn we_hang_up_after_the_restart_also_over_a_new_connection() {
     for transport in [Transport::Udp, Transport::Tcp] {
         let rig = Rig::start().await;
         let mut owner = rig.attach().await;
-        let mut phone = Phone::new(&rig, transport, "alpha.test", "1001", "pw-ada").await;
+        let mut phone = Phone::new(&rig, transport, "alpha.test", "1001", "pw-of-ada").await;
         phone.register(600).await;
         let binding = rig.bindings("alpha", "ada").await.remove(0).binding;
         let from = Party { number: "1002".into(), ..Party::default() };
@@ -164,7 +164,7 @@ async fn we_hang_up_after_the_restart_also_over_a_new_connection() {
 async fn what_call_control_does_not_know_any_more_is_ended() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     let (leg, ok) = call_in(&rig, &mut owner, &mut phone, "c2").await;
     let rig = rig.restart().await;
     let mut owner = rig.attach().await;
@@ -204,7 +204,7 @@ async fn a_bye_waits_for_a_phone_that_registers_later() {
         let config = Config { tls: tls::config(folder.path()), ..Config::default() };
         let rig = Rig::at("127.0.0.1:0", &[TransportKind::Tcp, TransportKind::Tls], config).await;
         let mut owner = rig.attach().await;
-        let mut phone = Phone::new(&rig, transport, "alpha.test", "1001", "pw-ada").await;
+        let mut phone = Phone::new(&rig, transport, "alpha.test", "1001", "pw-of-ada").await;
         phone.register(600).await;
         let leg = call_out(&rig, &mut owner, &mut phone, "1001", "ada").await;
 
@@ -230,7 +230,7 @@ async fn a_bye_waits_for_a_phone_that_registers_later() {
 async fn a_change_of_the_session_waits_and_a_bye_takes_its_place() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-ada").await;
+    let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-of-ada").await;
     phone.register(600).await;
     let leg = call_out(&rig, &mut owner, &mut phone, "1001", "ada").await;
     let rig = rig.restart().await;
@@ -261,7 +261,7 @@ async fn a_change_of_the_session_waits_and_a_bye_takes_its_place() {
 async fn a_phone_that_does_not_come_back_is_given_up_and_counted() {
     let rig = Rig::with(Config { t1_ms: 20, ..Config::default() }).await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-ada").await;
+    let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-of-ada").await;
     phone.register(600).await;
     let leg = call_out(&rig, &mut owner, &mut phone, "1001", "ada").await;
     let rig = rig.restart().await;
@@ -280,7 +280,7 @@ async fn a_bye_goes_to_the_very_phone_and_not_to_the_first_that_is_back() {
     let instance = |n: u32| format!(";+sip.instance=\"<urn:uuid:{n}>\"");
     let mut phones = Vec::new();
     for n in [1, 2] {
-        let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-ada").await;
+        let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-of-ada").await;
         phone.register_as(600, &instance(n)).await;
         phones.push(phone);
     }

@@ -43,7 +43,7 @@ async fn set(rig: &Rig, encryption: pb::MediaEncryption) {
 async fn a_device_that_must_encrypt_is_offered_srtp_and_heard_with_nothing_else() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     phone.register(600).await;
     let binding = rig.bindings("alpha", "ada").await.remove(0).binding;
     let invite = || Invite { media: keyed(), ..invite_to("1001", binding.clone()) };

@@ -357,7 +357,11 @@ impl Agent {
             None if own => from.uri.user().into(),
             None => known.user.as_str().into(),
         };
-        caller.display_name = if own && !caller.anonymous { from.display_name.clone() } else { "".into() };
+        caller.display_name = match (caller.anonymous, &*identity.display_name) {
+            (true, _) => "".into(),
+            (false, "") if own => from.display_name.clone(),
+            (false, name) => name.into(),
+        };
         caller
     }
 
