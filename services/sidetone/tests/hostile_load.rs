@@ -13,7 +13,7 @@ const CALLS: usize = 6;
 const SHARE: f64 = 0.1;
 
 fn credentials() -> Vec<Credential> {
-    let credential = |n| Credential { number: format!("{n}"), password: "secret".into() };
+    let credential = |n| Credential { number: format!("{n}"), password: "secret-of-all".into() };
     (2000..2000 + PHONES + CALLS).map(credential).collect()
 }
 
@@ -22,7 +22,7 @@ fn users() -> String {
         let number = &credential.number;
         format!(
             "[[seed.tenants.users]]\nuser = \"user{number}\"\nnumbers = [\"{number}\"]\n\
-             devices = [{{ device = \"desk\", auth_username = \"{number}\", password = \"secret\" }}]\n"
+             devices = [{{ device = \"desk\", auth_username = \"{number}\", password = \"secret-of-all\" }}]\n"
         )
     };
     credentials().iter().map(user).collect()

@@ -137,6 +137,62 @@ fn srtp_phones_talk_to_each_other_and_to_plain_ones() {
     assert!(!installation.logs().contains("inline:"), "a key in the log");
 }
 
+/// A phone that refuses RTP/AVP: over UDP it can be called when the directory says that it is to encrypt.
+#[test]
+fn a_phone_that_takes_srtp_alone_is_called_by_a_plain_one() {
+    if skipped() {
+        return;
+    }
+    let installation = Installation::one_process();
+    let ada = phone_with(&installation, "1001", "PCMU", "udp", 440, "srtp-mand");
+    let ben = phone(&installation, "1002", "PCMA", "udp", 700);
+    ben.dial(&format!("sip:1001@{}", installation.sip));
+    ben.wait_for_log("488");
+    installation.wait_until("the refused call is over", || installation.calls().is_empty());
+    let put = ["directory", "put-device", "user1001", "desk1001", "--media-encryption", "required"];
+    installation.command(&put).unwrap();
+    let devices = installation.json(&["directory", "devices", "--user", "user1001"]).to_string();
+    assert!(devices.contains("MEDIA_ENCRYPTION_REQUIRED"), "{devices}");
+    installation.wait_until("signalling knows", || {
+        installation.serve.as_ref().unwrap().metric("sidetone_signalling_encryption_settings_count") == 1.0
+    });
+    ben.dial(&format!("sip:1001@{}", installation.sip));
+    ada.wait_until_it_hears(700);
+    ben.wait_until_it_hears(440);
+    ben.hang_up();
+    installation.wait_until("the call is over", || installation.calls().is_empty());
+    // What it must have for itself it has as a caller, too.
+    ada.dial(&format!("sip:1002@{}", installation.sip));
+    ben.wait_until_it_hears(440);
+    assert!(!installation.logs().contains("inline:"), "a key in the log");
+}
+
+/// Its connection has died with the process that was killed; the call is hung up by the API before it is back.
+#[test]
+fn a_phone_over_tcp_gets_its_bye_after_signalling_was_killed() {
+    if skipped() {
+        return;
+    }
+    let mut installation = Installation::four_processes();
+    let ada = phone(&installation, "1001", "PCMU", "tcp", 440);
+    let ben = phone(&installation, "1002", "PCMU", "udp", 700);
+    ben.dial(&format!("sip:1001@{}", installation.sip));
+    ada.wait_until_it_hears(700);
+    ben.wait_until_it_hears(440);
+    let call = installation.calls().remove(0);
+    let signalling = installation.signalling.as_mut().unwrap();
+    signalling.kill();
+    signalling.restart();
+    signalling.wait_until_ready();
+    assert!(!ada.log().contains("terminated"), "it hung up by itself\n{}", ada.log());
+    installation.command(&["calls", "hang-up", &call]).unwrap();
+    installation.wait_until("the call is over", || installation.calls().is_empty());
+    installation.wait_until("the phone is back and has its BYE", || {
+        ada.register_again();
+        ada.log().contains("terminated")
+    });
+}
+
 #[test]
 fn phones_register_and_call_over_tls_and_tcp() {
     if skipped() {

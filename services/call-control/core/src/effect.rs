@@ -173,7 +173,7 @@ pub enum MediaRequest {
         remote: Option<MediaDescription>,
         /// Where the phone's signalling comes from, for the receive policy.
         signalling_ip: Option<IpAddr>,
-        /// Our offer will go over TLS, so that it may carry keys.
+        /// Our offer may carry keys; signalling writes of them what the way and the phone allow.
         private_path: bool,
         /// The phone is reached over a WebSocket, as browsers are: our offer is one for a browser.
         browser: bool,

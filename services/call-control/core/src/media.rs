@@ -323,7 +323,8 @@ impl Shard {
             tenant: leg.tenant.clone(),
             remote: passing.offer.take(),
             signalling_ip: passing.signalling_ip,
-            private_path: transport.is_some_and(Transport::is_private),
+            // Which way the description goes, and what is wanted of who reads it, signalling knows: it leaves keys out.
+            private_path: true,
             browser: transport.is_some_and(Transport::is_web),
         };
         self.ask_node(first.node, request);

@@ -55,6 +55,11 @@ impl Keys {
         self.theirs.is_some()
     }
 
+    /// Our line of what both sides have agreed on; nothing where RTP is plain.
+    pub(crate) fn standing(&self) -> Vec<Crypto> {
+        if self.is_agreed() { self.ours.iter().map(Line::describe).collect() } else { Vec::new() }
+    }
+
     /// Puts keys into an offer of ours. `must` is a wish for SRTP that the configuration does not have.
     ///
     /// # Errors

@@ -34,6 +34,7 @@ pub(crate) const TENANTS: &str = "directory/tenants/";
 pub(crate) const DOMAINS: &str = "directory/domains/";
 pub(crate) const APPLICATIONS: &str = "directory/applications/";
 pub(crate) const TOKENS: &str = "directory/tokens/";
+pub(crate) const DEVICES: &str = "directory/devices/";
 pub(crate) const REGISTRATIONS: &str = "registrations/";
 
 pub(crate) fn tenant(tenant: &TenantId) -> String {
@@ -54,13 +55,13 @@ pub(crate) fn user(tenant: &TenantId, user: &UserId) -> String {
 
 pub(crate) fn devices(tenant: &TenantId, user: Option<&UserId>) -> String {
     match user {
-        Some(user) => format!("directory/devices/{tenant}/{user}/"),
-        None => format!("directory/devices/{tenant}/"),
+        Some(user) => format!("{DEVICES}{tenant}/{user}/"),
+        None => format!("{DEVICES}{tenant}/"),
     }
 }
 
 pub(crate) fn device(tenant: &TenantId, user: &UserId, device: &DeviceId) -> String {
-    format!("directory/devices/{tenant}/{user}/{device}")
+    format!("{DEVICES}{tenant}/{user}/{device}")
 }
 
 pub(crate) fn credential(tenant: &TenantId, auth_username: &str) -> String {

@@ -14,6 +14,7 @@
 
 mod applications;
 mod cache;
+mod devices;
 mod directory;
 mod error;
 mod forwards;
@@ -32,10 +33,11 @@ mod tokens;
 mod trunks;
 
 pub use applications::{SeedApplication, SeedKind};
+pub use devices::{DeviceEvent, DeviceStream};
 pub use directory::{Directory, Resolved};
 pub use error::DirectoryError;
 pub use forwards::{forward_of, forward_text, timed_forward_of};
-pub use people::{SeedBusyLamp, SeedMessageWaiting};
+pub use people::{SeedBusyLamp, SeedMediaEncryption, SeedMessageWaiting};
 pub use registrations::{Registration, RegistrationEvent, RegistrationStream};
 pub use secret::{Algorithm, Credential, Password};
 pub use seed::{SeedConfig, SeedDevice, SeedNumber, SeedRoom, SeedTenant, SeedUser};

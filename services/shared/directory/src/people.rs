@@ -229,6 +229,30 @@ impl From<SeedMessageWaiting> for pb::MessageWaiting {
     }
 }
 
+/// Whether the media of a device or trunk is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SeedMediaEncryption {
+    /// Keys in SDP are neither offered nor taken.
+    Off,
+    /// Offered as RTP/SAVP over TLS and WSS, and not insisted on.
+    Offered,
+    /// Nothing is said or heard without.
+    Required,
+}
+
+impl SeedMediaEncryption {
+    pub(crate) fn wire(seed: Option<Self>) -> i32 {
+        match seed {
+            None => pb::MediaEncryption::Unspecified,
+            Some(Self::Off) => pb::MediaEncryption::Off,
+            Some(Self::Offered) => pb::MediaEncryption::Offered,
+            Some(Self::Required) => pb::MediaEncryption::Required,
+        }
+        .into()
+    }
+}
+
 /// What other users of the tenant may see of a user's calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -271,8 +295,14 @@ impl Checked {
                 reason: "expected 1 to 128 printable ASCII characters without colon, quotation mark and backslash",
             });
         }
-        if password.is_some_and(|p| p.reveal().is_empty() || p.reveal().len() > PASSWORD_BYTES_MAX) {
-            return Err(DirectoryError::Invalid { field: "password", reason: "expected 1 to 1024 bytes" });
+        if pb::MediaEncryption::try_from(device.media_encryption).is_err() {
+            return Err(DirectoryError::Invalid {
+                field: "device.media_encryption",
+                reason: "expected off, offered or required",
+            });
+        }
+        if password.is_some_and(|p| !(PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX).contains(&p.reveal().len())) {
+            return Err(DirectoryError::Invalid { field: "password", reason: PASSWORD_PROBLEM });
         }
         let mut algorithms = Vec::new();
         for token in &device.algorithms {
@@ -338,4 +368,7 @@ fn ignore_changed(result: Result<(), StoreError>) -> Result<(), DirectoryError> 
 
 const DISPLAY_NAME_BYTES_MAX: usize = 128;
 const AUTH_USERNAME_BYTES_MAX: usize = 128;
+/// What is guessed in minutes is none: scanners try short ones first. Registered devices keep what they have.
+pub(crate) const PASSWORD_BYTES_MIN: usize = 8;
 const PASSWORD_BYTES_MAX: usize = 1024;
+pub(crate) const PASSWORD_PROBLEM: &str = "expected 8 to 1024 bytes; make one by `openssl rand -base64 15`, since SIP passwords are guessed all day";

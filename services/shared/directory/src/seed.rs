@@ -13,7 +13,10 @@ use crate::applications::SeedApplication;
 use crate::error::DirectoryError;
 use crate::forwards::{forward_of, forward_text, timed_forward_of};
 use crate::numbers::is_number;
-use crate::people::{SeedBusyLamp, SeedMessageWaiting, is_auth_username};
+use crate::people::{
+    PASSWORD_BYTES_MIN, PASSWORD_PROBLEM, SeedBusyLamp, SeedMediaEncryption, SeedMessageWaiting,
+    is_auth_username,
+};
 use crate::secret::Password;
 use crate::tenants::{SeedRedirects, normal_host};
 use crate::trunks::SeedTrunk;
@@ -48,6 +51,9 @@ pub struct SeedTenant {
     /// `everywhere`. Default `everywhere`.
     #[serde(default)]
     pub redirects: SeedRedirects,
+    /// Users are shown by the names that their phones send, and not by their display names. Default false.
+    #[serde(default)]
+    pub names_by_phones: bool,
     /// Its users. Default none.
     #[serde(default)]
     pub users: Vec<SeedUser>,
@@ -115,6 +121,9 @@ pub struct SeedDevice {
     pub auth_username: Option<String>,
     /// Its password. Only hashes are stored.
     pub password: Password,
+    /// Whether its media is encrypted: `off`, `offered` or `required`. Default as `media.srtp` has it.
+    #[serde(default)]
+    pub media_encryption: Option<SeedMediaEncryption>,
 }
 
 /// One conference room.
@@ -243,8 +252,8 @@ impl SeedTenant {
                 if !is_auth_username(device.auth_username()) {
                     bad(format!("{at}.auth_username"), "expected 1 to 128 printable characters".into());
                 }
-                if device.password.reveal().is_empty() {
-                    bad(format!("{at}.password"), "must not be empty".into());
+                if device.password.reveal().len() < PASSWORD_BYTES_MIN {
+                    bad(format!("{at}.password"), PASSWORD_PROBLEM.into());
                 }
             }
         }

@@ -7,6 +7,7 @@ use sidetone_runtime::config::ConfigError;
 
 use crate::directory::Directory;
 use crate::error::DirectoryError;
+use crate::people::SeedMediaEncryption;
 use crate::record::Replaces;
 use crate::seed::{SeedConfig, SeedTenant, SeedUser};
 
@@ -72,6 +73,7 @@ impl Directory {
                 assistant: tenant.assistant.clone(),
                 registrations_max: tenant.registrations_max,
                 redirects: pb::Redirects::from(tenant.redirects).into(),
+                names_by_phones: tenant.names_by_phones,
                 revision: 0,
             };
             seeding.note(at, self.write_tenant(record, Replaces::Nothing).await)?;
@@ -120,6 +122,7 @@ impl Directory {
                     user: user.user.clone(),
                     device: device.device.clone(),
                     auth_username: device.auth_username().to_owned(),
+                    media_encryption: SeedMediaEncryption::wire(device.media_encryption),
                     ..pb::Device::default()
                 };
                 let written = self.write_device(record, Some(&device.password), Replaces::Nothing).await;

@@ -15,6 +15,7 @@ use sidetone_store::{Expect, StoreError};
 use crate::directory::Directory;
 use crate::error::DirectoryError;
 use crate::keys;
+use crate::people::SeedMediaEncryption;
 use crate::record::{Record as _, Replaces};
 use crate::secret::Password;
 
@@ -77,6 +78,9 @@ pub struct SeedTrunk {
     /// Its redirections (3xx) are refusals, wherever they lead. Default false.
     #[serde(default)]
     pub redirects_ignored: bool,
+    /// Whether its media is encrypted: `off`, `offered` or `required`. Default as `media.srtp` has it.
+    #[serde(default)]
+    pub media_encryption: Option<SeedMediaEncryption>,
 }
 
 /// What becomes of signatures of callers' numbers (RFC 8224).
@@ -167,6 +171,7 @@ impl SeedTrunk {
             trusted: self.trusted,
             remote_party_id: self.remote_party_id,
             redirects_ignored: self.redirects_ignored,
+            media_encryption: SeedMediaEncryption::wire(self.media_encryption),
         }
     }
 }
@@ -283,7 +288,8 @@ impl Directory {
         takes.sort_by_key(|(_, prefix, priority)| (std::cmp::Reverse(*prefix), *priority));
         let states = self.trunk_states(tenant).await?;
         let state_of = |trunk: &pb::Trunk| states.iter().find(|state| state.trunk == trunk.trunk);
-        let works = |state: &&pb::TrunkState| state.healthy && state.registered;
+        // One that has just come is called until it is known that it should not be.
+        let works = |state: &&pb::TrunkState| (state.healthy || state.unknown) && state.registered;
         let best = takes.iter().find_map(|(trunk, ..)| state_of(trunk).filter(works));
         let best = best.or_else(|| takes.iter().find_map(|(trunk, ..)| state_of(trunk)));
         Ok(best.and_then(|state| ReplicaId::new(&state.replica).ok()))
@@ -361,6 +367,9 @@ fn check(trunk: &pb::Trunk) -> Result<TenantId, DirectoryError> {
     }
     if pb::StirVerify::try_from(trunk.stir_verify).is_err() {
         return Err(invalid("trunk.stir_verify", "expected off, mark or require"));
+    }
+    if pb::MediaEncryption::try_from(trunk.media_encryption).is_err() {
+        return Err(invalid("trunk.media_encryption", "expected off, offered or required"));
     }
     Ok(tenant)
 }

@@ -146,7 +146,7 @@ async fn a_seed_with_mistakes_names_them_all() {
         [[tenants]]
         tenant = "a b"
         domains = ["x:5060"]
-        users = [{ user = "", numbers = ["1 2"], devices = [{ device = "d", password = "" }] }]
+        users = [{ user = "", numbers = ["1 2"], devices = [{ device = "d", password = "seven77" }] }]
         numbers = [{ number = "1", echo = true, wait = true }, { number = "2" }]
     "#;
     let config: SeedConfig = toml::from_str(text).unwrap();
@@ -180,7 +180,10 @@ async fn domains_and_digest_user_names_are_unique_and_free_again_after_a_rename(
     directory.put_tenant(put("b", &["a.example"])).await.unwrap();
     assert_eq!(directory.tenant_of_domain("a.example").await.unwrap(), Some(tenant("b")));
 
-    let password = Password::new("other");
+    let short =
+        directory.put_device(device("a", "ann", "mobile", "new"), Some(&Password::new("seven77"))).await;
+    assert!(short.unwrap_err().to_string().contains("8 to 1024 bytes"));
+    let password = Password::new("another one");
     let same_name = device("a", "ann", "mobile", "desk");
     let taken = directory.put_device(same_name, Some(&password)).await.unwrap_err();
     assert!(matches!(taken, DirectoryError::Taken { .. }), "{taken:?}");

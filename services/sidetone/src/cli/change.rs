@@ -23,6 +23,9 @@ pub(crate) struct TenantChange {
     /// How far phones that are called may send the call on themselves (3xx). Of a new tenant everywhere, when not given.
     #[arg(long, value_enum)]
     redirects: Option<RedirectsArg>,
+    /// Show users by the names that their phones send, and not by their display names.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
+    names_by_phones: Option<bool>,
 }
 
 /// What is to be different of a user.
@@ -77,6 +80,7 @@ impl TenantChange {
         replace(&mut record.calls_max, self.calls_max);
         replace(&mut record.registrations_max, self.registrations_max);
         replace(&mut record.assistant, self.assistant);
+        replace(&mut record.names_by_phones, self.names_by_phones);
         replace(&mut record.redirects, self.redirects.map(|arg| Redirects::from(arg).into()));
     }
 }

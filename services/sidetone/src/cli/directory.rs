@@ -8,10 +8,10 @@ use sidetone_proto::types::v1::{Destination, destination};
 use tonic::Response;
 
 use super::ClientArgs;
-use super::change::{TenantChange, UserChange};
+use super::change::{TenantChange, UserChange, replace};
 use super::client::explain;
 use super::output::{one, rows, time};
-use super::user_options::redirects_text;
+use super::user_options::{EncryptionArg, encryption_text, redirects_text};
 
 /// Tenants, users, devices, numbers, rooms, registrations and access tokens.
 #[derive(Debug, clap::Args)]
@@ -79,6 +79,9 @@ enum Action {
         /// Read the password from standard input (one line). Without it the present one stays.
         #[arg(long)]
         password_stdin: bool,
+        /// Whether its media is encrypted (SRTP). Of a new device as media.srtp has it for all, when not given.
+        #[arg(long, value_enum)]
+        media_encryption: Option<EncryptionArg>,
     },
     /// Remove a device.
     DeleteDevice {
@@ -252,8 +255,11 @@ async fn list(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
         }
         Action::Devices { user } => {
             let found = taken(directory.list_devices(of(user)).await)?.devices;
-            rows(output, &["user", "device", "auth_username", "algorithms"], &found, |d| {
-                vec![d.user.clone(), d.device.clone(), d.auth_username.clone(), d.algorithms.join(" ")]
+            let columns = ["user", "device", "auth_username", "algorithms", "media_encryption"];
+            rows(output, &columns, &found, |d| {
+                let encryption = encryption_text(d.media_encryption()).to_owned();
+                let [user, device, name] = [&d.user, &d.device, &d.auth_username].map(Clone::clone);
+                vec![user, device, name, d.algorithms.join(" "), encryption]
             })
         }
         Action::Numbers => {
@@ -332,7 +338,7 @@ async fn put(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
             let put = taken(directory.put_user(PutUserRequest { user: Some(record) }).await)?;
             one(output, &put, |u| format!("user {}", u.user))
         }
-        Action::PutDevice { user, device, auth_username, password_stdin } => {
+        Action::PutDevice { user, device, auth_username, password_stdin, media_encryption } => {
             let password = password_stdin.then(read_password).transpose()?;
             let found = taken(directory.list_devices(of_tenant).await)?.devices;
             let is_it = |it: &Device| it.user == user && it.device == device;
@@ -340,6 +346,10 @@ async fn put(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
             let mut record = found.into_iter().find(is_it).unwrap_or_else(made);
             (record.tenant, record.user, record.device) = (tenant, user, device);
             record.auth_username = auth_username.unwrap_or(record.auth_username);
+            replace(
+                &mut record.media_encryption,
+                media_encryption.map(|arg| MediaEncryption::from(arg).into()),
+            );
             let put = taken(directory.put_device(PutDeviceRequest { device: Some(record), password }).await)?;
             one(output, &put, |d| format!("device {} of {}", d.device, d.user))
         }

@@ -4,12 +4,14 @@ use std::collections::HashSet;
 
 use anyhow::Context as _;
 use sidetone_proto::directory::v1::{
-    DeleteTrunkRequest, ListRequest, NumberRule, PutTrunkRequest, StirVerify, Trunk, TrunkRoute,
+    DeleteTrunkRequest, ListRequest, MediaEncryption, NumberRule, PutTrunkRequest, StirVerify, Trunk,
+    TrunkRoute,
 };
 
 use super::change::replace;
 use super::client::{ClientArgs, explain};
 use super::output::{one, rows};
+use super::user_options::EncryptionArg;
 
 /// What to do with trunks.
 #[derive(Debug, clap::Subcommand)]
@@ -91,6 +93,9 @@ pub(crate) struct PutTrunk {
     /// Take its redirections (3xx) as refusals, wherever they lead.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
     redirects_ignored: Option<bool>,
+    /// Whether its media is encrypted (SRTP). Of a new one as media.srtp has it for all, when not given.
+    #[arg(long, value_enum)]
+    media_encryption: Option<EncryptionArg>,
     /// Not used for new calls.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
     disabled: Option<bool>,
@@ -186,7 +191,7 @@ pub(crate) async fn run(action: TrunkAction, client: &ClientArgs) -> anyhow::Res
                 vec![
                     s.trunk.clone(),
                     s.replica.clone(),
-                    yes(s.healthy),
+                    if s.unknown { "unknown".to_owned() } else { yes(s.healthy) },
                     if registering.contains(&s.trunk) { yes(s.registered) } else { "-".to_owned() },
                     s.calls.to_string(),
                     s.problem.clone(),
@@ -267,6 +272,8 @@ impl PutTrunk {
         replace(&mut record.trusted, self.trusted);
         replace(&mut record.remote_party_id, self.remote_party_id);
         replace(&mut record.redirects_ignored, self.redirects_ignored);
+        let encryption = self.media_encryption.map(|arg| MediaEncryption::from(arg).into());
+        replace(&mut record.media_encryption, encryption);
         replace(&mut record.disabled, self.disabled);
         Ok(record)
     }

@@ -1,6 +1,6 @@
 //! What `sidetone directory put-user` and `put-tenant` let an operator choose.
 
-use sidetone_proto::directory::v1::{BusyLamp, MessageWaiting, Redirects};
+use sidetone_proto::directory::v1::{BusyLamp, MediaEncryption, MessageWaiting, Redirects};
 
 /// Which phones of a user are told that voicemail messages wait.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -68,5 +68,39 @@ pub(crate) fn redirects_text(redirects: Redirects) -> &'static str {
         Redirects::Never => "never",
         Redirects::Inside => "inside",
         Redirects::Unspecified | Redirects::Everywhere => "everywhere",
+    }
+}
+
+/// Whether the media of a device or trunk is encrypted (SRTP).
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum EncryptionArg {
+    /// As media.srtp has it for all.
+    Default,
+    /// Keys in SDP are neither offered nor taken.
+    Off,
+    /// Offered as RTP/SAVP over TLS and WSS, and without keys to who refuses that.
+    Offered,
+    /// Nothing is said or heard without: RTP/SAVP, and 488 for plain media.
+    Required,
+}
+
+impl From<EncryptionArg> for MediaEncryption {
+    fn from(arg: EncryptionArg) -> Self {
+        match arg {
+            EncryptionArg::Default => Self::Unspecified,
+            EncryptionArg::Off => Self::Off,
+            EncryptionArg::Offered => Self::Offered,
+            EncryptionArg::Required => Self::Required,
+        }
+    }
+}
+
+/// As it is given on the command line.
+pub(crate) fn encryption_text(encryption: MediaEncryption) -> &'static str {
+    match encryption {
+        MediaEncryption::Unspecified => "default",
+        MediaEncryption::Off => "off",
+        MediaEncryption::Offered => "offered",
+        MediaEncryption::Required => "required",
     }
 }

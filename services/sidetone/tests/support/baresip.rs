@@ -94,6 +94,11 @@ impl Baresip {
         self.command("hangup", "");
     }
 
+    /// Registers now, and not only when it is time again.
+    pub fn register_again(&self) {
+        self.command("uareg", "60 0");
+    }
+
     /// Waits until it has heard a tone for a second, at the level of one voice.
     pub fn wait_until_it_hears(&self, tone_hz: u32) {
         let deadline = Instant::now() + Duration::from_secs(60);

@@ -37,6 +37,9 @@ pub(crate) struct StoredDialog {
     /// Over which trunk the call goes; empty for none.
     #[prost(string, tag = "8")]
     pub(crate) trunk: String,
+    /// The +sip.instance of its phone; empty where it is not known.
+    #[prost(string, tag = "9")]
+    pub(crate) instance: String,
 }
 
 impl std::fmt::Debug for StoredDialog {

@@ -21,6 +21,7 @@ mod agent;
 mod bans;
 mod config;
 mod defence;
+mod devices;
 mod dialogs;
 mod handover;
 mod ladder;

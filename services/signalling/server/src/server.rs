@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::{Agent, Former, Inputs, Parts};
 use crate::config::Config;
 use crate::defence::Defence;
+use crate::devices;
 use crate::dialogs::Dialogs;
 use crate::handover::{
     Carriers, FromNeighbour, Mark, NEIGHBOUR_INPUTS_MAX, Neighbours, keep_neighbours, read_neighbours,
@@ -77,6 +78,9 @@ pub enum StartError {
     /// The dialogs of a former life cannot be read.
     #[error("the dialogs of a former life cannot be had from the store")]
     Dialogs(#[source] StoreError),
+    /// What is set of devices cannot be read.
+    #[error("the devices cannot be had from the store")]
+    Devices(#[source] sidetone_directory::DirectoryError),
     /// The files of the ladder have no place.
     #[error("signalling.ladder.directory cannot be used")]
     Ladder(#[source] std::io::Error),
@@ -131,6 +135,8 @@ impl Signalling {
         let (drained_sender, drained) = watch::channel(false);
         let defence = defence_of(&config, known, &deps.telemetry);
         let (table, reports) = keep_trunks(&config, &deps, &replica)?;
+        let (following, telemetry) = (deps.directory.clone(), Arc::clone(&deps.telemetry));
+        let encryptions = devices::follow(following, telemetry, deps.lifecycle.stopping()).await;
         let dialogs = Dialogs::new(Arc::clone(&deps.store), &replica);
         let former = former_of(&deps, &dialogs, &replica).await?;
         let subscription_records = Records::start(Arc::clone(&deps.store), &replica);
@@ -155,6 +161,7 @@ impl Signalling {
             table,
             reports,
             directory: deps.directory,
+            encryptions: encryptions.map_err(StartError::Devices)?,
             telemetry: deps.telemetry,
             stats,
             drained: drained_sender,

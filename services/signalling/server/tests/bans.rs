@@ -76,7 +76,7 @@ async fn a_ban_is_seen_and_lifted_at_the_replica_that_has_it() {
     );
     assert!(listed(&rig).await.is_empty());
     assert_eq!(rig.telemetry.signalling.bans_lifted.get(), 1);
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     assert_eq!(phone.register(600).await.1.status().code(), 200, "it is heard again");
     assert_eq!(door(&rig).lift_ban(lift("127.0.0.1")).await.unwrap_err().code(), Code::NotFound);
 

@@ -15,7 +15,7 @@ use sidetone_signalling::Config;
 async fn it_is_as_if_it_had_cancelled_and_an_answered_call_stays() {
     let rig = Rig::with(Config { caller_gone_s: 1, ..Config::default() }).await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-ada").await;
+    let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-of-ada").await;
     phone.invite("1002", "answered").await;
     let talks = owner.signal().await;
     owner.ack(&talks).await;
@@ -45,7 +45,7 @@ async fn one_that_comes_back_over_another_connection_is_answered_over_that() {
     // Whether the end of the first or what comes over the second is noticed first is left to chance, and does not matter.
     let rig = Rig::with(Config { caller_gone_s: 60, ..Config::default() }).await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-ada").await;
+    let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-of-ada").await;
     phone.invite("1002", "comes-back").await;
     let offered = owner.signal().await;
     owner.ack(&offered).await;

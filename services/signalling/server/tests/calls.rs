@@ -36,7 +36,7 @@ async fn outgoing(rig: &Rig, owner: &OwnerEnd, seed: u8) -> LegId {
 async fn a_proved_caller_rings_talks_and_hangs_up() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     phone.invite("9198", "call").await;
     let signal = owner.signal().await;
     let LegSignalKind::Offered(offered) = signal.kind else { panic!("{:?}", signal.kind) };
@@ -74,7 +74,7 @@ async fn a_proved_caller_rings_talks_and_hangs_up() {
 async fn a_spoofed_from_is_replaced_by_the_callers_own_name() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     let (uri, to) = ("9198@alpha.test", "<sip:9198@alpha.test>");
     let spoof = |text: String| text.replace("From: <sip:1001@", "From: \"Ben\" <sip:1002@");
     let first = spoof(phone.compose("INVITE", uri, to, "c", "", SDP));
@@ -91,7 +91,7 @@ async fn a_spoofed_from_is_replaced_by_the_callers_own_name() {
 async fn registered_phones_are_called_over_their_own_flow() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1002", "pw-ben").await;
+    let mut phone = Phone::udp(&rig, "1002", "pw-of-ben").await;
     assert_eq!(phone.register(600).await.1.status().code(), 200);
     let leg = outgoing(&rig, &owner, 1).await;
     let invite = phone.request().await;
@@ -124,7 +124,7 @@ async fn registered_phones_are_called_over_their_own_flow() {
 async fn a_lost_connection_fails_the_call_to_its_phone_at_once() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1002", "pw-ben").await;
+    let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1002", "pw-of-ben").await;
     assert_eq!(phone.register(600).await.1.status().code(), 200);
     assert_eq!(rig.bindings("alpha", "ben").await[0].binding.flow.transport, Transport::Tcp);
     outgoing(&rig, &owner, 2).await;
@@ -158,14 +158,14 @@ async fn a_caller_gives_up() {
 async fn without_an_owner_new_calls_wait_but_phones_register_and_hang_up() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     let (offered, ok) = answered(&mut owner, &mut phone, "c").await;
     rig.until("acknowledged", || rig.telemetry.signalling.unacknowledged.get() == 0).await;
     rig.set_owner_present(false);
     drop(owner);
     rig.until("detached", || rig.telemetry.signalling.owner_attached.get() == 0).await;
 
-    let mut other = Phone::udp(&rig, "1002", "pw-ben").await;
+    let mut other = Phone::udp(&rig, "1002", "pw-of-ben").await;
     other.invite_open("9196", "d").await;
     let refused = other.last().await;
     assert_eq!(refused.status().code(), 503);

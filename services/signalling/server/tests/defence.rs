@@ -20,7 +20,7 @@ async fn scanners_hear_nothing() {
     let rig = Rig::start().await;
     let _owner = rig.attach().await;
     for transport in [Transport::Udp, Transport::Tcp] {
-        let mut phone = Phone::new(&rig, transport, "alpha.test", "1001", "pw-ada").await;
+        let mut phone = Phone::new(&rig, transport, "alpha.test", "1001", "pw-of-ada").await;
         let own = rig.address(transport);
         let to = "<sip:100@alpha.test>";
         let named = phone.compose("OPTIONS", "100@alpha.test", to, "a", "", "");
@@ -107,7 +107,7 @@ async fn guessing_is_slowed_and_banned_and_registered_phones_of_the_source_stay(
     let defence = DefenceConfig { failures_max: 4, ..DefenceConfig::default() };
     let rig = Rig::with(Config { defence, ..Config::default() }).await;
     let _owner = rig.attach().await;
-    let mut honest = Phone::udp(&rig, "1002", "pw-ben").await;
+    let mut honest = Phone::udp(&rig, "1002", "pw-of-ben").await;
     honest.register(600).await;
 
     let mut guesser = Phone::udp(&rig, "1001", "wrong").await;
@@ -129,7 +129,7 @@ async fn guessing_is_slowed_and_banned_and_registered_phones_of_the_source_stay(
     rig.until("banned", || rig.telemetry.signalling.bans.get() == 1).await;
 
     // The right password comes too late, and so does anybody new from there.
-    guesser.password = "pw-ada";
+    guesser.password = "pw-of-ada";
     let authorization = guesser.authorization(&challenge, "REGISTER", "alpha.test");
     let text = guesser.compose("REGISTER", "alpha.test", to, "late", &authorization, "");
     guesser.send(text).await;
@@ -145,7 +145,7 @@ async fn guessing_is_slowed_and_banned_and_registered_phones_of_the_source_stay(
     let text = honest.compose("REGISTER", "alpha.test", to, "turned", &authorization, "");
     honest.send(text).await;
     rig.until("silence", || count(&rig, "banned") == 2).await;
-    honest.password = "pw-ben";
+    honest.password = "pw-of-ben";
     let text = honest.compose("REGISTER", "alpha.test", to, "again", "", "");
     honest.send(text).await;
     rig.until("silence for all it says", || count(&rig, "banned") == 3).await;
@@ -190,9 +190,9 @@ async fn a_banned_source_hears_nothing_at_all() {
     let defence = DefenceConfig { failures_max: 1, ..DefenceConfig::default() };
     let rig = Rig::with(Config { defence, ..Config::default() }).await;
     let _owner = rig.attach().await;
-    let mut honest = Phone::udp(&rig, "1002", "pw-ben").await;
+    let mut honest = Phone::udp(&rig, "1002", "pw-of-ben").await;
     honest.register(600).await;
-    let mut stranger = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-ada").await;
+    let mut stranger = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-of-ada").await;
 
     let mut guesser = Phone::udp(&rig, "1001", "wrong").await;
     for n in 0..2 {
@@ -237,7 +237,7 @@ async fn a_banned_source_hears_nothing_at_all() {
 async fn strangers_are_not_told_what_we_are() {
     let rig = Rig::start().await;
     let _owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     let to = "<sip:100@alpha.test>";
     let mut answers = Vec::new();
     for (method, uri, to, extra) in [
@@ -266,7 +266,7 @@ async fn strangers_are_not_told_what_we_are() {
 async fn cancels_of_nothing_count_against_the_share_of_their_source() {
     let rig = Rig::with(Config { source_requests_per_s: 2, ..Config::default() }).await;
     let _owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     for n in 0..20 {
         let text =
             phone.compose("CANCEL", "100@alpha.test", "<sip:100@alpha.test>", &format!("n{n}"), "", "");
@@ -280,8 +280,8 @@ async fn a_tenant_has_its_share() {
     let defence = DefenceConfig { tenant_requests_per_s: 2, ..DefenceConfig::default() };
     let rig = Rig::with(Config { defence, ..Config::default() }).await;
     let _owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
-    let mut beta = Phone::new(&rig, Transport::Udp, "beta.test", "1001", "pw-beta").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
+    let mut beta = Phone::new(&rig, Transport::Udp, "beta.test", "1001", "pw-of-beta").await;
     let mut statuses = Vec::new();
     // However slowly they come: sooner or later they are more than its share.
     while statuses.len() < 200 && !statuses.contains(&503) {

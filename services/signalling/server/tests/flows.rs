@@ -35,7 +35,7 @@ async fn registers(phone: &mut Phone, contact: &str, more: &str) -> Response {
 async fn calls_go_back_by_the_path_of_the_registration() {
     let rig = Rig::start().await;
     let owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1002", "pw-ben").await;
+    let mut phone = Phone::udp(&rig, "1002", "pw-of-ben").await;
     let path = "Path: <sip:edge.test;lr>, <sip:inner.test;lr;ob>\r\nSupported: path\r\n";
     let answer = registers(&mut phone, ";q=0.25", path).await;
     assert_eq!(answer.status().code(), 200);
@@ -51,8 +51,8 @@ async fn calls_go_back_by_the_path_of_the_registration() {
 #[tokio::test]
 async fn a_flow_that_closes_takes_its_registration_along_and_no_other() {
     let rig = Rig::start().await;
-    let mut first = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-ada").await;
-    let mut second = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-ada").await;
+    let mut first = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-of-ada").await;
+    let mut second = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-of-ada").await;
     let contact = |reg_id: u32| format!(";+sip.instance=\"<urn:uuid:1>\";reg-id={reg_id}");
     for (phone, reg_id) in [(&mut first, 1), (&mut second, 2)] {
         let answer = registers(phone, &contact(reg_id), "Supported: path, outbound\r\n").await;
@@ -81,9 +81,9 @@ async fn a_tenant_registers_no_more_contacts_than_it_may() {
     let rig = Rig::start().await;
     let tenant = rig.directory.tenant(&TenantId::new("alpha").unwrap()).await.unwrap().unwrap();
     rig.directory.put_tenant(pb::Tenant { registrations_max: 1, ..tenant }).await.unwrap();
-    let mut ada = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut ada = Phone::udp(&rig, "1001", "pw-of-ada").await;
     assert_eq!(ada.register(600).await.1.status().code(), 200);
-    let mut ben = Phone::udp(&rig, "1002", "pw-ben").await;
+    let mut ben = Phone::udp(&rig, "1002", "pw-of-ben").await;
     assert_eq!(ben.register(600).await.1.status().code(), 503);
     let full = rig.telemetry.signalling.registrations.with_label_values(&["tenant_full"]);
     assert_eq!(full.get(), 1);

@@ -73,7 +73,7 @@ async fn a_whole_call_goes_on_over_another_replica() {
         let holder = Rig::start().await;
         let other = holder.beside("signalling-1").await;
         let (mut owner, _other_owner) = (holder.attach().await, other.attach().await);
-        let mut phone = Phone::new(&holder, transport, "alpha.test", "1001", "pw-ada").await;
+        let mut phone = Phone::new(&holder, transport, "alpha.test", "1001", "pw-of-ada").await;
         let (leg, ok) = answered(&mut owner, &mut phone, "c1").await;
 
         phone.speak_to(&other).await;
@@ -128,7 +128,7 @@ async fn we_hang_up_over_the_connection_of_another_replica() {
     let holder = Rig::start().await;
     let other = holder.beside("signalling-1").await;
     let (mut owner, _other_owner) = (holder.attach().await, other.attach().await);
-    let mut phone = Phone::new(&holder, Transport::Tcp, "alpha.test", "1001", "pw-ada").await;
+    let mut phone = Phone::new(&holder, Transport::Tcp, "alpha.test", "1001", "pw-of-ada").await;
     let (leg, ok) = answered(&mut owner, &mut phone, "c1").await;
     phone.speak_to(&other).await;
     phone.within_dialog("ACK", &ok, "", "").await;
@@ -149,7 +149,7 @@ async fn we_hang_up_on_a_phone_that_has_registered_at_another_replica() {
     let holder = Rig::start().await;
     let other = holder.beside("signalling-1").await;
     let (mut owner, _other_owner) = (holder.attach().await, other.attach().await);
-    let mut phone = Phone::new(&holder, Transport::Tcp, "alpha.test", "1001", "pw-ada").await;
+    let mut phone = Phone::new(&holder, Transport::Tcp, "alpha.test", "1001", "pw-of-ada").await;
     phone.register(600).await;
     let (leg, ok) = answered(&mut owner, &mut phone, "c1").await;
     phone.within_dialog("ACK", &ok, "", "").await;
@@ -173,7 +173,7 @@ async fn a_call_is_cancelled_over_another_replica() {
     let holder = Rig::start().await;
     let other = holder.beside("signalling-1").await;
     let (mut owner, _other_owner) = (holder.attach().await, other.attach().await);
-    let mut phone = Phone::udp(&holder, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&holder, "1001", "pw-of-ada").await;
     phone.invite("1002", "c1").await;
     let offered = owner.signal().await;
     owner.ack(&offered).await;
@@ -196,7 +196,7 @@ async fn a_ringing_call_is_acknowledged_over_another_replica() {
     let holder = Rig::start().await;
     let other = holder.beside("signalling-1").await;
     let (mut owner, _other_owner) = (holder.attach().await, other.attach().await);
-    let mut phone = Phone::udp(&holder, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&holder, "1001", "pw-of-ada").await;
     phone.invite("1002", "c1").await;
     let offered = owner.signal().await;
     owner.ack(&offered).await;
@@ -220,7 +220,7 @@ async fn what_is_for_a_killed_replica_waits_until_it_is_back() {
     let holder = Rig::start().await;
     let other = holder.beside("signalling-1").await;
     let (mut owner, _other_owner) = (holder.attach().await, other.attach().await);
-    let mut phone = Phone::new(&holder, Transport::Tcp, "alpha.test", "1001", "pw-ada").await;
+    let mut phone = Phone::new(&holder, Transport::Tcp, "alpha.test", "1001", "pw-of-ada").await;
     let (leg, ok) = answered(&mut owner, &mut phone, "c1").await;
     phone.within_dialog("ACK", &ok, "", "").await;
     expect(&mut owner, leg, "ACK", |kind| matches!(kind, LegSignalKind::Confirmed { .. })).await;
@@ -240,7 +240,7 @@ async fn a_call_of_a_replica_that_stays_away_is_not_declared_dead() {
     let holder = Rig::start().await;
     let other = holder.beside("signalling-1").await;
     let (mut owner, _other_owner) = (holder.attach().await, other.attach().await);
-    let mut phone = Phone::new(&holder, Transport::Tcp, "alpha.test", "1001", "pw-ada").await;
+    let mut phone = Phone::new(&holder, Transport::Tcp, "alpha.test", "1001", "pw-of-ada").await;
     let (_, ok) = answered(&mut owner, &mut phone, "c1").await;
     phone.within_dialog("ACK", &ok, "", "").await;
     phone.speak_to(&other).await;
@@ -262,7 +262,7 @@ async fn what_has_our_mark_and_is_of_no_dialog_of_ours_borrows_nothing() {
     let holder = Rig::start().await;
     let other = holder.beside("signalling-1").await;
     let (mut owner, _other_owner) = (holder.attach().await, other.attach().await);
-    let mut phone = Phone::udp(&holder, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&holder, "1001", "pw-of-ada").await;
     let (_, ok) = answered(&mut owner, &mut phone, "c1").await;
     phone.within_dialog("ACK", &ok, "", "").await;
     phone.speak_to(&other).await;

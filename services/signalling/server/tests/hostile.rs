@@ -186,7 +186,7 @@ async fn no_call_fails_among_hostile_and_damaged_datagrams() {
     let damaged = Arc::new(AtomicU64::new(0));
     let mut lines = Vec::new();
     for n in 0..PHONES {
-        let phone = Phone::udp(&rig, "1001", "pw-ada").await;
+        let phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
         let random = StdRng::seed_from_u64(seed ^ (n as u64 + 1));
         let mut line = BadLine { phone, random, damaged: Arc::clone(&damaged) };
         lines.push(tokio::spawn(async move {

@@ -153,7 +153,7 @@ async fn a_phone_chooses_among_its_own_names_and_may_stay_anonymous() {
 async fn a_phone_that_is_called_does_not_learn_who_is_anonymous() {
     let rig = Rig::start().await;
     let owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1002", "pw-ben").await;
+    let mut phone = Phone::udp(&rig, "1002", "pw-of-ben").await;
     assert_eq!(phone.register(600).await.1.status().code(), 200);
     let binding = rig.bindings("alpha", "ben").await.remove(0).binding;
     calls_out(&owner, binding, true, &[("P-Asserted-Identity", "<sip:0777@carrier.test>")]).await;
@@ -161,4 +161,39 @@ async fn a_phone_that_is_called_does_not_learn_who_is_anonymous() {
     let text = String::from_utf8(invite.to_bytes().to_vec()).unwrap();
     assert!(!text.contains("1001@") && !text.contains("0777@") && !text.contains("Privacy"), "{text}");
     assert_eq!(invite.from().uri.host(), "anonymous.invalid");
+}
+
+/// What the phone is set to shows to nobody, where the directory has a name.
+#[tokio::test]
+async fn a_user_is_shown_by_the_name_of_the_directory_unless_the_tenant_leaves_it_to_phones() {
+    let rig = Rig::start().await;
+    let mut owner = rig.attach().await;
+    let mut phone = Phone::udp(&rig, "1001m", "pw-mobile").await;
+    let tenant = "alpha".parse().unwrap();
+    let user = rig.directory.user(&tenant, &"ada".parse().unwrap()).await.unwrap().unwrap();
+    let own = rig.directory.tenant(&tenant).await.unwrap().unwrap();
+    // The name in the directory, whether phones name their users, anonymous; what is shown.
+    for (call_id, name, by_phones, wish, shown) in [
+        ("none", "", false, "", "The Boss"),
+        ("set", "Ada L.", false, "", "Ada L."),
+        ("anonymous", "Ada L.", false, "Privacy: id\r\n", ""),
+        ("phone", "Ada L.", true, "", "The Boss"),
+    ] {
+        let user = pb::User { display_name: name.into(), revision: 0, ..user.clone() };
+        rig.directory.put_user(user).await.unwrap();
+        let own = pb::Tenant { names_by_phones: by_phones, revision: 0, ..own.clone() };
+        rig.directory.put_tenant(own).await.unwrap();
+        let named = |text: String| text.replace("From: <", "From: \"The Boss\" <");
+        let (uri, to) = ("9198@alpha.test", "<sip:9198@alpha.test>");
+        let first = named(phone.compose("INVITE", uri, to, call_id, wish, SDP));
+        phone.send(first).await;
+        let challenge = phone.last().await;
+        let ack = phone.ack_of_refusal(&challenge, uri);
+        phone.send(ack).await;
+        let authorization = phone.authorization(&challenge, "INVITE", uri);
+        let second = phone.compose("INVITE", uri, to, call_id, &format!("{authorization}{wish}"), SDP);
+        phone.send(named(second)).await;
+        let call = offered(&mut owner).await;
+        assert_eq!(&*call.from.display_name, shown, "{call_id}");
+    }
 }

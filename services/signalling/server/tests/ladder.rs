@@ -65,7 +65,7 @@ fn is_whole(messages: &[LadderMessage]) -> bool {
 async fn a_call_is_read_back_from_challenge_to_goodbye_by_its_tenant_alone() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     phone.register(600).await;
     let leg = call(&mut owner, &mut phone, "one").await;
     let messages = ladder(&rig, "alpha", leg, false).await;
@@ -88,8 +88,8 @@ async fn a_call_is_read_back_from_challenge_to_goodbye_by_its_tenant_alone() {
 async fn two_calls_with_the_same_call_id_are_told_apart() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut first = Phone::udp(&rig, "1001", "pw-ada").await;
-    let mut second = Phone::udp(&rig, "1002", "pw-ben").await;
+    let mut first = Phone::udp(&rig, "1001", "pw-of-ada").await;
+    let mut second = Phone::udp(&rig, "1002", "pw-of-ben").await;
     let one = call(&mut owner, &mut first, "same").await;
     let two = call(&mut owner, &mut second, "same").await;
     for (leg, phone) in [(one, &first), (two, &second)] {
@@ -109,7 +109,7 @@ async fn the_files_tell_of_calls_before_a_restart() {
         Config { ladder: LadderConfig { directory, ..LadderConfig::default() }, ..Config::default() };
     let rig = Rig::with(config).await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     let leg = call(&mut owner, &mut phone, "one").await;
     let written = || {
         let files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
@@ -150,7 +150,7 @@ async fn homer_gets_every_message_with_where_it_came_from() {
         ..HepConfig::default()
     };
     let rig = Rig::with(Config { hep, ..Config::default() }).await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     phone.register(600).await;
     let port = |value: &[u8]| u16::from_be_bytes([value[0], value[1]]);
     let mut seen = Vec::new();
@@ -184,9 +184,9 @@ async fn homer_is_told_which_messages_are_of_one_call() {
     let hep = HepConfig { address, ..HepConfig::default() };
     let rig = Rig::with(Config { hep, ..Config::default() }).await;
     let mut owner = rig.attach().await;
-    let mut ben = Phone::udp(&rig, "1002", "pw-ben").await;
+    let mut ben = Phone::udp(&rig, "1002", "pw-of-ben").await;
     ben.register(600).await;
-    let mut ada = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut ada = Phone::udp(&rig, "1001", "pw-of-ada").await;
     ada.invite("9198", "ada-calls").await;
     let offered = owner.signal().await;
     let call = CallId::from(offered.leg.as_uuid());
@@ -217,6 +217,6 @@ async fn nobody_waits_for_homer() {
     let hep = HepConfig { address: Some("127.0.0.1:1".to_owned()), ..HepConfig::default() };
     let rig = Rig::with(Config { hep, ..Config::default() }).await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     tokio::time::timeout(Duration::from_secs(10), call(&mut owner, &mut phone, "one")).await.unwrap();
 }

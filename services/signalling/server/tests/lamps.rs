@@ -60,7 +60,7 @@ async fn let_ben_be_seen(rig: &Rig, lamp: pb::BusyLamp) {
 async fn a_lamp_is_told_everything_at_first_and_then_every_change() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     assert_eq!(phone.subscribe("1002", "lamp", LAMP).await.status().code(), 200);
     watches_ben(&mut owner).await;
     tell(&owner, &[]).await;
@@ -94,7 +94,7 @@ async fn the_directory_says_how_much_of_a_user_is_seen_also_later() {
     let rig = Rig::start().await;
     let_ben_be_seen(&rig, pb::BusyLamp::State).await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     let accepted = phone.subscribe("1002", "lamp", LAMP).await;
     assert_eq!(accepted.status().code(), 200);
     watches_ben(&mut owner).await;
@@ -118,7 +118,7 @@ async fn the_directory_says_how_much_of_a_user_is_seen_also_later() {
     assert_eq!(end.header("Subscription-State").as_deref(), Some("terminated;reason=rejected"));
     assert_eq!(body(&end), "");
     // One's own calls are seen in any case.
-    let mut own = Phone::udp(&rig, "1002", "pw-ben").await;
+    let mut own = Phone::udp(&rig, "1002", "pw-of-ben").await;
     assert_eq!(own.subscribe("1002", "own", LAMP).await.status().code(), 200);
 }
 
@@ -137,7 +137,7 @@ async fn terminated(phone: &mut Phone, after: &Request) -> Request {
 async fn a_device_that_is_none_any_more_is_told_nothing_more() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     let lamp = phone.subscribe("1002", "lamp", LAMP).await;
     watches_ben(&mut owner).await;
     tell(&owner, &[ringing()]).await;
@@ -154,7 +154,7 @@ async fn a_device_that_is_none_any_more_is_told_nothing_more() {
 async fn names_that_may_not_be_seen_any_more_are_not_told_once_more() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     let lamp = phone.subscribe("1002", "lamp", LAMP).await;
     watches_ben(&mut owner).await;
     tell(&owner, &[ringing()]).await;

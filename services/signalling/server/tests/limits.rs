@@ -70,7 +70,7 @@ async fn legs_and_sources_are_limited() {
 async fn a_drain_refuses_new_calls_and_is_done_with_the_last_leg() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     phone.invite_open("9196", "a").await;
     let offered = owner.signal().await;
     owner.command("alpha", offered.leg, 1, LegCommandKind::Answer { media: media() }).await;
@@ -80,7 +80,7 @@ async fn a_drain_refuses_new_calls_and_is_done_with_the_last_leg() {
     rig.lifecycle.drain();
     while owner.next().await != ReplicaMessage::Draining {}
     let drained = rig.signalling.drained();
-    let mut other = Phone::udp(&rig, "1002", "pw-ben").await;
+    let mut other = Phone::udp(&rig, "1002", "pw-of-ben").await;
     other.invite_open("9196", "b").await;
     assert_eq!(other.last().await.status().code(), 503);
     assert_eq!(other.register(600).await.1.status().code(), 200, "registrations go on");

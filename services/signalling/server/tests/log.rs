@@ -38,7 +38,7 @@ async fn rubbish_disturbs_no_call_and_the_log_names_nobody() {
     let _guard = tracing::subscriber::set_default(subscriber);
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     assert_eq!(phone.register(600).await.1.status().code(), 200);
     phone.invite("9198", "call").await;
     let offered = owner.signal().await;
@@ -72,6 +72,6 @@ async fn rubbish_disturbs_no_call_and_the_log_names_nobody() {
     assert!(log.contains("leg ended"), "the log was captured");
     for line in log.lines() {
         assert!(!sidetone_telemetry::redact::looks_personal(line), "{line}");
-        assert!(!line.contains("4930123") && !line.contains("pw-ada"), "{line}");
+        assert!(!line.contains("4930123") && !line.contains("pw-of-ada"), "{line}");
     }
 }

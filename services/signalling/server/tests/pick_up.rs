@@ -62,13 +62,13 @@ async fn give_ada_the_right(rig: &Rig, may_pick_up: bool) {
 async fn to_watch_is_not_to_take() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut ben = Phone::udp(&rig, "1002", "pw-ben").await;
+    let mut ben = Phone::udp(&rig, "1002", "pw-of-ben").await;
     let leg = rings_at_ben(&rig, &owner, &mut ben).await;
     let ringing = owner.signal().await;
     assert!(matches!(ringing.kind, LegSignalKind::Progress { .. }), "{ringing:?}");
     owner.ack(&ringing).await;
 
-    let mut ada = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut ada = Phone::udp(&rig, "1001", "pw-of-ada").await;
     let refused = takes(&mut ada, &mut owner, leg, "watcher").await.unwrap_err();
     assert_eq!(refused.status().code(), 403, "she watches, and has no right");
     assert_eq!(rig.telemetry.signalling.refused.with_label_values(&["pick_up"]).get(), 1);
@@ -81,7 +81,7 @@ async fn to_watch_is_not_to_take() {
     assert_eq!(stranger.next_response_of("stranger").await.status().code(), 403);
 
     // A phone of another tenant finds no such leg.
-    let mut beta = Phone::new(&rig, ada.transport, "beta.test", "1001", "pw-beta").await;
+    let mut beta = Phone::new(&rig, ada.transport, "beta.test", "1001", "pw-of-beta").await;
     assert_eq!(takes(&mut beta, &mut owner, leg, "beta").await.unwrap_err().status().code(), 481);
 }
 
@@ -89,12 +89,12 @@ async fn to_watch_is_not_to_take() {
 async fn the_right_a_group_and_being_the_same_user_let_one_take_it() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut ben = Phone::udp(&rig, "1002", "pw-ben").await;
+    let mut ben = Phone::udp(&rig, "1002", "pw-of-ben").await;
     let leg = rings_at_ben(&rig, &owner, &mut ben).await;
     let ringing = owner.signal().await;
     owner.ack(&ringing).await;
 
-    let mut ada = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut ada = Phone::udp(&rig, "1001", "pw-of-ada").await;
     give_ada_the_right(&rig, true).await;
     takes(&mut ada, &mut owner, leg, "right").await.unwrap();
     give_ada_the_right(&rig, false).await;
@@ -113,6 +113,6 @@ async fn the_right_a_group_and_being_the_same_user_let_one_take_it() {
     rig.directory.put_number(group(["ada", "ben"])).await.unwrap();
     takes(&mut ada, &mut owner, leg, "group").await.unwrap();
 
-    let mut own = Phone::udp(&rig, "1002", "pw-ben").await;
+    let mut own = Phone::udp(&rig, "1002", "pw-of-ben").await;
     takes(&mut own, &mut owner, leg, "own").await.unwrap();
 }

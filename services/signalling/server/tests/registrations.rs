@@ -18,7 +18,7 @@ async fn every_algorithm_proves_a_phone_and_expires_0_unregisters() {
     for algorithm in [Algorithm::Sha512_256, Algorithm::Sha256, Algorithm::Md5] {
         let digest_algorithms = vec![algorithm.token().to_owned()];
         let rig = Rig::with(Config { digest_algorithms, ..Config::default() }).await;
-        let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+        let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
         phone.algorithm = algorithm;
         let (challenge, answer) = phone.register(600).await;
         assert_eq!((challenge.status().code(), answer.status().code()), (401, 200));
@@ -34,12 +34,12 @@ async fn every_algorithm_proves_a_phone_and_expires_0_unregisters() {
 #[tokio::test]
 async fn a_wrong_password_an_unknown_user_and_an_unknown_domain_get_nowhere() {
     let rig = Rig::start().await;
-    for (user, password) in [("1001", "guessed"), ("nobody", "pw-ada"), ("1002", "pw-ada")] {
+    for (user, password) in [("1001", "guessed"), ("nobody", "pw-of-ada"), ("1002", "pw-of-ada")] {
         let (_, answer) = Phone::udp(&rig, user, password).await.register(600).await;
         assert_eq!(answer.status().code(), 401);
         assert!(!answer.header("WWW-Authenticate").unwrap().contains("stale"));
     }
-    let mut lost = Phone::new(&rig, Transport::Udp, "gamma.test", "1001", "pw-ada").await;
+    let mut lost = Phone::new(&rig, Transport::Udp, "gamma.test", "1001", "pw-of-ada").await;
     let register = lost.compose("REGISTER", "gamma.test", "<sip:1001@gamma.test>", "x", "", "");
     lost.send(register).await;
     let unknown = rig.telemetry.signalling.defended.with_label_values(&["unknown_domain"]);
@@ -50,7 +50,7 @@ async fn a_wrong_password_an_unknown_user_and_an_unknown_domain_get_nowhere() {
 #[tokio::test]
 async fn a_nonce_used_again_is_stale_and_says_so() {
     let rig = Rig::start().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     let (uri, to) = ("alpha.test", "<sip:1001@alpha.test>");
     let register = phone.compose("REGISTER", uri, to, "c", "", "");
     phone.send(register).await;
@@ -71,7 +71,7 @@ async fn a_nonce_used_again_is_stale_and_says_so() {
 async fn a_registered_phone_rings_after_the_replica_was_killed_and_came_back() {
     let rig = Rig::start().await;
     let killed = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     assert_eq!(phone.register(600).await.1.status().code(), 200);
     let before = rig.bindings("alpha", "ada").await.remove(0);
     let rig = rig.restart().await;
@@ -94,7 +94,7 @@ async fn a_registered_phone_rings_after_the_replica_was_killed_and_came_back() {
 #[tokio::test]
 async fn two_devices_of_a_user_and_two_tenants_with_equal_names_stand_beside_each_other() {
     let rig = Rig::start().await;
-    let mut desk = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut desk = Phone::udp(&rig, "1001", "pw-of-ada").await;
     assert_eq!(desk.register(600).await.1.status().code(), 200);
     // The second device registers the same address of record under its own digest name.
     let mut mobile = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001m", "pw-mobile").await;
@@ -104,9 +104,10 @@ async fn two_devices_of_a_user_and_two_tenants_with_equal_names_stand_beside_eac
     assert_eq!(rig.bindings("alpha", "ada").await.len(), 2);
     assert!(rig.bindings("beta", "ada").await.is_empty());
 
-    let wrong = Phone::new(&rig, Transport::Udp, "beta.test", "1001", "pw-ada").await.register(600).await.1;
+    let wrong =
+        Phone::new(&rig, Transport::Udp, "beta.test", "1001", "pw-of-ada").await.register(600).await.1;
     assert_eq!(wrong.status().code(), 401, "the other tenant's password");
-    let mut beta = Phone::new(&rig, Transport::Udp, "beta.test", "1001", "pw-beta").await;
+    let mut beta = Phone::new(&rig, Transport::Udp, "beta.test", "1001", "pw-of-beta").await;
     assert_eq!(beta.register(600).await.1.status().code(), 200);
     assert_eq!(rig.bindings("beta", "ada").await.len(), 1);
     assert_eq!(rig.bindings("alpha", "ada").await.len(), 2);
@@ -122,7 +123,7 @@ async fn several_phones_without_an_instance_are_each_kept() {
     let rig = Rig::start().await;
     let mut phones = Vec::new();
     for _ in 0..3 {
-        phones.push(Phone::udp(&rig, "1001", "pw-ada").await);
+        phones.push(Phone::udp(&rig, "1001", "pw-of-ada").await);
     }
     for (n, phone) in phones.iter_mut().enumerate() {
         let answer = phone.register(600).await.1;
@@ -165,7 +166,7 @@ async fn a_contact_where_nobody_is_goes_when_the_phone_has_another() {
     // Timer B is 64 of these.
     let rig = Rig::with(Config { t1_ms: 10, ..Config::default() }).await;
     let mut owner = rig.attach().await;
-    let mut former = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut former = Phone::udp(&rig, "1001", "pw-of-ada").await;
     assert_eq!(former.register(600).await.1.status().code(), 200);
     let dead = rig.bindings("alpha", "ada").await.remove(0);
     let failed = rig.telemetry.signalling.registrations.with_label_values(&["contact_failed"]);
@@ -179,7 +180,7 @@ async fn a_contact_where_nobody_is_goes_when_the_phone_has_another() {
     assert_eq!(rig.bindings("alpha", "ada").await.len(), 1);
 
     // The phone was restarted: another port, another Call-ID.
-    let mut now = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut now = Phone::udp(&rig, "1001", "pw-of-ada").await;
     assert_eq!(now.register(600).await.1.headers_named("Contact").len(), 2);
     owner.command("alpha", leg(2), 1, call_to(dead.binding.clone())).await;
     owner.ended().await;
@@ -191,7 +192,7 @@ async fn a_contact_where_nobody_is_goes_when_the_phone_has_another() {
 #[tokio::test]
 async fn another_users_address_of_record_is_forbidden() {
     let rig = Rig::start().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     let (uri, to) = ("alpha.test", "<sip:1002@alpha.test>");
     let register = phone.compose("REGISTER", uri, to, "c", "", "");
     phone.send(register).await;
@@ -205,7 +206,7 @@ async fn another_users_address_of_record_is_forbidden() {
 #[tokio::test]
 async fn keep_alives_are_answered_on_connections() {
     let rig = Rig::start().await;
-    let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-ada").await;
+    let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-of-ada").await;
     phone.send("\r\n\r\n").await;
     assert_eq!(phone.raw(2).await, b"\r\n");
 }

@@ -24,7 +24,7 @@ async fn it_is_answered_by_the_replica_that_has_it_over_the_way_it_came() {
         let holder = Rig::start().await;
         let other = holder.beside("signalling-1").await;
         let (mut owner, mut other_owner) = (holder.attach().await, other.attach().await);
-        let mut phone = Phone::new(&holder, transport, "alpha.test", "1001", "pw-ada").await;
+        let mut phone = Phone::new(&holder, transport, "alpha.test", "1001", "pw-of-ada").await;
         let to = "<sip:9196@alpha.test>";
         let invite = phone.compose("INVITE", "9196@alpha.test", to, "c1", "", SDP);
         phone.send(&invite).await;
@@ -62,7 +62,7 @@ async fn by_another_way_it_is_refused_as_a_loop() {
     let holder = Rig::start().await;
     let other = holder.beside("signalling-1").await;
     let (mut owner, mut other_owner) = (holder.attach().await, other.attach().await);
-    let mut phone = Phone::udp(&holder, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&holder, "1001", "pw-of-ada").await;
     let invite = phone.compose("INVITE", "9196@alpha.test", "<sip:9196@alpha.test>", "c1", "", SDP);
     phone.send(&invite).await;
     let (_, first) = offered(&mut owner).await;
@@ -83,7 +83,7 @@ async fn what_was_cancelled_meanwhile_is_not_handed_over() {
     let holder = Rig::start().await;
     let other = holder.beside("signalling-1").await;
     let (_owner, mut other_owner) = (holder.attach().await, other.attach().await);
-    let mut phone = Phone::udp(&other, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&other, "1001", "pw-of-ada").await;
     let invite = phone.compose("INVITE", "9196@alpha.test", "<sip:9196@alpha.test>", "c1", "", SDP);
     phone.send(&invite).await;
     let (copy, _) = offered(&mut other_owner).await;

@@ -101,7 +101,7 @@ async fn the_crack_is_slowed_and_banned() {
     // The tool knows no other algorithm.
     let rig =
         Rig::with(Config { defence, digest_algorithms: vec!["MD5".to_owned()], ..Config::default() }).await;
-    let mut honest = Phone::new(&rig, Transport::Udp, "127.0.0.1", "1001", "pw-beta").await;
+    let mut honest = Phone::new(&rig, Transport::Udp, "127.0.0.1", "1001", "pw-of-beta").await;
     honest.algorithm = Algorithm::Md5;
     assert_eq!(honest.register(600).await.1.status().code(), 200);
     let arguments = ["-u1001", "-r1-2000", "--maximumtime", "6"];

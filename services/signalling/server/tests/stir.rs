@@ -381,7 +381,7 @@ async fn a_carrier_cannot_send_us_into_our_own_network() {
 async fn phones_are_told_the_verdict() {
     let rig = Rig::start().await;
     let owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     assert_eq!(phone.register(600).await.1.status().code(), 200);
     let binding = rig.bindings("alpha", "ada").await.remove(0).binding;
     for (seed, proof, verstat) in [

@@ -54,7 +54,7 @@ async fn tell(owner: &OwnerEnd, name: &str, new: u32, old: u32) {
 async fn a_phone_is_told_at_once_at_every_change_and_at_the_end() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     let accepted = phone.subscribe("1001", "mwi", &format!("{MWI}Expires: 600\r\n")).await;
     assert_eq!((accepted.status().code(), accepted.header("Expires").as_deref()), (200, Some("600")));
     assert_eq!(watch(&mut owner).await, mailbox_of("ada", true));
@@ -100,7 +100,7 @@ async fn a_phone_is_told_at_once_at_every_change_and_at_the_end() {
 async fn a_phone_that_only_asks_is_told_once() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     let accepted = phone.subscribe("1001", "once", &format!("{MWI}Expires: 0\r\n")).await;
     assert_eq!((accepted.status().code(), accepted.header("Expires").as_deref()), (200, Some("0")));
     assert_eq!(watch(&mut owner).await, mailbox_of("ada", true));
@@ -114,7 +114,7 @@ async fn a_phone_that_only_asks_is_told_once() {
 #[tokio::test]
 async fn what_may_not_be_watched_is_refused_with_what_would_be() {
     let rig = Rig::start().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     let presence = phone.subscribe("1001", "a", "Event: presence\r\n").await;
     assert_eq!(presence.status().code(), 489);
     assert!(presence.header("Allow-Events").unwrap().contains("message-summary"));
@@ -133,7 +133,7 @@ async fn what_may_not_be_watched_is_refused_with_what_would_be() {
 
     let subscriptions = SubscriptionsConfig { per_user_max: 1, ..SubscriptionsConfig::default() };
     let rig = Rig::with(Config { subscriptions, ..Config::default() }).await;
-    let mut desk = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut desk = Phone::udp(&rig, "1001", "pw-of-ada").await;
     let mut mobile = Phone::udp(&rig, "1001m", "pw-mobile").await;
     assert_eq!(desk.subscribe("1001", "g", MWI).await.status().code(), 200);
     let full = mobile.subscribe("1001", "h", MWI).await;
@@ -145,7 +145,7 @@ async fn what_may_not_be_watched_is_refused_with_what_would_be() {
 async fn a_subscription_outlives_the_replica_and_an_owner_that_is_away() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     let accepted = phone.subscribe("1001", "kept", &format!("{MWI}Expires: 600\r\n")).await;
     watch(&mut owner).await;
     tell(&owner, "ada", 1, 0).await;
@@ -171,7 +171,7 @@ async fn a_subscription_outlives_the_replica_and_an_owner_that_is_away() {
 async fn a_phone_that_knows_nothing_of_it_any_more_is_left_alone() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-ada").await;
+    let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-of-ada").await;
     assert_eq!(phone.subscribe("1001", "gone", MWI).await.status().code(), 200);
     watch(&mut owner).await;
     tell(&owner, "ada", 1, 0).await;
@@ -184,7 +184,7 @@ async fn a_phone_that_knows_nothing_of_it_any_more_is_left_alone() {
 async fn a_subscription_follows_its_phone_to_another_connection() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;
-    let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-ada").await;
+    let mut phone = Phone::new(&rig, Transport::Tcp, "alpha.test", "1001", "pw-of-ada").await;
     assert_eq!(phone.register(600).await.1.status().code(), 200);
     assert_eq!(phone.subscribe("1001", "moves", MWI).await.status().code(), 200);
     watch(&mut owner).await;
@@ -208,7 +208,7 @@ async fn a_subscription_follows_its_phone_to_another_replica() {
     let holder = Rig::start().await;
     let other = holder.beside("signalling-1").await;
     let (mut owner, _other_owner) = (holder.attach().await, other.attach().await);
-    let mut phone = Phone::new(&holder, Transport::Tcp, "alpha.test", "1001", "pw-ada").await;
+    let mut phone = Phone::new(&holder, Transport::Tcp, "alpha.test", "1001", "pw-of-ada").await;
     assert_eq!(phone.register(600).await.1.status().code(), 200);
     let accepted = phone.subscribe("1001", "moves", MWI).await;
     watch(&mut owner).await;

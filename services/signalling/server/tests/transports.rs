@@ -25,7 +25,7 @@ async fn a_phone_registers_calls_and_is_called_over_every_transport_and_family()
         let rig = Rig::at(bind, &ALL, config).await;
         let mut owner = rig.attach().await;
         for transport in Transport::ALL {
-            let mut phone = Phone::new(&rig, transport, "alpha.test", "1001", "pw-ada").await;
+            let mut phone = Phone::new(&rig, transport, "alpha.test", "1001", "pw-of-ada").await;
             let (_, answer) = phone.register(600).await;
             assert_eq!(answer.status().code(), 200, "{transport:?}");
             let bindings = rig.bindings("alpha", "ada").await;
@@ -164,7 +164,7 @@ async fn stun_keep_alives_are_answered_to_who_has_proved_itself() {
     let reflections = rig.telemetry.signalling.messages_dropped.with_label_values(&["reflection"]);
     rig.until("dropped", || reflections.get() == 1).await;
 
-    let mut phone = Phone::udp(&rig, "1001", "pw-ada").await;
+    let mut phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
     phone.register(600).await;
     phone.send(&request).await;
     let answer = phone.datagram().await;
@@ -181,7 +181,7 @@ async fn a_large_request_goes_by_tcp_and_by_udp_to_who_takes_none() {
         let mut owner = rig.attach().await;
         // One whose port is free for TCP, too.
         let (mut phone, listener) = loop {
-            let phone = Phone::udp(&rig, "1001", "pw-ada").await;
+            let phone = Phone::udp(&rig, "1001", "pw-of-ada").await;
             if let Ok(listener) = TcpListener::bind(phone.local).await {
                 break (phone, takes_tcp.then_some(listener));
             }

@@ -5,7 +5,7 @@
 
 use sidetone_model::termination::{Cause, Termination};
 
-use crate::sdp::SdpError;
+use crate::sdp::{self, SdpError};
 
 /// Warnings of RFC 3261, section 20.43.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub(crate) fn of_description(error: &SdpError) -> Option<String> {
             "a name stands in c=, and names are not looked up; set the phone to give its IP address",
         ),
         SdpError::NoFormat => (Code::MediaFormat, FORMATS),
+        SdpError::Unencrypted => (Code::Miscellaneous, sdp::UNENCRYPTED),
+        SdpError::Encrypted => (Code::Miscellaneous, sdp::ENCRYPTED),
     };
     Some(value(code, text))
 }
@@ -122,6 +124,8 @@ mod tests {
             (SdpError::NoAddress, Some("301")),
             (SdpError::HostName, Some("301")),
             (SdpError::NoFormat, Some("305")),
+            (SdpError::Unencrypted, Some("399")),
+            (SdpError::Encrypted, Some("399")),
             (SdpError::Malformed, None),
             (SdpError::TooLarge, None),
         ];

@@ -9,7 +9,7 @@ use sidetone_model::command::Invite;
 use sidetone_model::ids::{DeviceId, ReplicaId, UserId};
 use sidetone_model::party::{Binding, Flow, Party, Transport};
 use sidetone_sip_core::identity::{self, Audience, Bounds, CallerIdentity};
-use sidetone_sip_core::leg::{Leg, LegOutput, LegSetup};
+use sidetone_sip_core::leg::{Encryption, Leg, LegOutput, LegSetup};
 use sidetone_sip_core::message::{Limits, Message, Request, parse_datagram};
 use sidetone_sip_core::tokens::Tokens;
 use sidetone_sip_core::transaction::Timers;
@@ -72,6 +72,7 @@ fn written(invite: &Invite, audience: Audience) -> Request {
         product: "Sidetone".into(),
         timers: Timers::default(),
         session_interval_s: 0,
+        encryption: Encryption::default(),
     };
     let mut leg = Leg::outgoing(setup, invite, audience, "1".into(), &mut Tokens::seeded([1; 32])).unwrap();
     match leg.poll_output() {
@@ -270,6 +271,7 @@ fn a_value_that_would_break_the_message_makes_no_call() {
         product: "Sidetone".into(),
         timers: Timers::default(),
         session_interval_s: 0,
+        encryption: Encryption::default(),
     };
     for (name, value) in [("X-A", "b\r\nVia: c"), ("X-A B", "c"), ("X-A:", "c")] {
         let invite = call(false, Vec::new(), &[(name, value)]);

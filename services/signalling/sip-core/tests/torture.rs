@@ -13,7 +13,7 @@ use harness::{addr, epoch};
 use sidetone_model::party::{Flow, Transport};
 use sidetone_model::time::Timestamp;
 use sidetone_sip_core::auth::Credentials;
-use sidetone_sip_core::leg::{Caller, Leg, LegSetup};
+use sidetone_sip_core::leg::{Caller, Encryption, Leg, LegSetup};
 use sidetone_sip_core::message::{
     Framed, Framer, FramingError, Limits, Message, Method, Request, Response, ResponseBuilder, Status,
     parse_datagram,
@@ -198,6 +198,7 @@ fn judge(tx: sidetone_sip_core::transaction::ServerTx, request: &Request) -> Opt
                 product: "sidetone".into(),
                 timers: Timers::default(),
                 session_interval_s: 0,
+                encryption: Encryption::default(),
             };
             let mut tokens = Tokens::seeded([2; 32]);
             Leg::incoming(setup, tx, request.clone(), Caller::default(), &mut tokens, epoch())

@@ -300,6 +300,8 @@ impl Engine {
             local.direction = agreement.direction;
             local.rtcp_mux &= remote.rtcp_mux;
             let rekeying = secrets.conclude(&remote)?;
+            // Keys that were offered and not taken are offered no more: nobody here would use them.
+            local.crypto = secrets.keys.standing();
             (local, agreement, rekeying)
         } else {
             let (mut local, mut agreement) = negotiate::answer(address, &remote, &entry.codecs)?;

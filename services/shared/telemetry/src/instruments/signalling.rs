@@ -54,6 +54,10 @@ instruments! {
         handed_over: IntCounterVec = "sidetone_signalling_handed_over_total" by ["what"],
         /// SIP messages that fell out of the ladder or did not reach HOMER, by the place that was full.
         ladder_lost: IntCounterVec = "sidetone_signalling_ladder_lost_total" by ["place"],
+        /// Requests within a call whose phone's connection is gone: waiting for it to register again, and what came of that.
+        phones_awaited: IntCounterVec = "sidetone_signalling_phones_awaited_total" by ["result"],
+        /// Devices whose media encryption is set otherwise than for all.
+        encryption_settings: IntGauge = "sidetone_signalling_encryption_settings_count",
         /// Legs held now.
         legs: IntGauge = "sidetone_signalling_legs_count",
         /// Signals kept because no owner has acknowledged them.

@@ -12,7 +12,7 @@ use sidetone_model::termination::Cause;
 use sidetone_proto::directory::v1::StirVerify;
 use sidetone_sip_core::auth::{Algorithm, Credentials, Ha1, Purpose, StoredHashes, Verdict};
 use sidetone_sip_core::identity::{self, CallerIdentity};
-use sidetone_sip_core::leg::{Caller, Leg, LegOutput};
+use sidetone_sip_core::leg::{Caller, Encryption, Leg, LegOutput};
 use sidetone_sip_core::message::{Method, Request, Response, ResponseBuilder, Status};
 use sidetone_sip_core::transaction::{ServerTx, flow_back};
 use sidetone_sip_core::warning;
@@ -126,9 +126,10 @@ impl Agent {
                     Err(error) => self.refuse_for(tx, &pending.request, &error, now),
                 }
             }
-            Finding::Moved { leg, flow, request, found } => {
-                self.handle_moved(leg, (flow, *request), found, now);
+            Finding::Moved { leg, request: Some(waiting), found } => {
+                self.handle_moved(leg, waiting, found, now);
             }
+            Finding::Moved { leg, request: None, found } => self.handle_found_again(leg, found, now),
             Finding::DialogStored { leg, stored } => self.handle_dialog_stored(leg, stored, now),
             Finding::Stored { tx, result } => self.handle_stored(tx, result, now),
             Finding::Seen { id, seen } => self.handle_seen(id, seen, now),
@@ -295,8 +296,13 @@ impl Agent {
             self.count_trunk(&arrival.trunk, "full");
             return self.refuse(tx, &request, Cause::NoCapacity, now);
         }
-        let Some(setup) = self.leg_setup(flow_back(&request, &flow), &identity.tenant) else {
+        let Some(mut setup) = self.leg_setup(flow_back(&request, &flow), &identity.tenant) else {
             return self.refuse(tx, &request, Cause::Internal, now);
+        };
+        setup.encryption = match (&identity.arrival, &credential) {
+            (Some(arrival), _) => self.trunking.encryption_of(arrival),
+            (None, Some(known)) => self.encryption_of(&identity.tenant, &known.user, &known.device),
+            (None, None) => Encryption::default(),
         };
         let caller_identity = self.identity_of(&request, identity, credential.as_ref());
         let owner = credential.as_ref().map(|known| (known.user.clone(), known.device.clone()));
@@ -317,7 +323,7 @@ impl Agent {
                     self.parts.ladder.belongs(id, call);
                 }
                 if let Some((user, device)) = owner {
-                    self.durable.note_owner(id, &user, &device);
+                    self.note_owner(id, &user, &device);
                 }
             }
             Err(refusal) => {
@@ -351,7 +357,11 @@ impl Agent {
             None if own => from.uri.user().into(),
             None => known.user.as_str().into(),
         };
-        caller.display_name = if own && !caller.anonymous { from.display_name.clone() } else { "".into() };
+        caller.display_name = match (caller.anonymous, &*identity.display_name) {
+            (true, _) => "".into(),
+            (false, "") if own => from.display_name.clone(),
+            (false, name) => name.into(),
+        };
         caller
     }
 

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use sidetone_model::command::{Invite, LegCommand, LegCommandKind};
-use sidetone_model::ids::LegId;
+use sidetone_model::ids::{DeviceId, LegId, TenantId, UserId};
 use sidetone_model::signal::{Hello, OwnerMessage, ReplicaMessage};
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_sip_core::identity::Audience;
-use sidetone_sip_core::leg::{Leg, LegSetup};
+use sidetone_sip_core::leg::{CommandError, Encryption, Leg, LegSetup};
 use tokio::sync::mpsc;
 
 use super::Agent;
@@ -172,11 +172,11 @@ impl Agent {
                         self.parts.ladder.belongs(id, call);
                     }
                     leg.set_owner_away(!self.upstream.is_attached());
-                    if invite.binding.outside_number().is_none() {
-                        self.durable.note_owner(id, &invite.binding.user, &invite.binding.device);
-                    }
                     tracing::debug!(leg = %id, call = ?invite.call, %tenant, "calling a device");
                     self.legs.insert(id, tenant, Some(leg), None);
+                    if invite.binding.outside_number().is_none() {
+                        self.note_owner(id, &invite.binding.user, &invite.binding.device);
+                    }
                     self.count_command("done");
                 }
                 Err(termination) => {
@@ -213,9 +213,10 @@ impl Agent {
             return self.invite_outside(id, invite, number, tenant, now);
         }
         let flow = invite.binding.flow.clone();
-        let setup = self.leg_setup(flow, tenant).ok_or(Termination::new(Cause::TransportFailure))?;
+        let mut setup = self.leg_setup(flow, tenant).ok_or(Termination::new(Cause::TransportFailure))?;
+        setup.encryption = self.encryption_of(tenant, &invite.binding.user, &invite.binding.device);
         let mut leg = Leg::outgoing(setup, invite, Audience::Phone, id.sip_call_id(), &mut self.parts.tokens)
-            .map_err(|error| Termination::from(&error))?;
+            .map_err(not_begun)?;
         if let Some(verstat) = invite.from.proof.verstat() {
             leg.amend_invite(|request| stir::with_verstat(request, verstat));
         }
@@ -240,11 +241,26 @@ impl Agent {
             product: super::requests::PRODUCT.into(),
             timers: self.parts.timers,
             session_interval_s: self.parts.config.session_interval_s,
+            encryption: Encryption::default(),
         })
+    }
+
+    /// What is set of a device's media.
+    pub(super) fn encryption_of(&self, tenant: &TenantId, user: &UserId, device: &DeviceId) -> Encryption {
+        let known = self.parts.encryptions.borrow();
+        known.get(&(tenant.clone(), user.clone(), device.clone())).copied().unwrap_or_default()
     }
 
     pub(super) fn count_command(&self, result: &str) {
         self.parts.telemetry.signalling.commands.with_label_values(&[result]).inc();
+    }
+}
+
+/// Why a call could not be begun.
+fn not_begun(error: CommandError) -> Termination {
+    match error {
+        CommandError::NoKeys => Termination::new(Cause::NoCommonCodec).with_text(error.to_string()),
+        error => Termination::from(&error),
     }
 }
 

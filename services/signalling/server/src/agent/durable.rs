@@ -11,6 +11,7 @@ use sidetone_sip_core::message::Method;
 
 use super::Agent;
 use super::lookup::Finding;
+use super::moved::may_be_same;
 use crate::dialogs::{Dialogs, Removal, StoredDialog};
 use crate::replica::wall_clock;
 
@@ -29,6 +30,8 @@ struct Record {
     writing: bool,
     waiting: VecDeque<LegOutput>,
     owner: Option<(UserId, DeviceId)>,
+    /// The +sip.instance of its phone (RFC 5626, section 4.1); empty where it is not known.
+    instance: Box<str>,
     /// When its phone was last looked for.
     searched_at: Option<Instant>,
     /// Over what its device registered while its own connection was there still.
@@ -70,19 +73,36 @@ impl Durable {
         may
     }
 
-    /// Whose device a leg is.
-    pub(super) fn note_owner(&mut self, leg: LegId, user: &UserId, device: &DeviceId) {
-        self.legs.entry(leg).or_default().owner = Some((user.clone(), device.clone()));
+    /// The instance of the phone that a leg is; empty where it is not known.
+    pub(super) fn instance_of(&self, leg: LegId) -> &str {
+        self.legs.get(&leg).map_or("", |record| &record.instance)
     }
 }
 
 impl Agent {
+    /// Whose device a leg is, and which phone.
+    pub(super) fn note_owner(&mut self, id: LegId, user: &UserId, device: &DeviceId) {
+        let flow = self.legs.get(id).and_then(|entry| entry.leg.as_ref()).map(Leg::flow);
+        let instance = flow.map(|flow| self.instance_over(flow, user, device)).unwrap_or_default();
+        let record = self.durable.legs.entry(id).or_default();
+        (record.owner, record.instance) = (Some((user.clone(), device.clone())), instance);
+    }
+
     /// Takes up the dialogs of a former life.
     pub(super) fn restore(&mut self, found: Vec<(LegId, StoredDialog)>, now: Instant) {
         let count = found.len();
         for (id, dialog) in found {
-            let StoredDialog { tenant, mut leg, last_signal_n, user, device, call, at_unix_ms, trunk } =
-                dialog;
+            let StoredDialog {
+                tenant,
+                mut leg,
+                last_signal_n,
+                user,
+                device,
+                instance,
+                call,
+                at_unix_ms,
+                trunk,
+            } = dialog;
             let answer = leg.as_mut().and_then(StoredLeg::take_answer);
             let restored =
                 leg.and_then(|leg| Leg::restore(leg, super::requests::PRODUCT, self.parts.timers, now));
@@ -107,7 +127,8 @@ impl Agent {
             self.legs.insert(id, tenant, Some(leg), None);
             self.legs.resume(id, last_signal_n);
             let owner = UserId::new(&user).ok().zip(DeviceId::new(&device).ok());
-            self.durable.legs.insert(id, Record { stored: true, owner, ..Record::default() });
+            let instance = instance.into();
+            self.durable.legs.insert(id, Record { stored: true, owner, instance, ..Record::default() });
             self.settle_leg(id, now);
         }
         if count > 0 {
@@ -158,6 +179,7 @@ impl Agent {
             call: self.parts.ladder.call_of(id).map(|call| call.to_string()).unwrap_or_default(),
             at_unix_ms: wall_clock().as_millis(),
             trunk: self.trunking.trunk_of(id).map(ToOwned::to_owned).unwrap_or_default(),
+            instance: self.durable.instance_of(id).to_owned(),
         })
     }
 
@@ -184,12 +206,17 @@ impl Agent {
     }
 
     /// A device has registered over a new connection: calls of its that had another, which is gone, follow it.
-    pub(super) fn follow_device(&mut self, tenant: &TenantId, user: &UserId, device: &DeviceId, flow: &Flow) {
-        let owned = self
-            .durable
-            .legs
-            .iter()
-            .filter(|(_, record)| record.owner.as_ref().is_some_and(|(u, d)| u == user && d == device));
+    pub(super) fn follow_device(
+        &mut self,
+        tenant: &TenantId,
+        (user, device): (&UserId, &DeviceId),
+        instance: &str,
+        flow: &Flow,
+    ) {
+        let owned = self.durable.legs.iter().filter(|(_, record)| {
+            let own = record.owner.as_ref().is_some_and(|(u, d)| u == user && d == device);
+            own && may_be_same(&record.instance, instance)
+        });
         let ids: Vec<LegId> = owned.map(|(id, _)| *id).collect();
         for id in ids {
             let Some(entry) = self.legs.get(id).filter(|entry| entry.tenant == *tenant) else { continue };

@@ -6,7 +6,7 @@ use sidetone_model::media::{Direction, Encoding, Format, Holder, MediaDescriptio
 use sidetone_model::party::{Binding, Party, Transport};
 use sidetone_model::time::Timestamp;
 use sidetone_sip_core::identity::Audience;
-use sidetone_sip_core::leg::LegSetup;
+use sidetone_sip_core::leg::{Encryption, LegSetup};
 use sidetone_sip_core::tokens::Tokens;
 use sidetone_sip_core::transaction::Timers;
 
@@ -25,6 +25,7 @@ fn leg(over: &Flow) -> Leg {
         product: "test".into(),
         timers: Timers::default(),
         session_interval_s: 0,
+        encryption: Encryption::default(),
     };
     let media = MediaDescription {
         holder: Holder::Node,

@@ -28,12 +28,12 @@ pub(super) enum Finding {
         leg: LegId,
         stored: bool,
     },
-    /// Where the phone of a leg whose connection is gone has registered since, and what was to be sent over that.
+    /// Where the phone of a leg whose connection is gone has registered since, best first, and what was to be sent over what; none
+    /// when that waits already.
     Moved {
         leg: LegId,
-        flow: Flow,
-        request: Box<Request>,
-        found: Option<(ReplicaId, Flow)>,
+        request: Option<(Flow, Box<Request>)>,
+        found: Vec<(ReplicaId, Flow)>,
     },
     Stored {
         tx: ServerTx,
@@ -95,6 +95,8 @@ pub(super) struct Identity {
     pub(super) verdict: Option<Verdict>,
     /// The first of the claimed numbers that is one of the credential's user.
     pub(super) claimed: Option<String>,
+    /// The display name of the credential's user; empty where it has none, or where the phone's own is to be shown.
+    pub(super) display_name: Box<str>,
 }
 
 /// The directory could not be asked.
@@ -166,6 +168,7 @@ async fn identify(directory: &Directory, question: Question) -> Result<Option<Id
                 open: true,
                 verdict: None,
                 claimed: None,
+                display_name: "".into(),
             }));
         }
     }
@@ -187,8 +190,13 @@ async fn identify(directory: &Directory, question: Question) -> Result<Option<Id
         Some(number) => directory.resolve(&tenant, number).await?.is_some_and(|found| found.open),
         None => false,
     };
-    let mut claimed = None;
+    let (mut claimed, mut display_name) = (None, String::new());
     if let Some(Credential { user, .. }) = &credential {
+        let by_phones = directory.tenant(&tenant).await?.is_some_and(|own| own.names_by_phones);
+        if question.dialled.is_some() && !by_phones {
+            display_name =
+                directory.user(&tenant, user).await?.map(|user| user.display_name).unwrap_or_default();
+        }
         for number in question.claimed {
             let found = directory.resolve(&tenant, &number).await?.map(|found| found.destination);
             if found.is_some_and(|destination| destination == Destination::User(user.clone())) {
@@ -197,7 +205,17 @@ async fn identify(directory: &Directory, question: Question) -> Result<Option<Id
             }
         }
     }
-    Ok(Some(Identity { tenant, credential, domains, arrival: None, open, verdict: None, claimed }))
+    let display_name = display_name.into();
+    Ok(Some(Identity {
+        tenant,
+        credential,
+        domains,
+        arrival: None,
+        open,
+        verdict: None,
+        claimed,
+        display_name,
+    }))
 }
 
 /// Less than what a phone waits before it asks again for the second time.

@@ -4,6 +4,7 @@
 //! next. What needs the directory leaves as a task and comes back as an input.
 
 mod admission;
+mod awaited;
 mod by_flow;
 mod caller_gone;
 mod commands;
@@ -47,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::defence::{Asked, Defence};
+use crate::devices::Encryptions;
 use crate::dialogs::{Dialogs, StoredDialog};
 use crate::handover::{Carriers, FromNeighbour};
 use crate::ladder::Ladder;
@@ -57,6 +59,7 @@ use crate::subscriptions::{Record, Records};
 use crate::transport::{Inbound, Lent, Outputs};
 use crate::trunks::{Reports, Table};
 use admission::Pending;
+use awaited::Awaited;
 use caller_gone::CallersGone;
 use delayed::Delayed;
 use durable::Durable;
@@ -89,6 +92,7 @@ pub(crate) struct Parts {
     pub(crate) table: watch::Receiver<Arc<Table>>,
     pub(crate) reports: Reports,
     pub(crate) directory: Directory,
+    pub(crate) encryptions: watch::Receiver<Arc<Encryptions>>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) drained: watch::Sender<bool>,
@@ -125,6 +129,7 @@ pub(crate) struct Agent {
     trunking: Trunking,
     outgoing: Outgoing,
     callers_gone: CallersGone,
+    awaited: Awaited,
     /// What goes with each connection when it closes. Bounded by the number of connections.
     flows: HashMap<Flow, Vec<Held>>,
     findings: mpsc::Sender<Finding>,
@@ -163,6 +168,7 @@ impl Agent {
             domains: HashMap::new(),
             outgoing: Outgoing::default(),
             callers_gone: CallersGone::default(),
+            awaited: Awaited::default(),
             flows: HashMap::new(),
             findings,
             found: Some(found),
@@ -288,9 +294,11 @@ impl Agent {
     fn next_timeout(&self) -> Option<Instant> {
         let transactions = self.parts.transactions.poll_timeout().map(|(at, _)| at);
         let own = [self.delayed.next(), self.trunking.next(), self.subscriptions.next(), self.stop_at];
-        [transactions, self.legs.next_timeout(), self.parts.lent.next(), self.callers_gone.next()]
+        let gone = [self.callers_gone.next(), self.awaited.next()];
+        [transactions, self.legs.next_timeout(), self.parts.lent.next()]
             .into_iter()
             .chain(own)
+            .chain(gone)
             .flatten()
             .min()
     }
@@ -302,6 +310,7 @@ impl Agent {
         self.tend_subscriptions(now);
         self.tend_lent(now);
         self.end_calls_of_callers_gone(now);
+        self.tend_awaited(now);
         while let Some((tx, response)) = self.delayed.pop_due(now) {
             self.respond(tx, response, now);
         }

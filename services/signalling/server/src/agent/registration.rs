@@ -14,7 +14,7 @@ use sidetone_directory::{Credential, Directory, DirectoryError, Registration as 
 use sidetone_model::ids::{DeviceId, LegId, ReplicaId, TenantId, UserId};
 use sidetone_model::party::{Binding, Flow, Transport};
 use sidetone_model::termination::{Cause, Termination};
-use sidetone_sip_core::message::Request;
+use sidetone_sip_core::message::{Contact, Request};
 use sidetone_sip_core::registrar::{self, ContactBinding, RegisterError, RegistrarPolicy, Registration};
 use sidetone_sip_core::transaction::{ServerTx, flow_back};
 use sidetone_sip_core::uri::SipUri;
@@ -33,7 +33,7 @@ pub(super) struct Stored {
     device: (TenantId, UserId, DeviceId),
 }
 
-/// What was registered over a connection as one of several flows.
+/// What was registered over a connection by a phone with an instance; `reg_id` is 0 where it is not one of several flows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Held {
     tenant: TenantId,
@@ -69,8 +69,8 @@ impl Agent {
             return self.refuse(tx, &pending.request, Cause::Forbidden, now);
         }
         let flow = flow_back(&pending.request, &pending.flow);
-        self.follow_device(&identity.tenant, &credential.user, &credential.device, &flow);
         let (user, device) = (&credential.user, &credential.device);
+        self.follow_device(&identity.tenant, (user, device), &instance_of(&pending.request), &flow);
         self.follow_with_subscriptions(&identity.tenant, user, device, (&flow, now));
         let task = Task {
             directory: self.parts.directory.clone(),
@@ -105,6 +105,8 @@ impl Agent {
                 let timer = flow_timer_s(&pending.flow, self.parts.config.connection_idle());
                 let response = registration.response(&request, &tag, Some(timer), wall_clock());
                 self.respond(tx, response, now);
+                // Behind the answer: a phone need not take a request over a flow of which it does not know yet that it stands.
+                self.send_to_returned(now);
             }
             Ok(Stored { request, outcome: Err(error), .. }) => {
                 use sidetone_model::classify::Classify as _;
@@ -124,7 +126,7 @@ impl Agent {
             return;
         }
         let (tenant, user, device) = device;
-        let over = made.bindings.iter().filter(|binding| binding.reg_id > 0 && binding.flow == *flow);
+        let over = made.bindings.iter().filter(|it| !it.instance.is_empty() && it.flow == *flow);
         let held: Vec<Held> = over
             .map(|binding| Held {
                 tenant: tenant.clone(),
@@ -142,7 +144,11 @@ impl Agent {
 
     /// A connection has closed: what was registered over it cannot be reached any more.
     pub(super) fn forget_flow(&mut self, flow: &Flow) {
-        let Some(held) = self.flows.remove(flow) else { return };
+        let Some(mut held) = self.flows.remove(flow) else { return };
+        held.retain(|it| it.reg_id > 0);
+        if held.is_empty() {
+            return;
+        }
         self.count_registration("flow_closed");
         let (directory, flow) = (self.parts.directory.clone(), flow.clone());
         tokio::spawn(async move {
@@ -189,6 +195,13 @@ impl Agent {
                 tracing::debug!(%error, "a contact that nobody answers at stays until it expires");
             }
         });
+    }
+
+    /// The instance of a device's phone that has registered over a connection; empty where it is not known.
+    pub(super) fn instance_over(&self, flow: &Flow, user: &UserId, device: &DeviceId) -> Box<str> {
+        let held = self.flows.get(flow).into_iter().flatten();
+        let mut own = held.filter(|it| it.user == *user && it.device == *device);
+        own.next().map(|it| it.instance.clone()).unwrap_or_default()
     }
 
     pub(super) fn count_registration(&self, result: &str) {
@@ -314,6 +327,16 @@ fn contact(kept: &Kept) -> ContactBinding {
         q_thousandths: kept.q_thousandths,
         path: kept.binding.path.clone(),
     }
+}
+
+/// The +sip.instance of a REGISTER; empty when it has none.
+fn instance_of(register: &Request) -> Box<str> {
+    let contacts = register.contacts().unwrap_or_default();
+    let named = contacts.iter().find_map(|contact| match contact {
+        Contact::Address(address) => address.param("+sip.instance"),
+        Contact::Wildcard => None,
+    });
+    named.unwrap_or_default().into()
 }
 
 fn is_same(kept: &Kept, contact: &ContactBinding) -> bool {

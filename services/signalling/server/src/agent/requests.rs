@@ -70,7 +70,8 @@ impl Agent {
             // Nobody else knows our tag.
             self.parts.defence.proved(&request, &flow, Shown::Place, now);
             let flow = flow_back(&request, &flow);
-            return self.with_leg(leg, now, |leg| leg.handle_request(tx, &flow, request, now));
+            self.with_leg(leg, now, |leg| leg.handle_request(tx, &flow, request, now));
+            return self.send_to_returned(now);
         }
         if let Some(id) = dialog.as_ref().and_then(|key| self.subscriptions.by_dialog(key)) {
             self.parts.defence.proved(&request, &flow, Shown::Place, now);

@@ -124,7 +124,7 @@ impl Keeper {
             let sources = record.sources.iter().filter_map(|text| text.parse().ok()).collect();
             // Others send calls here as soon as they read the lease: it comes last, and is known to the agent at once.
             let answered = seen && (record_leads_nowhere || self.lookups.is_answered(&key));
-            let held = answered && self.hold(&key).await?;
+            let held = answered && self.hold(&key, record.options_interval_s > 0).await?;
             if held {
                 self.show_held(&key);
             }
@@ -155,16 +155,21 @@ impl Keeper {
         })
     }
 
-    async fn hold(&self, key: &TrunkKey) -> Result<bool, DirectoryError> {
+    async fn hold(&self, key: &TrunkKey, asks: bool) -> Result<bool, DirectoryError> {
         let report = self.reports.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
         let state = pb::TrunkState {
             tenant: key.0.to_string(),
             trunk: key.1.clone(),
             replica: self.replica.to_string(),
-            ..report.unwrap_or(pb::TrunkState { healthy: true, ..pb::TrunkState::default() })
+            ..report.unwrap_or_else(|| not_told(asks))
         };
         self.directory.hold_trunk(&state, wall_clock() + HOLD).await
     }
+}
+
+/// The state of a trunk of which the agent has not told anything; `asks` says that it will be asked for signs of life.
+fn not_told(asks: bool) -> pb::TrunkState {
+    pb::TrunkState { healthy: !asks, unknown: asks, ..pb::TrunkState::default() }
 }
 
 /// A seed out of one word.

@@ -40,6 +40,8 @@ pub(crate) struct Table {
 pub(crate) struct Condition {
     pub(crate) calls: u32,
     started: (Option<Instant>, f64),
+    /// An OPTIONS was answered, or failed.
+    pub(crate) asked: bool,
     /// Why its OPTIONS failed last; none while it answers.
     pub(crate) sick: Option<String>,
     /// Why it is not registered; none when it is, or need not be.

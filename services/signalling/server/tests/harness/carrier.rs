@@ -8,8 +8,9 @@ use sidetone_directory::Password;
 use sidetone_model::ids::{LegId, ReplicaId, TenantId};
 use sidetone_model::party::{Binding, Transport};
 use sidetone_proto::directory::v1 as pb;
-use sidetone_sip_core::message::{Limits, Message, Request, parse_datagram};
-use tokio::net::UdpSocket;
+use sidetone_sip_core::message::{Framed, Framer, Limits, Message, Request, parse_datagram};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::{OwnerEnd, Rig, invite_to, within};
 
@@ -69,6 +70,43 @@ impl Carrier {
     ) {
         let text = answer_text(contact, request, status, extra, body);
         self.socket.send_to(text.as_bytes(), self.server).await.unwrap();
+    }
+}
+
+/// A connection to a carrier.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    framer: Framer,
+}
+
+impl Connection {
+    pub(crate) async fn accept(listener: &TcpListener) -> Self {
+        let (stream, _) = within(listener.accept()).await.unwrap();
+        Self { stream, framer: Framer::new(Limits::default()) }
+    }
+
+    /// The next request, which is to be of that method.
+    pub(crate) async fn request(&mut self, method: &str) -> Request {
+        let mut buffer = vec![0; 65_536];
+        loop {
+            match self.framer.poll_framed().unwrap() {
+                Some(Framed::Message(Message::Request(request))) => {
+                    assert_eq!(request.method().as_str(), method);
+                    return request;
+                }
+                Some(_) => {}
+                None => {
+                    let length = within(self.stream.read(&mut buffer)).await.unwrap();
+                    assert!(length > 0, "the connection was closed");
+                    self.framer.push(&buffer[..length]);
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn answer(&mut self, contact: &str, request: &Request, status: &str, body: &str) {
+        let text = answer_text(contact, request, status, "", body);
+        self.stream.write_all(text.as_bytes()).await.unwrap();
     }
 }
 

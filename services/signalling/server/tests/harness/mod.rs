@@ -41,9 +41,9 @@ tenant = "alpha"
 domains = ["alpha.test"]
 users = [
   { user = "ada", numbers = ["1001"], devices = [
-    { device = "desk", auth_username = "1001", password = "pw-ada" },
+    { device = "desk", auth_username = "1001", password = "pw-of-ada" },
     { device = "mobile", auth_username = "1001m", password = "pw-mobile" } ] },
-  { user = "ben", numbers = ["1002"], devices = [{ device = "desk", auth_username = "1002", password = "pw-ben" }] },
+  { user = "ben", numbers = ["1002"], devices = [{ device = "desk", auth_username = "1002", password = "pw-of-ben" }] },
 ]
 numbers = [{ number = "9196", echo = true, open = true }, { number = "9198", wait = true }]
 
@@ -51,7 +51,7 @@ numbers = [{ number = "9196", echo = true, open = true }, { number = "9198", wai
 tenant = "beta"
 domains = ["beta.test", "127.0.0.1"]
 users = [
-  { user = "ada", numbers = ["1001"], devices = [{ device = "desk", auth_username = "1001", password = "pw-beta" }] },
+  { user = "ada", numbers = ["1001"], devices = [{ device = "desk", auth_username = "1001", password = "pw-of-beta" }] },
 ]
 "#;
 

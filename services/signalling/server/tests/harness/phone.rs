@@ -106,7 +106,11 @@ impl Phone {
     pub(crate) async fn reconnect(&mut self, rig: &Rig) {
         let stream = TcpStream::connect(rig.address(self.transport)).await.unwrap();
         self.local = stream.local_addr().unwrap();
-        self.wire = Wire::Stream(Box::new(stream), Box::new(Framer::new(Limits::default())));
+        let stream: Box<dyn Stream> = match self.transport.is_secure() {
+            true => Box::new(super::tls::connect(stream, rig, "localhost").await.unwrap()),
+            false => Box::new(stream),
+        };
+        self.wire = Wire::Stream(stream, Box::new(Framer::new(Limits::default())));
     }
 
     pub(crate) async fn send(&mut self, text: impl AsRef<[u8]>) {
@@ -271,15 +275,27 @@ impl Phone {
 
     /// Registers by two REGISTERs; gives back challenge and answer.
     pub(crate) async fn register(&mut self, expires_s: u32) -> (Response, Response) {
+        self.register_as(expires_s, "").await
+    }
+
+    /// The same with more in the Contact, as `;+sip.instance="<urn:uuid:1>"`.
+    pub(crate) async fn register_as(&mut self, expires_s: u32, contact: &str) -> (Response, Response) {
+        let with = |text: String| {
+            let lines = text.split("\r\n").map(|line| match line.starts_with("Contact:") {
+                true => format!("{line}{contact}"),
+                false => line.to_owned(),
+            });
+            lines.collect::<Vec<_>>().join("\r\n")
+        };
         let (uri, to) = (self.domain.to_owned(), format!("<sip:{}@{}>", self.user, self.domain));
         let call_id = format!("reg{}", self.local.port());
         let expires = format!("Expires: {expires_s}\r\n");
         let first = self.compose("REGISTER", &uri, &to, &call_id, &expires, "");
-        self.send(first).await;
+        self.send(with(first)).await;
         let challenge = self.last().await;
         let authorization = self.authorization(&challenge, "REGISTER", &uri);
         let second = self.compose("REGISTER", &uri, &to, &call_id, &(expires + &authorization), "");
-        self.send(second).await;
+        self.send(with(second)).await;
         let answer = self.last().await;
         (challenge, answer)
     }

@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use sidetone_model::media::MediaDescription;
 use sidetone_model::party::{Flow, Party};
 use sidetone_model::signal::{InviteId, LegSignalKind, Offered};
 use sidetone_model::termination::{Cause, Termination};
 
+use super::encryption::{Encryption, no_keys};
 use super::offer::Negotiation;
 use super::reliable::{Reliable, is_reliable};
 use super::session::{SessionRefusal, SessionTimer};
@@ -41,7 +44,8 @@ impl Leg {
         let tag = tokens.tag();
         let refuse = |status: Status| ResponseBuilder::new(&invite, status, &tag);
         check_required(&invite, &tag)?;
-        let offer = offer_of(&invite).map_err(|refusal| Box::new(refusal.response(&invite, &tag)))?;
+        let offer = offer_of(&invite, setup.encryption)
+            .map_err(|refusal| Box::new(refusal.response(&invite, &tag)))?;
         let (Some(target), Ok(routes)) = (target_of(&invite), invite.record_route()) else {
             return Err(Box::new(refuse(Status::BAD_REQUEST).build()));
         };
@@ -156,7 +160,11 @@ impl Leg {
         let (State::Offered(incoming) | State::Early { incoming, .. }) = &self.state else {
             return Err(CommandError::WrongState);
         };
-        let media = media.filter(|_| incoming.offer.is_some() && !self.reliable.has_answered());
+        let media = media.filter(|media| {
+            incoming.offer.is_some()
+                && !self.reliable.has_answered()
+                && self.setup.encryption.is_met_by(media)
+        });
         if self.reliable.ring_later(&incoming.invite, media.as_ref()) {
             return Ok(());
         }
@@ -191,6 +199,14 @@ impl Leg {
         if matches!(self.state, State::Early { .. }) && self.reliable.answer_later(&media) {
             return Ok(());
         }
+        let (State::Offered(incoming) | State::Early { incoming, .. }) = &self.state else {
+            return Err(CommandError::WrongState);
+        };
+        let media = match incoming.offer {
+            Some(_) => Some(media).filter(|media| self.setup.encryption.is_met_by(media)),
+            None => self.first_offer(&media),
+        };
+        let Some(media) = media else { return self.end_by_command(no_keys(), now) };
         let incoming = match std::mem::replace(&mut self.state, State::Finished) {
             State::Offered(incoming) | State::Early { incoming, .. } => incoming,
             other => {
@@ -275,8 +291,8 @@ impl Leg {
         if !accepted.answer_in_ack {
             return Ok(None);
         }
-        let answer =
-            sdp::parse_session(&body::of_ack(ack)).map_err(|error| Termination::new(error.cause()))?;
+        let answer = self.setup.encryption.accept(sdp::parse_session(&body::of_ack(ack)));
+        let answer = answer.map_err(|error| error.termination())?;
         let media = answer.audio.clone();
         self.negotiation.learn_answer(answer);
         Ok(Some(media))
@@ -329,9 +345,10 @@ fn target_of(invite: &Request) -> Option<SipUri> {
 }
 
 /// The offer in a request; none when it brings no description.
-pub(super) fn offer_of(request: &Request) -> Result<Option<RemoteSdp>, BodyRefusal> {
+pub(super) fn offer_of(request: &Request, encryption: Encryption) -> Result<Option<RemoteSdp>, BodyRefusal> {
     let description = body::of_request(request).map_err(|Unsupported| BodyRefusal::NotSdp)?;
-    description.map(|text| sdp::parse_session(&text).map_err(BodyRefusal::Sdp)).transpose()
+    let read = |text: Bytes| encryption.admit(sdp::parse_session(&text));
+    description.map(|text| read(text).map_err(BodyRefusal::Sdp)).transpose()
 }
 
 pub(super) fn via(setup: &LegSetup) -> String {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sidetone_model::command::Invite;
+use sidetone_model::media::MediaDescription;
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::{Cause, Termination};
 
@@ -26,6 +27,8 @@ use crate::uri::{NameAddr, SipUri};
 #[derive(Debug)]
 pub(super) struct SentInvite {
     pub(super) request: Request,
+    /// What is offered to a phone that takes the first offer not.
+    other_offer: Option<Box<MediaDescription>>,
     /// An answer in a provisional response, with the tag of who sent it.
     early: Option<(Box<str>, RemoteSdp)>,
     /// The dialog with whoever sent the last 18x; none while nobody has who says which dialog it is.
@@ -94,7 +97,8 @@ impl Leg {
         let session = SessionTimer::new(Duration::from_secs(setup.session_interval_s.into()));
         let negotiation = Negotiation::new(tokens.session_id());
         let mut leg = Self::begin(setup, dialog, State::Calling, negotiation, session);
-        let offer = leg.negotiation.offer(&invite.media);
+        let media = leg.first_offer(&invite.media).ok_or(CommandError::NoKeys)?;
+        let offer = leg.negotiation.offer(&media);
         let request = leg.dialog.next_request(Method::Invite);
         let request = leg
             .session
@@ -120,6 +124,7 @@ impl Leg {
             .map_err(|_| CommandError::Unwritable)?;
         leg.opened_by = Some(Box::new(SentInvite {
             request: request.clone(),
+            other_offer: leg.other_offer(&invite.media),
             early: None,
             ringing: None,
             acks: Vec::new(),
@@ -220,12 +225,13 @@ impl Leg {
         self.state = State::Confirmed { change: Change::None };
         let early = self.opened_by.as_mut().and_then(|sent| sent.early.take());
         let description = body::of_response(response);
-        let answer = match sdp::parse_session(&description) {
+        let encryption = self.setup.encryption;
+        let answer = match encryption.accept(sdp::parse_session(&description)) {
             Ok(answer) => Ok(answer),
             // Some phones answer in the 183 and send a 200 without a body.
             Err(error) => match early.filter(|(early_tag, _)| *early_tag == tag && description.is_empty()) {
                 Some((_, answer)) => Ok(answer),
-                None => Err(Termination::new(error.cause())),
+                None => Err(error.termination()),
             },
         };
         match answer {
@@ -270,7 +276,7 @@ impl Leg {
         ) {
             return;
         }
-        if self.ask_for_longer(response) {
+        if self.ask_for_longer(response) || self.offer_otherwise(response) {
             return;
         }
         let code = response.status().code();
@@ -292,6 +298,35 @@ impl Leg {
         let least = least.as_secs().to_string();
         let fields = [("Session-Expires", self.session.first_ask()), ("Min-SE", least)];
         self.send_invite_anew(&fields).is_ok()
+    }
+
+    /// What our first offer of a leg says of encryption; none when keys are a must and there are none.
+    pub(super) fn first_offer(&self, media: &MediaDescription) -> Option<MediaDescription> {
+        self.setup.encryption.offer(media, self.setup.flow.transport.is_private(), false)
+    }
+
+    fn other_offer(&self, media: &MediaDescription) -> Option<Box<MediaDescription>> {
+        let (encryption, private) = (self.setup.encryption, self.setup.flow.transport.is_private());
+        let other = encryption.has_another_offer(media, private);
+        other.then(|| encryption.offer(media, private, true).map(Box::new))?
+    }
+
+    /// A phone may take SRTP and nothing else, or nothing but plain RTP: who refuses our description is asked once more, with the
+    /// other profile. It is the same dialog, and the next CSeq number.
+    fn offer_otherwise(&mut self, response: &Response) -> bool {
+        if !matches!(self.state, State::Calling | State::Proceeding)
+            || !matches!(response.status().code(), 406 | 415 | 488 | 606)
+        {
+            return false;
+        }
+        let Some(media) = self.opened_by.as_mut().and_then(|sent| sent.other_offer.take()) else {
+            return false;
+        };
+        let body = self.negotiation.offer(&media);
+        let Some(sent) = self.opened_by.as_mut() else { return false };
+        let Some(request) = sent.request.with_body(body) else { return false };
+        sent.request = request;
+        self.send_invite_anew(&[("Content-Type", sdp::CONTENT_TYPE.to_owned())]).is_ok()
     }
 
     fn acknowledge(&mut self, tag: Box<str>, fork: Option<&mut DialogState>) {
@@ -349,7 +384,8 @@ impl Leg {
     fn read_answer(&self, response: &Response) -> Option<RemoteSdp> {
         // One without a body says nothing of media, and one without a type is none that could be understood.
         let described = !response.body().is_empty() && !response.content_type().is_empty();
-        described.then(|| sdp::parse_session(&body::of_response(response)).ok())?
+        let answer = described.then(|| sdp::parse_session(&body::of_response(response)))?;
+        self.setup.encryption.accept(answer).ok()
     }
 }
 

@@ -7,6 +7,7 @@
 mod answer;
 mod authenticate;
 mod digits;
+mod encryption;
 mod end;
 mod in_dialog;
 mod invite;
@@ -46,6 +47,7 @@ use state::State;
 
 pub(crate) use answer::EXTENSIONS;
 pub use answer::{ALLOW, SUPPORTED};
+pub use encryption::Encryption;
 pub use persist::StoredLeg;
 
 /// What a leg is given for its life.
@@ -63,6 +65,8 @@ pub struct LegSetup {
     pub timers: Timers,
     /// What is asked of a session timer (RFC 4028), in seconds: 90 at the least; 0 asks for none.
     pub session_interval_s: u32,
+    /// Whether its media is encrypted.
+    pub encryption: Encryption,
 }
 
 /// Who calls, as far as it is proved or believed, and for whom.
@@ -159,6 +163,9 @@ pub enum CommandError {
     /// The message could not be written.
     #[error("the command holds what no SIP message can")]
     Unwritable,
+    /// The media is to be encrypted, and the media node gives no keys for it.
+    #[error("the media is to be encrypted and the media node gives no keys: media.srtp must not be off")]
+    NoKeys,
 }
 
 impl Classify for CommandError {
@@ -167,6 +174,7 @@ impl Classify for CommandError {
             Self::WrongState => Class::FailedPrecondition,
             Self::AlreadyOpen => Class::Conflict,
             Self::Unwritable => Class::Invalid,
+            Self::NoKeys => Class::FailedPrecondition,
         }
     }
 
@@ -175,6 +183,7 @@ impl Classify for CommandError {
             Self::WrongState => "wrong_state",
             Self::AlreadyOpen => "already_open",
             Self::Unwritable => "unwritable",
+            Self::NoKeys => "no_keys",
         }
     }
 }

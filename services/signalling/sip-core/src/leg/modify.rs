@@ -29,7 +29,7 @@ impl Leg {
             self.respond(tx, response);
             return;
         }
-        let offer = match offer_of(&request) {
+        let offer = match offer_of(&request, self.setup.encryption) {
             Ok(offer) => offer,
             Err(refusal) => {
                 let response = refusal.response(&request, self.dialog.local_tag());
@@ -69,7 +69,7 @@ impl Leg {
                 return Err(CommandError::WrongState);
             }
         };
-        let Some(media) = media else {
+        let Some(media) = media.filter(|media| self.setup.encryption.is_met_by(media)) else {
             // RFC 3261 section 14.2: the session stays as it was.
             let refusal =
                 ResponseBuilder::new(&request, Status::NOT_ACCEPTABLE_HERE, self.dialog.local_tag())

@@ -12,6 +12,7 @@ use sidetone_model::party::Flow;
 use sidetone_model::signal::LegSignalKind;
 use sidetone_proto::types::v1 as types;
 
+use super::encryption::Encryption;
 use super::offer::Negotiation;
 use super::session::SessionTimer;
 use super::state::{Accepted, Change, State};
@@ -74,6 +75,9 @@ pub struct StoredLeg {
     /// The 2xx for which the record was made, as long as it has no ACK; none when it brings media keys.
     #[prost(message, optional, tag = "32")]
     accepted: Option<StoredAnswer>,
+    /// Whether its media is to be encrypted, as [`Encryption`] numbers it.
+    #[prost(uint32, tag = "33")]
+    encryption: u32,
 }
 
 /// A 2xx of ours to an INVITE or re-INVITE that waits for its ACK. It holds addresses and numbers of people: not for logs.
@@ -193,6 +197,7 @@ impl Leg {
             session_ours,
             session_updates,
             accepted,
+            encryption: self.setup.encryption.number(),
         })
     }
 
@@ -218,6 +223,7 @@ impl Leg {
             product: product.into(),
             timers,
             session_interval_s: stored.session_interval_s.try_into().ok()?,
+            encryption: Encryption::from_number(stored.encryption),
         };
         let media = |media: Option<types::MediaDescription>| MediaDescription::try_from(media?).ok();
         let local = media(stored.local_media).map(|media| (media, stored.local_sdp));

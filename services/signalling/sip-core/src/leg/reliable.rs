@@ -155,7 +155,7 @@ impl Leg {
     fn answer_prack(&self, prack: &Request) -> Response {
         let tag = self.dialog.local_tag();
         let ok = ResponseBuilder::new(prack, Status::OK, tag).header("Server", self.setup.product.as_ref());
-        match offer_of(prack) {
+        match offer_of(prack, self.setup.encryption) {
             Ok(None) => ok.build(),
             Ok(Some(offer)) => match self.negotiation.unchanged(&offer) {
                 Some(body) => ok.body(sdp::CONTENT_TYPE, body).build(),

@@ -194,7 +194,8 @@ impl Leg {
             return;
         }
         self.session.learn(response, now);
-        match sdp::parse_session(&body::of_response(response)) {
+        let answer = sdp::parse_session(&body::of_response(response));
+        match self.setup.encryption.accept(answer) {
             Ok(answer) => {
                 let media = answer.audio.clone();
                 // What a refresh leaves as it was is nobody's news.
@@ -206,7 +207,7 @@ impl Leg {
                 self.make_next(reoffer.phase, now);
             }
             // A 2xx must bring the answer (section 13.2.1); what the phone does now nobody knows.
-            Err(error) => self.end_confirmed(Termination::new(error.cause()), now),
+            Err(error) => self.end_confirmed(error.termination(), now),
         }
     }
 

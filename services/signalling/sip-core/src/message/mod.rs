@@ -311,6 +311,14 @@ impl Request {
         Self::from_sip(inner).ok()
     }
 
+    /// The same request with another body of the same type.
+    pub fn with_body(&self, body: impl Into<Bytes>) -> Option<Self> {
+        let mut inner = self.inner.clone();
+        inner.set_body(body.into());
+        let length = inner.body().len().to_string();
+        Self::from_sip(inner).ok()?.with_header("Content-Length", &length)
+    }
+
     /// Whether this opens a dialog: an INVITE whose To has no tag.
     pub fn is_initial_invite(&self) -> bool {
         self.inner.method == sip::Method::Invite && self.core.to.tag().is_none()

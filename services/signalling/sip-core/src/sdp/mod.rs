@@ -135,6 +135,12 @@ pub enum SdpError {
     /// A format list without a format that could be understood.
     #[error("no usable format in the format list")]
     NoFormat,
+    /// Plain media where it is to be encrypted.
+    #[error("media without encryption where it is a must")]
+    Unencrypted,
+    /// Encrypted media where it is to be plain.
+    #[error("encrypted media where there is to be none")]
+    Encrypted,
 }
 
 impl Classify for SdpError {
@@ -142,7 +148,12 @@ impl Classify for SdpError {
         match self {
             Self::Malformed | Self::TooLarge => Class::Invalid,
             // Nothing is wrong with the text; it only asks for what is not there (RFC 3261 section 21.4.26).
-            Self::NoAudio | Self::NoAddress | Self::HostName | Self::NoFormat => Class::FailedPrecondition,
+            Self::NoAudio
+            | Self::NoAddress
+            | Self::HostName
+            | Self::NoFormat
+            | Self::Unencrypted
+            | Self::Encrypted => Class::FailedPrecondition,
         }
     }
 
@@ -154,6 +165,8 @@ impl Classify for SdpError {
             Self::NoAddress => "sdp_no_address",
             Self::HostName => "sdp_host_name",
             Self::NoFormat => "sdp_no_format",
+            Self::Unencrypted => "sdp_unencrypted",
+            Self::Encrypted => "sdp_encrypted",
         }
     }
 }
@@ -164,7 +177,29 @@ impl SdpError {
         use sidetone_model::termination::Cause;
         match self {
             Self::Malformed | Self::TooLarge => Cause::ProtocolError,
-            Self::NoAudio | Self::NoAddress | Self::HostName | Self::NoFormat => Cause::NoCommonCodec,
+            Self::NoAudio
+            | Self::NoAddress
+            | Self::HostName
+            | Self::NoFormat
+            | Self::Unencrypted
+            | Self::Encrypted => Cause::NoCommonCodec,
+        }
+    }
+
+    /// The end of a call for which an answer cannot be used.
+    pub fn termination(self) -> sidetone_model::termination::Termination {
+        let end = sidetone_model::termination::Termination::new(self.cause());
+        match self {
+            Self::Unencrypted => end.with_text(UNENCRYPTED),
+            Self::Encrypted => end.with_text(ENCRYPTED),
+            _ => end,
         }
     }
 }
+
+/// What is told where media is to be encrypted and is not.
+pub(crate) const UNENCRYPTED: &str =
+    "this device is to encrypt its media; switch SRTP on in it (RTP/SAVP with a=crypto, or DTLS)";
+/// What is told where media is encrypted and is not to be.
+pub(crate) const ENCRYPTED: &str =
+    "this device is not to encrypt its media; switch SRTP off in it, or make it optional";

@@ -12,7 +12,7 @@ use sidetone_model::party::{Binding, Flow, Party, Transport};
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::Termination;
 use sidetone_sip_core::identity;
-use sidetone_sip_core::leg::{Caller, Leg, LegOutput, LegSetup};
+use sidetone_sip_core::leg::{Caller, Encryption, Leg, LegOutput, LegSetup};
 use sidetone_sip_core::message::{Limits, Message, ResponseBuilder, Status, parse_datagram};
 use sidetone_sip_core::tokens::Tokens;
 use sidetone_sip_core::transaction::{
@@ -59,6 +59,8 @@ pub struct Side {
     pub requests_of_leg: Vec<String>,
     /// What is asked of a session timer.
     pub session_interval_s: u32,
+    /// Whether its media is encrypted.
+    pub encryption: Encryption,
     /// Whom REFERs named, and whether with Replaces.
     pub refers: Vec<(sidetone_model::signal::Target, bool)>,
     tokens: Tokens,
@@ -75,6 +77,7 @@ impl Side {
             finished: false,
             requests_of_leg: Vec::new(),
             session_interval_s: 0,
+            encryption: Encryption::default(),
             refers: Vec::new(),
             tokens: Tokens::seeded([name as u8 + 100; 32]),
             flow: Flow { transport, local: addr(local), remote: addr(remote) },
@@ -89,6 +92,7 @@ impl Side {
             product: "sidetone".into(),
             timers: Timers::default(),
             session_interval_s: self.session_interval_s,
+            encryption: self.encryption,
         }
     }
 
@@ -202,6 +206,8 @@ pub struct Pair {
     pub texts: Vec<String>,
     /// The call asks the phone to take it by itself.
     pub auto_answer: bool,
+    /// What is offered by who calls.
+    pub offered: MediaDescription,
     lose: Filter,
     flying: VecDeque<(char, Transmit)>,
     hold: bool,
@@ -218,6 +224,7 @@ impl Pair {
             wire: Vec::new(),
             texts: Vec::new(),
             auto_answer: false,
+            offered: media(4000),
             lose: Box::new(|_| false),
             flying: VecDeque::new(),
             hold: false,
@@ -254,7 +261,17 @@ impl Pair {
 
     /// Opens the call and delivers what follows at once.
     pub fn call(&mut self) {
-        let invite = Invite {
+        let invite = self.invite();
+        let setup = self.a.setup();
+        let call_id = self.a.tokens.call_id();
+        let leg = Leg::outgoing(setup, &invite, identity::Audience::Phone, call_id, &mut self.a.tokens);
+        self.a.leg = Some(leg.unwrap());
+        self.run();
+    }
+
+    /// What the owner of a's leg orders.
+    pub fn invite(&self) -> Invite {
+        Invite {
             from: Party { number: "1001".into(), display_name: "Anna \"A\"".into(), ..Party::default() },
             to: "1002".into(),
             binding: Binding {
@@ -265,19 +282,14 @@ impl Pair {
                 flow: self.a.flow.clone(),
                 path: Vec::new(),
             },
-            media: media(4000),
+            media: self.offered.clone(),
             auto_answer: self.auto_answer,
             anonymous: false,
             diversions: Vec::new(),
             call: None,
             headers: Vec::new(),
             max_forwards: None,
-        };
-        let setup = self.a.setup();
-        let call_id = self.a.tokens.call_id();
-        let leg = Leg::outgoing(setup, &invite, identity::Audience::Phone, call_id, &mut self.a.tokens);
-        self.a.leg = Some(leg.unwrap());
-        self.run();
+        }
     }
 
     /// A call that stands.

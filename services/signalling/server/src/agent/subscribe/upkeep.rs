@@ -106,12 +106,12 @@ impl Agent {
         let Some(entry) = self.subscriptions.get(id) else { return };
         let before = entry.subscription.flow().clone();
         let Subscriber { tenant, user, device } = entry.by.clone();
-        let search = Search { tenant, device: (user, device), before };
+        let search = Search { tenant, device: (user, device), instance: "".into(), before };
         let (directory, findings) = (self.parts.directory.clone(), self.findings.clone());
         tokio::spawn(async move {
             let found = lookup::within(async { Ok(search.run(&directory).await?) }).await;
             // One that is not found is looked for again.
-            if let Ok(Some(found)) = found {
+            if let Some(found) = found.unwrap_or_default().into_iter().next() {
                 let _agent_gone = findings.send(Finding::SubscriberMoved { id, found }).await;
             }
         });

@@ -10,12 +10,13 @@ use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_proto::directory::v1 as pb;
 use sidetone_sip_core::identity::{self, Audience};
-use sidetone_sip_core::leg::Leg;
+use sidetone_sip_core::leg::{Encryption, Leg};
 use sidetone_sip_core::message::Request;
 use sidetone_sip_core::uri::SipUri;
 
 use super::{Attempt, Trunking};
 use crate::agent::Agent;
+use crate::devices::encryption_of;
 use crate::replica::wall_clock;
 use crate::trunks::{Trunk, TrunkKey, Way};
 
@@ -59,6 +60,13 @@ impl Trunking {
     pub(in crate::agent) fn is_trusted(&self, arrival: &Arrival) -> bool {
         let key = (arrival.tenant.clone(), arrival.trunk.clone());
         self.table.borrow().get(&key).is_some_and(|trunk| trunk.record.trusted)
+    }
+
+    /// Whether the media of a carrier's calls is encrypted.
+    pub(in crate::agent) fn encryption_of(&self, arrival: &Arrival) -> Encryption {
+        let key = (arrival.tenant.clone(), arrival.trunk.clone());
+        let table = self.table.borrow();
+        table.get(&key).map_or_else(Encryption::default, |it| encryption_of(it.record.media_encryption()))
     }
 
     /// Whether a call goes over a trunk whose redirections are not followed.
@@ -171,6 +179,7 @@ impl Agent {
         let host =
             trunk.record.register_as.split_once('@').map_or_else(|| host_of(&uri), |(_, d)| d.to_owned());
         setup.domain = host.into();
+        setup.encryption = encryption_of(trunk.record.media_encryption());
         let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
         let transport = match uri.param("transport") {
             Some(transport) => format!(";transport={transport}"),

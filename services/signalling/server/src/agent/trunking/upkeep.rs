@@ -185,7 +185,10 @@ impl Agent {
             let dead = matches!(status.code(), 408 | 503);
             return match dead {
                 true => self.trunk_failed(&job.key, false, &status.code().to_string(), now),
-                false => self.condition_of(&job.key).sick = None,
+                false => {
+                    let condition = self.condition_of(&job.key);
+                    (condition.sick, condition.asked) = (None, true);
+                }
             };
         }
         if status == Status::INTERVAL_TOO_BRIEF
@@ -226,6 +229,7 @@ impl Agent {
         }
         let trunk = &key.1;
         let condition = self.condition_of(key);
+        condition.asked |= !register;
         let told = if register { &mut condition.unregistered } else { &mut condition.sick };
         if told.as_deref() != Some(problem) {
             tracing::warn!(trunk, problem, register, "a trunk does not do what it should");
@@ -246,11 +250,13 @@ impl Agent {
         for trunk in table.trunks.iter().filter(|trunk| self.trunking.schedules.contains_key(&trunk.key)) {
             let condition = self.trunking.conditions.get(&trunk.key);
             let problem = condition.and_then(|c| c.unregistered.clone().or_else(|| c.sick.clone()));
+            let unknown = trunk.record.options_interval_s > 0 && condition.is_none_or(|c| !c.asked);
             // Not known to be registered is not registered.
             let waits = trunk.record.register_as.is_empty()
                 || self.trunking.schedules.get(&trunk.key).is_some_and(|s| s.register_at.is_some());
             let state = pb::TrunkState {
-                healthy: condition.is_none_or(|c| c.sick.is_none()),
+                healthy: !unknown && condition.is_none_or(|c| c.sick.is_none()),
+                unknown,
                 registered: waits && condition.is_none_or(|c| c.unregistered.is_none()),
                 problem: problem.unwrap_or_default(),
                 calls: condition.map_or(0, |c| c.calls),
