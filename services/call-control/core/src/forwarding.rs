@@ -37,6 +37,8 @@ pub struct Forwards {
 enum Why {
     Busy,
     NoAnswer,
+    /// None of them rang, and at least one was not woken in time.
+    NotWoken,
     Unregistered,
 }
 
@@ -50,6 +52,8 @@ impl Forwards {
         let next = match why {
             Why::Busy => self.busy,
             Why::NoAnswer => self.no_answer,
+            // It did not answer; but who has no rule for that has no device that could be reached.
+            Why::NotWoken => self.no_answer.or(self.unregistered),
             Why::Unregistered => self.unregistered,
         };
         next.map(|next| *next)
@@ -209,6 +213,11 @@ impl Shard {
         }
         if any(&|cause, _| cause == Cause::Busy) {
             return Some(Why::Busy);
+        }
+        let asleep = fork.iter().any(|leg| leg.was_asleep);
+        if asleep && fork.iter().all(|leg| leg.rang_at.is_none()) && any(&|cause, _| cause == Cause::NoAnswer)
+        {
+            return Some(Why::NotWoken);
         }
         if any(&|cause, rang| cause == Cause::NoAnswer || (rang && unreached(cause))) {
             return Some(Why::NoAnswer);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sidetone_model::call::LegQuality;
 use sidetone_model::classify::Class;
-use sidetone_model::ids::{BootId, ConferenceId, LegId, NodeId, PlaybackId};
+use sidetone_model::ids::{BootId, ConferenceId, DeviceId, LegId, NodeId, PlaybackId};
 use sidetone_model::media::MediaDescription;
 use sidetone_model::party::{Binding, Destination};
 
@@ -26,6 +26,8 @@ pub struct Routing {
     pub calls_max: u32,
     /// Who is called when none of `bindings` takes the call, one after the other.
     pub later: Vec<Later>,
+    /// How long each device of `bindings` that is asleep ([`Binding::asleep`]) may take to register.
+    pub wakes: Vec<(DeviceId, Duration)>,
     /// Further flows of the instances in `bindings`, those of one in the order in which they are tried.
     pub other_flows: Vec<OtherFlow>,
     /// For a user: where the call goes when nobody takes it, neither of `bindings` nor of `later`. For a caller who waits: where

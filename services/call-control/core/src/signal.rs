@@ -293,7 +293,7 @@ impl Shard {
     pub(crate) fn on_progress(&mut self, leg: &LegView, now: Timestamp) {
         self.ring_caller_of(leg, now);
         self.tell_referrers_of_ringing(leg);
-        if leg.phase == LegPhase::SettingUp {
+        if matches!(leg.phase, LegPhase::SettingUp | LegPhase::Waking) {
             self.fact(&leg.tenant, now, FactKind::LegRinging { leg: leg.leg });
         }
     }

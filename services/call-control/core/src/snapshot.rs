@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sidetone_model::call::DivertCause;
+use sidetone_model::call::{Decision, DivertCause};
 use sidetone_model::command::LegCommand;
 use sidetone_model::fact::{Fact, FactKind, FactRecord, RecordedSound, SignalCursor};
 use sidetone_model::fold::{CallView, LegPhase, LegView, RecordingPhase};
@@ -256,6 +256,12 @@ fn leg_facts(view: &LegView) -> Vec<(Timestamp, FactKind)> {
             by: view.by,
         },
     )];
+    if view.was_asleep {
+        facts.push((view.created_at, FactKind::LegWaking { leg }));
+    }
+    if let Some(at) = view.woken_at {
+        facts.push((at, FactKind::LegWoken { leg, replica: view.replica.clone() }));
+    }
     if let Some((node, boot)) = &view.node {
         let allocated = FactKind::LegMediaAllocated { leg, node: node.clone(), boot: *boot };
         facts.push((view.created_at, allocated));
@@ -284,8 +290,8 @@ fn leg_marks(view: &LegView) -> Vec<FactKind> {
     let leg = view.leg;
     let mut marks = Vec::new();
     if let Some(decision) = &view.decision {
-        let (deadline, fallback) = (decision.deadline, decision.fallback.clone());
-        marks.push(FactKind::DecisionOpened { leg, deadline, fallback });
+        let Decision { kind, deadline, fallback } = decision.clone();
+        marks.push(FactKind::DecisionOpened { leg, kind, deadline, fallback });
     }
     if let Some(why) = &view.talk_refused {
         marks.push(FactKind::LegTalkRefused { leg, why: why.clone() });

@@ -479,6 +479,7 @@ fn leg_to_proto(leg: &LegView) -> pb::Leg {
     let state = match leg.phase {
         LegPhase::SettingUp => pb::LegState::SettingUp,
         LegPhase::Waiting => pb::LegState::Waiting,
+        LegPhase::Waking => pb::LegState::Waking,
         LegPhase::Ringing => pb::LegState::Ringing,
         LegPhase::Answered => pb::LegState::Answered,
         LegPhase::Ended => pb::LegState::Ended,

@@ -85,6 +85,8 @@ pub(crate) fn to_proto(cdr: &Cdr) -> pb::Cdr {
         to_user: user(&cdr.to).unwrap_or_default(),
         device: far_end.device.as_ref().map(ToString::to_string).unwrap_or_default(),
         started_unix_ms: cdr.started_at.as_millis(),
+        was_asleep: cdr.was_asleep,
+        woken_unix_ms: cdr.woken_at.map_or(0, Timestamp::as_millis),
         answered_unix_ms: cdr.answered_at.map_or(0, Timestamp::as_millis),
         ended_unix_ms: cdr.ended_at.as_millis(),
         talk_ms: cdr.talk_ms(),

@@ -253,6 +253,9 @@ impl From<SeedBusyLamp> for pb::BusyLamp {
 }
 
 /// A device whose fields are what they should be.
+/// How long a call may wait for a device to register, in seconds: a phone rings no longer either.
+const WAKE_S_MAX: u32 = 60;
+
 struct Checked {
     tenant: TenantId,
     user: UserId,
@@ -273,6 +276,12 @@ impl Checked {
         }
         if password.is_some_and(|p| p.reveal().is_empty() || p.reveal().len() > PASSWORD_BYTES_MAX) {
             return Err(DirectoryError::Invalid { field: "password", reason: "expected 1 to 1024 bytes" });
+        }
+        if device.wake_s > WAKE_S_MAX {
+            return Err(DirectoryError::Invalid {
+                field: "device.wake_s",
+                reason: "expected 0 to 60 seconds",
+            });
         }
         let mut algorithms = Vec::new();
         for token in &device.algorithms {

@@ -115,6 +115,9 @@ pub struct SeedDevice {
     pub auth_username: Option<String>,
     /// Its password. Only hashes are stored.
     pub password: Password,
+    /// A call to it while it is not registered waits so many seconds for it to register, 0 to 60. Default 0: it is not waited for.
+    #[serde(default)]
+    pub wake_s: u32,
 }
 
 /// One conference room.

@@ -120,6 +120,7 @@ impl Directory {
                     user: user.user.clone(),
                     device: device.device.clone(),
                     auth_username: device.auth_username().to_owned(),
+                    wake_s: device.wake_s,
                     ..pb::Device::default()
                 };
                 let written = self.write_device(record, Some(&device.password), Replaces::Nothing).await;

@@ -107,9 +107,22 @@ pub struct LegOrigin {
     pub dialled: Box<str>,
 }
 
-/// What becomes of a caller who waits is an application's to decide, for a time.
+/// What is decided about a leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum DecisionKind {
+    /// What becomes of a caller who waits: by an application.
+    #[default]
+    Application,
+    /// Whether a device that is being woken can be called: by its registration.
+    Waking,
+}
+
+/// What becomes of a leg is decided within a time: of a caller who waits by an application, of a device that is being woken by its
+/// registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
+    /// What.
+    pub kind: DecisionKind,
     /// Until then.
     pub deadline: Timestamp,
     /// Where the caller goes when nobody has decided; none for nowhere.

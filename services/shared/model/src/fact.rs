@@ -4,7 +4,7 @@
 //! seen, so that two writers can never both succeed.
 
 use crate::call::{
-    DivertCause, ExternalRef, HeldBy, LegCause, LegOrigin, LegQuality, MoveCause, PlaybackEnd,
+    DecisionKind, DivertCause, ExternalRef, HeldBy, LegCause, LegOrigin, LegQuality, MoveCause, PlaybackEnd,
 };
 use crate::callback::Callback;
 use crate::command::LegCommand;
@@ -202,10 +202,24 @@ pub enum FactKind {
         /// The leg.
         leg: LegId,
     },
-    /// An application has until then to decide what becomes of a leg that waits. The leg's answer or end closes it, too.
+    /// The device at the far end of this outgoing leg has no contact now: it is woken, and rings once it has registered.
+    LegWaking {
+        /// The leg.
+        leg: LegId,
+    },
+    /// It has registered, and is called there.
+    LegWoken {
+        /// The leg.
+        leg: LegId,
+        /// The replica that holds the leg from now on.
+        replica: ReplicaId,
+    },
+    /// Until then it is to be decided what becomes of a leg. The leg's answer or end closes it, too.
     DecisionOpened {
         /// The leg.
         leg: LegId,
+        /// What.
+        kind: DecisionKind,
         /// Until when.
         deadline: Timestamp,
         /// Where the caller goes when nobody has decided; none for nowhere.

@@ -35,7 +35,7 @@ pub(crate) struct CdrsArgs {
     client: ClientArgs,
 }
 
-const COLUMNS: [&str; 36] = [
+const COLUMNS: [&str; 38] = [
     "kind",
     "tenant",
     "call_id",
@@ -58,6 +58,8 @@ const COLUMNS: [&str; 36] = [
     "replica_id",
     "sip_call_id",
     "recording_ids",
+    "was_asleep",
+    "woken_unix_ms",
     "encoding",
     "packets_received",
     "packets_lost",
@@ -163,6 +165,8 @@ fn full_row(cdr: &Cdr) -> Vec<String> {
         cdr.replica_id.clone(),
         cdr.sip_call_id.clone(),
         cdr.recording_ids.join(" "),
+        cdr.was_asleep.to_string(),
+        cdr.woken_unix_ms.to_string(),
         cdr.encoding.clone(),
         cdr.packets_received.to_string(),
         cdr.packets_lost.to_string(),

@@ -21,6 +21,7 @@ EXAMPLES
   sidetone directory put-user alice --display-name 'Alice' --tenant acme
   sidetone directory put-user bob --on-busy voicemail --on-no-answer 20:voicemail --on-unregistered 1001 --tenant acme
   sidetone directory put-device alice desk --auth-username alice --password-stdin --tenant acme < secret.txt
+  sidetone directory put-device alice mobile --wake 20 --tenant acme   calls wait 20 s for it to register
   sidetone directory put-number 1001 --user alice --tenant acme
   sidetone directory put-number 9196 --echo --tenant acme
   sidetone directory registrations --tenant acme")]
@@ -79,6 +80,10 @@ enum Action {
         /// Read the password from standard input (one line). Without it the present one stays.
         #[arg(long)]
         password_stdin: bool,
+        /// A call while it is not registered waits so many seconds for it to register, and rings it then: its application is woken by
+        /// other means, such as a webhook. 0 to 60; 0 is never.
+        #[arg(long, value_name = "SECONDS")]
+        wake: Option<u32>,
     },
     /// Remove a device.
     DeleteDevice {
@@ -252,8 +257,14 @@ async fn list(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
         }
         Action::Devices { user } => {
             let found = taken(directory.list_devices(of(user)).await)?.devices;
-            rows(output, &["user", "device", "auth_username", "algorithms"], &found, |d| {
-                vec![d.user.clone(), d.device.clone(), d.auth_username.clone(), d.algorithms.join(" ")]
+            rows(output, &["user", "device", "auth_username", "algorithms", "wake_s"], &found, |d| {
+                vec![
+                    d.user.clone(),
+                    d.device.clone(),
+                    d.auth_username.clone(),
+                    d.algorithms.join(" "),
+                    d.wake_s.to_string(),
+                ]
             })
         }
         Action::Numbers => {
@@ -332,7 +343,7 @@ async fn put(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
             let put = taken(directory.put_user(PutUserRequest { user: Some(record) }).await)?;
             one(output, &put, |u| format!("user {}", u.user))
         }
-        Action::PutDevice { user, device, auth_username, password_stdin } => {
+        Action::PutDevice { user, device, auth_username, password_stdin, wake } => {
             let password = password_stdin.then(read_password).transpose()?;
             let found = taken(directory.list_devices(of_tenant).await)?.devices;
             let is_it = |it: &Device| it.user == user && it.device == device;
@@ -340,6 +351,7 @@ async fn put(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
             let mut record = found.into_iter().find(is_it).unwrap_or_else(made);
             (record.tenant, record.user, record.device) = (tenant, user, device);
             record.auth_username = auth_username.unwrap_or(record.auth_username);
+            record.wake_s = wake.unwrap_or(record.wake_s);
             let put = taken(directory.put_device(PutDeviceRequest { device: Some(record), password }).await)?;
             one(output, &put, |d| format!("device {} of {}", d.device, d.user))
         }

@@ -165,6 +165,8 @@ impl World {
                 | Effect::Evicted { .. }
                 | Effect::Redirected { .. }
                 | Effect::Repeated { .. }
+                | Effect::FindDevice { .. }
+                | Effect::Woken { .. }
                 | Effect::MailboxRefused
                 | Effect::InviteRepeated { .. } => {}
                 Effect::Gathered { gathering, outcome } => {

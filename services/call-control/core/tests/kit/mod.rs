@@ -20,7 +20,7 @@ use sidetone_model::command::{
 use sidetone_model::fact::{CommandSubject, FactKind, FactRecord};
 use sidetone_model::fold::{LegPhase, LegView, RecordingPhase};
 use sidetone_model::ids::{
-    BootId, CallId, IdSource, LegId, NodeId, RecordingId, ReplicaId, RoomId, TenantId, UserId,
+    BootId, CallId, DeviceId, IdSource, LegId, NodeId, RecordingId, ReplicaId, RoomId, TenantId, UserId,
 };
 use sidetone_model::media::{Direction, Encoding, Format, Holder, Layout, MediaDescription};
 use sidetone_model::party::{Binding, Destination, Flow, Party, Transport};
@@ -53,6 +53,10 @@ pub struct Office {
     pub invites_repeated: Vec<&'static str>,
     /// What became of redirections.
     pub redirections: Vec<&'static str>,
+    /// Devices that calls wait for, as they are to be looked up.
+    pub looked_for: Vec<DeviceId>,
+    /// What became of devices that were waited for.
+    pub woken: Vec<&'static str>,
     /// Calls to mailboxes that were ended because of wrong PINs.
     pub mailbox_refused: usize,
 }
@@ -111,6 +115,8 @@ impl Office {
             redirections: Vec::new(),
             repeated: Vec::new(),
             invites_repeated: Vec::new(),
+            looked_for: Vec::new(),
+            woken: Vec::new(),
             mailbox_refused: 0,
         }
     }
@@ -150,6 +156,8 @@ impl Office {
                 Effect::Repeated { leg, at, .. } => self.repeated.push((leg, at)),
                 Effect::InviteRepeated { result } => self.invites_repeated.push(result),
                 Effect::Redirected { result } => self.redirections.push(result),
+                Effect::FindDevice { device, .. } => self.looked_for.push(device),
+                Effect::Woken { result } => self.woken.push(result),
                 Effect::MailboxRefused => self.mailbox_refused += 1,
             }
         }

@@ -27,8 +27,9 @@ impl Fold {
             FactKind::LegMoved { leg, to, .. } => self.moved(*leg, *to),
             FactKind::LegsBridged { .. } | FactKind::LegEnded { .. } => self.apply_to_pair(fact),
             FactKind::LegLastHeld { .. } | FactKind::LegRestated { .. } => self.apply_for_records(&fact.kind),
-            FactKind::DecisionOpened { leg, deadline, fallback } => {
-                let decision = Decision { deadline: *deadline, fallback: fallback.clone() };
+            FactKind::LegWaking { .. } | FactKind::LegWoken { .. } => self.apply_waking(fact),
+            FactKind::DecisionOpened { leg, kind, deadline, fallback } => {
+                let decision = Decision { kind: *kind, deadline: *deadline, fallback: fallback.clone() };
                 self.with_leg(*leg, |leg| leg.decision = Some(decision));
             }
             FactKind::DecisionClosed { leg, .. } => self.with_leg(*leg, |leg| leg.decision = None),
@@ -81,6 +82,22 @@ impl Fold {
                 let device = (fact.tenant.clone(), user.clone(), device.clone());
                 self.devices.insert(device, *in_service);
             }
+        }
+    }
+
+    /// A leg whose device was woken stays as it was for all others until it rings.
+    fn apply_waking(&mut self, fact: &Fact) {
+        match &fact.kind {
+            FactKind::LegWaking { leg } => self.with_leg(*leg, |leg| {
+                leg.phase = LegPhase::Waking;
+                leg.was_asleep = true;
+            }),
+            FactKind::LegWoken { leg, replica } => self.with_leg(*leg, |leg| {
+                leg.replica = replica.clone();
+                leg.woken_at = Some(fact.at);
+                leg.decision = None;
+            }),
+            _ => {}
         }
     }
 
@@ -282,6 +299,8 @@ impl Fold {
             transferred_by: passed_on_by.map(|by| by.party.clone()),
             last_held: None,
             created_at: fact.at,
+            was_asleep: false,
+            woken_at: None,
             rang_at: None,
             answered_at: None,
             ended: None,

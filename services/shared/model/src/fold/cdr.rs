@@ -42,6 +42,10 @@ pub struct Cdr {
     pub to: Party,
     /// When it began.
     pub started_at: Timestamp,
+    /// Its device had no contact when it was called, and was waited for.
+    pub was_asleep: bool,
+    /// When that had registered.
+    pub woken_at: Option<Timestamp>,
     /// When it was answered. A call that an application makes is, when its two sides first meet.
     pub answered_at: Option<Timestamp>,
     /// When it ended: of what was lost with a process, when it was last known to be there.
@@ -102,6 +106,8 @@ impl Cdr {
             from,
             to,
             started_at: view.created_at,
+            was_asleep: view.was_asleep,
+            woken_at: view.woken_at,
             answered_at: view.answered_at,
             ended_at: ended_at(view, at),
             termination: termination.clone(),
@@ -131,6 +137,8 @@ impl Cdr {
             from: view.from.clone(),
             to: Party { number: view.dialled.clone(), ..Party::default() },
             started_at: view.created_at,
+            was_asleep: false,
+            woken_at: None,
             answered_at: view.answered_at,
             ended_at,
             termination: termination.clone(),

@@ -335,7 +335,14 @@ facts! {
     LegRinging { leg: leg_id as id }
     LegTalkRefused { leg: leg_id as id, why: why as message }
     LegWaiting { leg: leg_id as id }
-    DecisionOpened { leg: leg_id as id, deadline: deadline_unix_ms as time, fallback: fallback as optional_message }
+    LegWaking { leg: leg_id as id }
+    LegWoken { leg: leg_id as id, replica: replica_id as id }
+    DecisionOpened {
+        leg: leg_id as id,
+        kind: kind as one_of,
+        deadline: deadline_unix_ms as time,
+        fallback: fallback as optional_message,
+    }
     DecisionClosed { leg: leg_id as id, expired: expired as plain }
     LegAnswered { leg: leg_id as id }
     LegDirectionChanged { leg: leg_id as id, direction: direction as one_of }

@@ -111,8 +111,16 @@ fn facts_between_legs() -> Vec<BoxedStrategy<FactKind>> {
             })
             .boxed(),
         (leg(), any::<u64>().prop_map(Timestamp::from_millis), of(destination()))
-            .prop_map(|(leg, deadline, fallback)| DecisionOpened { leg, deadline, fallback })
+            .prop_map(|(leg, deadline, fallback)| {
+                let kind = match fallback {
+                    Some(_) => DecisionKind::Application,
+                    None => DecisionKind::Waking,
+                };
+                DecisionOpened { leg, kind, deadline, fallback }
+            })
             .boxed(),
+        leg().prop_map(|leg| LegWaking { leg }).boxed(),
+        (leg(), name()).prop_map(|(leg, replica)| LegWoken { leg, replica }).boxed(),
         (leg(), any::<bool>()).prop_map(|(leg, expired)| DecisionClosed { leg, expired }).boxed(),
         (leg(), any::<u64>().prop_map(Timestamp::from_millis))
             .prop_map(|(leg, held)| LegLastHeld { leg, held })
