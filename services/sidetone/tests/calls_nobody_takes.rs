@@ -125,6 +125,7 @@ async fn a_device_that_sleeps_is_rung_where_it_registers_and_talks() {
     let (at_ada, at_ben) = tokio::join!(call(&installation, &ada, "1002"), wakes);
     hears(&installation, &at_ada, 700.0).await;
     hears(&installation, &at_ben, 440.0).await;
+    is_shown_as_csv(&installation);
     at_ben.hang_up().await.unwrap();
     ended_by_far_end(&at_ada).await;
     eventually(&installation, "the record says so", || {
@@ -134,6 +135,18 @@ async fn a_device_that_sleeps_is_rung_where_it_registers_and_talks() {
     })
     .await;
     assert_eq!(waited_for(&installation), 1.0);
+}
+
+/// A row for each leg of the call, and one for each fact, as spreadsheets take them.
+fn is_shown_as_csv(installation: &Installation) {
+    let this = installation.calls().remove(0);
+    let shown = installation.command(&["calls", "show", &this, "--output", "csv"]).unwrap();
+    let rows: Vec<&str> = shown.lines().collect();
+    assert!(rows[0].starts_with("call_id,dialled,leg_id,direction,number,"), "{shown}");
+    assert!(rows.len() == 3 && rows[1..].iter().all(|row| row.starts_with(&this)), "{shown}");
+    let told = installation.command(&["events", "--output", "csv", "--limit", "5"]).unwrap();
+    let rows: Vec<&str> = told.lines().collect();
+    assert_eq!((rows[0], rows.len()), ("cursor,at,at_unix_ms,kind,call_id,leg_id,fact", 6), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,7 +159,7 @@ async fn who_does_not_wake_up_in_time_has_a_message() {
     leaves_message(&installation, &at_ada).await;
     assert_eq!(waited_for(&installation), 1.0);
     // Without a rule the caller is told that nobody answered.
-    installation.command(&["directory", "put-user", "user1002", "--on-no-answer", ""]).unwrap();
+    installation.command(&["directory", "put-user", "user1002", "--on-no-answer", "none"]).unwrap();
     match ada.call("1002").await {
         Err(PhoneError::Refused { status: 480, .. }) => {}
         other => panic!("{other:?}"),

@@ -20,7 +20,8 @@ impl Shard {
         if self.limits.wait_max.is_zero() {
             return;
         }
-        let fallback = routing.forwards.no_answer.as_deref().map(|next| next.routing.clone());
+        let next = routing.forwards.no_answer.as_deref();
+        let fallback = next.map(|next| Routing { number: next.number.clone(), ..next.routing.clone() });
         let opened = FactKind::DecisionOpened {
             leg: leg.leg,
             kind: DecisionKind::Application,

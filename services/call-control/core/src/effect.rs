@@ -107,6 +107,8 @@ pub enum Effect {
     },
     /// Somebody did not know the PIN of a mailbox, as often as that may be, and was hung up upon. To be counted.
     MailboxRefused,
+    /// So many wrong PINs were dialled at a mailbox that it takes none for a while. To be counted.
+    MailboxLocked,
 }
 
 /// The PIN of a mailbox, as it was dialled. Never shown.

@@ -169,7 +169,10 @@ impl Shard {
     /// A caller has a port, and no device of whom it calls is registered.
     pub(crate) fn forward_unregistered(&mut self, caller: &LegView, routing: Routing, now: Timestamp) {
         let Some(call) = self.fold.call(caller.call) else { return };
-        let number = call.diverted_to.as_ref().map_or(&call.dialled, |party| &party.number).clone();
+        let number = match routing.number.is_empty() {
+            true => call.diverted_to.as_ref().map_or(&call.dialled, |party| &party.number).clone(),
+            false => routing.number.clone(),
+        };
         let rule = routing.forwards.unregistered.as_deref();
         let forwarded = rule.is_some_and(|next| self.reaches(caller, &next.routing, caller))
             && self.forward_from_nowhere(caller, (LegCause::Normal, None), &number, routing, now);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sidetone_model::call::{Decision, DivertCause};
+use sidetone_model::call::{AnsweredBy, Decision, DivertCause};
 use sidetone_model::command::LegCommand;
 use sidetone_model::fact::{Fact, FactKind, FactRecord, RecordedSound, SignalCursor};
 use sidetone_model::fold::{CallView, LegPhase, LegView, RecordingPhase};
@@ -172,6 +172,10 @@ impl Shard {
                 record.facts.extend(facts.map(|kind| Fact { tenant: tenant.clone(), at, kind }));
             }
         }
+        for (tenant, user, wrong, at) in self.fold.all_wrong_pins() {
+            let kind = FactKind::MailboxPinTried { user: user.clone(), wrong };
+            record.facts.push(Fact { tenant: tenant.clone(), at, kind });
+        }
         record
     }
 
@@ -211,9 +215,11 @@ impl Shard {
         for view in self.fold.legs() {
             let (leg, at, tenant) = (view.leg, view.created_at, &view.tenant);
             let mut push = |kind| record.facts.push(Fact { tenant: tenant.clone(), at, kind });
-            if view.origin.is_some() || view.transferred_by.is_some() || view.by.is_some() {
+            let answered_by = view.answered_by;
+            let told = view.origin.is_some() || view.transferred_by.is_some() || view.by.is_some();
+            if told || answered_by != AnsweredBy::Nobody || view.answered_at.is_some() {
                 let (origin, transferred_by) = (view.origin.clone(), view.transferred_by.clone());
-                push(FactKind::LegRestated { leg, origin, transferred_by });
+                push(FactKind::LegRestated { leg, origin, transferred_by, answered_by });
             }
             if let Some(held) = view.last_held {
                 push(FactKind::LegLastHeld { leg, held });
@@ -256,6 +262,9 @@ fn leg_facts(view: &LegView) -> Vec<(Timestamp, FactKind)> {
             by: view.by,
         },
     )];
+    if let Some(trunk) = view.trunk.clone() {
+        facts.push((view.created_at, FactKind::LegRouted { leg, trunk }));
+    }
     if view.was_asleep {
         facts.push((view.created_at, FactKind::LegWaking { leg }));
     }

@@ -85,6 +85,8 @@ pub(crate) fn to_proto(cdr: &Cdr) -> pb::Cdr {
         to_user: user(&cdr.to).unwrap_or_default(),
         device: far_end.device.as_ref().map(ToString::to_string).unwrap_or_default(),
         started_unix_ms: cdr.started_at.as_millis(),
+        trunk: cdr.trunk.as_deref().unwrap_or_default().to_owned(),
+        answered_by: cdr.answered_by.label().to_owned(),
         was_asleep: cdr.was_asleep,
         woken_unix_ms: cdr.woken_at.map_or(0, Timestamp::as_millis),
         answered_unix_ms: cdr.answered_at.map_or(0, Timestamp::as_millis),

@@ -35,7 +35,7 @@ pub(crate) struct CdrsArgs {
     client: ClientArgs,
 }
 
-const COLUMNS: [&str; 38] = [
+const COLUMNS: [&str; 40] = [
     "kind",
     "tenant",
     "call_id",
@@ -58,6 +58,8 @@ const COLUMNS: [&str; 38] = [
     "replica_id",
     "sip_call_id",
     "recording_ids",
+    "trunk",
+    "answered_by",
     "was_asleep",
     "woken_unix_ms",
     "encoding",
@@ -105,7 +107,21 @@ pub(crate) async fn run(args: CdrsArgs) -> anyhow::Result<()> {
         Output::Csv => rows(Output::Csv, &COLUMNS, &cdrs, full_row),
         output => rows(
             output,
-            &["kind", "from", "proof", "to", "ended", "talk", "outcome", "cause", "mos", "lost", "call_id"],
+            &[
+                "kind",
+                "from",
+                "proof",
+                "to",
+                "trunk",
+                "answered by",
+                "ended",
+                "talk",
+                "outcome",
+                "cause",
+                "mos",
+                "lost",
+                "call_id",
+            ],
             &cdrs,
             short_row,
         ),
@@ -131,6 +147,8 @@ fn short_row(cdr: &Cdr) -> Vec<String> {
         cdr.from_number.clone(),
         cdr.proof.clone(),
         cdr.to_number.clone(),
+        cdr.trunk.clone(),
+        cdr.answered_by.clone(),
         time(cdr.ended_unix_ms),
         duration(cdr.talk_ms),
         cdr.outcome.clone(),
@@ -165,6 +183,8 @@ fn full_row(cdr: &Cdr) -> Vec<String> {
         cdr.replica_id.clone(),
         cdr.sip_call_id.clone(),
         cdr.recording_ids.join(" "),
+        cdr.trunk.clone(),
+        cdr.answered_by.clone(),
         cdr.was_asleep.to_string(),
         cdr.woken_unix_ms.to_string(),
         cdr.encoding.clone(),

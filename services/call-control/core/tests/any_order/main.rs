@@ -167,6 +167,7 @@ impl World {
                 | Effect::Repeated { .. }
                 | Effect::FindDevice { .. }
                 | Effect::Woken { .. }
+                | Effect::MailboxLocked
                 | Effect::MailboxRefused
                 | Effect::InviteRepeated { .. } => {}
                 Effect::Gathered { gathering, outcome } => {

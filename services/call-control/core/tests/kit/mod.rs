@@ -59,6 +59,8 @@ pub struct Office {
     pub woken: Vec<&'static str>,
     /// Calls to mailboxes that were ended because of wrong PINs.
     pub mailbox_refused: usize,
+    /// Times that a mailbox began to take no PIN.
+    pub mailbox_locked: usize,
 }
 
 pub fn media() -> MediaDescription {
@@ -118,6 +120,7 @@ impl Office {
             looked_for: Vec::new(),
             woken: Vec::new(),
             mailbox_refused: 0,
+            mailbox_locked: 0,
         }
     }
 
@@ -158,6 +161,7 @@ impl Office {
                 Effect::Redirected { result } => self.redirections.push(result),
                 Effect::FindDevice { device, .. } => self.looked_for.push(device),
                 Effect::Woken { result } => self.woken.push(result),
+                Effect::MailboxLocked => self.mailbox_locked += 1,
                 Effect::MailboxRefused => self.mailbox_refused += 1,
             }
         }
@@ -303,8 +307,15 @@ impl Office {
     pub fn routed_signal(&mut self, leg: LegId, kind: LegSignalKind, routing: Option<Routing>) {
         let n = self.sent.entry(leg).or_default();
         *n += 1;
-        let signal =
-            LegSignal { boot: self.boot, leg, tenant: self.tenant.clone(), n: *n, at: self.now, kind };
+        let signal = LegSignal {
+            boot: self.boot,
+            leg,
+            tenant: self.tenant.clone(),
+            n: *n,
+            at: self.now,
+            trunk: None,
+            kind,
+        };
         let step = self.shard.handle_signal(&self.replica, signal, routing, self.now);
         self.take(step);
     }

@@ -204,7 +204,7 @@ impl World {
         }
         let (tenant, n, at) = (self.tenant.clone(), phone.sent, self.now);
         let over = matches!(kind, LegSignalKind::Ended(_));
-        let signal = LegSignal { boot: self.boot, leg, tenant, n, at, kind };
+        let signal = LegSignal { boot: self.boot, leg, tenant, n, at, trunk: None, kind };
         let step = self.shard.handle_signal(&self.replica, signal, routing, self.now);
         if over {
             self.phones.remove(&leg);

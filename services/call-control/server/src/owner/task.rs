@@ -431,6 +431,7 @@ impl Owner {
             Effect::Woken { result } => {
                 self.parts.telemetry.call_control.wakings.with_label_values(&[result]).inc();
             }
+            Effect::MailboxLocked => self.parts.telemetry.call_control.mailbox_locked.inc(),
             Effect::MailboxRefused => self.parts.telemetry.call_control.mailbox_refused.inc(),
         }
     }

@@ -1,6 +1,6 @@
 //! What a fold holds.
 
-use crate::call::{Decision, ExternalRef, HeldBy, LegCause, LegOrigin};
+use crate::call::{AnsweredBy, Decision, ExternalRef, HeldBy, LegCause, LegOrigin};
 use crate::callback::Callback;
 use crate::fact::RecordedSound;
 use crate::ids::{
@@ -144,6 +144,10 @@ pub struct LegView {
     pub last_held: Option<Timestamp>,
     /// When it began.
     pub created_at: Timestamp,
+    /// Over which trunk it comes or goes.
+    pub trunk: Option<Box<str>>,
+    /// Who has answered it.
+    pub answered_by: AnsweredBy,
     /// Its device had no contact when it was called.
     pub was_asleep: bool,
     /// When that device had registered.

@@ -316,8 +316,7 @@ facts! {
     LegRestated {
         leg: leg_id as id,
         origin: origin as optional_boxed,
-        transferred_by: transferred_by as optional_message,
-    }
+        transferred_by: transferred_by as optional_message, answered_by: answered_by as one_of }
     LegLastHeld { leg: leg_id as id, held: held_unix_ms as time }
     ExternalRefAdded { call: call_id as id, external: external as message }
     LegCreated {
@@ -336,6 +335,8 @@ facts! {
     LegTalkRefused { leg: leg_id as id, why: why as message }
     LegWaiting { leg: leg_id as id }
     LegWaking { leg: leg_id as id }
+    LegRouted { leg: leg_id as id, trunk: trunk as text }
+    MailboxPinTried { user: user as id, wrong: wrong as plain }
     LegWoken { leg: leg_id as id, replica: replica_id as id }
     DecisionOpened {
         leg: leg_id as id,

@@ -8,7 +8,8 @@ use sidetone_proto::types::v1 as pb;
 
 use super::{WireError, id, kind, message, optional_id, optional_text};
 use crate::call::{
-    DecisionKind, DiversionReason, DivertCause, ExternalRef, HeldBy, LegCause, MoveCause, PlaybackEnd,
+    AnsweredBy, DecisionKind, DiversionReason, DivertCause, ExternalRef, HeldBy, LegCause, MoveCause,
+    PlaybackEnd,
 };
 use crate::callback::{Callback, CallbackMethod, URL_BYTES_MAX};
 use crate::media::{
@@ -65,6 +66,10 @@ enumerations! {
         Normal = Normal, Enquiry = Enquiry, Transferred = Transferred, Redirected = Redirected,
         Overflown = Overflown, Conferenced = Conferenced, PickedUp = PickedUp, Intrusion = Intrusion,
         DeviceAdded = DeviceAdded, DeviceSwitched = DeviceSwitched, Replaced = Replaced,
+    }
+    AnsweredBy => events::AnsweredBy {
+        Nobody = Unspecified, Person = Person, Voicemail = Voicemail, Mailbox = Mailbox,
+        Announcement = Announcement, Echo = Echo, Room = Room,
     }
     DecisionKind => events::DecisionKind { Application = Application, Waking = Waking }
     HeldBy => pb::HeldBy { Application = Application, Phone = Phone }
