@@ -74,7 +74,15 @@ impl Office {
     }
 
     fn signal(&mut self, leg: LegId, n: u64, kind: LegSignalKind, routing: Option<Routing>) -> Step {
-        let signal = LegSignal { boot: self.boot, leg, tenant: self.tenant.clone(), n, at: self.now, kind };
+        let signal = LegSignal {
+            boot: self.boot,
+            leg,
+            tenant: self.tenant.clone(),
+            n,
+            at: self.now,
+            trunk: None,
+            kind,
+        };
         let step = self.shard.handle_signal(&self.replica.clone(), signal, routing, self.now);
         self.serve(&step)
     }

@@ -111,6 +111,7 @@ async fn what_was_recorded_and_listened_to_goes_on_in_the_conference() {
         (recording, stream)
     })
     .await;
+    let calls = installation.calls();
     does(&installation, &["merge", &it.active, &it.held]);
     ended_by_far_end(&it.at_ada).await;
     hears(&installation, &it.at_ben, 1100.0).await;
@@ -126,6 +127,11 @@ async fn what_was_recorded_and_listened_to_goes_on_in_the_conference() {
     assert!(it.at_cid.wait_ended(Duration::from_secs(30)).await.is_some());
     finished(&installation, &recording).await;
     assert_eq!(recordings(&installation).len(), 1, "it is one recording");
+    assert_eq!(calls.len(), 2);
+    for call in &calls {
+        let found = installation.json(&["recordings", "list", "--call", call]);
+        assert_eq!(found[0]["recording"]["recording_id"], recording.as_str(), "under {call} too: {found}");
+    }
     let (sound, rate) = fetched(&installation, &recording);
     let first = sound[..rate as usize].to_vec();
     assert!(

@@ -60,7 +60,9 @@ impl Shard {
                 let call = self.place(tenant, (from_number, from), (to_number, to), options, now)?;
                 Ok(CommandSubject::Call(call))
             }
-            CallCommandKind::Answer { leg, .. } => {
+            CallCommandKind::Answer { leg, to_number, .. } => {
+                // Whoever rings now is shown by the own number, and not by the one at which the caller waits.
+                let to = Routing { number: to_number.clone(), ..to };
                 self.answer_waiting(tenant, *leg, to, now)?;
                 Ok(CommandSubject::Leg(*leg))
             }

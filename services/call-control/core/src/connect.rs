@@ -148,7 +148,10 @@ impl Shard {
         let ring = Ring {
             call: call.call,
             tenant: caller.tenant.clone(),
-            number: call.diverted_to.as_ref().map_or(call.dialled, |party| party.number.clone()),
+            number: match routing.number.is_empty() {
+                true => call.diverted_to.as_ref().map_or(call.dialled, |party| party.number.clone()),
+                false => routing.number.clone(),
+            },
             cause: LegCause::Normal,
             by: None,
             auto_answer: false,

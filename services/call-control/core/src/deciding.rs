@@ -2,6 +2,7 @@
 //! (decision 90). The deadline is in the log and lasts over a restart. So does a machine that is to serve the caller then; to
 //! whomever else the caller was to go is looked up with the number, and after a restart nobody knows it.
 
+use sidetone_model::call::DecisionKind;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{LegPhase, LegView};
 use sidetone_model::ids::LegId;
@@ -19,9 +20,11 @@ impl Shard {
         if self.limits.wait_max.is_zero() {
             return;
         }
-        let fallback = routing.forwards.no_answer.as_deref().map(|next| next.routing.clone());
+        let next = routing.forwards.no_answer.as_deref();
+        let fallback = next.map(|next| Routing { number: next.number.clone(), ..next.routing.clone() });
         let opened = FactKind::DecisionOpened {
             leg: leg.leg,
+            kind: DecisionKind::Application,
             deadline: now + self.limits.wait_max,
             fallback: fallback.as_ref().and_then(Routing::told),
         };
@@ -41,14 +44,16 @@ impl Shard {
         self.deciding.iter().find(|(_, leg)| self.is_undecided(*leg)).map(|(at, _)| *at)
     }
 
-    /// Callers about whom nobody has decided in time go where the tenant wants it.
+    /// Callers about whom nobody has decided in time go where the tenant wants it; devices that have not woken up did not answer.
     pub(crate) fn end_long_waits(&mut self, now: Timestamp) {
         while let Some((at, leg)) = self.deciding.first().copied()
             && at <= now
         {
             self.deciding.pop_first();
-            if let Some(view) = self.live(leg).filter(|view| self.is_undecided(view.leg)) {
-                self.fall_back(&view, now);
+            match self.live(leg).filter(|view| self.is_undecided(view.leg)) {
+                Some(view) if view.phase == LegPhase::Waking => self.give_up_waking(&view, now),
+                Some(view) => self.fall_back(&view, now),
+                None => {}
             }
         }
     }
@@ -86,7 +91,9 @@ impl Shard {
     }
 
     fn is_undecided(&self, leg: LegId) -> bool {
-        let waits = |view: &LegView| view.phase == LegPhase::Waiting && view.decision.is_some();
+        let waits = |view: &LegView| {
+            view.decision.is_some() && matches!(view.phase, LegPhase::Waiting | LegPhase::Waking)
+        };
         self.fold.leg(leg).is_some_and(waits) && !self.is_ending(leg)
     }
 }

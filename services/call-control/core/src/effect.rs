@@ -2,7 +2,8 @@
 
 use sidetone_model::fact::FactRecord;
 use sidetone_model::ids::{
-    CallId, ConferenceId, LegId, NodeId, PlaybackId, RecordingId, ReplicaId, StreamId, TenantId, UserId,
+    CallId, ConferenceId, DeviceId, LegId, NodeId, PlaybackId, RecordingId, ReplicaId, StreamId, TenantId,
+    UserId,
 };
 use sidetone_model::media::{
     FileFormat, Format, Layout, Manner, MediaDescription, PlayOptions, PlaySteer, Source,
@@ -90,8 +91,24 @@ pub enum Effect {
         /// What became of that: `followed`, or why it was not.
         result: &'static str,
     },
+    /// A call waits for this device to register: it is to be looked up, and told to [`crate::Shard::handle_device_state`].
+    FindDevice {
+        /// Whose.
+        tenant: TenantId,
+        /// The user.
+        user: UserId,
+        /// The device.
+        device: DeviceId,
+    },
+    /// A call no longer waits for a device to register. To be counted.
+    Woken {
+        /// Why: `woken`, `expired`, or `given_up` where the call was answered elsewhere, or ended, before.
+        result: &'static str,
+    },
     /// Somebody did not know the PIN of a mailbox, as often as that may be, and was hung up upon. To be counted.
     MailboxRefused,
+    /// So many wrong PINs were dialled at a mailbox that it takes none for a while. To be counted.
+    MailboxLocked,
 }
 
 /// The PIN of a mailbox, as it was dialled. Never shown.

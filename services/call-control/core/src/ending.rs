@@ -44,6 +44,7 @@ impl Shard {
     pub(crate) fn over(&mut self, leg: &LegView, termination: Termination, now: Timestamp) {
         let Some(leg) = self.live(leg.leg) else { return };
         self.forget_move(leg.leg);
+        self.no_longer_waking(&leg);
         let control = self.legs.get(&leg.leg);
         // When we ended it, our reason is the reason; the status that carried it is the far side's.
         let ours = control.and_then(|control| control.durable.ended_by_us().cloned());
@@ -167,12 +168,14 @@ impl Shard {
             }
             return;
         }
+        // It has just answered, and whom it is to be connected with is called next.
+        let goes_on = self.legs.get(&alone.leg).is_some_and(|control| control.passing.then.is_some());
         let open = self.fold.call(ended.call).is_some_and(|call| call.open);
         let in_room = alone
             .conference
             .and_then(|conference| self.fold.conference(conference))
             .is_some_and(|meeting| meeting.room.is_some());
-        if open || in_room || alone.served_by.is_some() {
+        if open || in_room || goes_on || alone.served_by.is_some() {
             self.arrange(ended.call, now);
             return;
         }

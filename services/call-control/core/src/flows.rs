@@ -30,7 +30,7 @@ impl Shard {
         self.watch(leg, routing.flows_beside(binding), now);
     }
 
-    fn watch(&mut self, leg: LegId, others: Vec<Binding>, now: Timestamp) {
+    pub(crate) fn watch(&mut self, leg: LegId, others: Vec<Binding>, now: Timestamp) {
         if !others.is_empty() {
             self.control(leg).passing.other_flows = others;
             self.silent_flows.insert((now + self.limits.flow_silence, leg));
@@ -100,7 +100,7 @@ impl Shard {
     }
 
     fn is_silent(&self, leg: LegId) -> bool {
-        self.fold.leg(leg).is_some_and(|view| view.is_live() && view.phase == LegPhase::SettingUp)
+        self.fold.leg(leg).is_some_and(|view| matches!(view.phase, LegPhase::SettingUp | LegPhase::Waking))
             && !self.is_ending(leg)
     }
 }

@@ -37,6 +37,8 @@ pub struct Forwards {
 enum Why {
     Busy,
     NoAnswer,
+    /// None of them rang, and at least one was not woken in time.
+    NotWoken,
     Unregistered,
 }
 
@@ -50,6 +52,8 @@ impl Forwards {
         let next = match why {
             Why::Busy => self.busy,
             Why::NoAnswer => self.no_answer,
+            // It did not answer; but who has no rule for that has no device that could be reached.
+            Why::NotWoken => self.no_answer.or(self.unregistered),
             Why::Unregistered => self.unregistered,
         };
         next.map(|next| *next)
@@ -165,7 +169,10 @@ impl Shard {
     /// A caller has a port, and no device of whom it calls is registered.
     pub(crate) fn forward_unregistered(&mut self, caller: &LegView, routing: Routing, now: Timestamp) {
         let Some(call) = self.fold.call(caller.call) else { return };
-        let number = call.diverted_to.as_ref().map_or(&call.dialled, |party| &party.number).clone();
+        let number = match routing.number.is_empty() {
+            true => call.diverted_to.as_ref().map_or(&call.dialled, |party| &party.number).clone(),
+            false => routing.number.clone(),
+        };
         let rule = routing.forwards.unregistered.as_deref();
         let forwarded = rule.is_some_and(|next| self.reaches(caller, &next.routing, caller))
             && self.forward_from_nowhere(caller, (LegCause::Normal, None), &number, routing, now);
@@ -209,6 +216,11 @@ impl Shard {
         }
         if any(&|cause, _| cause == Cause::Busy) {
             return Some(Why::Busy);
+        }
+        let asleep = fork.iter().any(|leg| leg.was_asleep);
+        if asleep && fork.iter().all(|leg| leg.rang_at.is_none()) && any(&|cause, _| cause == Cause::NoAnswer)
+        {
+            return Some(Why::NotWoken);
         }
         if any(&|cause, rang| cause == Cause::NoAnswer || (rang && unreached(cause))) {
             return Some(Why::NoAnswer);

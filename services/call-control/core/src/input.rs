@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sidetone_model::call::LegQuality;
 use sidetone_model::classify::Class;
-use sidetone_model::ids::{BootId, ConferenceId, LegId, NodeId, PlaybackId};
+use sidetone_model::ids::{BootId, ConferenceId, DeviceId, LegId, NodeId, PlaybackId};
 use sidetone_model::media::MediaDescription;
 use sidetone_model::party::{Binding, Destination};
 
@@ -14,6 +14,8 @@ use crate::forwarding::Forwards;
 /// Where a number leads, looked up by the shell before the input is handed in.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Routing {
+    /// The number, where it is another than the one that the call was made to; empty for that.
+    pub number: Box<str>,
     /// The destination; none when nobody has the number.
     pub destination: Option<Destination>,
     /// For a user: where the user's devices are registered.
@@ -26,6 +28,8 @@ pub struct Routing {
     pub calls_max: u32,
     /// Who is called when none of `bindings` takes the call, one after the other.
     pub later: Vec<Later>,
+    /// How long each device of `bindings` that is asleep ([`Binding::asleep`]) may take to register.
+    pub wakes: Vec<(DeviceId, Duration)>,
     /// Further flows of the instances in `bindings`, those of one in the order in which they are tried.
     pub other_flows: Vec<OtherFlow>,
     /// For a user: where the call goes when nobody takes it, neither of `bindings` nor of `later`. For a caller who waits: where
@@ -226,6 +230,12 @@ pub struct Limits {
     pub mailbox_prompt: Box<str>,
     /// What asks for the PIN of a mailbox.
     pub mailbox_pin_prompt: Box<str>,
+    /// Wrong PINs in a row at one mailbox, over all calls, after which it takes none for a while; 0 for no limit.
+    pub mailbox_pin_tries: u32,
+    /// For how long, since the last wrong one; so long after the last wrong one those before are forgotten, too.
+    pub mailbox_lock: Duration,
+    /// What whoever calls such a mailbox hears, before the call ends.
+    pub mailbox_locked_prompt: Box<str>,
     /// What is heard in the options of a mailbox.
     pub mailbox_options_prompt: Box<str>,
     /// What is heard after the last.
@@ -260,6 +270,9 @@ impl Default for Limits {
             messages_max: 100,
             mailbox_prompt: "beep".into(),
             mailbox_pin_prompt: "tone:dial".into(),
+            mailbox_pin_tries: 9,
+            mailbox_lock: Duration::from_secs(900),
+            mailbox_locked_prompt: "tone:congestion".into(),
             mailbox_options_prompt: "beep".into(),
             mailbox_end: "tone:congestion".into(),
         }

@@ -19,6 +19,7 @@
 //! phone calls us    Offered ─▶ CreateLeg at media ─▶ by destination:
 //!                     room, echo, announcement   Answer, connect
 //!                     user                       each registered device becomes a leg of ours; the first answer wins
+//!                                                one that is asleep is called where it registers meanwhile
 //!                     wait                       Ring, until an application answers it
 //! we call a phone   CreateLeg at media (our offer) ─▶ Invite ─▶ Progress* ─▶ Answered ─▶ UpdateLeg ─▶ connect
 //! any               End commanded ─▶ Ended signalled ─▶ released at media
@@ -67,6 +68,7 @@ mod sounds;
 mod timeout;
 mod topology;
 mod voicemail;
+mod waking;
 
 pub use effect::{Answers, Connection, Effect, Heard, MediaRequest, Pause, Pin, Step};
 pub use error::CommandError;

@@ -33,13 +33,15 @@ pub(crate) enum Sound {
     End,
     /// Behind it a digit is expected, or a greeting.
     Prompt,
+    /// The mailbox takes no PIN now: the call ends with it.
+    Locked,
 }
 
 impl Sound {
     fn message(self) -> Option<RecordingId> {
         match self {
             Self::Message(message) => Some(message),
-            Self::End | Self::Prompt => None,
+            Self::End | Self::Prompt | Self::Locked => None,
         }
     }
 }
@@ -50,7 +52,10 @@ impl Shard {
         let Some(Destination::Mailbox(user)) = &leg.served_by else { return };
         self.stop_listening(leg);
         if self.must_prove(leg) {
-            self.ask_for_pin(leg);
+            match self.is_locked(leg) {
+                true => self.tell_locked(leg),
+                false => self.ask_for_pin(leg),
+            }
             return;
         }
         self.stay_in(leg.leg, Stage::Messages);
@@ -132,6 +137,7 @@ impl Shard {
                 self.play_next(&leg, left);
             }
             Sound::Prompt => self.prompt_heard(&leg, now),
+            Sound::Locked => self.end_locked(&leg),
             Sound::End => {
                 self.end(&leg, Termination::new(Cause::Normal).with_text("there are no more messages"))
             }

@@ -1,7 +1,8 @@
 //! The PIN of a mailbox and its options.
 //!
 //! From any phone that is not the mailbox's user's own the PIN is dialled first, and `#` behind it; three times, then the call
-//! ends. Of the options `1` records a greeting, which ends with `#` and is played back; `2` goes back to the greeting of the
+//! ends. Wrong ones are counted over all calls, in the log: past a number of them in a row the mailbox takes none for a while
+//! (decision 63). Of the options `1` records a greeting, which ends with `#` and is played back; `2` goes back to that of the
 //! installation; `3` takes a new PIN, dialled twice; `*` leads back to the messages. Digits of a PIN are written nowhere, and
 //! where somebody is in a mailbox is not in the log: after a restart listening begins anew, and with it the question for the PIN.
 //!
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use sidetone_model::classify::Class;
 use sidetone_model::command::RecordingOptions;
+use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{LegView, RecordingView};
 use sidetone_model::ids::{LegId, RecordingId, UserId};
 use sidetone_model::party::Destination;
@@ -53,6 +55,8 @@ pub(crate) enum Stage {
     BeforeGreeting,
     /// It speaks a greeting.
     Greeting(RecordingId),
+    /// It hears that the mailbox takes no PIN now.
+    Locked,
 }
 
 /// Wrong PINs of one call, the last of which ends it.
@@ -178,6 +182,10 @@ impl Shard {
 
     fn pin_dialled(&mut self, leg: &LegView, user: UserId) {
         let pin = self.take_dialled(leg.leg);
+        if self.is_locked(leg) {
+            // By another call, meanwhile.
+            return self.tell_locked(leg);
+        }
         self.stay_in(leg.leg, Stage::Asked);
         self.ask(leg, MediaRequest::CheckPin { leg: leg.leg, tenant: leg.tenant.clone(), user, pin });
     }
@@ -259,12 +267,17 @@ impl Shard {
             return;
         }
         match (request, failure) {
-            (MediaRequest::CheckPin { .. }, None) => {
+            (MediaRequest::CheckPin { .. }, None) if self.is_locked(leg) => self.tell_locked(leg),
+            (MediaRequest::CheckPin { user, .. }, None) => {
                 self.control(leg.leg).passing.mailbox.proven = true;
+                if self.fold.wrong_pins(&leg.tenant, user).is_some() {
+                    let right = FactKind::MailboxPinTried { user: user.clone(), wrong: 0 };
+                    self.fact(&leg.tenant, now, right);
+                }
                 self.listen(leg);
             }
-            (MediaRequest::CheckPin { .. }, Some(failure)) if failure.class == Class::Forbidden => {
-                self.pin_was_wrong(leg);
+            (MediaRequest::CheckPin { user, .. }, Some(failure)) if failure.class == Class::Forbidden => {
+                self.pin_was_wrong(leg, user, now);
             }
             (MediaRequest::CheckPin { .. }, Some(_)) => {
                 let text = "whether the PIN is right cannot be found out now";
@@ -284,7 +297,17 @@ impl Shard {
         }
     }
 
-    fn pin_was_wrong(&mut self, leg: &LegView) {
+    fn pin_was_wrong(&mut self, leg: &LegView, user: &UserId, now: Timestamp) {
+        let locked = self.is_locked(leg);
+        let before = self.wrong_before(leg, user);
+        let tried = FactKind::MailboxPinTried { user: user.clone(), wrong: before.saturating_add(1) };
+        self.fact(&leg.tenant, now, tried);
+        if self.is_locked(leg) {
+            if !locked {
+                self.effect(Effect::MailboxLocked);
+            }
+            return self.tell_locked(leg);
+        }
         let menu = &mut self.control(leg.leg).passing.mailbox;
         menu.wrong += 1;
         if menu.wrong < TRIES {
@@ -292,6 +315,34 @@ impl Shard {
         }
         self.effect(Effect::MailboxRefused);
         let text = "the PIN of the voicemail was wrong three times";
+        self.end(leg, Termination::new(Cause::Forbidden).with_text(text));
+    }
+
+    /// Wrong PINs in a row at a mailbox; those of long ago are forgotten.
+    fn wrong_before(&self, leg: &LegView, user: &UserId) -> u32 {
+        let now = self.seen_at.max(self.last_fact_at);
+        let last = self.fold.wrong_pins(&leg.tenant, user);
+        last.filter(|(_, at)| now < *at + self.limits.mailbox_lock).map_or(0, |(wrong, _)| wrong)
+    }
+
+    /// Whether the mailbox in which a leg is takes no PIN now.
+    pub(crate) fn is_locked(&self, leg: &LegView) -> bool {
+        let Some(Destination::Mailbox(user)) = &leg.served_by else { return false };
+        let tries = self.limits.mailbox_pin_tries;
+        tries > 0 && self.wrong_before(leg, user) >= tries
+    }
+
+    /// Whoever calls a mailbox that takes no PIN hears so, and the call ends.
+    pub(crate) fn tell_locked(&mut self, leg: &LegView) {
+        self.stop_listening(leg);
+        self.stay_in(leg.leg, Stage::Locked);
+        self.play_sound(leg, Sound::Locked, self.limits.mailbox_locked_prompt.clone());
+    }
+
+    pub(crate) fn end_locked(&mut self, leg: &LegView) {
+        let minutes = self.limits.mailbox_lock.as_secs().div_ceil(60);
+        let text =
+            format!("too many wrong PINs were dialled at this voicemail: it takes none for {minutes} min");
         self.end(leg, Termination::new(Cause::Forbidden).with_text(text));
     }
 

@@ -333,7 +333,7 @@ impl Shard {
     /// An outgoing leg for which signalling has not been asked to do anything yet.
     pub(crate) fn is_unopened(&self, leg: &LegView) -> bool {
         let commanded = self.legs.get(&leg.leg).map_or(0, |control| control.durable.commanded);
-        !leg.incoming && commanded == 0 && leg.phase == LegPhase::SettingUp
+        !leg.incoming && commanded == 0 && matches!(leg.phase, LegPhase::SettingUp | LegPhase::Waking)
     }
 }
 

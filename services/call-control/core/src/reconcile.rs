@@ -20,7 +20,7 @@ impl Shard {
     pub fn handle_hello(&mut self, hello: &Hello, now: Timestamp) -> Step {
         let held: BTreeSet<LegId> = hello.legs.iter().map(|leg| leg.leg).collect();
         let ours: Vec<LegView> =
-            self.fold.legs().filter(|leg| leg.is_live() && leg.replica == hello.replica).cloned().collect();
+            self.fold.legs().filter(|leg| is_held_by(leg, &hello.replica)).cloned().collect();
         for leg in ours {
             if held.contains(&leg.leg) {
                 if self.is_to_be_told(&leg) {
@@ -49,12 +49,8 @@ impl Shard {
 
     /// The stream of a replica broke. It may come back; its legs have the grace.
     pub fn handle_replica_gone(&mut self, replica: &ReplicaId, now: Timestamp) {
-        let legs: Vec<LegId> = self
-            .fold
-            .legs()
-            .filter(|leg| leg.is_live() && leg.replica == *replica)
-            .map(|leg| leg.leg)
-            .collect();
+        let legs: Vec<LegId> =
+            self.fold.legs().filter(|leg| is_held_by(leg, replica)).map(|leg| leg.leg).collect();
         for leg in legs {
             self.missing.entry(leg).or_insert(now);
             self.control(leg).passing.last_held.get_or_insert(now);
@@ -264,4 +260,9 @@ impl Shard {
 
 fn is_on(leg: &LegView, node: &NodeId) -> bool {
     leg.node.as_ref().is_some_and(|(of, _)| of == node)
+}
+
+/// Whether a replica is to hold a leg: not yet one whose device is being woken.
+fn is_held_by(leg: &LegView, replica: &ReplicaId) -> bool {
+    leg.is_live() && !leg.is_asleep() && leg.replica == *replica
 }

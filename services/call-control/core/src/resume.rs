@@ -24,7 +24,9 @@ impl Shard {
 
     /// The log has been folded: from now on what nobody shows to hold is missing.
     pub fn begin(&mut self, now: Timestamp) {
-        let live: Vec<LegView> = self.fold.legs().filter(|leg| leg.is_live()).cloned().collect();
+        // Of whose device nobody has heard yet, nobody shows anything.
+        let live = self.fold.legs().filter(|leg| leg.is_live() && !leg.is_asleep());
+        let live: Vec<LegView> = live.cloned().collect();
         self.seen_at = now;
         let last_held = self.ran_until.max(self.last_fact_at).min(now);
         for leg in live {

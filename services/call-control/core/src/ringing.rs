@@ -45,6 +45,9 @@ impl Shard {
         }
         let rung: Vec<LegId> =
             routing.bindings.iter().map(|binding| self.ring_device(ring, binding, &nodes, now)).collect();
+        if let Some(asleep) = rung.iter().find_map(|leg| self.live(*leg).filter(LegView::is_asleep)) {
+            self.ring_caller_of(&asleep, now);
+        }
         self.begin_hunt(&rung, &routing.later, now);
         self.await_at(ring, &rung, &routing.forwards, now);
         let answered = self.fold.live_legs(ring.call).filter(|leg| leg.is_answered() && leg.node.is_some());
@@ -74,12 +77,15 @@ impl Shard {
             // Its device has registered; whose number was dialled is not looked at here.
             Party { user, device, number, contact, proof: Proof::User, ..Party::default() }
         };
+        // Who is asleep is nowhere yet; the replica of whoever calls stands for the one that is not known.
+        let caller = self.fold.live_legs(ring.call).next().map(|leg| leg.replica.clone());
+        let replica = caller.filter(|_| binding.is_asleep()).unwrap_or_else(|| binding.replica.clone());
         let created = FactKind::LegCreated {
             leg,
             call: ring.call,
             party,
             incoming: false,
-            replica: binding.replica.clone(),
+            replica,
             boot: None,
             sip_call_id: leg.sip_call_id().into(),
             cause: ring.cause,
@@ -87,10 +93,14 @@ impl Shard {
         };
         self.fact(&ring.tenant, now, created);
         let passing = &mut self.control(leg).passing;
-        passing.call_device = Some(binding.clone());
-        passing.signalling_ip = Some(binding.flow.remote.ip());
         passing.auto_answer = ring.auto_answer;
         passing.then = ring.then.clone();
+        if binding.is_asleep() {
+            self.let_wake(leg, binding, nodes, now);
+            return leg;
+        }
+        passing.call_device = Some(binding.clone());
+        passing.signalling_ip = Some(binding.flow.remote.ip());
         self.watch_flow(leg, binding, nodes, now);
         if let Some(view) = self.live(leg) {
             self.ask_for_port(&view, nodes, now);
@@ -99,7 +109,7 @@ impl Shard {
     }
 
     /// The media node of a call, once one of its legs is there.
-    fn present_node(&self, call: CallId) -> Option<NodeCandidate> {
+    pub(crate) fn present_node(&self, call: CallId) -> Option<NodeCandidate> {
         let (node, boot) = self.fold.live_legs(call).find_map(|leg| leg.node.clone())?;
         Some(NodeCandidate { node, boot })
     }

@@ -54,8 +54,12 @@ impl Shard {
         if let Some(control) = self.legs.get_mut(&signal.leg) {
             control.passing.last_held = None;
         }
+        if !offered {
+            self.note_trunk(signal.leg, signal.trunk.as_deref(), now);
+        }
         if let LegSignalKind::Offered(offered) = signal.kind.clone() {
             self.on_offered(replica, &signal, *offered, routing.unwrap_or_default(), now);
+            self.note_trunk(signal.leg, signal.trunk.as_deref(), now);
         } else {
             if let Some(routing) = routing {
                 self.control(signal.leg).passing.named.insert(signal.n, routing);
@@ -63,6 +67,15 @@ impl Shard {
             self.take_signal(signal, now);
         }
         self.finish()
+    }
+
+    /// Over which trunk a leg comes or goes is told once, and again when it takes another.
+    fn note_trunk(&mut self, leg: LegId, trunk: Option<&str>, now: Timestamp) {
+        if let Some(trunk) = trunk
+            && let Some(view) = self.live(leg).filter(|view| view.trunk.as_deref() != Some(trunk))
+        {
+            self.fact(&view.tenant, now, FactKind::LegRouted { leg, trunk: trunk.into() });
+        }
     }
 
     /// Where the number leads that a signal names.
@@ -293,7 +306,7 @@ impl Shard {
     pub(crate) fn on_progress(&mut self, leg: &LegView, now: Timestamp) {
         self.ring_caller_of(leg, now);
         self.tell_referrers_of_ringing(leg);
-        if leg.phase == LegPhase::SettingUp {
+        if matches!(leg.phase, LegPhase::SettingUp | LegPhase::Waking) {
             self.fact(&leg.tenant, now, FactKind::LegRinging { leg: leg.leg });
         }
     }

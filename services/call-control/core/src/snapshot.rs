@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sidetone_model::call::DivertCause;
+use sidetone_model::call::{AnsweredBy, Decision, DivertCause};
 use sidetone_model::command::LegCommand;
 use sidetone_model::fact::{Fact, FactKind, FactRecord, RecordedSound, SignalCursor};
 use sidetone_model::fold::{CallView, LegPhase, LegView, RecordingPhase};
@@ -172,6 +172,10 @@ impl Shard {
                 record.facts.extend(facts.map(|kind| Fact { tenant: tenant.clone(), at, kind }));
             }
         }
+        for (tenant, user, wrong, at) in self.fold.all_wrong_pins() {
+            let kind = FactKind::MailboxPinTried { user: user.clone(), wrong };
+            record.facts.push(Fact { tenant: tenant.clone(), at, kind });
+        }
         record
     }
 
@@ -211,9 +215,11 @@ impl Shard {
         for view in self.fold.legs() {
             let (leg, at, tenant) = (view.leg, view.created_at, &view.tenant);
             let mut push = |kind| record.facts.push(Fact { tenant: tenant.clone(), at, kind });
-            if view.origin.is_some() || view.transferred_by.is_some() || view.by.is_some() {
+            let answered_by = view.answered_by;
+            let told = view.origin.is_some() || view.transferred_by.is_some() || view.by.is_some();
+            if told || answered_by != AnsweredBy::Nobody || view.answered_at.is_some() {
                 let (origin, transferred_by) = (view.origin.clone(), view.transferred_by.clone());
-                push(FactKind::LegRestated { leg, origin, transferred_by });
+                push(FactKind::LegRestated { leg, origin, transferred_by, answered_by });
             }
             if let Some(held) = view.last_held {
                 push(FactKind::LegLastHeld { leg, held });
@@ -256,6 +262,15 @@ fn leg_facts(view: &LegView) -> Vec<(Timestamp, FactKind)> {
             by: view.by,
         },
     )];
+    if let Some(trunk) = view.trunk.clone() {
+        facts.push((view.created_at, FactKind::LegRouted { leg, trunk }));
+    }
+    if view.was_asleep {
+        facts.push((view.created_at, FactKind::LegWaking { leg }));
+    }
+    if let Some(at) = view.woken_at {
+        facts.push((at, FactKind::LegWoken { leg, replica: view.replica.clone() }));
+    }
     if let Some((node, boot)) = &view.node {
         let allocated = FactKind::LegMediaAllocated { leg, node: node.clone(), boot: *boot };
         facts.push((view.created_at, allocated));
@@ -284,8 +299,8 @@ fn leg_marks(view: &LegView) -> Vec<FactKind> {
     let leg = view.leg;
     let mut marks = Vec::new();
     if let Some(decision) = &view.decision {
-        let (deadline, fallback) = (decision.deadline, decision.fallback.clone());
-        marks.push(FactKind::DecisionOpened { leg, deadline, fallback });
+        let Decision { kind, deadline, fallback } = decision.clone();
+        marks.push(FactKind::DecisionOpened { leg, kind, deadline, fallback });
     }
     if let Some(why) = &view.talk_refused {
         marks.push(FactKind::LegTalkRefused { leg, why: why.clone() });

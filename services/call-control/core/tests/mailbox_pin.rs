@@ -204,3 +204,61 @@ fn a_greeting_is_spoken_kept_heard_and_taken_back() {
     assert!(asked.iter().any(back), "{asked:?}");
     assert_eq!(office.end_of(own), None);
 }
+
+/// Calls Bob's voicemail from elsewhere and dials a PIN; what was asked, and the leg.
+fn tries(office: &mut Office, pin: &str) -> (LegId, Vec<MediaRequest>) {
+    let leg = alice_listens(office);
+    let (asked, _) = dials(office, leg, &format!("{pin}#"));
+    (leg, asked)
+}
+
+fn checks(asked: &[MediaRequest]) -> bool {
+    asked.iter().any(|request| matches!(request, MediaRequest::CheckPin { .. }))
+}
+
+/// The call hears why, and ends with that.
+fn is_told_and_ended(office: &mut Office, leg: LegId, asked: &[MediaRequest]) {
+    let sound = played(asked).pop().unwrap();
+    assert_eq!(office.end_of(leg), None, "it hears so first");
+    is_over(office, sound);
+    assert_eq!(office.end_of(leg), Some(Cause::Forbidden));
+    office.hang_up_as_told();
+}
+
+#[test]
+fn wrong_pins_are_counted_over_all_calls_and_then_none_is_taken_for_a_while() {
+    let mut office = Office::new();
+    // Each call tries once: no call is ended for three.
+    for n in 1..9 {
+        let (leg, asked) = tries(&mut office, "1111");
+        assert!(checks(&asked) && office.end_of(leg).is_none());
+        assert_eq!(office.shard.fold().wrong_pins(&office.tenant, &bob()).unwrap().0, n);
+        office.signal(leg, kit::ended(Cause::Normal, 200));
+    }
+    let (leg, asked) = tries(&mut office, "1111");
+    assert_eq!((office.mailbox_locked, office.mailbox_refused), (1, 0));
+    is_told_and_ended(&mut office, leg, &asked);
+    // Not even the right one, and whoever calls is told at once. A restart changes nothing.
+    office.restart();
+    let leg = office.offer(with_pin(&office), Some(kit::media()));
+    let (asked, _) = serve(&mut office);
+    is_told_and_ended(&mut office, leg, &asked);
+    let leg = office.offer(with_pin(&office), Some(kit::media()));
+    serve(&mut office);
+    let (asked, _) = dials(&mut office, leg, &format!("{PIN}#"));
+    assert!(!checks(&asked), "the directory is not asked");
+    office.signal(leg, kit::ended(Cause::Normal, 200));
+    // It ends by itself; and the right PIN ends the counting.
+    office.pass(900);
+    let (leg, asked) = tries(&mut office, "1111");
+    assert!(checks(&asked));
+    assert_eq!(
+        office.shard.fold().wrong_pins(&office.tenant, &bob()).unwrap().0,
+        1,
+        "those before are forgotten"
+    );
+    dials(&mut office, leg, &format!("{PIN}#"));
+    assert_eq!(office.shard.fold().wrong_pins(&office.tenant, &bob()), None);
+    assert_eq!(office.end_of(leg), None);
+    assert_eq!(office.mailbox_locked, 1);
+}

@@ -113,11 +113,12 @@ fn whoever_is_rung_sends_the_caller_there_and_the_assistant_is_refused_where_the
 fn a_device_that_comes_into_reach_is_told_of_once() {
     let mut office = Office::new();
     let (user, device) = (UserId::new("bob").unwrap(), "desk".parse().unwrap());
+    let contact = office.registered("bob", &["desk"]).bindings;
     for (in_service, told) in [(false, 0), (true, 1), (true, 1), (false, 2), (false, 2)] {
         let step = office.shard.handle_device_state(
             &office.tenant.clone(),
             (&user, &device),
-            in_service,
+            if in_service { &contact } else { &[] },
             office.now,
         );
         office.take(step);

@@ -479,6 +479,7 @@ fn leg_to_proto(leg: &LegView) -> pb::Leg {
     let state = match leg.phase {
         LegPhase::SettingUp => pb::LegState::SettingUp,
         LegPhase::Waiting => pb::LegState::Waiting,
+        LegPhase::Waking => pb::LegState::Waking,
         LegPhase::Ringing => pb::LegState::Ringing,
         LegPhase::Answered => pb::LegState::Answered,
         LegPhase::Ended => pb::LegState::Ended,
@@ -504,6 +505,7 @@ fn leg_to_proto(leg: &LegView) -> pb::Leg {
         voice: (leg.voice != LegVoice::default()).then(|| (&leg.voice).into()),
         peer_leg_id: leg.peer.map(|peer| peer.to_string()).unwrap_or_default(),
         sound: None,
+        trunk: leg.trunk.as_deref().unwrap_or_default().to_owned(),
         decide_until_unix_ms: millis(leg.decision.as_ref().map(|decision| decision.deadline)),
     }
 }

@@ -73,6 +73,13 @@ pub struct Config {
     pub call_playbacks_max: usize,
     /// What asks whoever listens from elsewhere for the PIN. Default tone:dial.
     pub mailbox_pin_prompt: String,
+    /// Wrong PINs in a row at one voicemail, over all calls, after which it takes none for `mailbox_lock_s`; 0 to 1000, 0 for no limit.
+    /// Default 9.
+    pub mailbox_pin_tries: u32,
+    /// For how long, in seconds, 1 to 86400. Default 900.
+    pub mailbox_lock_s: u64,
+    /// What whoever calls it then hears before the call ends: the name of a prompt. Default tone:congestion.
+    pub mailbox_locked_prompt: String,
     /// What is heard in the options: 1 record a greeting, 2 that of the installation, 3 another PIN, * back. Default beep.
     pub mailbox_options_prompt: String,
     /// After so many days in which nobody was in a conversation and nothing happened there it is deleted; 0 keeps it. Default 90.
@@ -135,6 +142,9 @@ impl Default for Config {
             call_streams_max: 16,
             call_playbacks_max: 64,
             mailbox_pin_prompt: "tone:dial".to_owned(),
+            mailbox_pin_tries: 9,
+            mailbox_lock_s: 900,
+            mailbox_locked_prompt: "tone:congestion".to_owned(),
             mailbox_options_prompt: "beep".to_owned(),
             conversation_idle_days: 90,
             message_waiting: true,
@@ -168,6 +178,8 @@ impl Config {
         range("messages_max", self.messages_max as u64, 1, 1000);
         range("call_streams_max", self.call_streams_max as u64, 1, 1000);
         range("call_playbacks_max", self.call_playbacks_max as u64, 1, 10_000);
+        range("mailbox_pin_tries", self.mailbox_pin_tries.into(), 0, 1000);
+        range("mailbox_lock_s", self.mailbox_lock_s, 1, 86_400);
         range("media_wait_s", self.media_wait_s, 0, 60);
         let dialled = |of: char| of.is_ascii_digit() || of == '*' || of == '#';
         if self.pick_up_prefix.len() > 8 || !self.pick_up_prefix.chars().all(dialled) {
@@ -196,6 +208,7 @@ impl Config {
             ("mailbox_prompt", self.mailbox_prompt.clone()),
             ("mailbox_end_prompt", self.mailbox_end_prompt.clone()),
             ("mailbox_pin_prompt", self.mailbox_pin_prompt.clone()),
+            ("mailbox_locked_prompt", self.mailbox_locked_prompt.clone()),
             ("mailbox_options_prompt", self.mailbox_options_prompt.clone()),
         ]
     }
@@ -222,6 +235,9 @@ impl Config {
             streams_max: self.call_streams_max,
             playbacks_max: self.call_playbacks_max,
             mailbox_pin_prompt: self.mailbox_pin_prompt.clone().into(),
+            mailbox_pin_tries: self.mailbox_pin_tries,
+            mailbox_lock: Duration::from_secs(self.mailbox_lock_s),
+            mailbox_locked_prompt: self.mailbox_locked_prompt.clone().into(),
             mailbox_options_prompt: self.mailbox_options_prompt.clone().into(),
             conversation_idle: Duration::from_secs(u64::from(self.conversation_idle_days) * 24 * 3600),
             ..Limits::default()

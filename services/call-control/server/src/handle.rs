@@ -100,6 +100,7 @@ impl CallControl {
         let nodes = Nodes::new(deps.media, directory, inputs.clone(), telemetry, refresh);
         let replica_infos = Arc::default();
         let (mailboxes, mailbox_changes) = crate::waiting::Mailboxes::new(Arc::clone(&deps.telemetry));
+        let (finder, wanted) = crate::devices::Finder::new(Arc::clone(&deps.telemetry));
         let owner = Owner::new(OwnerParts {
             boot,
             shards,
@@ -109,6 +110,7 @@ impl CallControl {
             snapshot_records: config.snapshot_records,
             replica_infos: Arc::clone(&replica_infos),
             mailboxes: mailboxes.clone(),
+            finder,
         });
         let finished = run(owner, &deps.lifecycle);
         tokio::spawn(Arc::clone(&nodes).follow(Arc::clone(&deps.store), deps.lifecycle.stopping()));
@@ -135,7 +137,7 @@ impl CallControl {
         crate::running::start(&new);
         cdr::start(&new, config.cdr_dir.as_deref())?;
         crate::facts::start_trimming(&new, config.retention_days);
-        crate::devices::start(&new, new.shared.router.directory.clone(), mailboxes);
+        crate::devices::start(&new, new.shared.router.directory.clone(), mailboxes, wanted);
         if config.message_waiting {
             crate::waiting::start(&new, mailbox_changes);
         }

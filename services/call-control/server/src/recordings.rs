@@ -29,7 +29,10 @@ use crate::facts::{self, Cursor};
 #[derive(Debug, Clone)]
 pub(crate) struct Recorded {
     pub(crate) node: NodeId,
+    /// The call in which it began.
     call: CallId,
+    /// Further ones: in which it went on, and those whose own recordings go on in it.
+    others: Vec<CallId>,
     stereo: bool,
     name: Box<str>,
     from: Box<str>,
@@ -72,8 +75,13 @@ impl Wanted {
             && self.only.is_none_or(|only| only == recording)
             && self.after.is_none_or(|after| recording > after)
             && (self.from_ms..until).contains(&fact.at.as_millis())
-            && (self.call.is_empty() || told.call.to_string() == self.call)
             && numbered
+    }
+
+    /// Whether it belongs, or has belonged, to the wanted call.
+    fn is_of_call(&self, told: &Recorded) -> bool {
+        let mut calls = std::iter::once(&told.call).chain(&told.others);
+        self.call.is_empty() || calls.any(|call| call.to_string() == self.call)
     }
 }
 
@@ -86,6 +94,7 @@ impl Recorded {
         let begun = Self {
             node: node.clone(),
             call: *call,
+            others: Vec::new(),
             stereo: *stereo,
             name: name.clone(),
             from: view.map(|call| call.from.number.clone()).unwrap_or_default(),
@@ -157,11 +166,71 @@ impl Recorded {
         pb::CallRecording {
             recording: Some(recording),
             call_id: self.call.to_string(),
+            other_call_ids: self.others.iter().map(ToString::to_string).collect(),
             from_number: self.from.to_string(),
             dialled: self.dialled.to_string(),
             started_unix_ms: self.started.as_millis(),
             ended_unix_ms: self.ended.map_or(0, Timestamp::as_millis),
             name: self.name.to_string(),
+        }
+    }
+}
+
+/// The recordings that are looked for, while the log is read.
+struct Search<'a> {
+    wanted: &'a Wanted,
+    keep: usize,
+    found: BTreeMap<RecordingId, Recorded>,
+    /// Of other calls, that go on and may come to the wanted one.
+    elsewhere: BTreeMap<RecordingId, Recorded>,
+}
+
+impl Search<'_> {
+    fn take(&mut self, fact: &Fact, fold: &Fold) {
+        if let Some((recording, begun)) = Recorded::begun(fact, fold)
+            && self.wanted.wants(fact, recording, &begun)
+        {
+            let of_call = self.wanted.is_of_call(&begun);
+            let all = if of_call { &mut self.found } else { &mut self.elsewhere };
+            all.insert(recording, begun);
+        }
+        match &fact.kind {
+            FactKind::RecordingMoved { recording, to, .. } => self.belongs(*recording, &[*to]),
+            FactKind::RecordingStopping { recording, into: Some(into) } => {
+                // What is said of its calls from now on is in the other one.
+                let told = self.found.get(recording).or_else(|| self.elsewhere.get(recording));
+                let calls: Vec<CallId> = told
+                    .into_iter()
+                    .flat_map(|told| [told.call].into_iter().chain(told.others.clone()))
+                    .collect();
+                self.belongs(*into, &calls);
+            }
+            _ => {}
+        }
+        if self.found.len() > self.keep {
+            self.found.pop_last();
+        }
+        Recorded::end(&mut self.found, fact);
+        if let FactKind::RecordingFinished { recording, .. } | FactKind::RecordingFailed { recording, .. } =
+            &fact.kind
+        {
+            self.elsewhere.remove(recording);
+        }
+    }
+
+    /// A recording is of these calls, too: it is found under each of them.
+    fn belongs(&mut self, recording: RecordingId, calls: &[CallId]) {
+        let told = self.found.get_mut(&recording).or_else(|| self.elsewhere.get_mut(&recording));
+        let Some(told) = told else { return };
+        for call in calls {
+            if told.call != *call && !told.others.contains(call) {
+                told.others.push(*call);
+            }
+        }
+        if self.wanted.is_of_call(told)
+            && let Some(told) = self.elsewhere.remove(&recording)
+        {
+            self.found.insert(recording, told);
         }
     }
 }
@@ -174,19 +243,11 @@ async fn read(
 ) -> Result<BTreeMap<RecordingId, Recorded>, Status> {
     let mut entries = facts::read(source, Cursor::START, false).await?;
     let (mut fold, mut seen) = (Fold::default(), 0u32);
-    let mut found = BTreeMap::new();
+    let mut search = Search { wanted, keep, found: BTreeMap::new(), elsewhere: BTreeMap::new() };
     while let Some(entry) = entries.try_next().await? {
         for (_, fact) in facts::placed(&entry) {
             fold.apply(fact);
-            if let Some((recording, begun)) = Recorded::begun(fact, &fold)
-                && wanted.wants(fact, recording, &begun)
-            {
-                found.insert(recording, begun);
-                if found.len() > keep {
-                    found.pop_last();
-                }
-            }
-            Recorded::end(&mut found, fact);
+            search.take(fact, &fold);
             seen = seen.wrapping_add(1);
             if seen.is_multiple_of(1024) {
                 let before = fact.at.as_millis().saturating_sub(ENDED_KEPT_MS);
@@ -194,7 +255,7 @@ async fn read(
             }
         }
     }
-    Ok(found)
+    Ok(search.found)
 }
 
 /// What is not there any more needs not be taken away.

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sidetone_call_core::{Later, NodeCandidate, OtherFlow, Redirects, RoomSettings, Routing};
 use sidetone_directory::{Directory, DirectoryError, Registration};
@@ -113,6 +114,24 @@ impl Router {
         if before.is_none() { self.nodes.candidates(legs) } else { Vec::new() }
     }
 
+    /// Where a user's devices are registered, and which of the others are woken by a call, with the time that each may take.
+    async fn contacts(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+    ) -> Result<(Vec<Registration>, Vec<(DeviceId, Duration)>), DirectoryError> {
+        let (registrations, devices) = tokio::try_join!(
+            self.directory.bindings(tenant, user),
+            self.directory.list_devices(tenant, Some(user)),
+        )?;
+        let asleep = |device: &DeviceId| !registrations.iter().any(|it| it.binding.device == *device);
+        let wakes = devices.into_iter().filter(|device| device.wake_s > 0);
+        let wakes =
+            wakes.filter_map(|it| Some((it.device.parse().ok()?, Duration::from_secs(it.wake_s.into()))));
+        let wakes = wakes.filter(|(device, _)| asleep(device)).collect();
+        Ok((registrations, wakes))
+    }
+
     /// Everything a shard needs to know of a destination.
     pub(crate) async fn lead(
         &self,
@@ -142,9 +161,15 @@ impl Router {
         };
         match &destination {
             Some(Destination::User(user)) => {
-                let mut groups = by_preference(self.directory.bindings(tenant, user).await?).into_iter();
+                let (registrations, asleep) = self.contacts(tenant, user).await?;
+                let mut groups = by_preference(registrations).into_iter();
                 let first = groups.next().unwrap_or_default();
                 (routing.bindings, routing.other_flows) = (first.bindings, first.other_flows);
+                // As if they had registered without a preference.
+                let binding =
+                    |(device, _): &(DeviceId, Duration)| Binding::asleep(user.clone(), device.clone());
+                routing.bindings.extend(asleep.iter().map(binding));
+                routing.wakes = asleep;
                 let later = groups.map(|Group { bindings, other_flows, .. }| {
                     let destination = destination.clone();
                     let routing = Routing { destination, bindings, other_flows, ..Routing::default() };
@@ -183,6 +208,19 @@ impl Router {
         routing.destination = destination;
         Ok(routing)
     }
+}
+
+/// Where one device is called: a contact, and further flows of the same instance.
+pub(crate) fn contacts_of(registrations: Vec<Registration>) -> Vec<Binding> {
+    let Some(group) = by_preference(registrations).into_iter().next() else { return Vec::new() };
+    let first = group.bindings.into_iter().next();
+    let others: Vec<Binding> = group
+        .other_flows
+        .into_iter()
+        .filter(|it| first.as_ref() == Some(&it.instead_of))
+        .map(|it| it.binding)
+        .collect();
+    first.into_iter().chain(others).collect()
 }
 
 /// Contacts that ring together.

@@ -277,6 +277,9 @@ impl From<SeedBusyLamp> for pb::BusyLamp {
 }
 
 /// A device whose fields are what they should be.
+/// How long a call may wait for a device to register, in seconds: a phone rings no longer either.
+const WAKE_S_MAX: u32 = 60;
+
 struct Checked {
     tenant: TenantId,
     user: UserId,
@@ -303,6 +306,12 @@ impl Checked {
         }
         if password.is_some_and(|p| !(PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX).contains(&p.reveal().len())) {
             return Err(DirectoryError::Invalid { field: "password", reason: PASSWORD_PROBLEM });
+        }
+        if device.wake_s > WAKE_S_MAX {
+            return Err(DirectoryError::Invalid {
+                field: "device.wake_s",
+                reason: "expected 0 to 60 seconds",
+            });
         }
         let mut algorithms = Vec::new();
         for token in &device.algorithms {

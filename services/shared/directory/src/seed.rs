@@ -124,6 +124,9 @@ pub struct SeedDevice {
     /// Whether its media is encrypted: `off`, `offered` or `required`. Default as `media.srtp` has it.
     #[serde(default)]
     pub media_encryption: Option<SeedMediaEncryption>,
+    /// A call to it while it is not registered waits so many seconds for it to register, 0 to 60. Default 0: it is not waited for.
+    #[serde(default)]
+    pub wake_s: u32,
 }
 
 /// One conference room.

@@ -123,6 +123,7 @@ impl Directory {
                     device: device.device.clone(),
                     auth_username: device.auth_username().to_owned(),
                     media_encryption: SeedMediaEncryption::wire(device.media_encryption),
+                    wake_s: device.wake_s,
                     ..pb::Device::default()
                 };
                 let written = self.write_device(record, Some(&device.password), Replaces::Nothing).await;

@@ -107,9 +107,77 @@ pub struct LegOrigin {
     pub dialled: Box<str>,
 }
 
-/// What becomes of a caller who waits is an application's to decide, for a time.
+/// Who has answered somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum AnsweredBy {
+    /// Nobody yet.
+    #[default]
+    Nobody,
+    /// A person.
+    Person,
+    /// A user's voicemail, for a message.
+    Voicemail,
+    /// A user's voicemail, to listen to it.
+    Mailbox,
+    /// An announcement.
+    Announcement,
+    /// The echo.
+    Echo,
+    /// A room, whoever else was in it.
+    Room,
+}
+
+impl AnsweredBy {
+    /// The machine that serves a destination.
+    pub fn machine(served_by: &Destination) -> Self {
+        match served_by {
+            Destination::Voicemail(_) => Self::Voicemail,
+            Destination::Mailbox(_) | Destination::OwnMailbox => Self::Mailbox,
+            Destination::Announcement { .. } => Self::Announcement,
+            Destination::Echo => Self::Echo,
+            _ => Self::Nobody,
+        }
+    }
+
+    /// As records have it; empty for nobody.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Nobody => "",
+            Self::Person => "person",
+            Self::Voicemail => "voicemail",
+            Self::Mailbox => "mailbox",
+            Self::Announcement => "announcement",
+            Self::Echo => "echo",
+            Self::Room => "room",
+        }
+    }
+
+    /// A person counts before a machine, whoever came first; of machines the first.
+    pub fn and(self, by: Self) -> Self {
+        match (self, by) {
+            (Self::Nobody, by) => by,
+            (_, Self::Person) => Self::Person,
+            (before, _) => before,
+        }
+    }
+}
+
+/// What is decided about a leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum DecisionKind {
+    /// What becomes of a caller who waits: by an application.
+    #[default]
+    Application,
+    /// Whether a device that is being woken can be called: by its registration.
+    Waking,
+}
+
+/// What becomes of a leg is decided within a time: of a caller who waits by an application, of a device that is being woken by its
+/// registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
+    /// What.
+    pub kind: DecisionKind,
     /// Until then.
     pub deadline: Timestamp,
     /// Where the caller goes when nobody has decided; none for nowhere.

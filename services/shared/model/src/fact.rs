@@ -4,7 +4,8 @@
 //! seen, so that two writers can never both succeed.
 
 use crate::call::{
-    DivertCause, ExternalRef, HeldBy, LegCause, LegOrigin, LegQuality, MoveCause, PlaybackEnd,
+    AnsweredBy, DecisionKind, DivertCause, ExternalRef, HeldBy, LegCause, LegOrigin, LegQuality, MoveCause,
+    PlaybackEnd,
 };
 use crate::callback::Callback;
 use crate::command::LegCommand;
@@ -147,6 +148,8 @@ pub enum FactKind {
         origin: Option<Box<LegOrigin>>,
         /// Who passed it on, or the call on to it.
         transferred_by: Option<Party>,
+        /// Who has answered it, so far.
+        answered_by: AnsweredBy,
     },
     /// A client named a call. Its key leads to the call until that ends.
     ExternalRefAdded {
@@ -202,10 +205,38 @@ pub enum FactKind {
         /// The leg.
         leg: LegId,
     },
-    /// An application has until then to decide what becomes of a leg that waits. The leg's answer or end closes it, too.
+    /// The device at the far end of this outgoing leg has no contact now: it is woken, and rings once it has registered.
+    LegWaking {
+        /// The leg.
+        leg: LegId,
+    },
+    /// The leg comes or goes over this trunk; of several that are tried each is told.
+    LegRouted {
+        /// The leg.
+        leg: LegId,
+        /// The trunk's name in the directory.
+        trunk: Box<str>,
+    },
+    /// Somebody has dialled the PIN of a user's mailbox.
+    MailboxPinTried {
+        /// The user.
+        user: UserId,
+        /// Wrong ones in a row with this one; 0 for the right one.
+        wrong: u32,
+    },
+    /// It has registered, and is called there.
+    LegWoken {
+        /// The leg.
+        leg: LegId,
+        /// The replica that holds the leg from now on.
+        replica: ReplicaId,
+    },
+    /// Until then it is to be decided what becomes of a leg. The leg's answer or end closes it, too.
     DecisionOpened {
         /// The leg.
         leg: LegId,
+        /// What.
+        kind: DecisionKind,
         /// Until when.
         deadline: Timestamp,
         /// Where the caller goes when nobody has decided; none for nowhere.

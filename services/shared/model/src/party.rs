@@ -166,6 +166,19 @@ impl Binding {
         }
     }
 
+    /// A device that has no contact now, and will have one when it has been woken. It is called where it registers.
+    pub fn asleep(user: UserId, device: DeviceId) -> Self {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let flow = Flow { transport: Transport::Udp, local: nowhere, remote: nowhere };
+        let replica = ReplicaId::reserved(Self::ASLEEP);
+        Self { user, device, contact_uri: "".into(), replica, flow, path: Vec::new() }
+    }
+
+    /// Whether [`Self::asleep`] made it.
+    pub fn is_asleep(&self) -> bool {
+        self.contact_uri.is_empty() && self.flow.remote.port() == 0
+    }
+
     /// The number of a binding that [`Self::outside`] made; none for any other.
     pub fn outside_number(&self) -> Option<&str> {
         let user =
@@ -178,6 +191,8 @@ impl Binding {
         user.as_str() == Self::OUTSIDE
     }
 
+    /// The replica that holds the leg of a device that nobody has called yet.
+    const ASLEEP: &'static str = "asleep";
     /// The user and device of whoever is outside.
     const OUTSIDE: &'static str = "outside";
     /// No host can have this name (RFC 2606, section 2).

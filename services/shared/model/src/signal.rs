@@ -30,6 +30,8 @@ pub struct LegSignal {
     pub n: u64,
     /// When signalling saw it.
     pub at: Timestamp,
+    /// Over which trunk the leg comes or goes; of one that tries several, the last.
+    pub trunk: Option<Box<str>>,
     /// What happened.
     pub kind: LegSignalKind,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use sidetone_proto::callcontrol::v1::{
-    AnswerLegRequest, Call, ExecuteRequest, GetCallRequest, HangUpRequest, LegSound, LegState,
+    AnswerLegRequest, Call, ExecuteRequest, GetCallRequest, HangUpRequest, Leg, LegSound, LegState,
     ListCallsRequest, Record, StopRecordingRequest, command_response::Subject as Done,
     execute_request::Command, hang_up_request::Subject,
 };
@@ -15,7 +15,7 @@ use super::client::{explain, idempotency_key};
 use super::ladder::LadderArgs;
 use super::operations::Operation;
 use super::output::{one, rows, time};
-use super::{ClientArgs, sound};
+use super::{ClientArgs, Output, sound};
 
 /// Live calls.
 #[derive(Debug, clap::Args)]
@@ -262,7 +262,64 @@ fn sounding(sound: &LegSound) -> String {
 async fn show(client: &ClientArgs, call_id: String) -> anyhow::Result<()> {
     let request = GetCallRequest { tenant: client.tenant.clone(), call_id };
     let call = client.calls()?.get_call(request).await.map_err(|s| explain(&s))?.into_inner();
-    one(client.output, &call, describe)
+    match client.output {
+        Output::Csv => rows(Output::Csv, &LEG_HEADS, &call.legs, |leg| leg_row(&call, leg)),
+        output => one(output, &call, describe),
+    }
+}
+
+/// The columns of one call in CSV: a row for each leg.
+const LEG_HEADS: [&str; 20] = [
+    "call_id",
+    "dialled",
+    "leg_id",
+    "direction",
+    "number",
+    "user",
+    "device",
+    "state",
+    "cause",
+    "peer_leg_id",
+    "holds",
+    "muted",
+    "created_unix_ms",
+    "answered_unix_ms",
+    "ended_unix_ms",
+    "end",
+    "node_id",
+    "replica_id",
+    "trunk",
+    "mean_opinion_hundredths",
+];
+
+fn leg_row(call: &Call, leg: &Leg) -> Vec<String> {
+    let party = leg.party.clone().unwrap_or_default();
+    let end = leg
+        .termination
+        .as_ref()
+        .map(|end| end.cause().as_str_name().trim_start_matches("CAUSE_").to_lowercase());
+    vec![
+        call.call_id.clone(),
+        call.dialled.clone(),
+        leg.leg_id.clone(),
+        if leg.incoming { "incoming" } else { "outgoing" }.to_owned(),
+        party.number,
+        party.user,
+        party.device,
+        leg.state().as_str_name().trim_start_matches("LEG_STATE_").to_lowercase(),
+        leg.cause().as_str_name().trim_start_matches("LEG_CAUSE_").to_lowercase(),
+        leg.peer_leg_id.clone(),
+        leg.holds.to_string(),
+        leg.muted.to_string(),
+        leg.created_unix_ms.to_string(),
+        leg.answered_unix_ms.to_string(),
+        leg.ended_unix_ms.to_string(),
+        end.unwrap_or_default(),
+        leg.node_id.clone(),
+        leg.replica_id.clone(),
+        leg.trunk.clone(),
+        leg.sound.as_ref().map(|sound| sound.mean_opinion_hundredths.to_string()).unwrap_or_default(),
+    ]
 }
 
 fn describe(call: &Call) -> String {

@@ -21,6 +21,7 @@ EXAMPLES
   sidetone directory put-user alice --display-name 'Alice' --tenant acme
   sidetone directory put-user bob --on-busy voicemail --on-no-answer 20:voicemail --on-unregistered 1001 --tenant acme
   sidetone directory put-device alice desk --auth-username alice --password-stdin --tenant acme < secret.txt
+  sidetone directory put-device alice mobile --wake 20 --tenant acme   calls wait 20 s for it to register
   sidetone directory put-number 1001 --user alice --tenant acme
   sidetone directory put-number 9196 --echo --tenant acme
   sidetone directory registrations --tenant acme")]
@@ -82,6 +83,10 @@ enum Action {
         /// Whether its media is encrypted (SRTP). Of a new device as media.srtp has it for all, when not given.
         #[arg(long, value_enum)]
         media_encryption: Option<EncryptionArg>,
+        /// A call while it is not registered waits so many seconds for it to register, and rings it then: its application is woken by
+        /// other means, such as a webhook. 0 to 60; 0 is never.
+        #[arg(long, value_name = "SECONDS")]
+        wake: Option<u32>,
     },
     /// Remove a device.
     DeleteDevice {
@@ -255,11 +260,11 @@ async fn list(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
         }
         Action::Devices { user } => {
             let found = taken(directory.list_devices(of(user)).await)?.devices;
-            let columns = ["user", "device", "auth_username", "algorithms", "media_encryption"];
+            let columns = ["user", "device", "auth_username", "algorithms", "media_encryption", "wake_s"];
             rows(output, &columns, &found, |d| {
                 let encryption = encryption_text(d.media_encryption()).to_owned();
                 let [user, device, name] = [&d.user, &d.device, &d.auth_username].map(Clone::clone);
-                vec![user, device, name, d.algorithms.join(" "), encryption]
+                vec![user, device, name, d.algorithms.join(" "), encryption, d.wake_s.to_string()]
             })
         }
         Action::Numbers => {
@@ -338,7 +343,7 @@ async fn put(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
             let put = taken(directory.put_user(PutUserRequest { user: Some(record) }).await)?;
             one(output, &put, |u| format!("user {}", u.user))
         }
-        Action::PutDevice { user, device, auth_username, password_stdin, media_encryption } => {
+        Action::PutDevice { user, device, auth_username, password_stdin, media_encryption, wake } => {
             let password = password_stdin.then(read_password).transpose()?;
             let found = taken(directory.list_devices(of_tenant).await)?.devices;
             let is_it = |it: &Device| it.user == user && it.device == device;
@@ -350,6 +355,7 @@ async fn put(action: Action, client: &ClientArgs) -> anyhow::Result<()> {
                 &mut record.media_encryption,
                 media_encryption.map(|arg| MediaEncryption::from(arg).into()),
             );
+            record.wake_s = wake.unwrap_or(record.wake_s);
             let put = taken(directory.put_device(PutDeviceRequest { device: Some(record), password }).await)?;
             one(output, &put, |d| format!("device {} of {}", d.device, d.user))
         }

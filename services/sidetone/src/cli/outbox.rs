@@ -60,10 +60,17 @@ pub(crate) async fn run(args: OutboxArgs) -> anyhow::Result<()> {
         Action::Owed => {
             let owed = outbox.list_owed(ListOwedRequest { tenant: client.tenant.clone() }).await;
             let owed = owed.map_err(|status| explain(&status))?.into_inner().owed;
-            let heads = ["receiver", "in_memory", "records_stored", "failures", "oldest"];
+            let heads = ["receiver", "in_memory", "records_stored", "failures", "oldest", "why"];
             rows(client.output, &heads, &owed, |o| {
                 let (held, stored) = (o.held.to_string(), o.records_stored.to_string());
-                vec![o.receiver.clone(), held, stored, o.failures.to_string(), time(o.oldest_unix_ms)]
+                vec![
+                    o.receiver.clone(),
+                    held,
+                    stored,
+                    o.failures.to_string(),
+                    time(o.oldest_unix_ms),
+                    o.why.clone(),
+                ]
             })
         }
         Action::Dead { receiver } => {

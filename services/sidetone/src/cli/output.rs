@@ -122,6 +122,14 @@ pub(crate) fn one<T: Serialize>(
     Ok(())
 }
 
+/// Prints one row of CSV of something that goes on.
+pub(crate) fn csv_line(cells: &[String]) -> anyhow::Result<()> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(cells)?;
+    let row = String::from_utf8(writer.into_inner()?)?;
+    line(row.trim_end_matches('\n'))
+}
+
 /// Prints a line of something that goes on.
 pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();

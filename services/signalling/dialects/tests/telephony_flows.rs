@@ -25,7 +25,7 @@ use sidetone_model::command::{CallCommandKind, PlaceOptions};
 use sidetone_model::fact::{Fact, FactKind, FactRecord};
 use sidetone_model::fold::Fold;
 use sidetone_model::ids::{LegId, TenantId, UserId};
-use sidetone_model::party::{Destination, Party};
+use sidetone_model::party::{Binding, Destination, Party};
 use sidetone_model::termination::Cause;
 
 struct Flow {
@@ -410,4 +410,49 @@ fn whoever_has_two_calls_is_busy_until_the_last_is_over() {
     assert_eq!(states, ["BUSY", "FREE"], "{of_1001:#?}");
     let removed = of_1001.iter().filter(|event| event["eventName"] == "OnCallRemoved").count();
     assert_eq!(removed, 2, "{of_1001:#?}");
+}
+
+/// What each event says of the state of a call, without what it says of devices.
+fn states(office: &Office) -> Vec<(String, String, String)> {
+    let told = projected(&office.log, &Crowd::of(&flows()[0]));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let all = told.iter().map(|event| {
+        (text(&event["loginName"]), text(&event["eventName"]), text(&event["callData"]["state"]))
+    });
+    all.filter(|(_, name, _)| name.starts_with("OnCall")).collect()
+}
+
+#[test]
+fn a_device_that_is_being_woken_is_seen_as_one_that_rings() {
+    let mut office = Office::new();
+    talks(&mut office, "1002");
+    let usual = states(&office);
+
+    let mut office = Office::new();
+    let contact = desk(&office, "1002").bindings.remove(0);
+    let mut routing = desk(&office, "1002");
+    routing.bindings = vec![Binding::asleep(contact.user.clone(), contact.device.clone())];
+    routing.wakes = vec![(contact.device.clone(), std::time::Duration::from_secs(20))];
+    office.dial_number(phone("1001"), "1002", routing);
+    let callee = last(&office, "1002");
+    let before = states(&office);
+    assert_eq!(before, usual[..before.len()]);
+    let callee_sees = ("icm1002".to_owned(), "OnCallCreated".to_owned(), "RINGING_INCOMING".to_owned());
+    assert!(before.contains(&callee_sees), "{before:#?}");
+    let contacts = [contact.clone()];
+    let tenant = office.tenant.clone();
+    let step =
+        office.shard.handle_device_state(&tenant, (&contact.user, &contact.device), &contacts, office.now);
+    office.take(step);
+    office.serve();
+    office.rings(callee);
+    office.answers(callee);
+    let all = states(&office);
+    // Once it rings, the phone can be told to take the call: that alone is news.
+    let news: Vec<_> = all.iter().filter(|state| !usual.contains(state)).collect();
+    assert!(
+        news.iter().all(|(user, _, state)| user == "icm1002" && state == "RINGING_INCOMING"),
+        "{news:#?}"
+    );
+    assert_eq!(all.last(), usual.last());
 }

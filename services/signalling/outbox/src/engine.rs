@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sidetone_directory::Directory;
 use sidetone_model::ids::{ShardId, TenantId};
@@ -23,7 +23,8 @@ use crate::config::Config;
 use crate::ledger;
 use crate::mention::Mentions;
 use crate::progress::{Place, Progress};
-use crate::webhook::Webhooks;
+use crate::trouble::Troubles;
+use crate::webhook::{Sent, Webhooks};
 
 /// What the outbox needs.
 pub struct Deps {
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) deps: Deps,
     pub(crate) clock: Clock,
     pub(crate) webhooks: Webhooks,
+    troubles: Troubles,
     pub(crate) mentions: Mentions,
     state: Mutex<State>,
     /// Something may be due.
@@ -87,6 +89,7 @@ impl Outbox {
             deps,
             clock: Clock::system(),
             webhooks,
+            troubles: Troubles::default(),
             mentions: Mentions::default(),
             state: Mutex::new(state),
             changed: Notify::new(),
@@ -155,6 +158,11 @@ impl Outbox {
             let inner = Arc::clone(&self.inner);
             self.inner.spawn(async move { inner.tell_mentions(lane).await });
         }
+    }
+
+    /// Why the last attempt at a receiver failed; empty where it did not.
+    pub(crate) fn trouble_of(&self, lane: &LaneKey) -> String {
+        self.inner.troubles.of(lane)
     }
 
     pub(crate) fn owed(&self, tenant: &TenantId) -> Vec<Owed> {
@@ -296,10 +304,25 @@ impl Inner {
 
     async fn attempt(&self, attempt: Attempt) {
         let now = self.clock.now();
-        let outcome = self.webhooks.send(&attempt, now).await;
+        let Sent { outcome, why } = self.webhooks.send(&attempt, now).await;
         self.count(&attempt, outcome);
+        self.tell(&attempt.lane, outcome, why);
         self.state().core.handle_report(&attempt.lane, attempt.ticket, outcome, self.clock.now());
         self.changed.notify_one();
+    }
+
+    /// Whoever set the receiver up sees why it takes nothing. What is refused for good is told as a dead letter.
+    fn tell(&self, lane: &LaneKey, outcome: Outcome, why: Option<Box<str>>) {
+        let (tenant, receiver) = (&lane.tenant, &lane.receiver);
+        match (outcome, why) {
+            (Outcome::Failed { .. } | Outcome::Unreachable, Some(why)) => {
+                if let Some(attempts) = self.troubles.note(lane, why.clone(), Instant::now()) {
+                    tracing::warn!(%tenant, %receiver, %why, attempts, see = "sidetone outbox owed", "webhooks fail");
+                }
+            }
+            _ if self.troubles.over(lane) => tracing::info!(%tenant, %receiver, "webhooks are taken again"),
+            _ => {}
+        }
     }
 
     fn count(&self, attempt: &Attempt, outcome: Outcome) {

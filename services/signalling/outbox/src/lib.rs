@@ -19,6 +19,7 @@ mod mention;
 mod outlet;
 mod progress;
 mod service;
+mod trouble;
 mod webhook;
 
 pub use config::Config;

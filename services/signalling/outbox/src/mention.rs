@@ -90,7 +90,7 @@ impl Inner {
             }
             let parcel = Parcel { id: self.mentions.id(now), at, order: "".into(), body, to: None };
             let attempt = Attempt { lane: lane.clone(), ticket: 0, parcel, number: 1 };
-            let delivered = self.webhooks.send(&attempt, now).await == Outcome::Delivered;
+            let delivered = self.webhooks.send(&attempt, now).await.outcome == Outcome::Delivered;
             self.count_mentions(if delivered { "delivered" } else { "failed" }, 1);
         }
     }

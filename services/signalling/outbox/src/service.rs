@@ -94,6 +94,7 @@ impl Service for Outbox {
         let tenant = tenant(&Caller::of(&request), &request.get_ref().tenant)?;
         self.must_be_there(&tenant).await?;
         let owed = self.owed(&tenant).into_iter().map(|owed| pb::Owed {
+            why: self.trouble_of(&owed.lane),
             receiver: owed.lane.receiver.to_string(),
             held: owed.held as u64,
             records_stored: owed.records_stored,

@@ -495,3 +495,32 @@ async fn a_backlog_survives_the_process() {
     got.dedup();
     assert_eq!(got, (1..=100).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn why_a_receiver_takes_nothing_is_shown_until_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = bench(&folder.path().join("store"), config()).await;
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(503)).up_to_n_times(6).mount(&server).await;
+    Mock::given(any())
+        .respond_with(ResponseTemplate::new(204).set_delay(Duration::from_millis(500)))
+        .mount(&server)
+        .await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    bench.application("busy", |app| app.event_url = format!("{}/?token=secret", server.uri())).await;
+    bench.application("away", |app| app.event_url = format!("http://{nobody}/?token=secret")).await;
+    bench.owe("busy", 1, "call", "{}").await;
+    bench.owe("away", 1, "call", "{}").await;
+    let why = async |receiver: &str| {
+        bench.owed().await.into_iter().find(|owed| owed.receiver == receiver).map(|owed| owed.why)
+    };
+    let mut seen = false;
+    eventually("it is taken at last, after it was not", async || {
+        let told = why("busy").await;
+        seen |= told.as_deref() == Some("status 503");
+        seen && told.is_none()
+    })
+    .await;
+    eventually("that nobody is there", async || why("away").await.as_deref() == Some("connection refused"))
+        .await;
+}

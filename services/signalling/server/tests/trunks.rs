@@ -90,6 +90,7 @@ async fn a_call_takes_the_next_way_when_one_fails_and_answers_a_challenge() {
     second.answer(&again, "200 OK", "", SDP).await;
     let signal = owner.signal().await;
     assert!(matches!(signal.kind, LegSignalKind::Answered { media: Some(_) }), "{signal:?}");
+    assert_eq!(signal.trunk.as_deref(), Some("second"), "the way that it took at last");
     let ack = second.request("ACK").await;
     assert_eq!(ack.cseq(), again.cseq());
     until(&rig, "second", |state| state.calls == 1).await;
@@ -167,7 +168,9 @@ async fn a_carriers_call_finds_tenant_and_number_and_never_another_carrier() {
         }
     };
     carrier.socket.send_to(invite("+49301001", "a").as_bytes(), carrier.server).await.unwrap();
-    let LegSignalKind::Offered(offered) = owner.signal().await.kind else { panic!("a call") };
+    let signal = owner.signal().await;
+    assert_eq!(signal.trunk.as_deref(), Some("acme"));
+    let LegSignalKind::Offered(offered) = signal.kind else { panic!("a call") };
     assert_eq!((&*offered.dialled, &*offered.from.number), ("1001", "+4940777"));
     assert_eq!(offered.from.user, None);
     // As many as it may.

@@ -2,7 +2,7 @@
 
 use sidetone_model::call::{DivertCause, Elsewhere, LegCause};
 use sidetone_model::command::LegCommandKind;
-use sidetone_model::fold::{Capability, LegPhase, LegView};
+use sidetone_model::fold::{Capability, LegView};
 use sidetone_model::ids::{LegId, TenantId};
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
@@ -104,7 +104,7 @@ impl Shard {
     fn awaited_by(&self, caller: &LegView) -> Option<LegView> {
         let others = self.fold.live_legs(caller.call).filter(|leg| leg.leg != caller.leg);
         let awaited = others.filter(|leg| leg.diverted || !leg.is_party());
-        awaited.min_by_key(|leg| (leg.diverted, leg.phase != LegPhase::Ringing)).cloned()
+        awaited.min_by_key(|leg| (leg.diverted, !leg.is_alerting())).cloned()
     }
 
     pub(crate) fn send_ringing_on(

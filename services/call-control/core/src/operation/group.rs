@@ -2,7 +2,7 @@
 //! whose calls any user of the tenant may take: the number was dialled behind the prefix for that.
 
 use sidetone_model::call::LegCause;
-use sidetone_model::fold::{Capability, LegPhase, LegView};
+use sidetone_model::fold::{Capability, LegView};
 use sidetone_model::ids::{LegId, TenantId, UserId};
 use sidetone_model::party::Destination;
 use sidetone_model::signal::{LegSignal, Offered};
@@ -33,7 +33,7 @@ impl Shard {
     }
 
     fn can_be_picked_up(&self, leg: &LegView) -> bool {
-        leg.phase == LegPhase::Ringing
+        leg.is_alerting()
             && !self.is_ending(leg.leg)
             && self.fold.capabilities(leg.leg).contains(Capability::PickedUp)
     }

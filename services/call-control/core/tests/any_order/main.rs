@@ -165,6 +165,9 @@ impl World {
                 | Effect::Evicted { .. }
                 | Effect::Redirected { .. }
                 | Effect::Repeated { .. }
+                | Effect::FindDevice { .. }
+                | Effect::Woken { .. }
+                | Effect::MailboxLocked
                 | Effect::MailboxRefused
                 | Effect::InviteRepeated { .. } => {}
                 Effect::Gathered { gathering, outcome } => {

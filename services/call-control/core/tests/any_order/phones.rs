@@ -87,7 +87,7 @@ impl World {
         let phone = self.phones.entry(leg).or_default();
         phone.sent += 1;
         let (tenant, n, at) = (self.tenant.clone(), phone.sent, self.now);
-        let signal = LegSignal { boot: self.boot, leg, tenant, n, at, kind };
+        let signal = LegSignal { boot: self.boot, leg, tenant, n, at, trunk: None, kind };
         let over = matches!(signal.kind, LegSignalKind::Ended(_));
         self.unacknowledged.entry(leg).or_default().push_back((signal.clone(), routing.clone()));
         let step = self.shard.handle_signal(&self.replica.clone(), signal.clone(), routing.clone(), self.now);
@@ -118,7 +118,7 @@ impl World {
             invite: InviteId::default(),
         };
         let kind = LegSignalKind::Offered(Box::new(offered));
-        let signal = LegSignal { boot, leg, tenant, n: 1, at, kind };
+        let signal = LegSignal { boot, leg, tenant, n: 1, at, trunk: None, kind };
         let routing = self.routing_to(Some(Destination::Echo));
         let step = self.shard.handle_signal(&self.replica.clone(), signal, Some(routing), self.now);
         assert_nothing_done(&step, "an ended leg came to life again");

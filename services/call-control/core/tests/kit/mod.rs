@@ -20,7 +20,7 @@ use sidetone_model::command::{
 use sidetone_model::fact::{CommandSubject, FactKind, FactRecord};
 use sidetone_model::fold::{LegPhase, LegView, RecordingPhase};
 use sidetone_model::ids::{
-    BootId, CallId, IdSource, LegId, NodeId, RecordingId, ReplicaId, RoomId, TenantId, UserId,
+    BootId, CallId, DeviceId, IdSource, LegId, NodeId, RecordingId, ReplicaId, RoomId, TenantId, UserId,
 };
 use sidetone_model::media::{Direction, Encoding, Format, Holder, Layout, MediaDescription};
 use sidetone_model::party::{Binding, Destination, Flow, Party, Transport};
@@ -53,8 +53,14 @@ pub struct Office {
     pub invites_repeated: Vec<&'static str>,
     /// What became of redirections.
     pub redirections: Vec<&'static str>,
+    /// Devices that calls wait for, as they are to be looked up.
+    pub looked_for: Vec<DeviceId>,
+    /// What became of devices that were waited for.
+    pub woken: Vec<&'static str>,
     /// Calls to mailboxes that were ended because of wrong PINs.
     pub mailbox_refused: usize,
+    /// Times that a mailbox began to take no PIN.
+    pub mailbox_locked: usize,
 }
 
 pub fn media() -> MediaDescription {
@@ -111,7 +117,10 @@ impl Office {
             redirections: Vec::new(),
             repeated: Vec::new(),
             invites_repeated: Vec::new(),
+            looked_for: Vec::new(),
+            woken: Vec::new(),
             mailbox_refused: 0,
+            mailbox_locked: 0,
         }
     }
 
@@ -150,6 +159,9 @@ impl Office {
                 Effect::Repeated { leg, at, .. } => self.repeated.push((leg, at)),
                 Effect::InviteRepeated { result } => self.invites_repeated.push(result),
                 Effect::Redirected { result } => self.redirections.push(result),
+                Effect::FindDevice { device, .. } => self.looked_for.push(device),
+                Effect::Woken { result } => self.woken.push(result),
+                Effect::MailboxLocked => self.mailbox_locked += 1,
                 Effect::MailboxRefused => self.mailbox_refused += 1,
             }
         }
@@ -295,8 +307,15 @@ impl Office {
     pub fn routed_signal(&mut self, leg: LegId, kind: LegSignalKind, routing: Option<Routing>) {
         let n = self.sent.entry(leg).or_default();
         *n += 1;
-        let signal =
-            LegSignal { boot: self.boot, leg, tenant: self.tenant.clone(), n: *n, at: self.now, kind };
+        let signal = LegSignal {
+            boot: self.boot,
+            leg,
+            tenant: self.tenant.clone(),
+            n: *n,
+            at: self.now,
+            trunk: None,
+            kind,
+        };
         let step = self.shard.handle_signal(&self.replica, signal, routing, self.now);
         self.take(step);
     }

@@ -26,12 +26,16 @@ impl World {
         let mut mixes: BTreeMap<Mixed, ConferenceId> = BTreeMap::new();
         let mut busy = [0; 10];
         for (leg, it) in self.model.here() {
-            here += 1;
             let id = self.id(leg);
-            assert!(self.phones.contains_key(&id), "leg {leg} is nobody's: {it:?}");
+            // Whose device sleeps is known here alone.
+            here += usize::from(!it.asleep);
+            assert_eq!(self.phones.contains_key(&id), !it.asleep, "leg {leg} is nobody's: {it:?}");
             let view = self.shard.fold().leg(id).expect("a leg that is known");
             self.compare_leg(leg, it, view);
-            self.compare_sound(leg, &mut mixes);
+            match it.asleep {
+                true => assert!(!self.hears.contains_key(&id), "leg {leg} sleeps, and has a port"),
+                false => self.compare_sound(leg, &mut mixes),
+            }
             if let Some(user) = it.user {
                 busy[usize::from(user)] += 1;
             }
@@ -53,6 +57,7 @@ impl World {
         let phase = match it.state {
             State::SettingUp => LegPhase::SettingUp,
             State::Waiting => LegPhase::Waiting,
+            State::Waking => LegPhase::Waking,
             State::Ringing => LegPhase::Ringing,
             State::Talking => LegPhase::Answered,
             State::Gone => LegPhase::Ended,
@@ -67,9 +72,15 @@ impl World {
         assert_eq!(Some(view.call), self.calls[it.call], "{}", about());
         assert_eq!((view.incoming, view.cause), (it.called_us, it.cause), "{}", about());
         assert_eq!((view.held, view.put_aside), (held, it.aside), "{}", about());
+        assert_eq!(view.is_asleep(), it.asleep, "{}", about());
         assert_eq!(view.diverted, it.diverted, "{}", about());
         assert_eq!((view.muted, view.deafened), (it.muted, it.deafened), "{}", about());
-        assert_eq!(self.phones[&view.leg].answered, it.state == State::Talking, "{}", about());
+        assert_eq!(
+            self.phones.get(&view.leg).is_some_and(|phone| phone.answered),
+            it.state == State::Talking,
+            "{}",
+            about()
+        );
         let (offered, possible) = (self.shard.fold().capabilities(view.leg), self.model.possible(leg));
         for one in ALL {
             let may = possible & bit(one) != 0;
@@ -96,6 +107,10 @@ impl World {
         loop {
             let first = self.model.here().next().map(|(leg, _)| leg);
             let Some(first) = first else { break };
+            if self.model.leg(first).asleep {
+                self.registers(first);
+                continue;
+            }
             self.hang_up(first);
             self.compare();
         }

@@ -57,7 +57,7 @@ impl World {
             2 => Target::Echo,
             3 => Target::Voicemail,
             4 | 5 => Target::Room(self.rng.random_range(0..2)),
-            _ => Target::User(self.user(), self.rng.random_range(1..3)),
+            _ => Target::User(self.user(), self.rng.random_range(1..4)),
         }
     }
 
@@ -105,6 +105,12 @@ impl World {
         let Some(leg) = self.any() else { return "nobody is there".into() };
         let it = self.model.leg(leg).clone();
         match (it.state, it.called_us, self.rng.random_range(0..12)) {
+            (_, _, n) if it.asleep => {
+                if n < 6 {
+                    self.registers(leg);
+                }
+                format!("leg {leg} sleeps, and wakes up: {}", n < 6)
+            }
             (State::Talking, _, 0..2) | (_, true, 0) => {
                 self.hang_up(leg);
                 format!("leg {leg} hangs up")
@@ -135,6 +141,13 @@ impl World {
                 format!("leg {leg} declines, everywhere: {everywhere}")
             }
         }
+    }
+
+    /// The device of a leg registers, and is gone again before the next step.
+    pub(crate) fn registers(&mut self, leg: Leg) {
+        let user = self.model.leg(leg).user;
+        self.model.registers(user);
+        self.is_registered(user.unwrap_or_default());
     }
 
     fn a_phone_holds(&mut self, leg: Leg) -> String {
@@ -179,7 +192,7 @@ impl World {
     fn an_application_acts(&mut self) -> String {
         let Some(leg) = self.any().filter(|_| self.rng.random_range(0..20) != 0) else {
             let to = self.target();
-            let (user, devices) = (self.user(), self.rng.random_range(0..3));
+            let (user, devices) = (self.user(), self.rng.random_range(0..4));
             let few = self.model.calls_here() < CALLS;
             let operation = match self.rng.random() {
                 true if few => Operation::Place { user, devices, to },

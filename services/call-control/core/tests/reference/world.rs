@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use sidetone_call_core::{
@@ -10,7 +11,9 @@ use sidetone_call_core::{
 };
 use sidetone_model::command::{LegCommand, LegCommandKind};
 use sidetone_model::fact::{FactKind, FactRecord};
-use sidetone_model::ids::{BootId, CallId, IdSource, LegId, NodeId, ReplicaId, RoomId, TenantId, UserId};
+use sidetone_model::ids::{
+    BootId, CallId, DeviceId, IdSource, LegId, NodeId, ReplicaId, RoomId, TenantId, UserId,
+};
 use sidetone_model::media::{Direction, Encoding, Format, Holder, MediaDescription};
 use sidetone_model::party::{Binding, Destination, Flow, Party, Transport};
 use sidetone_model::signal::{HeldLeg, Hello, LegSignal, LegSignalKind, Offered};
@@ -18,7 +21,7 @@ use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
 
 use crate::model::operations::Operation;
-use crate::model::{Call, Leg, Model, ROOM_MAX, Target};
+use crate::model::{Call, Leg, Model, ROOM_MAX, SLEEPER, Target, WAKE_MS};
 
 /// A leg as its signalling replica holds it.
 #[derive(Debug, Default)]
@@ -72,6 +75,10 @@ pub(crate) fn media(direction: Direction) -> MediaDescription {
 
 pub(crate) fn user_id(user: u8) -> UserId {
     UserId::new(format!("u{user}")).unwrap()
+}
+
+fn sleeper() -> DeviceId {
+    format!("d{SLEEPER}").parse().unwrap()
 }
 
 impl World {
@@ -151,7 +158,9 @@ impl World {
                 Effect::Media { request, .. } => self.requests.push_back(request),
                 Effect::Resend { commands, .. } => self.down.extend(commands),
                 // Counts.
-                Effect::Acknowledge { .. } | Effect::Redirected { .. } => {}
+                Effect::Acknowledge { .. } | Effect::Redirected { .. } | Effect::Woken { .. } => {}
+                // It has not registered since.
+                Effect::FindDevice { .. } => {}
                 other => panic!("nothing is lost here, and yet: {other:?}"),
             }
         }
@@ -195,7 +204,7 @@ impl World {
         }
         let (tenant, n, at) = (self.tenant.clone(), phone.sent, self.now);
         let over = matches!(kind, LegSignalKind::Ended(_));
-        let signal = LegSignal { boot: self.boot, leg, tenant, n, at, kind };
+        let signal = LegSignal { boot: self.boot, leg, tenant, n, at, trunk: None, kind };
         let step = self.shard.handle_signal(&self.replica, signal, routing, self.now);
         if over {
             self.phones.remove(&leg);
@@ -365,19 +374,41 @@ impl World {
             Target::Wait => (Some(Destination::Wait), Vec::new()),
         };
         let room = RoomSettings { participants_max: ROOM_MAX as u32, record: false };
-        Routing { destination, bindings, room, nodes: vec![self.node.clone()], ..Routing::default() }
+        let wakes = vec![(sleeper(), Duration::from_millis(WAKE_MS))];
+        Routing { destination, bindings, wakes, room, nodes: vec![self.node.clone()], ..Routing::default() }
+    }
+
+    /// A device that sleeps registers, and its registration runs out.
+    pub(crate) fn is_registered(&mut self, user: u8) {
+        let (device, contact) = (sleeper(), self.binding(user, SLEEPER));
+        for contacts in [&[contact][..], &[]] {
+            let step = self.shard.handle_device_state(
+                &self.tenant.clone(),
+                (&user_id(user), &device),
+                contacts,
+                self.now,
+            );
+            self.take(step);
+        }
+        self.come_to_rest();
     }
 
     fn bindings(&self, user: u8, devices: u8) -> Vec<Binding> {
+        let asleep = || Binding::asleep(user_id(user), sleeper());
+        (0..devices)
+            .map(|device| if device == SLEEPER { asleep() } else { self.binding(user, device) })
+            .collect()
+    }
+
+    fn binding(&self, user: u8, device: u8) -> Binding {
         let remote = SocketAddr::from(([192, 0, 2, 9], 5060));
-        let one = |device: u8| Binding {
+        Binding {
             user: user_id(user),
             device: format!("d{device}").parse().unwrap(),
             contact_uri: "sip:u@192.0.2.9".into(),
             replica: self.replica.clone(),
             flow: Flow { transport: Transport::Udp, local: remote, remote },
             path: Vec::new(),
-        };
-        (0..devices).map(one).collect()
+        }
     }
 }

@@ -12,6 +12,7 @@ use sidetone_model::fact::CommandSubject;
 use sidetone_model::ids::{
     BootId, DeviceId, LegId, NodeId, PlaybackId, ReplicaId, StreamId, TenantId, UserId,
 };
+use sidetone_model::party::Binding;
 use sidetone_model::signal::{Hello, LegSignal, MessagesWaiting, OwnerMessage};
 use sidetone_model::watch::Watch;
 use tokio::sync::{mpsc, oneshot};
@@ -74,8 +75,8 @@ pub(crate) enum Input {
     Digit { leg: LegId, digit: char, duration_ms: u32 },
     /// A prompt is over.
     PlaybackFinished { playback: PlaybackId, end: PlaybackEnd },
-    /// Whether a device can be reached, as far as the directory knows.
-    Device { tenant: TenantId, user: UserId, device: DeviceId, in_service: bool },
+    /// Where a device can be reached, as far as the directory knows: a contact, and further flows of the same instance.
+    Device { tenant: TenantId, user: UserId, device: DeviceId, contacts: Vec<Binding> },
     /// A stream is over.
     StreamEnded { node: NodeId, stream: StreamId },
     /// A recording is over.

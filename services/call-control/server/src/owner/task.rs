@@ -19,6 +19,7 @@ use super::replicas::{ReplicaInfo, Replicas};
 use super::waiting::{Asked, Waiting};
 use super::watchers::Watchers;
 use crate::clock;
+use crate::devices::Finder;
 use crate::nodes::Nodes;
 use crate::waiting::Mailboxes;
 
@@ -37,6 +38,7 @@ pub(crate) struct OwnerParts {
     pub(crate) snapshot_records: u64,
     pub(crate) replica_infos: Arc<Mutex<Vec<ReplicaInfo>>>,
     pub(crate) mailboxes: Mailboxes,
+    pub(crate) finder: Finder,
 }
 
 /// What follows from a step once it is durable.
@@ -119,10 +121,10 @@ impl Owner {
                 let step = self.parts.shards[shard].0.handle_media(&node, request, answer, now);
                 self.keep(shard, step);
             }
-            Input::Device { tenant, user, device, in_service } => {
+            Input::Device { tenant, user, device, contacts } => {
                 let index = self.shard_of(&tenant);
                 let shard = &mut self.parts.shards[index].0;
-                let step = shard.handle_device_state(&tenant, (&user, &device), in_service, now);
+                let step = shard.handle_device_state(&tenant, (&user, &device), &contacts, now);
                 self.keep(index, step);
             }
             Input::Waiting { replica, waiting } => {
@@ -425,6 +427,11 @@ impl Owner {
             Effect::Redirected { result } => {
                 self.parts.telemetry.call_control.redirections.with_label_values(&[result]).inc();
             }
+            Effect::FindDevice { tenant, user, device } => self.parts.finder.find(tenant, user, device),
+            Effect::Woken { result } => {
+                self.parts.telemetry.call_control.wakings.with_label_values(&[result]).inc();
+            }
+            Effect::MailboxLocked => self.parts.telemetry.call_control.mailbox_locked.inc(),
             Effect::MailboxRefused => self.parts.telemetry.call_control.mailbox_refused.inc(),
         }
     }

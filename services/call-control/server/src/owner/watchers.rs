@@ -155,6 +155,7 @@ fn touched(kind: &FactKind) -> Touched<'_> {
         | FactKind::MessageDeleted { user, .. } => Touched::Mailbox(user),
         FactKind::LegCreated { leg, .. }
         | FactKind::LegRinging { leg }
+        | FactKind::LegWaking { leg }
         | FactKind::LegWaiting { leg, .. }
         | FactKind::LegAnswered { leg, .. }
         | FactKind::LegServed { leg, .. }

@@ -672,7 +672,7 @@ impl Replica {
 
     pub async fn send(&mut self, leg: LegId, tenant: &str, n: u64, kind: LegSignalKind) {
         let tenant = TenantId::new(tenant).unwrap();
-        let signal = LegSignal { boot: self.boot, leg, tenant, n, at: now(), kind };
+        let signal = LegSignal { boot: self.boot, leg, tenant, n, at: now(), trunk: None, kind };
         self.link.to_owner.send(ReplicaMessage::Signal(signal)).await.unwrap();
     }
 
@@ -692,7 +692,7 @@ impl Replica {
         let n = self.sent.entry(leg).or_default();
         *n += 1;
         let tenant = TenantId::new("demo").unwrap();
-        let signal = LegSignal { boot: self.boot, leg, tenant, n: *n, at: now(), kind };
+        let signal = LegSignal { boot: self.boot, leg, tenant, n: *n, at: now(), trunk: None, kind };
         self.link.to_owner.send(ReplicaMessage::Signal(signal)).await.is_ok()
     }
 

@@ -1,7 +1,7 @@
 //! What each fact changes.
 
 use super::{CallView, ConferenceView, Fold, LegPhase, LegView};
-use crate::call::{Decision, DivertCause, LegCause, LegOrigin};
+use crate::call::{AnsweredBy, Decision, DivertCause, LegCause, LegOrigin};
 use crate::fact::{Fact, FactKind};
 use crate::ids::{CallId, ConferenceId, LegId};
 use crate::termination::Termination;
@@ -27,14 +27,21 @@ impl Fold {
             FactKind::LegMoved { leg, to, .. } => self.moved(*leg, *to),
             FactKind::LegsBridged { .. } | FactKind::LegEnded { .. } => self.apply_to_pair(fact),
             FactKind::LegLastHeld { .. } | FactKind::LegRestated { .. } => self.apply_for_records(&fact.kind),
-            FactKind::DecisionOpened { leg, deadline, fallback } => {
-                let decision = Decision { deadline: *deadline, fallback: fallback.clone() };
+            FactKind::LegWaking { .. } | FactKind::LegWoken { .. } => self.apply_waking(fact),
+            FactKind::LegRouted { leg, trunk } => {
+                self.with_leg(*leg, |leg| leg.trunk = Some(trunk.clone()));
+            }
+            FactKind::DecisionOpened { leg, kind, deadline, fallback } => {
+                let decision = Decision { kind: *kind, deadline: *deadline, fallback: fallback.clone() };
                 self.with_leg(*leg, |leg| leg.decision = Some(decision));
             }
             FactKind::DecisionClosed { leg, .. } => self.with_leg(*leg, |leg| leg.decision = None),
             FactKind::LegServed { leg, by } => {
                 self.part(*leg);
-                self.with_leg(*leg, |leg| leg.served_by = Some(by.clone()));
+                self.with_leg(*leg, |leg| {
+                    leg.served_by = Some(by.clone());
+                    leg.answered_by = leg.answered_by.and(AnsweredBy::machine(by));
+                });
                 self.met(*leg, fact.at);
             }
             FactKind::LegRinging { leg } => self.with_leg(*leg, |leg| {
@@ -68,6 +75,7 @@ impl Fold {
             | FactKind::RecordingFailed { .. } => self.apply_to_recording(fact),
             FactKind::MessageLeft { .. }
             | FactKind::MessageHeard { .. }
+            | FactKind::MailboxPinTried { .. }
             | FactKind::MessageDeleted { .. } => {
                 self.apply_to_mailbox(fact);
             }
@@ -81,6 +89,22 @@ impl Fold {
                 let device = (fact.tenant.clone(), user.clone(), device.clone());
                 self.devices.insert(device, *in_service);
             }
+        }
+    }
+
+    /// A leg whose device was woken stays as it was for all others until it rings.
+    fn apply_waking(&mut self, fact: &Fact) {
+        match &fact.kind {
+            FactKind::LegWaking { leg } => self.with_leg(*leg, |leg| {
+                leg.phase = LegPhase::Waking;
+                leg.was_asleep = true;
+            }),
+            FactKind::LegWoken { leg, replica } => self.with_leg(*leg, |leg| {
+                leg.replica = replica.clone();
+                leg.woken_at = Some(fact.at);
+                leg.decision = None;
+            }),
+            _ => {}
         }
     }
 
@@ -184,12 +208,22 @@ impl Fold {
             leg.decision = None;
             leg.answered_at.get_or_insert(at);
         });
+        self.answered_by_person(leg);
         let call = self.legs.get(&leg).map(|leg| leg.call);
         // The phone of whoever has a call made is answered before anybody is called.
         let call =
             call.and_then(|call| self.calls.get_mut(&call)).filter(|call| !call.by_application || call.open);
         if let Some(call) = call {
             call.answered_at.get_or_insert(at);
+        }
+    }
+
+    /// A phone that we called is answered by a person, except that of whoever has the call made.
+    fn answered_by_person(&mut self, leg: LegId) {
+        let Some(view) = self.legs.get_mut(&leg).filter(|view| !view.incoming) else { return };
+        let makes = |call: &CallView| call.by_application && !call.open && call.first_leg == Some(leg);
+        if !self.calls.get(&view.call).is_some_and(makes) {
+            view.answered_by = view.answered_by.and(AnsweredBy::Person);
         }
     }
 
@@ -217,10 +251,13 @@ impl Fold {
     fn apply_for_records(&mut self, kind: &FactKind) {
         match kind {
             FactKind::LegLastHeld { leg, held } => self.with_leg(*leg, |leg| leg.last_held = Some(*held)),
-            FactKind::LegRestated { leg, origin, transferred_by } => self.with_leg(*leg, |leg| {
-                leg.origin = origin.clone();
-                leg.transferred_by = transferred_by.clone();
-            }),
+            FactKind::LegRestated { leg, origin, transferred_by, answered_by } => {
+                self.with_leg(*leg, |leg| {
+                    leg.answered_by = *answered_by;
+                    leg.origin = origin.clone();
+                    leg.transferred_by = transferred_by.clone();
+                })
+            }
             _ => {}
         }
     }
@@ -282,6 +319,10 @@ impl Fold {
             transferred_by: passed_on_by.map(|by| by.party.clone()),
             last_held: None,
             created_at: fact.at,
+            trunk: None,
+            answered_by: AnsweredBy::Nobody,
+            was_asleep: false,
+            woken_at: None,
             rang_at: None,
             answered_at: None,
             ended: None,
@@ -303,6 +344,7 @@ impl Fold {
                 self.part(*b);
                 for (leg, peer) in [(*a, *b), (*b, *a)] {
                     self.with_leg(leg, |leg| {
+                        leg.answered_by = leg.answered_by.and(AnsweredBy::Person);
                         leg.peer = Some(peer);
                         leg.diverted = false;
                     });
@@ -414,7 +456,10 @@ impl Fold {
                 if let Some(view) = self.conferences.get_mut(conference) {
                     view.participants.push(*leg);
                 }
+                let is_room = self.conferences.get(conference).is_some_and(|view| view.room.is_some());
+                let by = if is_room { AnsweredBy::Room } else { AnsweredBy::Person };
                 self.with_leg(*leg, |leg| {
+                    leg.answered_by = leg.answered_by.and(by);
                     leg.conference = Some(*conference);
                     // Whoever is among people talks to no machine any more.
                     leg.served_by = None;

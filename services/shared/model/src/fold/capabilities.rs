@@ -130,7 +130,7 @@ impl Fold {
         let place = Place { leg, parties, called, passed_on, holds_another, joinable };
         let talks = leg.is_answered() || place.is_being_answered();
         match leg.phase {
-            LegPhase::Ringing if !leg.incoming => place.of_ringing(&mut all),
+            LegPhase::Ringing | LegPhase::Waking if !leg.incoming => place.of_ringing(&mut all),
             _ if talks => place.of_answered(&mut all),
             LegPhase::SettingUp | LegPhase::Waiting | LegPhase::Ringing if leg.incoming => {
                 place.of_caller(&mut all);
@@ -217,10 +217,11 @@ impl LegView {
 }
 
 impl Place<'_> {
-    /// A phone that we call, and it rings.
+    /// A phone that we call, and it rings, or will when it has woken up.
     fn of_ringing(&self, all: &mut Capabilities) {
         use Capability::*;
-        if self.leg.talk_refused.is_none() {
+        // Who is being woken cannot be asked to take the call by itself.
+        if self.leg.talk_refused.is_none() && self.leg.phase == LegPhase::Ringing {
             all.add(&[Answer]);
         }
         // Without anybody who waits it is the phone of whoever makes the call.
@@ -302,7 +303,7 @@ impl Place<'_> {
         let sent_on = |leg: &&LegView| {
             matches!(leg.cause, LegCause::Transferred | LegCause::Redirected | LegCause::Overflown)
         };
-        let rings = |leg: &&LegView| leg.phase == LegPhase::Ringing || sent_on(leg);
+        let rings = |leg: &&LegView| leg.is_alerting() || sent_on(leg);
         self.parties.is_empty() && (self.passed_on || self.called.iter().any(rings))
     }
 

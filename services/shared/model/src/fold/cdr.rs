@@ -1,7 +1,7 @@
 //! Call detail records: one per leg, one of how it sounded, and one per call; each made of one fact and the fold after it.
 
 use super::{Fold, LegView};
-use crate::call::LegQuality;
+use crate::call::{AnsweredBy, LegQuality};
 use crate::fact::{Fact, FactKind};
 use crate::ids::{CallId, LegId, NodeId, RecordingId, ReplicaId, TenantId};
 use crate::party::Party;
@@ -42,6 +42,14 @@ pub struct Cdr {
     pub to: Party,
     /// When it began.
     pub started_at: Timestamp,
+    /// Over which trunk it came or went; of a call, its first leg.
+    pub trunk: Option<Box<str>>,
+    /// Who answered.
+    pub answered_by: AnsweredBy,
+    /// Its device had no contact when it was called, and was waited for.
+    pub was_asleep: bool,
+    /// When that had registered.
+    pub woken_at: Option<Timestamp>,
     /// When it was answered. A call that an application makes is, when its two sides first meet.
     pub answered_at: Option<Timestamp>,
     /// When it ended: of what was lost with a process, when it was last known to be there.
@@ -102,6 +110,10 @@ impl Cdr {
             from,
             to,
             started_at: view.created_at,
+            trunk: view.trunk.clone(),
+            answered_by: view.answered_by,
+            was_asleep: view.was_asleep,
+            woken_at: view.woken_at,
             answered_at: view.answered_at,
             ended_at: ended_at(view, at),
             termination: termination.clone(),
@@ -116,6 +128,7 @@ impl Cdr {
     fn of_call(call: CallId, termination: &Termination, at: Timestamp, fold: &Fold) -> Option<Self> {
         let view = fold.call(call)?;
         let first = view.first_leg.or_else(|| view.legs.first().copied()).and_then(|leg| fold.leg(leg));
+        let answered = first.filter(|_| view.answered_at.is_some());
         let legs = || view.legs.iter().filter_map(|leg| fold.leg(*leg));
         // The last of them, when some were lost before that was found.
         let last = legs().filter_map(|leg| Some(ended_at(leg, leg.ended.as_ref()?.0))).max();
@@ -131,6 +144,10 @@ impl Cdr {
             from: view.from.clone(),
             to: Party { number: view.dialled.clone(), ..Party::default() },
             started_at: view.created_at,
+            trunk: first.and_then(|leg| leg.trunk.clone()),
+            answered_by: answered.map(|leg| leg.answered_by).unwrap_or_default(),
+            was_asleep: false,
+            woken_at: None,
             answered_at: view.answered_at,
             ended_at,
             termination: termination.clone(),

@@ -8,7 +8,7 @@ use crate::watch::{DIALOGS_MAX, DialogPhase, RemoteParty, UserDialog};
 
 impl Fold {
     /// The calls at a user's phones, oldest leg first, [`DIALOGS_MAX`] at most. A phone that is called and does not ring yet is
-    /// not among them, nor one that has passed its call on.
+    /// not among them, unless it is being woken, nor one that has passed its call on.
     pub fn dialogs_of(&self, tenant: &TenantId, user: &UserId) -> Vec<UserDialog> {
         let legs = self.live_legs_of(tenant, user).filter(|leg| !leg.diverted);
         legs.filter_map(|leg| self.dialog_of(leg)).take(DIALOGS_MAX).collect()
@@ -28,8 +28,8 @@ impl Fold {
         let others = || self.live_legs(leg.call).filter(|other| other.leg != leg.leg);
         let phase = match leg.phase {
             LegPhase::Answered => DialogPhase::Confirmed,
-            LegPhase::Ringing => DialogPhase::Early,
-            _ if initiator && others().any(|other| other.phase == LegPhase::Ringing) => DialogPhase::Early,
+            LegPhase::Ringing | LegPhase::Waking => DialogPhase::Early,
+            _ if initiator && others().any(LegView::is_alerting) => DialogPhase::Early,
             _ if initiator => DialogPhase::Trying,
             _ => return None,
         };

@@ -56,8 +56,25 @@ impl Fold {
         self.mailboxes.iter().map(|((tenant, user), messages)| (tenant, user, messages.values()))
     }
 
+    /// Wrong PINs in a row at a user's mailbox, and when the last was dialled; none when the last was right.
+    pub fn wrong_pins(&self, tenant: &TenantId, user: &UserId) -> Option<(u32, Timestamp)> {
+        self.wrong_pins.get(&(tenant.clone(), user.clone())).copied()
+    }
+
+    /// Every mailbox at which the last PIN was wrong.
+    pub fn all_wrong_pins(&self) -> impl Iterator<Item = (&TenantId, &UserId, u32, Timestamp)> {
+        self.wrong_pins.iter().map(|((tenant, user), (wrong, at))| (tenant, user, *wrong, *at))
+    }
+
     pub(super) fn apply_to_mailbox(&mut self, fact: &Fact) {
         match &fact.kind {
+            FactKind::MailboxPinTried { user, wrong } => {
+                let key = (fact.tenant.clone(), user.clone());
+                match wrong {
+                    0 => drop(self.wrong_pins.remove(&key)),
+                    _ => drop(self.wrong_pins.insert(key, (*wrong, fact.at))),
+                }
+            }
             FactKind::MessageLeft { message, user, call, from, node, file, duration_ms } => {
                 let view = MessageView {
                     message: *message,

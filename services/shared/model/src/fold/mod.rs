@@ -41,6 +41,8 @@ pub struct Fold {
     devices: BTreeMap<(TenantId, UserId, DeviceId), bool>,
     conversations: Conversations,
     mailboxes: mailbox::Mailboxes,
+    /// Wrong PINs in a row at each mailbox, and when the last was dialled.
+    wrong_pins: BTreeMap<(TenantId, UserId), (u32, Timestamp)>,
     // What follows is only found faster by it.
     live_calls: BTreeMap<TenantId, u32>,
     rooms: BTreeMap<(TenantId, RoomId), ConferenceId>,

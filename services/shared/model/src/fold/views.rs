@@ -1,6 +1,6 @@
 //! What a fold holds.
 
-use crate::call::{Decision, ExternalRef, HeldBy, LegCause, LegOrigin};
+use crate::call::{AnsweredBy, Decision, ExternalRef, HeldBy, LegCause, LegOrigin};
 use crate::callback::Callback;
 use crate::fact::RecordedSound;
 use crate::ids::{
@@ -71,6 +71,8 @@ pub enum LegPhase {
     SettingUp,
     /// An application may decide what becomes of it.
     Waiting,
+    /// Its device had no contact and is being woken, or was, and does not ring yet.
+    Waking,
     /// The far end is being alerted.
     Ringing,
     /// Answered.
@@ -106,7 +108,7 @@ pub struct LegView {
     pub node: Option<(NodeId, BootId)>,
     /// How far it is.
     pub phase: LegPhase,
-    /// Until when an application may decide what becomes of it, while it waits.
+    /// Until when it may be decided what becomes of it, while it waits, or its device is being woken.
     pub decision: Option<Decision>,
     /// How the far end describes the direction of its media.
     pub direction: Direction,
@@ -142,6 +144,14 @@ pub struct LegView {
     pub last_held: Option<Timestamp>,
     /// When it began.
     pub created_at: Timestamp,
+    /// Over which trunk it comes or goes.
+    pub trunk: Option<Box<str>>,
+    /// Who has answered it.
+    pub answered_by: AnsweredBy,
+    /// Its device had no contact when it was called.
+    pub was_asleep: bool,
+    /// When that device had registered.
+    pub woken_at: Option<Timestamp>,
     /// When the far end was first said to be alerted.
     pub rang_at: Option<Timestamp>,
     /// When it was answered.
@@ -170,6 +180,16 @@ impl LegView {
             Some(HeldBy::Application) => true,
             Some(HeldBy::Phone) => self.talk_refused.is_none(),
         }
+    }
+
+    /// Whether its device has no contact yet, so that no replica has heard of it.
+    pub fn is_asleep(&self) -> bool {
+        self.phase == LegPhase::Waking && self.woken_at.is_none()
+    }
+
+    /// Whether whoever calls it hears that it rings: it does, or its device is being woken.
+    pub fn is_alerting(&self) -> bool {
+        matches!(self.phase, LegPhase::Ringing | LegPhase::Waking)
     }
 
     /// Whether it was answered and has not ended.

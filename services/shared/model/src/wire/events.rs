@@ -316,8 +316,7 @@ facts! {
     LegRestated {
         leg: leg_id as id,
         origin: origin as optional_boxed,
-        transferred_by: transferred_by as optional_message,
-    }
+        transferred_by: transferred_by as optional_message, answered_by: answered_by as one_of }
     LegLastHeld { leg: leg_id as id, held: held_unix_ms as time }
     ExternalRefAdded { call: call_id as id, external: external as message }
     LegCreated {
@@ -335,7 +334,16 @@ facts! {
     LegRinging { leg: leg_id as id }
     LegTalkRefused { leg: leg_id as id, why: why as message }
     LegWaiting { leg: leg_id as id }
-    DecisionOpened { leg: leg_id as id, deadline: deadline_unix_ms as time, fallback: fallback as optional_message }
+    LegWaking { leg: leg_id as id }
+    LegRouted { leg: leg_id as id, trunk: trunk as text }
+    MailboxPinTried { user: user as id, wrong: wrong as plain }
+    LegWoken { leg: leg_id as id, replica: replica_id as id }
+    DecisionOpened {
+        leg: leg_id as id,
+        kind: kind as one_of,
+        deadline: deadline_unix_ms as time,
+        fallback: fallback as optional_message,
+    }
     DecisionClosed { leg: leg_id as id, expired: expired as plain }
     LegAnswered { leg: leg_id as id }
     LegDirectionChanged { leg: leg_id as id, direction: direction as one_of }

@@ -24,6 +24,7 @@ impl From<&LegSignal> for pb::LegSignal {
             tenant: value.tenant.to_string(),
             n: value.n,
             at_unix_ms: value.at.as_millis(),
+            trunk: value.trunk.as_deref().unwrap_or_default().into(),
             kind: Some((&value.kind).into()),
         }
     }
@@ -38,6 +39,7 @@ impl TryFrom<pb::LegSignal> for LegSignal {
             tenant: id("LegSignal.tenant", &value.tenant)?,
             n: value.n,
             at: Timestamp::from_millis(value.at_unix_ms),
+            trunk: (!value.trunk.is_empty()).then(|| value.trunk.into()),
             kind: kind("LegSignal.kind", value.kind)?.try_into()?,
         })
     }

@@ -276,7 +276,8 @@ fn signal() -> impl Strategy<Value = LegSignal> {
         termination().prop_map(LegSignalKind::Ended),
     ];
     (uuid(), uuid(), name(), any::<u64>(), any::<u64>(), kind).prop_map(|(boot, leg, tenant, n, at, kind)| {
-        LegSignal { boot, leg, tenant, n, at: Timestamp::from_millis(at), kind }
+        let trunk = (n % 3 == 0).then(|| "carrier".into());
+        LegSignal { boot, leg, tenant, n, at: Timestamp::from_millis(at), trunk, kind }
     })
 }
 

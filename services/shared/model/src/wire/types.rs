@@ -2,11 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use sidetone_proto::events::v1 as events;
 use sidetone_proto::signalling::v1 as signalling;
 use sidetone_proto::types::v1 as pb;
 
 use super::{WireError, id, kind, message, optional_id, optional_text};
-use crate::call::{DiversionReason, DivertCause, ExternalRef, HeldBy, LegCause, MoveCause, PlaybackEnd};
+use crate::call::{
+    AnsweredBy, DecisionKind, DiversionReason, DivertCause, ExternalRef, HeldBy, LegCause, MoveCause,
+    PlaybackEnd,
+};
 use crate::callback::{Callback, CallbackMethod, URL_BYTES_MAX};
 use crate::media::{
     BargeIn, Crypto, Direction, Dtls, Encoding, FileFormat, Fingerprint, Format, Holder, Ice, Layout,
@@ -63,6 +67,11 @@ enumerations! {
         Overflown = Overflown, Conferenced = Conferenced, PickedUp = PickedUp, Intrusion = Intrusion,
         DeviceAdded = DeviceAdded, DeviceSwitched = DeviceSwitched, Replaced = Replaced,
     }
+    AnsweredBy => events::AnsweredBy {
+        Nobody = Unspecified, Person = Person, Voicemail = Voicemail, Mailbox = Mailbox,
+        Announcement = Announcement, Echo = Echo, Room = Room,
+    }
+    DecisionKind => events::DecisionKind { Application = Application, Waking = Waking }
     HeldBy => pb::HeldBy { Application = Application, Phone = Phone }
     DivertCause => pb::DivertCause {
         Transferred = Transferred, Redirected = Redirected, Overflown = Overflown, PickedUp = PickedUp,

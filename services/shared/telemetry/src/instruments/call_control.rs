@@ -41,6 +41,10 @@ instruments! {
         conversations_evicted: IntCounterVec = "sidetone_call_control_conversations_evicted_total" by ["why"],
         /// Changes of mailboxes that phones were not told of, because too many waited.
         mailbox_changes_dropped: IntCounter = "sidetone_call_control_mailbox_changes_dropped_total",
+        /// Calls that waited for a device to register, by what came first: it did, its time was over, or the call was.
+        wakings: IntCounterVec = "sidetone_call_control_wakings_total" by ["result"],
+        /// Times that a voicemail has taken no PIN any more for a while, because of wrong ones.
+        mailbox_locked: IntCounter = "sidetone_call_control_mailbox_locked_total",
         /// Calls to a voicemail that were ended because the PIN was wrong three times.
         mailbox_refused: IntCounter = "sidetone_call_control_mailbox_refused_total",
         /// Users whose mailbox or calls phones watch, now.

@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use sidetone_model::call::{DeviceOf, Elsewhere};
 use sidetone_model::command::{CallCommandKind, RecordingOptions};
-use sidetone_model::fold::{LegPhase, LegView};
+use sidetone_model::fold::LegView;
 use sidetone_model::ids::{LegId, RecordingId, UserId};
 use utoipa::{IntoParams, ToSchema};
 
@@ -123,7 +123,7 @@ fn held_in(asker: &Asker, mine: &Mine, call: &str) -> Result<LegId, Failure> {
 }
 
 fn is_ringing(leg: &LegView) -> bool {
-    leg.phase == LegPhase::Ringing && !leg.incoming
+    leg.is_alerting() && !leg.incoming
 }
 
 /// Ends a call for everybody. One that only rings here is refused.

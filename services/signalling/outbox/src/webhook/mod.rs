@@ -14,6 +14,27 @@ use sidetone_proto::directory::v1::Application;
 use sidetone_runtime::egress::{self, Egress, is_refused, literal};
 
 use crate::config::Config;
+use crate::trouble::why_unreachable;
+
+/// What became of an attempt.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) outcome: Outcome,
+    /// Why it was not taken, where more is known than the outcome says.
+    pub(crate) why: Option<Box<str>>,
+}
+
+impl Sent {
+    fn not(outcome: Outcome, why: impl Into<Box<str>>) -> Self {
+        Self { outcome, why: Some(why.into()) }
+    }
+}
+
+impl From<Outcome> for Sent {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, why: None }
+    }
+}
 
 /// The HTTP client of all webhooks.
 pub(crate) struct Webhooks {
@@ -33,26 +54,27 @@ impl Webhooks {
         Ok(Self { http, directory, egress, allow_http: config.allow_http, attempt_max })
     }
 
-    pub(crate) async fn send(&self, attempt: &Attempt, now: Timestamp) -> Outcome {
+    /// Sends it; and says why it was not taken.
+    pub(crate) async fn send(&self, attempt: &Attempt, now: Timestamp) -> Sent {
         let receiver = &attempt.lane.receiver;
         let found = match self.directory.application(receiver).await {
             Ok(found) => found.filter(|found| found.tenant == attempt.lane.tenant.as_str()),
-            Err(_) => return Outcome::Unreachable,
+            Err(_) => return Sent::not(Outcome::Unreachable, AWAY),
         };
-        let Some(application) = found else { return Outcome::Refused(DeadReason::NoReceiver) };
+        let Some(application) = found else { return Outcome::Refused(DeadReason::NoReceiver).into() };
         let Ok(secret) = self.directory.application_secret(receiver).await else {
-            return Outcome::Unreachable;
+            return Sent::not(Outcome::Unreachable, AWAY);
         };
         let to = attempt.parcel.to.as_ref();
         let url = to.map_or_else(|| url_of(&application, attempt), |to| &*to.url);
-        let outcome = self.post(url, &application, &secret, attempt, now).await;
+        let sent = self.post(url, &application, &secret, attempt, now).await;
         // Who gave an address for one thing wants it there and nowhere else.
-        if outcome == Outcome::Delivered || application.fallback_url.is_empty() || to.is_some() {
-            return outcome;
+        if sent.outcome == Outcome::Delivered || application.fallback_url.is_empty() || to.is_some() {
+            return sent;
         }
         // The fallback is tried at once; if it fails too, the first answer counts.
         let second = self.post(&application.fallback_url, &application, &secret, attempt, now).await;
-        if second == Outcome::Delivered { second } else { outcome }
+        if second.outcome == Outcome::Delivered { second } else { sent }
     }
 
     async fn post(
@@ -62,13 +84,13 @@ impl Webhooks {
         secret: &Option<Password>,
         attempt: &Attempt,
         now: Timestamp,
-    ) -> Outcome {
+    ) -> Sent {
         if url.is_empty() {
-            return Outcome::Refused(DeadReason::NoReceiver);
+            return Outcome::Refused(DeadReason::NoReceiver).into();
         }
-        let Ok(url) = url.parse::<Url>() else { return Outcome::Refused(DeadReason::NoReceiver) };
+        let Ok(url) = url.parse::<Url>() else { return Outcome::Refused(DeadReason::NoReceiver).into() };
         if !self.may(&url) {
-            return Outcome::Refused(DeadReason::Forbidden);
+            return Outcome::Refused(DeadReason::Forbidden).into();
         }
         let is_get = attempt.parcel.to.as_ref().is_some_and(|to| to.get);
         let body = if is_get { Bytes::new() } else { attempt.parcel.body.clone() };
@@ -81,13 +103,17 @@ impl Webhooks {
             .headers(sign::headers(application, secret.as_ref(), (attempt, &body), now))
             .body(body);
         match tokio::time::timeout(self.attempt_max, request.send()).await {
-            Err(_) => Outcome::Unreachable,
-            Ok(Err(error)) if is_refused(&error) => Outcome::Refused(DeadReason::Forbidden),
-            Ok(Err(_)) => Outcome::Unreachable,
+            Err(_) => {
+                let text = format!("no answer within {} ms", self.attempt_max.as_millis());
+                Sent::not(Outcome::Unreachable, text)
+            }
+            Ok(Err(error)) if is_refused(&error) => Outcome::Refused(DeadReason::Forbidden).into(),
+            Ok(Err(error)) => Sent::not(Outcome::Unreachable, why_unreachable(&error)),
             Ok(Ok(response)) => {
-                let outcome = outcome(&response, now);
+                let (outcome, status) = (outcome(&response, now), response.status().as_u16());
                 egress::drain_in_background(response);
-                outcome
+                let why = (outcome != Outcome::Delivered).then(|| format!("status {status}").into());
+                Sent { outcome, why }
             }
         }
     }
@@ -152,5 +178,6 @@ fn outcome(response: &Response, now: Timestamp) -> Outcome {
     }
 }
 
+const AWAY: &str = "the directory cannot be read";
 pub(crate) const KNOCKING: &str = "app:knocking";
 const IDLE_PER_HOST_MAX: usize = 16;

@@ -332,6 +332,7 @@ impl Agent {
                 self.legs.finish(id);
                 self.outgoing.forget_leg(id);
                 self.trunking.call_over(id);
+                self.trunking.forget(id);
                 self.forget_dialog(id);
             }
         }
@@ -352,7 +353,8 @@ impl Agent {
             return;
         };
         let tenant = entry.tenant.clone();
-        let signal = LegSignal { boot: self.parts.boot, leg: id, tenant, n, at: wall_clock(), kind };
+        let trunk = self.trunking.last_of(id).map(Into::into);
+        let signal = LegSignal { boot: self.parts.boot, leg: id, tenant, n, at: wall_clock(), trunk, kind };
         self.legs.keep(id, signal, now);
         self.upstream.say(Said::Signal { leg: id, n });
     }

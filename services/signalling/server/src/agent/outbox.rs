@@ -96,7 +96,7 @@ mod tests {
         let at = Timestamp::from_millis(1);
         let n = outbox.number(&kind, false)?;
         let tenant = TenantId::new("t").unwrap();
-        let signal = LegSignal { boot: ids.make(at), leg: ids.make(at), tenant, n, at, kind };
+        let signal = LegSignal { boot: ids.make(at), leg: ids.make(at), tenant, n, at, trunk: None, kind };
         outbox.keep(signal, Instant::now());
         Some(n)
     }

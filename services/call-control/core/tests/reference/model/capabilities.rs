@@ -55,15 +55,15 @@ impl Model {
             | match it.state {
                 State::Talking => self.of_talking(leg, it),
                 _ if it.called_us => self.of_waiting(leg),
-                State::Ringing => self.of_ringing(leg, it),
+                State::Ringing | State::Waking => self.of_ringing(leg, it),
                 _ => 0,
             }
     }
 
-    /// A phone rings: it may be told to take the call; where somebody waits for it, the call may go elsewhere.
+    /// A phone rings, or will: once it does it may be told to take the call; where somebody waits for it, the call may go elsewhere.
     fn of_ringing(&self, leg: Leg, it: &Telephone) -> u64 {
         use Capability::*;
-        let answer = if it.talk_refused { 0 } else { bit(Answer) };
+        let answer = if it.talk_refused || it.state == State::Waking { 0 } else { bit(Answer) };
         let own_purpose = it.cause.takes_over() || it.cause == LegCause::DeviceAdded;
         if own_purpose || self.company(leg).next().is_none() {
             return answer;
@@ -146,7 +146,9 @@ impl Model {
     fn awaits(&self, leg: Leg) -> bool {
         let sent_on = [LegCause::Transferred, LegCause::Redirected, LegCause::Overflown];
         let comes = |it: &Telephone| {
-            it.diverted || (!it.is_party() && (it.state == State::Ringing || sent_on.contains(&it.cause)))
+            it.diverted
+                || (!it.is_party()
+                    && (matches!(it.state, State::Ringing | State::Waking) || sent_on.contains(&it.cause)))
         };
         self.company(leg).next().is_none() && self.others(leg).any(|(_, it)| comes(it))
     }

@@ -44,6 +44,8 @@ impl Target {
 pub(crate) enum State {
     SettingUp,
     Waiting,
+    /// It was called while it was not registered; it has to register before it can ring.
+    Waking,
     Ringing,
     Talking,
     Gone,
@@ -101,6 +103,10 @@ pub(crate) struct Telephone {
     pub(crate) deafened: bool,
     since_ms: u64,
     decided_by_ms: Option<u64>,
+    /// It is not registered, and nobody can tell it anything.
+    pub(crate) asleep: bool,
+    /// Call control was started again meanwhile.
+    forgotten: bool,
 }
 
 impl Telephone {
@@ -131,10 +137,13 @@ struct Conversation {
     open: bool,
 }
 
-/// How many are in a room at most, how long a phone rings, and how long an application may take to decide.
+/// How many are in a room at most, how long a phone rings, and how long an application may take to decide, and a phone to register.
+/// The last device of every user sleeps whenever it is in no call.
 pub(crate) const ROOM_MAX: usize = 3;
 pub(crate) const RING_MS: u64 = 60_000;
 pub(crate) const DECIDE_MS: u64 = 120_000;
+pub(crate) const WAKE_MS: u64 = 30_000;
+pub(crate) const SLEEPER: u8 = 2;
 
 #[derive(Debug, Default)]
 pub(crate) struct Model {
@@ -247,6 +256,8 @@ impl Model {
             deafened: false,
             since_ms: self.now_ms,
             decided_by_ms: None,
+            asleep: false,
+            forgotten: false,
         });
         let leg = self.legs.len() - 1;
         self.calls[call].legs.push(leg);
@@ -258,6 +269,12 @@ impl Model {
         let leg = self.add(call, (Some(user), Some(device)), false);
         (self.legs[leg].cause, self.legs[leg].by) = (cause, by);
         self.rung.push_back(leg);
+        if device == SLEEPER {
+            let it = &mut self.legs[leg];
+            (it.state, it.asleep) = (State::Waking, true);
+            it.decided_by_ms = Some(self.now_ms + WAKE_MS);
+            self.rings(leg);
+        }
         leg
     }
 

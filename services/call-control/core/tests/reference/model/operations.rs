@@ -287,7 +287,9 @@ impl Model {
 
     /// The caller leaves a message where it rings, or was about to.
     fn overflow(&mut self, caller: Leg) -> bool {
-        let order = |leg: Leg| (self.legs[leg].diverted, self.legs[leg].state != State::Ringing);
+        let order = |leg: Leg| {
+            (self.legs[leg].diverted, !matches!(self.legs[leg].state, State::Ringing | State::Waking))
+        };
         let awaited = self.others(caller).filter(|(_, it)| it.diverted || !it.is_party());
         let Some((awaited, _)) = awaited.min_by_key(|(leg, _)| order(*leg)) else { return false };
         let call = self.legs[caller].call;

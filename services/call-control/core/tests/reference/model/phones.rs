@@ -2,7 +2,7 @@
 
 use sidetone_model::call::LegCause;
 
-use super::{Call, DECIDE_MS, Holds, Leg, Model, Place, RING_MS, ROOM_MAX, State, Target};
+use super::{Call, DECIDE_MS, Holds, Leg, Model, Place, RING_MS, ROOM_MAX, State, Target, Telephone};
 
 /// How often phones may name each other in turn.
 const SENT_ON_MAX: usize = 5;
@@ -33,7 +33,8 @@ impl Model {
     fn can_be_replaced(&self, old: Leg) -> bool {
         let it = &self.legs[old];
         let stands = it.state == State::Talking || !it.called_us;
-        it.is_here() && stands && !matches!(it.place, Place::Echo | Place::Voicemail)
+        // Who sleeps has no dialog that could be named.
+        it.is_here() && stands && !it.asleep && !matches!(it.place, Place::Echo | Place::Voicemail)
     }
 
     fn take_place(&mut self, leg: Leg, old: Leg, call: Call) {
@@ -58,12 +59,26 @@ impl Model {
         }
     }
 
-    /// A phone that we call rings, and so whoever calls hears that it does.
+    /// A device registers: it is told of every call that waits for it.
+    pub(crate) fn registers(&mut self, user: Option<u8>) {
+        let its = self.here().filter(|(_, it)| it.asleep && it.user == user);
+        for leg in its.map(|(leg, _)| leg).collect::<Vec<_>>() {
+            let it = &mut self.legs[leg];
+            (it.asleep, it.decided_by_ms) = (false, None);
+            // Which media node is to have it was known before the restart, and is known by who is there beside it.
+            if it.forgotten && self.others(leg).all(|(_, other)| other.asleep) {
+                self.end(leg);
+            }
+        }
+        self.come_to_rest();
+    }
+
+    /// A phone that we call rings, or will once it is awake, and so whoever calls hears that it does.
     pub(crate) fn rings(&mut self, leg: Leg) {
         if let Some(caller) = self.first_unanswered_caller(self.legs[leg].call) {
             self.legs[caller].state = State::Ringing;
         }
-        if self.legs[leg].state == State::SettingUp {
+        if matches!(self.legs[leg].state, State::SettingUp | State::Waking) && !self.legs[leg].asleep {
             self.legs[leg].state = State::Ringing;
         }
     }
@@ -202,7 +217,8 @@ impl Model {
         self.now_ms = now_ms;
     }
 
-    /// Time goes by. Who rings for too long is not called any more; about whom nobody decides, that one goes.
+    /// Time goes by. Who rings for too long is not called any more; about whom nobody decides, and who does not wake
+    /// up, that one goes.
     pub(crate) fn time_is(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
         let mut rang: Vec<(u64, Leg)> = self
@@ -211,16 +227,20 @@ impl Model {
             .map(|(leg, it)| (it.since_ms, leg))
             .collect();
         rang.sort_unstable();
-        let undecided = |it: &super::Telephone| {
-            it.state == State::Waiting && it.decided_by_ms.is_some_and(|at| at <= now_ms)
+        let undecided = |it: &Telephone| {
+            matches!(it.state, State::Waiting | State::Waking)
+                && it.decided_by_ms.is_some_and(|at| at <= now_ms)
         };
-        let undecided: Vec<Leg> = self.here().filter(|(_, it)| undecided(it)).map(|(leg, _)| leg).collect();
-        rang.into_iter().map(|(_, leg)| leg).chain(undecided).for_each(|leg| self.end(leg));
+        let undecided = self.here().filter(|(_, it)| undecided(it));
+        let mut undecided: Vec<(u64, Leg)> =
+            undecided.map(|(leg, it)| (it.decided_by_ms.unwrap_or(0), leg)).collect();
+        undecided.sort_unstable();
+        rang.into_iter().chain(undecided).map(|(_, leg)| leg).for_each(|leg| self.end(leg));
         self.come_to_rest();
     }
 
     /// Call control is started again. To whom somebody is to be connected who has not answered yet is not in the log.
     pub(crate) fn forgets(&mut self) {
-        self.legs.iter_mut().for_each(|it| it.then = None);
+        self.legs.iter_mut().for_each(|it| (it.then, it.forgotten) = (None, it.asleep));
     }
 }

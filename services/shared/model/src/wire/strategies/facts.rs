@@ -107,12 +107,26 @@ fn facts_between_legs() -> Vec<BoxedStrategy<FactKind>> {
         (leg(), of((uuid(), party(), text())), of(party()))
             .prop_map(|(leg, origin, transferred_by)| {
                 let began = |(call, from, dialled)| Box::new(LegOrigin { call, from, dialled });
-                LegRestated { leg, origin: origin.map(began), transferred_by }
+                let answered_by = match transferred_by {
+                    Some(_) => AnsweredBy::Voicemail,
+                    None => AnsweredBy::Nobody,
+                };
+                LegRestated { leg, origin: origin.map(began), transferred_by, answered_by }
             })
             .boxed(),
         (leg(), any::<u64>().prop_map(Timestamp::from_millis), of(destination()))
-            .prop_map(|(leg, deadline, fallback)| DecisionOpened { leg, deadline, fallback })
+            .prop_map(|(leg, deadline, fallback)| {
+                let kind = match fallback {
+                    Some(_) => DecisionKind::Application,
+                    None => DecisionKind::Waking,
+                };
+                DecisionOpened { leg, kind, deadline, fallback }
+            })
             .boxed(),
+        leg().prop_map(|leg| LegWaking { leg }).boxed(),
+        (leg(), text()).prop_map(|(leg, trunk)| LegRouted { leg, trunk }).boxed(),
+        (name(), any::<u32>()).prop_map(|(user, wrong)| MailboxPinTried { user, wrong }).boxed(),
+        (leg(), name()).prop_map(|(leg, replica)| LegWoken { leg, replica }).boxed(),
         (leg(), any::<bool>()).prop_map(|(leg, expired)| DecisionClosed { leg, expired }).boxed(),
         (leg(), any::<u64>().prop_map(Timestamp::from_millis))
             .prop_map(|(leg, held)| LegLastHeld { leg, held })

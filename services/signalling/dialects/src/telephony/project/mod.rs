@@ -268,9 +268,10 @@ fn users_of(fold: &Fold, calls: &[CallId]) -> Vec<UserId> {
 fn calls_of(fold: &Fold, kind: &FactKind) -> Vec<CallId> {
     use FactKind::{
         CallDiverted, CallEnded, ConferenceEnded, LegAnswered, LegAudioChanged, LegCreated, LegEnded,
-        LegHeld, LegMoved, LegRetrieved, LegRinging, LegServed, LegTalkRefused, LegWaiting, LegsBridged,
-        ParticipantHeld, ParticipantJoined, ParticipantLeft, ParticipantRetrieved, RecordingFailed,
-        RecordingFinished, RecordingMoved, RecordingPaused, RecordingResumed, RecordingStarted,
+        LegHeld, LegMoved, LegRetrieved, LegRinging, LegServed, LegTalkRefused, LegWaiting, LegWaking,
+        LegsBridged, ParticipantHeld, ParticipantJoined, ParticipantLeft, ParticipantRetrieved,
+        RecordingFailed, RecordingFinished, RecordingMoved, RecordingPaused, RecordingResumed,
+        RecordingStarted,
     };
     let of_leg = |leg: &LegId| fold.leg(*leg).map(|leg| leg.call);
     let of_recording = |id| fold.recording(id).map(|recording| recording.call);
@@ -282,6 +283,7 @@ fn calls_of(fold: &Fold, kind: &FactKind) -> Vec<CallId> {
         | LegsBridged { call, .. }
         | RecordingStarted { call, .. } => vec![*call],
         LegRinging { leg }
+        | LegWaking { leg }
         | LegTalkRefused { leg, .. }
         | LegWaiting { leg }
         | LegAnswered { leg }
@@ -324,7 +326,10 @@ fn why(after: &Fold, kind: &FactKind, was: &Sight) -> Why {
             };
             Why { all: Some(all), new_destination: None, moved: Some((*from, *to)) }
         }
-        FactKind::LegCreated { leg, .. } | FactKind::LegRinging { leg } | FactKind::LegAnswered { leg } => {
+        FactKind::LegCreated { leg, .. }
+        | FactKind::LegWaking { leg }
+        | FactKind::LegRinging { leg }
+        | FactKind::LegAnswered { leg } => {
             let joins = after.leg(*leg).is_some_and(|leg| leg.cause == LegCause::Conferenced);
             Why { all: joins.then_some("CONFERENCED"), ..Why::default() }
         }

@@ -1,7 +1,7 @@
 //! Where a leg stands in its call, in the dialect's terms, and what may be done from there.
 
 use sidetone_model::call::LegCause;
-use sidetone_model::fold::{CallView, Capabilities, Capability, Fold, LegPhase, LegView};
+use sidetone_model::fold::{CallView, Capabilities, Capability, Fold, LegView};
 
 /// Where a leg stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Standing {
             return None;
         }
         if !leg.is_answered() && !makes_call(call, leg) {
-            let rings = leg.phase == LegPhase::Ringing && leg.cause != LegCause::DeviceSwitched;
+            let rings = leg.is_alerting() && leg.cause != LegCause::DeviceSwitched;
             return rings.then_some(Self::RingingIncoming);
         }
         let others: Vec<&LegView> =
@@ -49,7 +49,7 @@ impl Standing {
         let sent_on = |leg: &LegView| {
             matches!(leg.cause, LegCause::Transferred | LegCause::Redirected | LegCause::Overflown)
         };
-        let awaits = |other: &LegView| other.phase == LegPhase::Ringing || sent_on(other);
+        let awaits = |other: &LegView| other.is_alerting() || sent_on(other);
         if others.iter().any(|other| awaits(other)) || is_passed_on(fold, call) {
             return Some(Self::RingingOutgoing);
         }

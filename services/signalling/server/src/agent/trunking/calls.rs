@@ -81,13 +81,28 @@ impl Trunking {
     pub(in crate::agent) fn begin(&mut self, leg: LegId, arrival: &Arrival, now: Instant) {
         let key = (arrival.tenant.clone(), arrival.trunk.clone());
         self.conditions.entry(key.clone()).or_default().begin(0, now);
-        self.calls.insert(leg, key);
+        self.takes(leg, key);
     }
 
     /// A call of a former life still goes over its trunk.
     pub(in crate::agent) fn resume(&mut self, leg: LegId, key: TrunkKey, now: Instant) {
         self.conditions.entry(key.clone()).or_default().begin(0, now);
+        self.takes(leg, key);
+    }
+
+    fn takes(&mut self, leg: LegId, key: TrunkKey) {
+        self.last.insert(leg, key.1.clone());
         self.calls.insert(leg, key);
+    }
+
+    /// Over which trunk a leg came, or went last, whatever became of it.
+    pub(in crate::agent) fn last_of(&self, leg: LegId) -> Option<&str> {
+        self.last.get(&leg).map(String::as_str)
+    }
+
+    /// A leg is over, and has said so.
+    pub(in crate::agent) fn forget(&mut self, leg: LegId) {
+        self.last.remove(&leg);
     }
 
     /// Over which trunk a call goes.
@@ -154,7 +169,7 @@ impl Agent {
                 continue;
             };
             self.trunking.conditions.entry(way.key.clone()).or_default().begin(trunk.record.calls_per_s, now);
-            self.trunking.calls.insert(id, way.key.clone());
+            self.trunking.takes(id, way.key.clone());
             (attempt.way, attempt.challenged) = (way, false);
             attempt.silent_until = self.parts.config.carrier_silence().map(|silence| now + silence);
             self.count_trunk(&attempt.way.key.1, "tried");

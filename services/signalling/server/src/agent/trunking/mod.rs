@@ -31,6 +31,8 @@ pub(super) struct Trunking {
     attempts: HashMap<LegId, Attempt>,
     /// Over which trunk each call goes.
     calls: HashMap<LegId, TrunkKey>,
+    /// Over which trunk each leg came, or went last: also when that way failed, until the leg is over.
+    last: HashMap<LegId, String>,
     /// Requests within dialogs that a carrier has not answered.
     unanswered: HashMap<LegId, Vec<Unanswered>>,
     tick_at: Option<Instant>,
@@ -63,6 +65,7 @@ impl Trunking {
             jobs: HashMap::new(),
             attempts: HashMap::new(),
             calls: HashMap::new(),
+            last: HashMap::new(),
             unanswered: HashMap::new(),
             tick_at: Some(Instant::now()),
         }
