@@ -1,11 +1,12 @@
 //! What phones and signalling do: they call, answer, offer anew, hang up, and take commands.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use rand::{RngExt as _, seq::IndexedRandom as _};
 use sidetone_call_core::{NodeCandidate, OtherFlow, Redirects, RoomSettings, Routing};
 use sidetone_model::command::LegCommandKind;
-use sidetone_model::ids::{LegId, RoomId, UserId};
+use sidetone_model::ids::{DeviceId, LegId, RoomId, UserId};
 use sidetone_model::media::{Direction, MediaDescription};
 use sidetone_model::party::{Binding, Destination, Flow, Party, Transport};
 use sidetone_model::signal::{HeldLeg, Hello, InviteId, LegSignal, LegSignalKind, Offered, Referred, Target};
@@ -60,7 +61,14 @@ impl World {
         if self.rng.random() {
             nodes.reverse();
         }
-        let bindings: Vec<Binding> = (0..devices).map(binding).collect();
+        let mut bindings: Vec<Binding> = (0..devices).map(binding).collect();
+        let mut wakes = Vec::new();
+        if devices > 0 && self.rng.random_range(0..4) == 0 {
+            // It does not register in time.
+            let device: DeviceId = "asleep".parse().unwrap();
+            bindings.push(Binding::asleep(user.clone(), device.clone()));
+            wakes.push((device, Duration::from_secs(self.rng.random_range(1..20))));
+        }
         // Some phones have a second flow.
         let second = |first: &Binding| OtherFlow { instead_of: first.clone(), binding: first.clone() };
         let other_flows = bindings.iter().filter(|_| self.rng.random_range(0..3) == 0).map(second).collect();
@@ -79,6 +87,8 @@ impl World {
             later: Vec::new(),
             forwards: Default::default(),
             redirects: Redirects::Everywhere,
+            number: Box::default(),
+            wakes,
             has_pin: false,
         }
     }
