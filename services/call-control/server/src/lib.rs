@@ -33,6 +33,7 @@ mod running;
 mod sounding;
 mod streams;
 mod unknown;
+mod views;
 mod voicemail;
 mod waiting;
 
