@@ -58,7 +58,7 @@ impl Interceptor for Bearer {
     }
 }
 
-type Authorized = InterceptedService<Channel, Bearer>;
+pub(crate) type Authorized = InterceptedService<Channel, Bearer>;
 
 impl ClientArgs {
     fn authorized(&self) -> anyhow::Result<Authorized> {

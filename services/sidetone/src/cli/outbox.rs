@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use sidetone_proto::outbox::v1::outbox_client::OutboxClient;
 use sidetone_proto::outbox::v1::{CountResponse, DeadLettersRequest, ListOwedRequest};
 
-use super::client::{ClientArgs, explain};
+use super::client::{Authorized, ClientArgs, explain};
 use super::output::{one, rows, time};
 
 /// Webhooks that wait, and dead letters.
@@ -100,18 +101,7 @@ pub(crate) async fn run(args: OutboxArgs) -> anyhow::Result<()> {
             })
         }
         Action::Replay(Named { receiver, id }) => {
-            let (mut asked, mut count) = (request(receiver, id), 0);
-            loop {
-                let some =
-                    outbox.replay(asked.clone()).await.map_err(|status| explain(&status))?.into_inner();
-                count += some.count;
-                if some.next.is_empty() {
-                    break;
-                }
-                // Those before are being tried: the next ones as these arrive, or are given up again.
-                tokio::time::sleep(REPLAY_PAUSE).await;
-                asked.after = some.next;
-            }
+            let count = replay_all(outbox, request(receiver, id)).await?;
             anyhow::ensure!(count > 0, NOTHING_DEAD);
             let all = CountResponse { count, next: String::new() };
             one(client.output, &all, |all| format!("{} are tried again", all.count))
@@ -122,6 +112,24 @@ pub(crate) async fn run(args: OutboxArgs) -> anyhow::Result<()> {
             anyhow::ensure!(count.count > 0, NOTHING_DEAD);
             one(client.output, &count, |count| format!("{} forgotten", count.count))
         }
+    }
+}
+
+/// Has all that is asked for tried again, some at a time; how many that were.
+async fn replay_all(
+    mut outbox: OutboxClient<Authorized>,
+    mut asked: DeadLettersRequest,
+) -> anyhow::Result<u64> {
+    let mut count = 0;
+    loop {
+        let some = outbox.replay(asked.clone()).await.map_err(|status| explain(&status))?.into_inner();
+        count += some.count;
+        if some.next.is_empty() {
+            return Ok(count);
+        }
+        // Those before are being tried: the next ones as these arrive, or are given up again.
+        tokio::time::sleep(REPLAY_PAUSE).await;
+        asked.after = some.next;
     }
 }
 
