@@ -209,13 +209,21 @@ impl Shard {
         }
     }
 
-    /// One of those whom a recording was to take in has left its node meanwhile: it is asked for those who are there now.
-    /// Whether there was anything to ask.
+    /// One of those whom a recording was to take in has left its node meanwhile: it is asked for those who are there now. Where
+    /// nobody is left, or it is being stopped, what was recorded before is kept: the answer to the stop says what became of it.
+    /// False where the node should know them.
     pub(crate) fn records_others(&mut self, recording: RecordingId, asked: &[LegId]) -> bool {
-        let running = self.fold.recording(recording).filter(|view| view.is_running() && !view.stopping);
+        let running = self.fold.recording(recording).filter(|view| view.is_running());
         let Some(view) = running.cloned() else { return false };
+        if view.stopping {
+            return true;
+        }
         let legs = self.recorded_legs(&view);
-        if legs.is_empty() || legs.iter().all(|leg| asked.contains(leg)) && legs.len() == asked.len() {
+        if legs.is_empty() {
+            self.stop_recording_of(recording);
+            return true;
+        }
+        if legs.iter().all(|leg| asked.contains(leg)) && legs.len() == asked.len() {
             return false;
         }
         self.ask_to_record(&view);

@@ -3,10 +3,11 @@
 
 mod kit;
 
-use kit::{Office, media};
+use kit::{Office, ended, media};
 use sidetone_call_core::{MediaFailure, MediaRequest};
 use sidetone_model::classify::Class;
 use sidetone_model::fold::{LegPhase, RecordingPhase};
+use sidetone_model::ids::{LegId, RecordingId};
 use sidetone_model::party::Destination;
 use sidetone_model::termination::Cause;
 
@@ -106,29 +107,53 @@ fn silence_ends_a_leg() {
     );
 }
 
-/// Whoever leaves at the same moment may be gone from the node first, which then refuses the whole request.
-#[test]
-fn a_recording_goes_on_with_those_who_are_there_when_one_was_gone_already() {
-    let mut office = Office::new();
-    let (caller, callee) = office.talk();
-    let recording = office.start_recording(caller);
-    let (tenant, call) = (office.tenant.clone(), office.leg(caller).call);
-    let node = office.leg(caller).node.clone().unwrap().0;
-    let legs = vec![caller, callee, office.ids.make(office.now)];
+/// The node is asked to record so many, and knows one of them no more.
+fn refuse_to_record(office: &mut Office, recording: RecordingId, legs: Vec<LegId>) {
+    let first = office.leg(legs[0]).clone();
     let request = MediaRequest::StartRecording {
         recording,
-        tenant,
-        call,
+        tenant: office.tenant.clone(),
+        call: first.call,
         legs,
         layout: Default::default(),
         format: Default::default(),
         beep: false,
     };
     let failure = MediaFailure { class: Class::NotFound, text: "no such leg".into() };
+    let node = first.node.unwrap().0;
     let step = office.shard.handle_media(&node, request, Err(failure), office.now);
     office.take(step);
+}
+
+/// Whoever leaves at the same moment may be gone from the node first, which then refuses the whole request.
+#[test]
+fn a_recording_goes_on_with_those_who_are_there_when_one_was_gone_already() {
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    let recording = office.start_recording(caller);
+    let gone = office.ids.make(office.now);
+    refuse_to_record(&mut office, recording, vec![caller, callee, gone]);
     let asked = office.serve();
     let again = |request: &MediaRequest| matches!(request, MediaRequest::StartRecording { legs, .. } if *legs == [caller, callee]);
     assert!(asked.iter().any(again), "{asked:?}");
     assert_eq!(*office.recording(recording), RecordingPhase::Running);
+}
+
+/// All have hung up at once: what was recorded until then is there, and the node says so when it has stopped.
+#[test]
+fn a_recording_whose_last_parties_leave_at_once_is_kept() {
+    let mut office = Office::new();
+    let (caller, callee) = office.talk();
+    let recording = office.start_recording(caller);
+    for leg in [caller, callee] {
+        office.signal(leg, ended(Cause::Normal, 200));
+    }
+    refuse_to_record(&mut office, recording, vec![caller, callee]);
+    let stop = |request: &MediaRequest| matches!(request, MediaRequest::StopRecording { recording: stopped } if *stopped == recording);
+    assert!(office.serve().iter().any(stop));
+    assert_eq!(
+        *office.recording(recording),
+        RecordingPhase::Running,
+        "the answer to the stop is still to come"
+    );
 }
