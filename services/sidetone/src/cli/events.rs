@@ -65,10 +65,9 @@ fn row(watched: &WatchedFact) -> anyhow::Result<[String; 7]> {
         ]);
     };
     let document = serde_json::to_value(fact)?;
-    let kinds = document.as_object().into_iter().flatten();
+    let mut kinds = document.as_object().into_iter().flatten();
     let (kind, body) = kinds
-        .filter(|(_, body)| body.is_object())
-        .next_back()
+        .rfind(|(_, body)| body.is_object())
         .map_or_else(Default::default, |(kind, body)| (kind.clone(), body.clone()));
     let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
     Ok([
