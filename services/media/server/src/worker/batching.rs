@@ -10,6 +10,8 @@ pub(super) struct Batching {
     /// Sockets that were ready since the last turn of a tick.
     ready: usize,
     is_dense: bool,
+    /// A packet went on as it came since then.
+    has_passed_on: bool,
     /// Nothing went on as it came of late: what comes is for the next turns of the tick.
     is_for_ticks: bool,
 }
@@ -24,7 +26,7 @@ const FOR_TICKS: u32 = 4;
 
 impl Batching {
     pub(super) fn new(rest: Duration) -> Self {
-        Self { rest, ready: 0, is_dense: false, is_for_ticks: false }
+        Self { rest, ready: 0, is_dense: false, has_passed_on: false, is_for_ticks: false }
     }
 
     /// So many sockets were ready at once.
@@ -32,11 +34,16 @@ impl Batching {
         self.ready += ready;
     }
 
-    /// Turns were made; before them packets went on as they came, or none did.
-    pub(super) fn note_turns(&mut self, turns: u32, passed_on: bool) {
+    /// A packet went on as it came: somebody hears it before the next tick.
+    pub(super) fn note_passed_on(&mut self) {
+        self.has_passed_on = true;
+    }
+
+    /// Turns were made, or none.
+    pub(super) fn note_turns(&mut self, turns: u32) {
         if turns > 0 {
             self.is_dense = std::mem::take(&mut self.ready) >= DENSE * turns as usize;
-            self.is_for_ticks = !passed_on;
+            self.is_for_ticks = !std::mem::take(&mut self.has_passed_on);
         }
     }
 
@@ -59,25 +66,26 @@ mod tests {
         let soon = now + Duration::from_millis(20);
         assert_eq!(batching.rest(now, soon), None, "nobody knows yet");
         batching.note_ready(DENSE - 1);
-        batching.note_turns(1, true);
+        batching.note_turns(1);
         assert_eq!(batching.rest(now, soon), None);
         (0..DENSE).for_each(|_| batching.note_ready(1));
-        batching.note_turns(0, true);
-        batching.note_turns(1, true);
-        assert_eq!(batching.rest(now, soon), Some(rest));
+        batching.note_passed_on();
+        batching.note_turns(0);
+        batching.note_turns(1);
+        assert_eq!(batching.rest(now, soon), Some(rest), "what went on before a look without a turn counts");
         assert_eq!(batching.rest(now, now + Duration::from_micros(900)), None, "the tick comes first");
         assert_eq!(batching.rest(soon, now), None);
         batching.note_ready(DENSE);
-        batching.note_turns(1, false);
+        batching.note_turns(1);
         assert_eq!(batching.rest(now, soon), Some(rest * FOR_TICKS), "nobody hears it before the tick");
         let soon = now + MARGIN + rest * 2;
         assert_eq!(batching.rest(now, soon), Some(rest * 2), "the tick comes first");
         batching.note_ready(DENSE);
-        batching.note_turns(2, true);
+        batching.note_turns(2);
         assert_eq!(batching.rest(now, soon), None, "it was for two turns");
         let mut off = Batching::new(Duration::ZERO);
         off.note_ready(10 * DENSE);
-        off.note_turns(1, true);
+        off.note_turns(1);
         assert_eq!(off.rest(now, soon), None);
     }
 }

@@ -94,8 +94,7 @@ pub(crate) struct Worker {
     phases: Box<[Phase]>,
     /// A quarter of the present tick began late.
     is_late: bool,
-    /// A packet went on as it came since the last turn of a tick.
-    has_passed_on: bool,
+    batching: batching::Batching,
     /// Playbacks to legs whose end could not be told yet, and mixes that play, are found by walking the tables.
     commands: Consumer<Command>,
     events: Producer<Event>,
@@ -141,7 +140,7 @@ impl Worker {
             mixes: std::iter::repeat_with(|| None).take(slots).collect(),
             phases: vec![Phase::default(); slots].into(),
             is_late: false,
-            has_passed_on: false,
+            batching: batching::Batching::new(limits.batch),
             commands: ends.commands,
             events: ends.events,
             frames: ends.frames,
@@ -160,15 +159,14 @@ impl Worker {
         sidetone_dsp::Denoiser::prepare_thread();
         let mut due = self.next_on_grid();
         let mut schedule = schedule::Schedule::of_this_thread();
-        let mut batching = batching::Batching::new(self.limits.batch);
         loop {
-            if let Some(rest) = batching.rest(Instant::now(), due) {
+            if let Some(rest) = self.batching.rest(Instant::now(), due) {
                 self.wake.rest(rest);
                 self.counters.rests.add(1);
             }
             // A wait that fails is as good as one that was interrupted: the tick must go on.
             let ready = self.poller.wait(due).map_or(0, |ready| ready.count);
-            batching.note_ready(ready);
+            self.batching.note_ready(ready);
             if (0..ready).any(|n| self.poller.token(n) == WAKE_TOKEN) {
                 self.wake.take();
             }
@@ -187,7 +185,7 @@ impl Worker {
                 due += PHASE;
                 made += 1;
             }
-            batching.note_turns(made, std::mem::take(&mut self.has_passed_on));
+            self.batching.note_turns(made);
             due = self.skip_missed(due);
             // Not this program's fault where the kernel says that others had the processor meanwhile.
             if made > 0 {

@@ -167,7 +167,7 @@ impl Worker {
                 leg.state.outgoing.withhold();
             }
             leg.forward(accepted, &mut self.buffer[..], now, &self.counters);
-            self.has_passed_on = true;
+            self.batching.note_passed_on();
         }
     }
 
