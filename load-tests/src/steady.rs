@@ -169,7 +169,7 @@ impl Slot<'_> {
         let Ok(call) = call else { return measured(tone_hz, &call, None, false) };
         let outcome = self.live(&call, lasts, done).await;
         let heard = match number {
-            None => call.ear().hears(tone_hz),
+            None => call.ear().hears_at_least_half(tone_hz),
             Some(_) => call.ear().received().packets > 0,
         };
         // An announcement may be over before the call is.

@@ -235,19 +235,25 @@ impl Ear {
     /// Level of one frequency over the last second of the call, in dBov; silence when less than a second came in, or
     /// nothing for [`STALE`].
     pub fn level_of(&self, freq_hz: f32) -> f32 {
+        let level = self.last_second().map(|samples| tone_level_dbov(&samples, RATE, freq_hz));
+        level.map_or(SILENCE_DBOV, |level| level.max(SILENCE_DBOV))
+    }
+
+    fn last_second(&self) -> Option<Vec<i16>> {
         let heard = self.shared.heard();
-        let Some(start) = heard.pcm.len().checked_sub(RATE as usize) else { return SILENCE_DBOV };
-        if heard.quiet_for() > STALE {
-            return SILENCE_DBOV;
-        }
-        let samples: Vec<i16> = heard.pcm.range(start..).copied().collect();
-        drop(heard);
-        tone_level_dbov(&samples, RATE, freq_hz).max(SILENCE_DBOV)
+        let start = heard.pcm.len().checked_sub(RATE as usize)?;
+        (heard.quiet_for() <= STALE).then(|| heard.pcm.range(start..).copied().collect())
     }
 
     /// Whether that tone is there, at [`HEARD_DBOV`] or more.
     pub fn hears(&self, freq_hz: f32) -> bool {
         self.level_of(freq_hz) >= HEARD_DBOV
+    }
+
+    /// The same of either half of that second: where somebody stood still in its midst the tone goes on with another phase, and may cancel
+    /// itself over the whole.
+    pub fn hears_at_least_half(&self, freq_hz: f32) -> bool {
+        self.last_second().is_some_and(|samples| louder_half_dbov(&samples, freq_hz) >= HEARD_DBOV)
     }
 
     /// The last samples, at 8,000 Hz; at most [`KEPT_SECONDS`].
@@ -449,6 +455,12 @@ const STOP_POLL: Duration = Duration::from_millis(200);
 /// As much as the codecs take at most; what is not used takes no memory.
 const STACK: usize = 1024 * 1024;
 const EVENTS: &str = "0123456789*#ABCD";
+
+/// Level of one frequency over that half of the samples in which it is louder.
+fn louder_half_dbov(samples: &[i16], freq_hz: f32) -> f32 {
+    let (first, second) = samples.split_at(samples.len() / 2);
+    tone_level_dbov(first, RATE, freq_hz).max(tone_level_dbov(second, RATE, freq_hz))
+}
 
 #[cfg(test)]
 #[path = "rtp_tests.rs"]

@@ -103,3 +103,12 @@ fn noise_and_rtcp_are_no_media() {
     assert_eq!(split(b"hello"), None);
     assert_eq!(split(&[0x80, 200, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0]), None);
 }
+
+#[test]
+fn a_tone_that_turns_its_phase_round_is_heard_in_either_half() {
+    let sine = |n: usize| (std::f32::consts::TAU * 1789.0 * n as f32 / 8000.0).sin() * 3000.0;
+    let turned: Vec<i16> = (0..8000).map(|n| if n < 4000 { sine(n) } else { -sine(n) } as i16).collect();
+    assert!(tone_level_dbov(&turned, RATE, 1789.0) < HEARD_DBOV, "it cancels itself");
+    assert!(louder_half_dbov(&turned, 1789.0) > -25.0);
+    assert!(louder_half_dbov(&turned, 700.0) < HEARD_DBOV, "another one is not there");
+}
