@@ -2,6 +2,7 @@
 
 mod decode;
 mod fetch;
+mod forms;
 mod long;
 mod ogg_opus;
 mod tones;
@@ -17,6 +18,8 @@ use crate::config::{Config, Fetch};
 use crate::error::MediaError;
 use crate::worker::FRAME;
 use decode::Decoded;
+pub(crate) use forms::Form;
+use forms::Forms;
 use long::Stored;
 pub(crate) use long::{Long, Walk};
 
@@ -26,6 +29,7 @@ pub(crate) struct Prompt {
     linear: Box<[[i16; FRAME]]>,
     mu: Box<[[u8; FRAME]]>,
     a: Box<[[u8; FRAME]]>,
+    forms: Forms,
 }
 
 /// Something that can be played.
@@ -57,6 +61,7 @@ pub(crate) struct Prompts {
 #[derive(Debug)]
 struct Loaded {
     prompt: Playable,
+    bytes: usize,
     at: Instant,
     used: Instant,
 }
@@ -85,7 +90,7 @@ impl Prompt {
             };
             linear.iter().map(encode_frame).collect()
         };
-        Self { mu: encode(Law::Mu), a: encode(Law::A), linear: linear.into() }
+        Self { mu: encode(Law::Mu), a: encode(Law::A), linear: linear.into(), forms: Forms::default() }
     }
 
     pub(crate) fn frames(&self) -> usize {
@@ -101,6 +106,26 @@ impl Prompt {
             Law::Mu => &self.mu[frame],
             Law::A => &self.a[frame],
         }
+    }
+
+    /// Whether the caller is to [`Self::make`] this form.
+    pub(crate) fn claim(&self, form: Form) -> bool {
+        self.forms.claim(form)
+    }
+
+    /// Encodes all of it; the bytes that it takes more.
+    pub(crate) fn make(&self, form: Form) -> usize {
+        self.forms.make(form, &self.linear)
+    }
+
+    /// Where this form of it is, once it is made.
+    pub(crate) fn place(&self, form: &Form) -> Option<usize> {
+        self.forms.place(form)
+    }
+
+    /// A frame's packet in the form at a place.
+    pub(crate) fn packet(&self, place: usize, frame: usize) -> Option<&[u8]> {
+        self.forms.packet(place, frame)
     }
 }
 
@@ -134,15 +159,34 @@ impl Prompts {
         if matches!(source, Source::Bytes(_)) {
             return self.bytes;
         }
-        self.bytes += prompt.bytes();
-        if let Some(before) = self.loaded.insert(source, Loaded { prompt, at: now, used: now }) {
-            self.bytes -= before.prompt.bytes();
+        let bytes = prompt.bytes();
+        self.bytes += bytes;
+        if let Some(before) = self.loaded.insert(source, Loaded { prompt, bytes, at: now, used: now }) {
+            self.bytes -= before.bytes;
         }
+        self.make_room()
+    }
+
+    /// Whether a prompt is kept, so that what is made of it is used again.
+    pub(crate) fn keeps(&self, prompt: &Arc<Prompt>) -> bool {
+        self.loaded.values().any(|loaded| loaded.prompt.is(prompt))
+    }
+
+    /// A prompt that is kept takes so many bytes more. Bytes held now.
+    pub(crate) fn grew(&mut self, prompt: &Arc<Prompt>, bytes: usize) -> usize {
+        if let Some(loaded) = self.loaded.values_mut().find(|loaded| loaded.prompt.is(prompt)) {
+            loaded.bytes += bytes;
+            self.bytes += bytes;
+        }
+        self.make_room()
+    }
+
+    fn make_room(&mut self) -> usize {
         while self.bytes > self.bytes_max {
             let oldest = self.loaded.iter().min_by_key(|(_, loaded)| loaded.used);
             let Some(oldest) = oldest.map(|(source, _)| source.clone()) else { break };
             if let Some(gone) = self.loaded.remove(&oldest) {
-                self.bytes -= gone.prompt.bytes();
+                self.bytes -= gone.bytes;
             }
         }
         self.bytes
@@ -160,6 +204,10 @@ impl Playable {
             Self::Whole(prompt) => prompt.frames() * FRAME_BYTES,
             Self::Long(long) => long.bytes(),
         }
+    }
+
+    fn is(&self, prompt: &Arc<Prompt>) -> bool {
+        matches!(self, Self::Whole(own) if Arc::ptr_eq(own, prompt))
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod audio;
 pub(crate) mod coding;
 pub(crate) mod connect;
 mod costs;
+mod encoding;
 mod events;
 mod feed;
 mod handshakes;
@@ -80,6 +81,8 @@ pub(crate) struct Engine {
     joins: Option<Joins>,
     /// Places for what is brought before it is played.
     preparing: Semaphore,
+    /// Places for prompts that are encoded for all.
+    encoding: Semaphore,
     /// Places for long prompts.
     streaming: Arc<Semaphore>,
     /// Of the certificate that is shown in handshakes.
@@ -238,6 +241,7 @@ impl Engine {
             recorder,
             joins: parts.joins,
             preparing: Semaphore::new(play::PREPARING_MAX),
+            encoding: Semaphore::new(encoding::ENCODING_MAX),
             streaming: Arc::new(Semaphore::new(streaming::STREAMS_MAX)),
             fingerprint,
             handshakes,

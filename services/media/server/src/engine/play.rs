@@ -145,7 +145,7 @@ impl Engine {
     }
 
     /// What was expected has come.
-    async fn begin_expected(&self, id: &str, number: u64, sound: Sound) -> Result<(), MediaError> {
+    async fn begin_expected(self: &Arc<Self>, id: &str, number: u64, sound: Sound) -> Result<(), MediaError> {
         let mut control = self.control.lock().await;
         let Some(entry) = control.playbacks.get_mut(id).filter(|entry| entry.number == number) else {
             return Ok(());
@@ -159,11 +159,12 @@ impl Engine {
             playing.end(Ending::Stopped);
         }
         let audience = entry.audience.clone();
+        self.encode_for_all(&control, &audience, &playing);
         self.push_playing(&mut control, &audience, playing).await
     }
 
     async fn begin_playback(
-        &self,
+        self: &Arc<Self>,
         audience: Audience,
         request: pb::PlayRequest,
         sound: Sound,
@@ -189,6 +190,7 @@ impl Engine {
             seeker,
         };
         control.playbacks.insert(id.clone(), entry);
+        self.encode_for_all(&control, &audience, &playing);
         let pushed = self.push_playing(&mut control, &audience, playing).await;
         if pushed.is_err() {
             control.playbacks.remove(&id);

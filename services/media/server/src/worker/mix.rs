@@ -198,7 +198,8 @@ impl Mix {
                 }
             } else if let Some(place) = self.share(slot, id, leg) {
                 let shared = &self.shared[place];
-                leg.emit_shared(&shared.payload[..shared.length], self.mixer.common(), now, counters);
+                let common = (self.rate, self.mixer.common());
+                leg.emit_shared(&shared.payload[..shared.length], common, now, counters);
             } else {
                 leg.emit_linear(self.rate, self.mixer.heard(id), now, counters);
             }

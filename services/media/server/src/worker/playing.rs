@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rtrb::Consumer;
 use sidetone_dsp::{Law, g711};
 
-use crate::prompts::Prompt;
+use crate::prompts::{Form, Prompt};
 use crate::worker::FRAME;
 use crate::worker::barging::Barging;
 use crate::worker::overlay::Lay;
@@ -74,6 +74,17 @@ struct Rounds {
     part: usize,
     /// The next frame of the part.
     frame: usize,
+    packets: Packets,
+}
+
+/// Whose packets a hearer of a part gets: decided once, because those of two encoders do not join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Packets {
+    Undecided,
+    /// Those of its own encoder.
+    Own,
+    /// Those that were made for all, and where they are.
+    Shared(Form, usize),
 }
 
 /// Sound that comes as it is made; where none came in time there is silence. It is over when nobody will send more.
@@ -119,6 +130,13 @@ impl Program {
         let last_round = parts.len() - usize::from(matches!(parts.last(), Some(Part::Pause(_))));
         let frames = parts[..last_round].iter().map(Part::frames).sum();
         Self { parts: parts.into(), last_round, frames }
+    }
+
+    fn prompts(&self) -> impl Iterator<Item = &Arc<Prompt>> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Sound(prompt) => Some(prompt),
+            Part::Pause(_) => None,
+        })
     }
 
     /// Of one round.
@@ -222,6 +240,29 @@ impl Playing {
         }
     }
 
+    /// Decides whether the present 20 ms go out as they were encoded for all who hear them in this form.
+    pub(crate) fn settle(&mut self, form: Option<Form>) {
+        if let (false, Sound::Prompts(rounds)) = (self.paused, &mut self.sound) {
+            rounds.settle(form);
+        }
+    }
+
+    /// The present 20 ms as a packet that was encoded for all, if so it was [settled](Self::settle).
+    pub(crate) fn packet(&self) -> Option<&[u8]> {
+        match &self.sound {
+            Sound::Prompts(rounds) if !self.paused => rounds.packet(),
+            _ => None,
+        }
+    }
+
+    /// The prompts of it that are all in memory.
+    pub(crate) fn prompts(&self) -> Vec<Arc<Prompt>> {
+        match &self.sound {
+            Sound::Prompts(rounds) => rounds.program.prompts().cloned().collect(),
+            Sound::Live(_) | Sound::Streamed(_) => Vec::new(),
+        }
+    }
+
     pub(crate) fn advance(&mut self) {
         match &mut self.sound {
             _ if self.paused => {}
@@ -243,7 +284,7 @@ impl Live {
 impl Rounds {
     fn new(program: Arc<Program>, left: Option<u32>, offset_frames: usize) -> Self {
         let frame = offset_frames.checked_rem(program.frames).unwrap_or(0);
-        let mut rounds = Self { program, left, part: 0, frame: 0 };
+        let mut rounds = Self { program, left, part: 0, frame: 0, packets: Packets::Undecided };
         rounds.seek(frame);
         rounds
     }
@@ -251,6 +292,7 @@ impl Rounds {
     /// Goes to a frame of the present round; past its end to the next round, if there is one.
     fn seek(&mut self, frame: usize) {
         (self.part, self.frame) = (0, frame);
+        self.packets = Packets::Undecided;
         let end = self.end();
         while let Some(length) = self.program.parts[..end].get(self.part).map(Part::frames)
             && self.frame >= length
@@ -302,8 +344,28 @@ impl Rounds {
             return;
         }
         self.frame = 0;
+        self.packets = Packets::Undecided;
         self.part += 1;
         self.end_round();
+    }
+
+    fn settle(&mut self, form: Option<Form>) {
+        self.packets = match (self.packets, form, &self.program.parts[self.part]) {
+            (Packets::Undecided, Some(form), Part::Sound(prompt)) => {
+                prompt.place(&form).map_or(Packets::Own, |place| Packets::Shared(form, place))
+            }
+            (Packets::Shared(shared, place), Some(form), _) if shared == form => {
+                Packets::Shared(shared, place)
+            }
+            _ => Packets::Own,
+        };
+    }
+
+    fn packet(&self) -> Option<&[u8]> {
+        match (self.packets, &self.program.parts[self.part]) {
+            (Packets::Shared(_, place), Part::Sound(prompt)) => prompt.packet(place, self.frame),
+            _ => None,
+        }
     }
 }
 
@@ -381,5 +443,33 @@ mod tests {
         assert_eq!((playing.linear()[0], playing.is_over()), (700, false));
         playing.advance();
         assert!(playing.is_over());
+    }
+
+    #[test]
+    fn packets_made_for_all_are_taken_from_the_beginning_of_a_prompt_on() {
+        use sidetone_dsp::Rate;
+        use sidetone_dsp::codec::{Codec, OpusSettings};
+        let form = |codec| Form::new(codec, Rate::Narrow, OpusSettings::default());
+        let prompt = Arc::new(Prompt::new(&vec![1000; 3 * FRAME]));
+        let program = Arc::new(Program::new(vec![Arc::clone(&prompt)], 1));
+        let mut playing = Playing::new(1, program, Some(3), 0);
+        let mut next = |form: Option<Form>| {
+            playing.settle(form);
+            let packet = playing.packet().map(<[u8]>::to_vec);
+            playing.advance();
+            packet
+        };
+        assert_eq!(next(form(Codec::Gsm)), None, "not made yet");
+        assert!(prompt.claim(form(Codec::Gsm).unwrap()) && prompt.make(form(Codec::Gsm).unwrap()) > 0);
+        assert_eq!(next(form(Codec::Gsm)), None, "those of its own encoder go on");
+        assert_eq!(next(form(Codec::Gsm)), None);
+        assert_eq!(next(form(Codec::Gsm)), None, "a pause");
+        let place = prompt.place(&form(Codec::Gsm).unwrap()).unwrap();
+        assert_eq!(next(form(Codec::Gsm)).as_deref(), prompt.packet(place, 0));
+        assert_eq!(next(form(Codec::Gsm)).as_deref(), prompt.packet(place, 1));
+        assert_eq!(next(form(Codec::G722)), None, "another form");
+        assert_eq!(next(form(Codec::Gsm)), None, "a pause");
+        assert_eq!(next(None), None, "it cannot take them");
+        assert_eq!(next(form(Codec::Gsm)), None, "what began with its own encoder");
     }
 }

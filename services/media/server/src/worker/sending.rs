@@ -15,6 +15,7 @@ use crate::worker::FRAME;
 use crate::worker::coding::CODED_MAX;
 use crate::worker::counters::Counters;
 use crate::worker::leg::{Accepted, Leg, Now};
+use crate::worker::playing::Playing;
 use crate::worker::suppression::{Suppression, Turn};
 
 /// G.711 that waits for a full packet, where packets are not of 20 ms.
@@ -284,14 +285,31 @@ impl Leg {
         (agreement.ptime_ms == 20 && mouth.is_empty() && mouth.codec() == codec).then_some(codec)
     }
 
+    /// Sends the present 20 ms of what is played to it alone: as they were encoded for all who hear them, where they are.
+    pub(crate) fn emit_played(&mut self, playing: &mut Playing, now: Now, counters: &Counters) {
+        let mouth = |leg: &Self| leg.coding.as_deref()?.mouth.as_ref()?.form();
+        let form = self.shares().filter(|_| !self.passes_event(now)).and_then(|_| mouth(self));
+        playing.settle(form);
+        match playing.packet() {
+            Some(packet) => self.emit_shared(packet, (Rate::Narrow, playing.linear()), now, counters),
+            None => self.emit_linear(Rate::Narrow, playing.linear(), now, counters),
+        }
+    }
+
     /// Sends 20 ms that were encoded for many out of `sound`, in the codec that [`Self::shares`] gave.
-    pub(crate) fn emit_shared(&mut self, payload: &[u8], sound: &[i16], now: Now, counters: &Counters) {
+    pub(crate) fn emit_shared(
+        &mut self,
+        payload: &[u8],
+        (rate, sound): (Rate, &[i16]),
+        now: Now,
+        counters: &Counters,
+    ) {
         let Some((target, agreement)) = self.sending() else { return };
         let Some(format) = agreement.send.audio() else { return };
         if let Some(mouth) = self.coding.as_deref_mut().and_then(|coding| coding.mouth.as_mut()) {
             mouth.note_toc(payload.first().copied());
         }
-        let is_brief = match self.hush(self.rate(), sound, now, counters) {
+        let is_brief = match self.hush(rate, sound, now, counters) {
             Turn::Sound => false,
             Turn::Update => true,
             Turn::Begin | Turn::Nothing => return,

@@ -179,10 +179,13 @@ impl Worker {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         if !playing.is_over() {
             match (leg.warn_over(playing.linear()), leg.law()) {
-                _ if leg.dialing.sounds() => {}
-                (Some(both), _) => leg.emit_linear(Rate::Narrow, &both, now, &self.counters),
+                _ if leg.dialing.sounds() => playing.settle(None),
+                (Some(both), _) => {
+                    playing.settle(None);
+                    leg.emit_linear(Rate::Narrow, &both, now, &self.counters);
+                }
                 (None, Some(law)) => leg.emit(playing.encoded(law), now, &self.counters),
-                (None, None) => leg.emit_linear(Rate::Narrow, playing.linear(), now, &self.counters),
+                (None, None) => leg.emit_played(&mut playing, now, &self.counters),
             }
             if playing.ends_by_voice() {
                 let sound = *playing.linear();

@@ -20,6 +20,7 @@ use sidetone_dsp::{Rate, Resampler};
 use sidetone_rtp_core::Header;
 
 use crate::negotiate::{Agreement, PayloadTypes};
+use crate::prompts::Form;
 
 /// Decoders and encoder of one leg.
 #[derive(Debug)]
@@ -68,6 +69,12 @@ impl Plan {
     /// How Opus is sent at the best: none where another codec is.
     pub(crate) fn opus(&self) -> Option<&OpusSettings> {
         (self.send == Some(Codec::Opus)).then_some(&self.opus)
+    }
+
+    /// In which form packets of prompts can go out instead of what its encoder makes with these settings of Opus; none where
+    /// that spares nothing, or packets are not of 20 ms.
+    pub(crate) fn form(&self, opus: Option<OpusSettings>) -> Option<Form> {
+        Form::new(self.send?, self.rate, opus.unwrap_or(self.opus)).filter(|_| self.ptime_ms == 20)
     }
 
     /// The clock of what is received: that of the codec which is best.

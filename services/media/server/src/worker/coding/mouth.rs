@@ -3,6 +3,8 @@
 use sidetone_dsp::codec::{Codec, CodecError, Encoder, OpusSettings};
 use sidetone_dsp::{Rate, Resampler};
 
+use crate::prompts::Form;
+
 /// The longest payload that we make: what fits a datagram of an Ethernet.
 pub(crate) const CODED_MAX: usize = 1_280;
 /// A packet of 60 ms and one more frame, in ms.
@@ -13,6 +15,7 @@ const FRAME_MS: usize = 20;
 #[derive(Debug)]
 pub(crate) struct Mouth {
     encoder: Encoder,
+    opus: OpusSettings,
     /// What is at 8 kHz, as prompts and digits are, comes to the rate of the leg here.
     raise: Resampler,
     /// Sound that waits for a full packet.
@@ -26,7 +29,7 @@ pub(crate) struct Mouth {
 }
 
 impl Mouth {
-    pub(super) fn new(
+    pub(crate) fn new(
         codec: Codec,
         rate: Rate,
         opus: &OpusSettings,
@@ -34,6 +37,7 @@ impl Mouth {
     ) -> Result<Self, CodecError> {
         Ok(Self {
             encoder: Encoder::new(codec, rate, opus)?,
+            opus: *opus,
             raise: Resampler::new(Rate::Narrow, rate),
             waiting: vec![0; rate.samples(WAITING_MS)].into_boxed_slice(),
             length: 0,
@@ -45,6 +49,11 @@ impl Mouth {
 
     pub(crate) fn codec(&self) -> Codec {
         self.encoder.codec()
+    }
+
+    /// In which form a prompt's packets can go instead of its own; none where that spares nothing.
+    pub(crate) fn form(&self) -> Option<Form> {
+        Form::new(self.codec(), self.encoder.rate(), self.opus)
     }
 
     /// Takes a frame of 20 ms at the leg's own rate or at 8 kHz; what is at another rate is left out.
@@ -96,6 +105,7 @@ impl Mouth {
     /// Changes bit rate and expected loss in mid-stream.
     pub(crate) fn adapt(&mut self, opus: &OpusSettings) {
         self.encoder.adapt(opus);
+        self.opus = *opus;
     }
 
     /// Whether nothing waits, so that a packet that others made can go instead.
