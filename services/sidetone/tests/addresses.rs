@@ -1,7 +1,7 @@
 //! Phones of both IP versions call each other: each leg has its audio on the network of its own version.
 #![allow(clippy::unwrap_used, reason = "a test says with a panic what went wrong")]
 
-mod support;
+use crate::support;
 
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 

@@ -1,7 +1,7 @@
 //! `sidetone bans`: a phone with a wrong password is banned, seen and let in again.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use sidetone_testkit::phone::{Phone, PhoneConfig};
 use support::process::Installation;

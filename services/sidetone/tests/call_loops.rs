@@ -3,7 +3,7 @@
 //! (RFC 3261, section 16.3; RFC 7332, section 3).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! A user's calls that nobody takes: where they go is set with the command line, and the message that is left is heard.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

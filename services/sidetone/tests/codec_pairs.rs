@@ -2,7 +2,7 @@
 //! they speak, in bridged calls, in a room, after a change in mid-call, and over networks that lose and delay what is said.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

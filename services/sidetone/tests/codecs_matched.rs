@@ -2,7 +2,7 @@
 //! ears, and by what the records of the call say of the encodings that came.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says why it is skipped")]
 
-mod support;
+use crate::support;
 
 use sidetone_dsp::Law;
 use sidetone_dsp::codec::Codec;

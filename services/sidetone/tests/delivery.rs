@@ -2,7 +2,7 @@
 //! `sidetone load deliver`, whose long form is run by hand (load-tests/README.md).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::net::SocketAddr;
 

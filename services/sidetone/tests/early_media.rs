@@ -1,7 +1,7 @@
 //! What a called phone, or a carrier's, lets be heard before it answers: judged by the caller's ear.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

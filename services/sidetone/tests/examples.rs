@@ -1,7 +1,7 @@
-//! The examples in docs/examples are what went over the wire: `UPDATE=1 cargo test -p sidetone --test examples` writes them anew.
+//! The examples in docs/examples are what went over the wire: `UPDATE=1 cargo test -p sidetone --test installation examples` writes them anew.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use reqwest::Method;
 use serde_json::{Value, json};

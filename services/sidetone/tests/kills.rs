@@ -1,7 +1,7 @@
 //! SIGKILL: of call control in the middle of a conference, and of whoever records, at any moment.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and prints its seed")]
 
-mod support;
+use crate::support;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

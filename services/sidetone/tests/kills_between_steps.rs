@@ -2,7 +2,7 @@
 //! was answered works, and nothing is left over.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and prints its seed")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

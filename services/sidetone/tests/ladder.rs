@@ -1,7 +1,7 @@
 //! `sidetone calls ladder` on the whole program from outside: one process, and the four apart.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use support::phones::{call, eventually, registered};
 use support::process::Installation;

@@ -1,7 +1,7 @@
 //! Lamps beside the keys of desk phones: a phone sees another's call (RFC 4235), and takes it while it rings.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says why it is skipped")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

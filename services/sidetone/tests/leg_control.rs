@@ -2,7 +2,7 @@
 //! place of others, sending calls on.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //! gain, as they are set from the command line, and as they outlive call control; and a phone of which nothing is heard any more.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

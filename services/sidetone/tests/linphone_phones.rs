@@ -1,7 +1,7 @@
 //! A second stack beside baresip: linphonec from Debian's packages. Skipped, with the reason printed, where it is not installed.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says why it is skipped")]
 
-mod support;
+use crate::support;
 
 use support::linphone::{self, Linphone, Setup};
 use support::process::{Installation, tls_listener};

@@ -1,7 +1,7 @@
 //! A voicemail is listened to from another phone by its PIN, and greets with what its user wants.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use support::operations::ended_by_far_end;
 use support::phones::{call, call_again, eventually, hears, registered};

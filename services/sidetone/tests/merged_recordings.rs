@@ -1,7 +1,7 @@
 //! Two calls become one: what was recorded of them and what is listened to goes on, by ear.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Phones show that voicemail messages wait: they are told when that changes, when they register, and after a restart.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says why it is skipped")]
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -4,7 +4,7 @@
 //! Skipped, and says so, where schemathesis is not installed; `.ci/run` installs it.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -8,7 +8,7 @@
 //! redirection (3, 4), the anonymous calls (9, 10), and adding a participant (12).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

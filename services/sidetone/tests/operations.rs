@@ -1,7 +1,7 @@
 //! Tenants, drain, API, recordings and CDRs, on the whole program from outside.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

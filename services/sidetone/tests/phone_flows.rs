@@ -1,7 +1,7 @@
 //! A phone that has registered over two flows (RFC 5626) is reached over the one that lives.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use sidetone_testkit::phone::{Phone, PhoneConfig, Transport};
 use support::operations::legs;

@@ -1,7 +1,7 @@
 //! A neighbour takes what rings, with a number that only members of the group may dial, and by the operation.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //! Skipped, with the reason printed, where it is not installed.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says why it is skipped")]
 
-mod support;
+use crate::support;
 
 use std::net::SocketAddr;
 

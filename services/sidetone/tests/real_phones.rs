@@ -1,7 +1,7 @@
 //! Real telephones from Debian's packages: baresip and sipp. Skipped, with the reason printed, where they are not installed.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says why it is skipped")]
 
-mod support;
+use crate::support;
 
 use std::process::Command;
 use support::baresip::{self, Baresip, Setup};

@@ -1,7 +1,7 @@
 //! What was recorded is found, fetched and taken away by its id, and what streams is heard at a URL.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use serde_json::Value;
 use support::operations::talking;

@@ -1,7 +1,7 @@
 //! How far phones that are called may send the call on (302): the tenant's choice, and the trunk's (decision 76).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::net::UdpSocket;
 

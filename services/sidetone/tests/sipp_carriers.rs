@@ -2,7 +2,7 @@
 //! installed.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says why it is skipped")]
 
-mod support;
+use crate::support;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! sipp with scenarios of our own (`tests/sipp`), and sipsak. Skipped, with the reason printed, where they are not installed.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says why it is skipped")]
 
-mod support;
+use crate::support;
 
 use std::net::SocketAddr;
 use std::path::Path;

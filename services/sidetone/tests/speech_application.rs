@@ -1,7 +1,7 @@
 //! An application of speech takes part in a call over a WebSocket: it hears the phones, they hear it, and it can be interrupted.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 //! the command line that tells call control what to do with them.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! STIR/SHAKEN between two installations, as two carriers would: one signs for its caller, the other judges and tells its phone.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,7 +1,7 @@
 //! Phones subscribe to their mailbox (RFC 6665, RFC 3842): the testkit's, sipp by a scenario, and baresip by itself.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says why it is skipped")]
 
-mod support;
+use crate::support;
 
 use std::net::SocketAddr;
 use std::path::Path;

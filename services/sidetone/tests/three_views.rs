@@ -1,7 +1,7 @@
 //! One call between two phones, watched and steered through the three dialects at the same moment.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use serde_json::{Value, json};
 use support::clients::Telephony;

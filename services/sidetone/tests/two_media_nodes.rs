@@ -1,7 +1,7 @@
 //! Calls on two media nodes are connected, by ear: the phones of one get another address in a re-INVITE.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //! hears and is heard in Opus. Skipped, with the reason printed, where it is not installed; `.ci/run` installs it.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says why it is skipped")]
 
-mod support;
+use crate::support;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

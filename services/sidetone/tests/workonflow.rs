@@ -2,7 +2,7 @@
 //! and the team's webhook.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Wrong input is refused with a reason, and nothing else is disturbed.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What records say of trunks, and of who answered; and by which number a telephone is shown that rings for whoever waited.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, ended, media};
 use sidetone_call_core::{Forwards, Later, Routing, Shard};

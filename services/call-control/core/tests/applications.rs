@@ -1,7 +1,7 @@
 //! What applications ask for, and calls that need nobody else.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, connects, ended, media};
 use sidetone_call_core::{

@@ -1,7 +1,7 @@
 //! Two calls become one, or their sound goes to another node: what is recorded, streamed and played goes on.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, held};
 use sidetone_call_core::{Heard, MediaRequest, Routing, Shard};

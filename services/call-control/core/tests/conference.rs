@@ -1,7 +1,7 @@
 //! Conversations of more than two, and how they come about.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, ended};
 use sidetone_call_core::{CommandError, Connection, Routing};

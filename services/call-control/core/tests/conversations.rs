@@ -1,7 +1,7 @@
 //! Conversations: people asked in, callers let in, and the numbers under which it is told.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, connects, ended, media};
 use sidetone_call_core::{CommandError, Limits, Routing, Shard};

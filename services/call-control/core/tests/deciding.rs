@@ -1,7 +1,7 @@
 //! Callers who wait for an application: for a time, and what becomes of them then.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Digits of a phone: handed on where media does not, and told of once.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::Office;
 use sidetone_call_core::MediaRequest;

@@ -1,7 +1,7 @@
 //! What a phone lets be heard before it answers, and who hears it.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, connects, ended, held, media};
 use sidetone_call_core::{Answers, Connection, HeldMedia, MediaRequest};

@@ -1,7 +1,7 @@
 //! A phone that has registered over several flows (RFC 5626) is called over the next when one is dead.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, ended};
 use sidetone_call_core::{Later, OtherFlow, Routing};

@@ -1,7 +1,7 @@
 //! Where the calls of a user go that nobody takes, by the rules of that user.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use std::time::Duration;
 

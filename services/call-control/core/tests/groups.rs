@@ -1,7 +1,7 @@
 //! Members of a group take each other's calls.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, ended};
 use sidetone_call_core::{CommandError, Routing};

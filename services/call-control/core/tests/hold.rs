@@ -1,7 +1,7 @@
 //! Hold and retrieve, by command and by phone; consulting somebody, and changing between two calls.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, media};
 use sidetone_call_core::{CommandError, Connection, Heard, MediaRequest};

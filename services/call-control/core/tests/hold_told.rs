@@ -1,7 +1,7 @@
 //! Where it is wanted, phones of people who are held are told so by a re-INVITE of ours.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, held, media};
 use sidetone_model::command::{CallCommandKind, LegCommandKind};

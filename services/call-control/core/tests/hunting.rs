@@ -1,7 +1,7 @@
 //! Calling one after the other: contacts by preference, and the addresses of a 302.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, ended};
 use sidetone_call_core::{CommandError, Later, Routing};

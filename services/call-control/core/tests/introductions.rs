@@ -1,7 +1,7 @@
 //! What a phone that rings is told of its caller, and of the way by which the call came.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, ended, media};
 use sidetone_call_core::{Limits, Routing};

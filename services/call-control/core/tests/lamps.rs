@@ -1,7 +1,7 @@
 //! What others may see of a user's calls beside a key of their phones (RFC 4235), out of the facts.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, ended, media};
 use sidetone_model::command::CallCommandKind;

@@ -1,7 +1,7 @@
 //! Recordings whose media node is gone: somebody finishes them, and they end once.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::Office;
 use sidetone_call_core::{FinishedRecording, MediaRequest};

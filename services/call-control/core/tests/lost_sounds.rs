@@ -2,7 +2,7 @@
 //! the log is told that it is over; what it streams is asked for again.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! A user listens to the own voicemail.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::Office;
 use sidetone_call_core::{FinishedRecording, Limits, MediaRequest, Shard};

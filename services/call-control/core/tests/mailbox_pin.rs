@@ -1,7 +1,7 @@
 //! A voicemail is listened to from elsewhere by its PIN, and greets with what its user has spoken.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::Office;
 use sidetone_call_core::{FinishedRecording, MediaFailure, MediaReply, MediaRequest, Reason, Routing, Step};

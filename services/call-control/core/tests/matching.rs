@@ -1,7 +1,7 @@
 //! Phones that could speak one codec are brought to do so.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, ended, media};
 use sidetone_call_core::{Answers, Limits, MatchCodecs, MediaFailure, MediaReply, MediaRequest};

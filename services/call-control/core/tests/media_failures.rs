@@ -1,7 +1,7 @@
 //! Media that is full, refuses, or goes away.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, ended, media};
 use sidetone_call_core::{MediaFailure, MediaRequest};

@@ -1,7 +1,7 @@
 //! Numbers outside of the tenant: nobody of ours is behind them, and two of them are two.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::Office;
 use sidetone_call_core::Routing;

@@ -1,7 +1,7 @@
 //! Sounds that applications play: what of them ends for whom.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use std::collections::BTreeMap;
 

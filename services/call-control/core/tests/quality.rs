@@ -1,7 +1,7 @@
 //! How a leg sounded comes into the log when its node lets go of it, and from there into a record.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, ended};
 use sidetone_call_core::{MediaReply, MediaRequest};

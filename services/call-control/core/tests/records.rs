@@ -1,7 +1,7 @@
 //! What call detail records say: who talked with whom for how long, and how it ended.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, ended};
 use sidetone_call_core::{Routing, Shard};

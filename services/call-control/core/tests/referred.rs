@@ -1,7 +1,7 @@
 //! Phones that pass their calls on by REFER, take the place of others by Replaces, and name others by 3xx.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, ended, media};
 use sidetone_call_core::{Connection, Later, Redirects, Routing};

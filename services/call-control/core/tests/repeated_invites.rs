@@ -1,7 +1,7 @@
 //! An INVITE that comes to two signalling replicas makes one call (decision 80).
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use std::time::Duration;
 

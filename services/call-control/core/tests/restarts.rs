@@ -1,7 +1,7 @@
 //! Call control, a replica or a node is started again in the middle of calls.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, connects, ended, held, media};
 use sidetone_call_core::{Connection, HeldMedia, MediaRequest};

@@ -1,7 +1,7 @@
 //! Meetings, and their recordings.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, connects, ended};
 use sidetone_call_core::{Connection, MediaRequest, Routing};

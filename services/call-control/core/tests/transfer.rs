@@ -1,7 +1,7 @@
 //! Calls that are passed on: while they ring, while they talk, after asking and without.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, ended};
 use sidetone_call_core::{CommandError, Connection, Heard, Limits, MediaRequest, Routing};

@@ -1,7 +1,7 @@
 //! Calls on two media nodes that are to be connected: the phones of one are told of a port on the other's node.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, connects, ended, held, media};
 use sidetone_call_core::{CommandError, Connection, HeldMedia, MediaReply, MediaRequest, Routing};

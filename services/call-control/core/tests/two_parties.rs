@@ -1,7 +1,7 @@
 //! One phone calls the devices of a user.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, connects, ended, media};
 use sidetone_call_core::{Answers, Connection, MediaRequest};

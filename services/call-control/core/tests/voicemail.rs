@@ -1,7 +1,7 @@
 //! Calls that nobody takes, and the message that is left.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use kit::{Office, media};
 use sidetone_call_core::{MediaFailure, MediaReply, MediaRequest, Routing};

@@ -1,7 +1,7 @@
 //! Devices that have no contact when they are called, and register soon after.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod kit;
+use crate::kit;
 
 use std::time::Duration;
 

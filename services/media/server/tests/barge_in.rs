@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 
@@ -62,22 +62,6 @@ fn request(leg: &str, id: &str, barge_in: BargeIn) -> pb::PlayRequest {
         prompt: "tone".into(),
         barge_in: barge_in.into(),
         ..Default::default()
-    }
-}
-
-impl TestNode {
-    async fn play(&self, request: pb::PlayRequest) {
-        self.media.play(Request::new(request)).await.unwrap();
-    }
-
-    async fn steer(&self, playback: &str, change: Change) {
-        let request = pb::SteerPlayRequest { playback_id: playback.into(), change: Some(change) };
-        self.media.steer_play(Request::new(request)).await.unwrap();
-    }
-
-    async fn stop(&self, playback: &str) {
-        let request = pb::StopPlayRequest { playback_id: playback.into(), ..Default::default() };
-        self.media.stop_play(Request::new(request)).await.unwrap();
     }
 }
 

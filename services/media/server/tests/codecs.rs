@@ -1,7 +1,7 @@
 //! Every codec through bridges and rooms: each hears all but itself, whatever the others speak.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod support;
+use crate::support;
 
 use pb::connect_leg_request::To;
 use sidetone_dsp::codec::Codec;

@@ -1,7 +1,7 @@
 //! Browsers: SRTP keyed by DTLS, addresses proved by ICE, everything on one port.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::sync::Arc;
 

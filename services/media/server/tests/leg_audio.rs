@@ -1,7 +1,7 @@
 //! Mute, deafen, gain, coaching, digits that are sent and who speaks, as telephones hear it.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use futures_util::StreamExt as _;
 use pb::connect_leg_request::To;

@@ -1,7 +1,7 @@
 //! Legs go from node to node and back, over the contract: the far side hears one stream.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -1,7 +1,7 @@
 //! Who is muted is not heard, and his keys do not steer whatever is at the other end.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use pb::connect_leg_request::To;
 use sidetone_dsp::Law;

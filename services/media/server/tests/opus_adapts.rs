@@ -1,7 +1,7 @@
 //! An Opus phone reports losses, and what it is sent follows.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod support;
+use crate::support;
 
 use std::net::SocketAddr;
 use std::time::Duration;

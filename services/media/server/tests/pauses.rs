@@ -1,7 +1,7 @@
 //! Silence that is not sent: comfort noise (RFC 3389) and DTX of Opus, from phones and to them.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use axum::Router;
 use axum::http::header::{CONTENT_TYPE, LOCATION};

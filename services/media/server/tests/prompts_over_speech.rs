@@ -2,17 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use pb::connect_leg_request::{Echo, Nothing, To};
 use sidetone_dsp::Law;
 use sidetone_dsp::codec::Codec;
 use sidetone_dsp::level::level_dbov;
 use sidetone_proto::media::v1 as pb;
-use sidetone_proto::media::v1::media_server::Media as _;
+
 use support::coded_phone::{CodedPhone, perfect};
 use support::*;
-use tonic::Request;
 
 const PROMPT_HZ: f32 = 900.0;
 /// By how much the one gives way in these tests, in dB.
@@ -33,17 +32,6 @@ fn request(id: &str, target: pb::play_request::Target, manner: pb::PlayManner) -
 
 fn to_leg(leg: &str) -> pb::play_request::Target {
     pb::play_request::Target::LegId(leg.into())
-}
-
-impl TestNode {
-    async fn play(&self, request: pb::PlayRequest) {
-        self.media.play(Request::new(request)).await.unwrap();
-    }
-
-    async fn stop(&self, playback: &str) {
-        let request = pb::StopPlayRequest { playback_id: playback.into(), ..Default::default() };
-        self.media.stop_play(Request::new(request)).await.unwrap();
-    }
 }
 
 /// Whether a tone is there at its full level, some -13 dBov; or turned down by [`DUCK_DB`].

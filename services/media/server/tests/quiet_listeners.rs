@@ -1,7 +1,7 @@
 //! Many who only listen send noise: it is neither decoded nor mixed, until one of them says something.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -2,7 +2,7 @@
 //! each telephone receives stays one stream.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use pb::connect_leg_request::{Echo, Nothing, To};
 use sidetone_dsp::Law;

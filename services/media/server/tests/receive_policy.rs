@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod support;
+use crate::support;
 
 use pb::connect_leg_request::{Echo, To};
 use sidetone_dsp::Law;

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use futures_util::StreamExt as _;
 use pb::connect_leg_request::To;
@@ -30,11 +30,11 @@ fn request(n: u32, legs: &[&str]) -> pb::StartRecordingRequest {
 }
 
 impl TestNode {
-    async fn record(&self, n: u32, legs: &[&str]) {
+    async fn record_with_tone(&self, n: u32, legs: &[&str]) {
         self.media.start_recording(Request::new(request(n, legs))).await.unwrap();
     }
 
-    async fn stop_recording(&self, n: u32) -> Vec<i16> {
+    async fn recorded(&self, n: u32) -> Vec<i16> {
         let stop = pb::StopRecordingRequest { recording_id: uuid(n) };
         self.media.stop_recording(Request::new(stop)).await.unwrap();
         let read = pb::ReadRecordingRequest { recording_id: uuid(n), ..Default::default() };
@@ -82,7 +82,7 @@ async fn both_sides_hear_it_at_the_beginning_and_every_15_s_over_each_other() {
     for phone in [&a, &b] {
         phone.forget();
     }
-    node.record(50, &[&a.leg, &b.leg]).await;
+    node.record_with_tone(50, &[&a.leg, &b.leg]).await;
     for phone in [&a, &b] {
         let other = if phone.law == Law::Mu { 900.0 } else { 500.0 };
         let found = until_warned(phone, 2).await;
@@ -97,7 +97,7 @@ async fn both_sides_hear_it_at_the_beginning_and_every_15_s_over_each_other() {
     }
     let heard = a.heard.lock().unwrap().clone();
     assert_continuous(&heard);
-    let recorded = node.stop_recording(50).await;
+    let recorded = node.recorded(50).await;
     assert!(has_tone(&recorded, 500.0) && has_tone(&recorded, 900.0));
     let found = warnings(&recorded);
     let [(first, length), (second, _)] = found[..] else { panic!("{found:?}") };
@@ -113,8 +113,8 @@ async fn it_is_heard_once_for_two_recordings_and_stops_with_a_pause_and_begins_a
     node.connect(&a.leg, To::Nothing(pb::connect_leg_request::Nothing {})).await;
     a.hear(5).await;
     a.forget();
-    node.record(60, &[&a.leg]).await;
-    node.record(61, &[&a.leg]).await;
+    node.record_with_tone(60, &[&a.leg]).await;
+    node.record_with_tone(61, &[&a.leg]).await;
     let found = until_warned(&a, 1).await;
     let heard = linear(a.law, &a.heard.lock().unwrap());
     let (at, _) = found[0];
@@ -143,12 +143,12 @@ async fn it_is_heard_once_for_two_recordings_and_stops_with_a_pause_and_begins_a
         .resume_recording(Request::new(pb::ResumeRecordingRequest { recording_id: uuid(60) }))
         .await
         .unwrap();
-    node.stop_recording(60).await;
+    node.recorded(60).await;
     a.until_hears("both", |heard| {
         heard.chunks_exact(800).any(|part| has_tone(part, 440.0) && has_tone(part, WARNING_HZ))
     })
     .await;
-    node.stop_recording(61).await;
+    node.recorded(61).await;
     let later = a.hear(30).await;
     assert!(has_tone(&linear(a.law, &later), 440.0));
 }
@@ -170,7 +170,7 @@ async fn everybody_in_a_room_of_many_codecs_hears_it_and_who_comes_later_too() {
         let wanted: Vec<&str> = legs[..count].iter().map(String::as_str).collect();
         // The last is taken in later, by the same request with one more leg.
         let hear = phones[if n == 0 { 0 } else { 2 }].hear(2_000);
-        let ((), heard) = tokio::join!(node.record(70, &wanted), hear);
+        let ((), heard) = tokio::join!(node.record_with_tone(70, &wanted), hear);
         assert!(heard.chunks_exact(800).any(|part| has_tone(part, WARNING_HZ)), "{wanted:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! SRTP on real legs: heard both ways beside plain RTP, closed to everybody without the key.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::sync::Arc;
 

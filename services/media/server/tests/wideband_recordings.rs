@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use futures_util::StreamExt as _;
 use pb::connect_leg_request::To;
@@ -34,11 +34,11 @@ fn request(n: u32, legs: &[&str], format: pb::AudioFormat) -> pb::StartRecording
 }
 
 impl TestNode {
-    async fn record(&self, n: u32, legs: &[&str], format: pb::AudioFormat) {
+    async fn record_in_stereo(&self, n: u32, legs: &[&str], format: pb::AudioFormat) {
         self.media.start_recording(Request::new(request(n, legs, format))).await.unwrap();
     }
 
-    async fn stop_recording(&self, n: u32) -> (pb::FinishedRecording, Vec<u8>) {
+    async fn recorded_in_stereo(&self, n: u32) -> (pb::FinishedRecording, Vec<u8>) {
         let stop = pb::StopRecordingRequest { recording_id: uuid(n) };
         let stopped = self.media.stop_recording(Request::new(stop)).await.unwrap().into_inner();
         let finished = stopped.recording.unwrap();
@@ -71,9 +71,9 @@ async fn what_only_wideband_carries_is_in_every_kind_of_file() {
     ] {
         sooner_or_later("both sides", async |attempt| {
             let n = first + attempt;
-            node.record(n, &[&a.leg, &b.leg], format).await;
+            node.record_in_stereo(n, &[&a.leg, &b.leg], format).await;
             a.hear(2_000).await;
-            let (finished, bytes) = node.stop_recording(n).await;
+            let (finished, bytes) = node.recorded_in_stereo(n).await;
             assert!(finished.failure.is_none() && finished.file.ends_with(ending), "{finished:?}");
             let sound = decode(&bytes, ending);
             assert_eq!(sound.rate_hz, 16_000, "{ending}");
@@ -85,9 +85,9 @@ async fn what_only_wideband_carries_is_in_every_kind_of_file() {
         })
         .await;
     }
-    node.record(400, &[&a.leg, &b.leg], pb::AudioFormat::OggOpus).await;
+    node.record_in_stereo(400, &[&a.leg, &b.leg], pb::AudioFormat::OggOpus).await;
     a.hear(500).await;
-    let (finished, bytes) = node.stop_recording(400).await;
+    let (finished, bytes) = node.recorded_in_stereo(400).await;
     let head = bytes.windows(8).position(|at| at == b"OpusHead").unwrap();
     assert_eq!(bytes[head + 12..head + 16], 16_000_u32.to_le_bytes());
     let last = bytes.windows(5).rposition(|at| at == b"OggS\0").unwrap();
@@ -101,9 +101,9 @@ async fn a_call_of_g711_stays_narrow_and_as_small_as_it_was() {
     let a = Phone::call(&node, 1, Law::Mu, 500.0, 20).await;
     let b = Phone::call(&node, 2, Law::A, LOW_HZ, 20).await;
     node.connect(&a.leg, To::PeerLegId(b.leg.clone())).await;
-    node.record(50, &[&a.leg, &b.leg], pb::AudioFormat::Wav).await;
+    node.record_in_stereo(50, &[&a.leg, &b.leg], pb::AudioFormat::Wav).await;
     a.hear(60).await;
-    let (finished, bytes) = node.stop_recording(50).await;
+    let (finished, bytes) = node.recorded_in_stereo(50).await;
     let sound = decode(&bytes, "wav");
     assert_eq!(sound.rate_hz, 8_000);
     assert_eq!(sound.channels[0].len() as u64 / 8, finished.duration_ms);
@@ -118,13 +118,13 @@ async fn a_rate_that_is_set_is_that_of_all() {
         node.connect(&a.leg, To::Nothing(pb::connect_leg_request::Nothing {})).await;
         sooner_or_later("the tone", async |attempt| {
             let n = 50 + attempt;
-            node.record(n, &[&a.leg], pb::AudioFormat::Flac).await;
+            node.record_in_stereo(n, &[&a.leg], pb::AudioFormat::Flac).await;
             until("a second", async || {
                 let heard = node.leg(&a.leg).await?.stats?.packets_received;
                 (heard > 100 * (u64::from(attempt) + 1)).then_some(())
             })
             .await;
-            let sound = decode(&node.stop_recording(n).await.1, "flac");
+            let sound = decode(&node.recorded_in_stereo(n).await.1, "flac");
             assert_eq!(sound.rate_hz, rate.hz());
             expect(has(&sound, 1_200.0)[0], || "no tone".into())
         })
@@ -139,11 +139,11 @@ async fn who_changes_to_another_codec_is_heard_at_the_rate_of_the_beginning() {
     let b = CodedPhone::call(&node, 2, Codec::G711(Law::A), 1_500.0, 20, perfect).await;
     node.connect(&a.leg, To::PeerLegId(b.leg.clone())).await;
     b.hear(200).await;
-    node.record(60, &[&a.leg, &b.leg], pb::AudioFormat::Wav).await;
+    node.record_in_stereo(60, &[&a.leg, &b.leg], pb::AudioFormat::Wav).await;
     b.hear(1_500).await;
     a.change(&node, Codec::G711(Law::A), LOW_HZ).await;
     b.hear(2_500).await;
-    let (finished, bytes) = node.stop_recording(60).await;
+    let (finished, bytes) = node.recorded_in_stereo(60).await;
     let sound = decode(&bytes, "wav");
     assert_eq!((sound.rate_hz, sound.channels[0].len() as u64 / 16), (16_000, finished.duration_ms));
     let parts =

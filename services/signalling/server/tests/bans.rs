@@ -1,7 +1,7 @@
 //! Operators see whom the replicas ban, and end bans.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-mod harness;
+use crate::harness;
 
 use harness::phone::Phone;
 use harness::{Rig, within};

@@ -1,7 +1,7 @@
 //! A caller whose connection closes while it rings (decision 74).
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use harness::phone::Phone;
 use harness::{Rig, media};

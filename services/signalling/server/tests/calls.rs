@@ -1,7 +1,7 @@
 //! Calls between phones on real sockets and an owner on channels.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use harness::phone::{Phone, SDP};
 use harness::{OwnerEnd, Rig, invite_to, media};

@@ -1,7 +1,7 @@
 //! Where requests within calls over carriers go: to their Contact or recorded proxies, and over a new connection when theirs is gone.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-mod harness;
+use crate::harness;
 
 use harness::carrier::{CHALLENGE, Carrier, answer_text, call_out, put, trunk, until};
 use harness::phone::SDP;

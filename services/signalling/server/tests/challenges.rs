@@ -1,7 +1,7 @@
 //! Carriers that want to know who we are for every request, not only for the first.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use harness::carrier::{CHALLENGE, Carrier, call_out, put, trunk, until};
 use harness::phone::SDP;

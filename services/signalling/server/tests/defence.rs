@@ -1,7 +1,7 @@
 //! What hostile requests meet: silence, the same answer for everybody, waiting, and never more than they sent.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-mod harness;
+use crate::harness;
 
 use std::time::{Duration, Instant};
 

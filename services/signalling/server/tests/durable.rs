@@ -2,7 +2,7 @@
 //! from both sides.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-mod harness;
+use crate::harness;
 
 use harness::phone::{Phone, SDP};
 use harness::{OwnerEnd, Rig, carrier, invite_to, media, tls};

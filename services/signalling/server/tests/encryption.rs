@@ -1,7 +1,7 @@
 //! Media encryption by device and by trunk: as the directory has it when the call begins, from both sides.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use harness::carrier::{Carrier, put, trunk, until};
 use harness::phone::{Phone, SDP};

@@ -1,7 +1,7 @@
 //! Registrations through proxies, over several flows, and up to a tenant's limit.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use harness::phone::Phone;
 use harness::{Rig, invite_to, within};

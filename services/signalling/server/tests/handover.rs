@@ -1,7 +1,7 @@
 //! What comes to one replica and is for a leg of another is handed over, and is answered the way it came.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-mod harness;
+use crate::harness;
 
 use std::collections::BTreeSet;
 

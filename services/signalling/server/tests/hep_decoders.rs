@@ -2,7 +2,7 @@
 //! Skipped, with the reason printed, where they are not installed.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says why it is skipped")]
 
-mod harness;
+use crate::harness;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;

@@ -6,7 +6,7 @@
     reason = "a test stops where something is not as it must be"
 )]
 
-mod harness;
+use crate::harness;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Who is believed, and who is told, over real sockets: phones, trusted carriers and others.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use harness::carrier::{Carrier, put, trunk, until};
 use harness::phone::{Phone, SDP};

@@ -1,7 +1,7 @@
 //! Every message of a call can be read back, by its tenant alone, and reaches a HOMER server.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! A phone watches the calls of another user (RFC 4235), as far as the directory lets it.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use harness::phone::Phone;
 use harness::{OwnerEnd, Rig};

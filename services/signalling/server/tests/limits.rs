@@ -1,7 +1,7 @@
 //! Refusals: limits, drain, and what the protocol does not allow.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use harness::phone::{Phone, SDP};
 use harness::{Rig, media, within};

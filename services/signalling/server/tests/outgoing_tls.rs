@@ -1,7 +1,7 @@
 //! Connections that we open under TLS: what we show and whom we trust changes while we run.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-mod harness;
+use crate::harness;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //! RFC 4235): only who has the right to.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use harness::phone::{Phone, SDP};
 use harness::{OwnerEnd, Rig, invite_to};

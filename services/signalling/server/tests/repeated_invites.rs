@@ -1,7 +1,7 @@
 //! An INVITE that is sent again, or comes by another way, to another replica makes no second call (decision 80).
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-mod harness;
+use crate::harness;
 
 use harness::phone::{Phone, SDP};
 use harness::{OwnerEnd, Rig, media};

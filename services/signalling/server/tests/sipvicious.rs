@@ -3,7 +3,7 @@
 //! User-Agent and with another.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says why it is skipped")]
 
-mod harness;
+use crate::harness;
 
 use std::process::{Output, Stdio};
 use std::time::Duration;

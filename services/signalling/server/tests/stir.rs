@@ -1,7 +1,7 @@
 //! Signatures of callers' numbers on trunks (RFC 8224, RFC 8588): calls to a carrier are signed, a carrier's calls are judged.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-mod harness;
+use crate::harness;
 
 use std::net::SocketAddr;
 use std::path::Path;

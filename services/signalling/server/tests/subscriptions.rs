@@ -1,7 +1,7 @@
 //! SUBSCRIBE and NOTIFY on real sockets (RFC 6665): phones watch their mailbox (RFC 3842).
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use harness::phone::Phone;
 use harness::{OwnerEnd, Rig, within};

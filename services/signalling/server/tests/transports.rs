@@ -1,7 +1,7 @@
 //! Phones over every transport (RFC 3261, section 18; RFC 7118), and what keeps their flows alive.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-mod harness;
+use crate::harness;
 
 use harness::phone::Phone;
 use harness::tls::{self, write_certificate};

@@ -1,7 +1,7 @@
 //! Carriers: registered at, asked for signs of life, called from and called over, one after the other.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-mod harness;
+use crate::harness;
 
 use harness::carrier::{CHALLENGE, Carrier, call_out, put, trunk, until};
 use harness::phone::SDP;

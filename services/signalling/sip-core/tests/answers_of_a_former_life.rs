@@ -1,7 +1,7 @@
 //! A 2xx of ours whose ACK may not have come before the process died is said again (RFC 3261 section 13.3.1.4).
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use std::time::Duration;
 

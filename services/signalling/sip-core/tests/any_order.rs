@@ -1,7 +1,7 @@
 //! Whatever is commanded and lost in whatever order: each leg ends once, says so last, and leaves nothing behind.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use std::time::Duration;
 

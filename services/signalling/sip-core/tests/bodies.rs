@@ -2,7 +2,7 @@
 //! beside it, and what must be understood and is not gets a 415.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use harness::{Pair, media};
 use sidetone_model::command::LegCommandKind;

@@ -1,7 +1,7 @@
 //! A call is offered, rings, is answered and confirmed.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use harness::{Pair, media};
 use sidetone_model::command::LegCommandKind;

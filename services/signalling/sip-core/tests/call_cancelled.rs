@@ -1,7 +1,7 @@
 //! The caller gives up before the answer (RFC 3261 section 9).
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! A caller is told to call elsewhere (302, RFC 3261 section 21.3.3).
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use harness::{Pair, media};
 use sidetone_model::command::LegCommandKind;

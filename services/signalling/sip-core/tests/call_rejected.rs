@@ -1,7 +1,7 @@
 //! A call is refused: by the owner, by the phone, or by the leg itself.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use harness::Pair;
 use sidetone_model::command::LegCommandKind;

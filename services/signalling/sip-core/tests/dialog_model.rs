@@ -4,7 +4,7 @@
 //! `SIDETONE_SEED=n` runs another sequence, or the one that failed again.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says with which seed")]
 
-mod harness;
+use crate::harness;
 
 use std::time::{Duration, Instant};
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use harness::{Pair, media, response_to};
 use sidetone_model::command::LegCommandKind;

@@ -1,7 +1,7 @@
 //! More than one phone answers one INVITE (RFC 3261 section 13.2.2.4), and the ways through proxies (section 12.2.1).
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use harness::Pair;
 use sidetone_model::command::LegCommandKind;

@@ -1,7 +1,7 @@
 //! BYE from either side (RFC 3261 section 15) with its Reason (RFC 3326).
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Who calls, who may know, and by which way (RFC 3323, 3325, 5806, 7044).
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use harness::media;
 use sidetone_model::call::{Diversion, DiversionReason};

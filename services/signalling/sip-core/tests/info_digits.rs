@@ -1,7 +1,7 @@
 //! Digits by INFO, in both directions.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //! told once, and nothing stays behind.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says with which seed")]
 
-mod harness;
+use crate::harness;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

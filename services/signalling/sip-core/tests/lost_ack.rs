@@ -1,7 +1,7 @@
 //! The 2xx belongs to the user agent, and so does its repetition (RFC 3261 section 13.3.1.4).
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use std::time::Duration;
 

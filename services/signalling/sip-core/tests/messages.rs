@@ -1,7 +1,7 @@
 //! Parsing, salvage of broken requests, framing of streams, and the promise that no input panics.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use bytes::Bytes;
 use proptest::prelude::*;

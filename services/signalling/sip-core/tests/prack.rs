@@ -1,7 +1,7 @@
 //! Provisional responses that must arrive (RFC 3262), on both sides.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! A phone passes its call on (RFC 3515), takes another's place (RFC 3891), or names others in its place (3xx).
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use std::time::Duration;
 

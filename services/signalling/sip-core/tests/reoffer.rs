@@ -1,7 +1,7 @@
 //! Changes of the session that we ask for: our own re-INVITE (RFC 3261 section 14.1).
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use std::time::Duration;
 

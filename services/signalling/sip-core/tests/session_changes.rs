@@ -1,7 +1,7 @@
 //! re-INVITE and UPDATE: refreshes, changes, collisions, and what else comes within a dialog.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Session timers (RFC 4028): who asks, who refreshes and how, and what happens when nobody does.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use std::time::Duration;
 

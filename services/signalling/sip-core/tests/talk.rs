@@ -1,7 +1,7 @@
 //! A phone that rings is asked to take the call by itself.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@
 //! RFC 3261 section 8.2, and then the leg, the registrar or the authenticator.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! Timers A to L, retransmission, RFC 6026, CANCEL, bounds: on a virtual clock.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-mod harness;
+use crate::harness;
 
 use std::time::{Duration, Instant};
 

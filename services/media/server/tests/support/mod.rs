@@ -377,6 +377,20 @@ impl TestNode {
         self.media.connect_leg(Request::new(request)).await.unwrap();
     }
 
+    pub async fn play(&self, request: pb::PlayRequest) {
+        self.media.play(Request::new(request)).await.unwrap();
+    }
+
+    pub async fn steer(&self, playback: &str, change: pb::steer_play_request::Change) {
+        let request = pb::SteerPlayRequest { playback_id: playback.into(), change: Some(change) };
+        self.media.steer_play(Request::new(request)).await.unwrap();
+    }
+
+    pub async fn stop(&self, playback: &str) {
+        let request = pb::StopPlayRequest { playback_id: playback.into(), ..Default::default() };
+        self.media.stop_play(Request::new(request)).await.unwrap();
+    }
+
     pub async fn release(&self, leg: &str) -> Option<pb::LegStats> {
         let request = pb::ReleaseLegRequest { leg_id: leg.into() };
         self.media.release_leg(Request::new(request)).await.unwrap().into_inner().stats

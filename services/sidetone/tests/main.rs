@@ -1,0 +1,49 @@
+//! The tests of this crate as one program, which is linked once and runs them side by side. Those that need a process to
+//! themselves have one: see Cargo.toml.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod addresses;
+mod bans;
+mod call_loops;
+mod call_operations;
+mod calls_nobody_takes;
+mod carriers;
+mod codec_pairs;
+mod codecs_matched;
+mod conversations;
+mod delivery;
+mod early_media;
+mod examples;
+mod kills;
+mod kills_between_steps;
+mod ladder;
+mod lamps;
+mod leg_control;
+mod leg_sound;
+mod linphone_phones;
+mod mailbox_by_pin;
+mod merged_recordings;
+mod message_waiting;
+mod openapi;
+mod opentouch;
+mod operations;
+mod phone_flows;
+mod pick_up_groups;
+mod prompts_over_calls;
+mod real_browser;
+mod real_phones;
+mod recordings_found;
+mod redirections;
+mod sipp_carriers;
+mod sipp_scenarios;
+mod speech_application;
+mod steered_calls;
+mod stir;
+mod subscriptions;
+mod support;
+mod three_views;
+mod two_media_nodes;
+mod webrtc_phones;
+mod what_cannot_be;
+mod workonflow;
+mod wrong_input;
