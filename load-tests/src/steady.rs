@@ -65,7 +65,7 @@ impl Default for Steady {
             seed: 1,
             metrics: Vec::new(),
             memory_growth_max_mb: 16.0,
-            descriptors_growth_max: 8,
+            descriptors_growth_max: 0,
             late_ticks_max: 0,
         }
     }

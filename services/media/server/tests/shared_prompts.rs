@@ -17,7 +17,7 @@ fn sources(prompt: &str) -> Vec<pb::PlaySource> {
 /// Plays it; frames of 20 ms of a round.
 async fn play(node: &TestNode, phone: &CodedPhone, prompt: &str, id: &str) -> usize {
     let request = pb::PlayRequest {
-        playback_id: format!("{id} {}", phone.leg),
+        playback_id: format!("{id}-{}", phone.leg),
         target: Some(pb::play_request::Target::LegId(phone.leg.clone())),
         sources: sources(prompt),
         repeat: 1,
