@@ -8,7 +8,7 @@ use sidetone_sip_core::sdp;
 use std::hint::black_box;
 
 const INVITE: &[u8] =
-    include_bytes!("../../services/signalling/sip-core/testdata/corpus/invite-desk-phone.sip");
+    include_bytes!("../../services/signalling/sip-core/testdata/corpus/sip/invite-desk-phone.sip");
 
 fn message(c: &mut Criterion) {
     let bytes = Bytes::from_static(INVITE);

@@ -122,7 +122,7 @@ impl Router {
     ) -> Result<(Vec<Registration>, Vec<(DeviceId, Duration)>), DirectoryError> {
         let (registrations, devices) = tokio::try_join!(
             self.directory.bindings(tenant, user),
-            self.directory.list_devices(tenant, Some(user)),
+            self.directory.devices_of(tenant, user),
         )?;
         let asleep = |device: &DeviceId| !registrations.iter().any(|it| it.binding.device == *device);
         let wakes = devices.into_iter().filter(|device| device.wake_s > 0);

@@ -1,4 +1,4 @@
-//! A bounded cache of single records, which a watch of the store keeps fresh.
+//! A bounded cache of single records, and of what stands in a folder of them, which a watch of the store keeps fresh.
 //!
 //! A change that the watch tells only removes the key from the cache; the next reader asks the store. So it does not
 //! matter that changes may be coalesced, and what a reader has fetched is kept only if no change at all was told since
@@ -27,6 +27,18 @@ struct State {
     /// Grows with every change that is told.
     changes: u64,
     kept: HashMap<String, Option<Entry>>,
+    /// By the folder, which ends with a slash.
+    folders: HashMap<String, Vec<Entry>>,
+}
+
+impl State {
+    fn forget(&mut self, key: &str) {
+        self.changes += 1;
+        self.kept.remove(key);
+        if let Some(slash) = key.rfind('/') {
+            self.folders.remove(&key[..=slash]);
+        }
+    }
 }
 
 /// Ends the watch when the directory is gone.
@@ -69,13 +81,31 @@ impl Cache {
         Ok(entry)
     }
 
+    /// Reads everything in a folder through the cache. For folders without folders in them, of records that do not expire.
+    pub(crate) async fn folder(&self, store: &dyn Store, folder: &str) -> Result<Vec<Entry>, StoreError> {
+        let changes = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            match state.folders.get(folder).filter(|_| state.fresh) {
+                Some(entries) => return Ok(entries.clone()),
+                None => state.changes,
+            }
+        };
+        let entries = store.list(folder).await?;
+        self.change(|state| {
+            if state.fresh && state.changes == changes {
+                if state.folders.len() >= KEYS_MAX {
+                    state.folders.clear();
+                }
+                state.folders.insert(folder.to_owned(), entries.clone());
+            }
+        });
+        Ok(entries)
+    }
+
     /// Forgets a key that we are about to change, or have changed, ourselves: our own reader must not wait for the
     /// watch.
     pub(crate) fn forget(&self, key: &str) {
-        self.change(|state| {
-            state.changes += 1;
-            state.kept.remove(key);
-        });
+        self.change(|state| state.forget(key));
     }
 
     /// Starts the watch. Without a runtime there is none, and nothing is cached.
@@ -124,7 +154,7 @@ async fn keep_fresh(cache: Weak<Cache>, store: Arc<dyn Store>) {
     }
 }
 
-/// How many keys are kept, absent ones included. A full cache is emptied.
+/// How many keys are kept, absent ones included, and how many folders. A full cache is emptied.
 const KEYS_MAX: usize = 65_536;
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);

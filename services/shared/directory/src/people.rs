@@ -134,6 +134,16 @@ impl Directory {
         self.delete_registrations_of(tenant, user, device).await
     }
 
+    /// The devices of a user, as every call to it must know them: through the cache.
+    pub async fn devices_of(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+    ) -> Result<Vec<pb::Device>, DirectoryError> {
+        let entries = self.inner.cache.folder(self.store(), &keys::devices(tenant, Some(user))).await?;
+        entries.iter().map(pb::Device::from_entry).collect()
+    }
+
     /// The devices of a tenant, or of one of its users.
     pub async fn list_devices(
         &self,

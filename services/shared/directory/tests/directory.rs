@@ -15,6 +15,7 @@ use sidetone_proto::directory::v1::directory_server::Directory as _;
 use sidetone_runtime::Caller;
 use sidetone_store::embedded::{EmbeddedStore, Options};
 use sidetone_store::{Expect, ManualClock, Store as _};
+use sidetone_telemetry::Telemetry;
 use tonic::{Code, Request};
 
 struct Bench {
@@ -294,6 +295,53 @@ async fn registrations_expire_and_go_with_their_device() {
     assert_eq!(directory.bindings(&a, &ann).await.unwrap().len(), 1);
     directory.delete_device(&a, &ann, &DeviceId::new("desk").unwrap()).await.unwrap();
     assert!(directory.bindings(&a, &ann).await.unwrap().is_empty());
+}
+
+/// Every call to a user asks for its devices: the store is asked when one of them has changed.
+#[tokio::test]
+async fn the_devices_of_a_user_are_read_when_they_change() {
+    let telemetry = Arc::new(Telemetry::new().unwrap());
+    let options = Options { telemetry: Some(Arc::clone(&telemetry)), ..Options::default() };
+    let store = EmbeddedStore::in_memory_with(options).unwrap();
+    let (directory, other) = (Directory::new(store.clone()), Directory::new(store));
+    directory.seed(&toml::from_str(SEED).unwrap()).await.unwrap();
+    let (a, ann) = (tenant("a"), user("ann"));
+    let lists = telemetry.store.requests.with_label_values(&["list", "ok"]);
+    let names = async |directory: &Directory| {
+        let mut devices = directory.devices_of(&a, &ann).await.unwrap();
+        devices.sort_by(|one, other| one.device.cmp(&other.device));
+        devices.into_iter().map(|device| (device.device, device.wake_s)).collect::<Vec<_>>()
+    };
+    let before = names(&directory).await;
+    // Once its watch stands, a directory asks no more.
+    let kept = async {
+        loop {
+            let asked = lists.get();
+            assert_eq!(names(&directory).await, before);
+            if lists.get() == asked {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), kept).await.expect("every reader asks the store");
+    let (name, _) = &before[0];
+    let mut device =
+        directory.device(&a, &ann, &DeviceId::new(name.as_str()).unwrap()).await.unwrap().unwrap();
+    device.wake_s = 20;
+    directory.put_device(device.clone(), None).await.unwrap();
+    assert_eq!(names(&directory).await[0], (name.clone(), 20), "our own change is seen at once");
+    device = directory.device(&a, &ann, &DeviceId::new(name.as_str()).unwrap()).await.unwrap().unwrap();
+    device.wake_s = 30;
+    other.put_device(device, None).await.unwrap();
+    let seen = async {
+        while names(&directory).await[0].1 != 30 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), seen).await.expect("the cache is stale for ever");
+    directory.delete_device(&a, &ann, &DeviceId::new(name.as_str()).unwrap()).await.unwrap();
+    assert_eq!(names(&directory).await.len(), before.len() - 1);
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod bad_input;
 mod bans;
 mod config;
 mod defence;
@@ -25,6 +26,7 @@ mod devices;
 mod dialogs;
 mod handover;
 mod ladder;
+mod log_limit;
 mod owner;
 mod reload;
 mod remote;

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Former, Inputs, Parts};
+use crate::bad_input::BadInput;
 use crate::config::Config;
 use crate::defence::Defence;
 use crate::devices;
@@ -223,7 +224,8 @@ fn listen(
 ) -> Result<(Outputs, mpsc::Receiver<Inbound>), StartError> {
     let (to_agent, inbound) = mpsc::channel(INBOUND_MAX);
     let (telemetry, stopping) = (Arc::clone(&deps.telemetry), closing.clone());
-    let shared = transport::Shared { to_agent, telemetry, stopping, known: known.clone() };
+    let bad = BadInput::new(&telemetry);
+    let shared = transport::Shared { to_agent, telemetry, stopping, known: known.clone(), bad };
     let outputs = transport::open(config, &shared).map_err(|error| StartError::Listen(Box::new(error)))?;
     Ok((outputs, inbound))
 }

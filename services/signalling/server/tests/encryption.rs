@@ -5,13 +5,14 @@ use crate::harness;
 
 use harness::carrier::{Carrier, put, trunk, until};
 use harness::phone::{Phone, SDP};
-use harness::{Rig, invite_to, media};
+use harness::{Rig, invite_to, media, tls};
 use sidetone_model::command::Invite;
 use sidetone_model::media::{Crypto, MediaDescription};
-use sidetone_model::party::Binding;
+use sidetone_model::party::{Binding, Transport};
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::Cause;
 use sidetone_proto::directory::v1 as pb;
+use sidetone_signalling::{Config, TransportKind};
 use sidetone_sip_core::message::{Message, Request};
 
 fn keyed() -> MediaDescription {
@@ -79,6 +80,36 @@ async fn a_device_that_must_encrypt_is_offered_srtp_and_heard_with_nothing_else(
     phone.invite("1002", "again").await;
     let offered = owner.signal().await;
     assert!(matches!(offered.kind, LegSignalKind::Offered(_)), "{offered:?}");
+}
+
+/// A device that is offered SRTP and takes none: it is called once more, and whoever looks after the server can see that.
+#[tokio::test]
+async fn a_second_offer_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { tls: tls::config(folder.path()), ..Config::default() };
+    let rig = Rig::at("127.0.0.1:0", &[TransportKind::Tls], config).await;
+    let mut owner = rig.attach().await;
+    let mut phone = Phone::new(&rig, Transport::Tls, "alpha.test", "1001", "pw-of-ada").await;
+    phone.register(600).await;
+    set(&rig, pb::MediaEncryption::Offered).await;
+    let binding = rig.bindings("alpha", "ada").await.remove(0).binding;
+    owner.calls(1, Invite { media: keyed(), ..invite_to("1001", binding) }).await;
+    let first = phone.request().await;
+    assert!(body(&first).contains("RTP/SAVP"), "{}", body(&first));
+    phone.answer(&first, "488 Not Acceptable Here", "").await;
+    let second = loop {
+        let request = phone.request().await;
+        if request.method().as_str() == "INVITE" {
+            break request;
+        }
+    };
+    assert!(body(&second).contains("RTP/AVP") && !body(&second).contains("a=crypto"), "{}", body(&second));
+    let offers = &rig.telemetry.signalling.second_offers;
+    let counts = ["plain", "srtp"].map(|offered| offers.with_label_values(&[offered]).get());
+    assert_eq!(counts, [1, 0]);
+    phone.answer(&second, "200 OK", SDP).await;
+    let answered = owner.signal().await;
+    assert!(matches!(answered.kind, LegSignalKind::Answered { .. }), "{answered:?}");
 }
 
 #[tokio::test]

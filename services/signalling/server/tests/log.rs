@@ -47,6 +47,14 @@ async fn rubbish_disturbs_no_call_and_the_log_names_nobody() {
     phone.within_dialog("ACK", &ok, "", "").await;
     assert!(matches!(owner.signal().await.kind, LegSignalKind::Confirmed { .. }));
 
+    let (uri, to) = ("9196@alpha.test", "<sip:9196@alpha.test>");
+    for n in 0..3 {
+        let options = phone.compose("OPTIONS", uri, to, &format!("r{n}"), "", "");
+        phone.send(options.replace("Max-Forwards: 70", "Max-Forwards: 70\r\nRequire: nonsense")).await;
+        assert_eq!(phone.last().await.status().code(), 420);
+    }
+    assert_eq!(rig.telemetry.signalling.refused.with_label_values(&["extension"]).get(), 3);
+
     let mut sprayer = Phone::udp(&rig, "+4930123456789", "x").await;
     let whole =
         sprayer.compose("INVITE", "4930123456789@alpha.test", "<sip:4930123456789@alpha.test>", "s", "", SDP);
@@ -70,6 +78,19 @@ async fn rubbish_disturbs_no_call_and_the_log_names_nobody() {
     }
     let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     assert!(log.contains("leg ended"), "the log was captured");
+    // One line a minute for each reason, however much comes.
+    let reasons = |what: &str| -> Vec<String> {
+        let told = log.lines().filter(|line| line.contains(what) && line.contains("WARN"));
+        told.map(|line| line.split("reason=").nth(1).unwrap().split(' ').next().unwrap().to_owned()).collect()
+    };
+    for (what, reason) in [
+        ("requests that cannot be taken were refused", "\"extension\""),
+        ("no SIP message that can be taken", "\"not_sip\""),
+    ] {
+        let told = reasons(what);
+        let each: std::collections::HashSet<&String> = told.iter().collect();
+        assert!(told.iter().any(|it| it == reason) && each.len() == told.len(), "{what}: {told:?}");
+    }
     for line in log.lines() {
         assert!(!sidetone_telemetry::redact::looks_personal(line), "{line}");
         assert!(!line.contains("4930123") && !line.contains("pw-of-ada"), "{line}");

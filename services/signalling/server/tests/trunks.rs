@@ -122,6 +122,15 @@ async fn a_call_takes_the_next_way_when_one_fails_and_answers_a_challenge() {
     let count = |trunk: &str, result: &str| {
         rig.telemetry.signalling.trunk_calls.with_label_values(&[trunk, result]).get()
     };
+    let told = |trunk: &str, class: &str| {
+        rig.telemetry.signalling.trunk_responses.with_label_values(&[trunk, class]).get()
+    };
+    // The challenge, and then that it is busy.
+    assert_eq!((told("second", "2xx"), told("second", "4xx"), told("second", "5xx")), (1, 2, 0));
+    assert!(told("first", "5xx") >= 1);
+    let sent = |method: &str| rig.telemetry.signalling.requests_sent.with_label_values(&[method]).get();
+    assert!(sent("INVITE") >= 4 && sent("BYE") >= 1 && sent("other") == 0);
+    assert!(rig.telemetry.signalling.responses_received.with_label_values(&["5xx"]).get() >= 1);
     assert_eq!((count("second", "tried"), count("second", "refused")), (2, 1));
     assert_eq!(count("first", "tried"), count("first", "failed"));
     assert!(count("first", "tried") >= 1);

@@ -100,7 +100,7 @@ fn broken_and_endless_bodies_come_to_an_end() {
 
 #[test]
 fn a_gateways_invite_is_a_call_with_its_offer_and_its_ack_and_answers_are_read_too() {
-    let bytes = include_bytes!("../testdata/corpus/invite-isup.sip");
+    let bytes = include_bytes!("../testdata/corpus/sip/invite-isup.sip");
     let Ok(Message::Request(invite)) = parse_datagram(bytes.to_vec().into(), &Limits::default()) else {
         panic!("a request")
     };

@@ -90,6 +90,8 @@ fn who_refuses_the_first_offer_gets_the_other_one_once() {
         assert_eq!(field(invites[1], "Content-Length:"), format!("Content-Length: {}", body(invites[1])));
         assert!(field(invites[1], "CSeq:") > field(invites[0], "CSeq:"));
         refuse(&mut pair, status);
+        let told = (status[..3].parse().unwrap(), second.0 == "RTP/SAVP");
+        assert_eq!(pair.a.second_offers, [told], "{encryption:?} {status}");
         let end = pair.a.ended().unwrap();
         assert_eq!(end.sip_status, Some(status[..3].parse().unwrap()), "once, and not again and again");
         assert_eq!(pair.texts.iter().filter(|text| text.starts_with("INVITE")).count(), 2);

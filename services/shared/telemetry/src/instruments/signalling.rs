@@ -13,6 +13,10 @@ instruments! {
         messages_dropped: IntCounterVec = "sidetone_signalling_messages_dropped_total" by ["reason"],
         /// Responses sent, by class.
         responses_sent: IntCounterVec = "sidetone_signalling_responses_sent_total" by ["class"],
+        /// Responses taken in, by class.
+        responses_received: IntCounterVec = "sidetone_signalling_responses_received_total" by ["class"],
+        /// Requests sent, by method, those that are said again among them.
+        requests_sent: IntCounterVec = "sidetone_signalling_requests_sent_total" by ["method"],
         /// REGISTER requests by result.
         registrations: IntCounterVec = "sidetone_signalling_registrations_total" by ["result"],
         /// SUBSCRIBE requests by event package and result.
@@ -33,6 +37,8 @@ instruments! {
         connections: IntGaugeVec = "sidetone_signalling_connections_count" by ["transport"],
         /// Connections that we closed or did not take, by reason.
         connections_closed: IntCounterVec = "sidetone_signalling_connections_closed_total" by ["reason"],
+        /// Final responses of carriers to our INVITEs, by trunk and class.
+        trunk_responses: IntCounterVec = "sidetone_signalling_trunk_responses_total" by ["trunk", "class"],
         /// What became of calls over trunks, and of what keeps them up.
         trunk_calls: IntCounterVec = "sidetone_signalling_trunk_calls_total" by ["trunk", "result"],
         /// Dialogs written to the store before a final response, by whether that was done in time, and those left
@@ -58,6 +64,8 @@ instruments! {
         phones_awaited: IntCounterVec = "sidetone_signalling_phones_awaited_total" by ["result"],
         /// Devices whose media encryption is set otherwise than for all.
         encryption_settings: IntGauge = "sidetone_signalling_encryption_settings_count",
+        /// Phones that refused the profile of the first offer and were called again with the other one, by what that was.
+        second_offers: IntCounterVec = "sidetone_signalling_second_offers_total" by ["offered"],
         /// Legs held now.
         legs: IntGauge = "sidetone_signalling_legs_count",
         /// Signals kept because no owner has acknowledged them.

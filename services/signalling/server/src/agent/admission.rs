@@ -176,7 +176,10 @@ impl Agent {
                 }
                 self.offer(tx, pending, &identity, None, now);
             }
-            Sender::Malformed => self.refuse(tx, &pending.request, Cause::ProtocolError, now),
+            Sender::Malformed => {
+                self.refused_as_bad("malformed_credentials", now);
+                self.refuse(tx, &pending.request, Cause::ProtocolError, now);
+            }
             Sender::Challenge { stale, verdict, wrong_user } => {
                 if register {
                     self.count_registration(verdict);
@@ -309,7 +312,7 @@ impl Agent {
         let replaces = match self.replaced_by(&request, &identity.tenant) {
             Ok(replaces) => replaces,
             Err(status) => {
-                self.count_refused("replaces");
+                self.refused_as_bad("replaces", now);
                 return self.answer(tx, &request, status, now);
             }
         };
@@ -327,7 +330,7 @@ impl Agent {
                 }
             }
             Err(refusal) => {
-                self.count_refused("unacceptable_invite");
+                self.refused_as_bad("unacceptable_invite", now);
                 self.respond(tx, *refusal, now);
             }
         }

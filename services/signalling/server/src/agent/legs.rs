@@ -328,6 +328,9 @@ impl Agent {
                     self.signal(id, kind, now);
                 }
             }
+            LegOutput::OfferedOtherwise { status, secured } => {
+                self.note_second_offer(id, (status, secured), now)
+            }
             LegOutput::Finished => {
                 self.legs.finish(id);
                 self.outgoing.forget_leg(id);
@@ -364,6 +367,19 @@ impl Agent {
         self.parts.telemetry.signalling.legs_ended.with_label_values(&[cause]).inc();
         let call = self.parts.ladder.call_of(id);
         tracing::debug!(leg = %id, ?call, cause, status = termination.sip_status, "leg ended");
+    }
+
+    /// A phone is asked twice. Each time is counted, and said now and then: of the last one the leg and the call are named.
+    fn note_second_offer(&mut self, id: LegId, (status, secured): (u16, bool), now: Instant) {
+        let offered = if secured { "srtp" } else { "plain" };
+        self.parts.telemetry.signalling.second_offers.with_label_values(&[offered]).inc();
+        let call = self.parts.ladder.call_of(id);
+        tracing::debug!(leg = %id, ?call, status, offered, "refused, and offered otherwise");
+        let reason = if secured { "offered_srtp" } else { "offered_plain" };
+        if let Some(count) = self.said.note(reason, now) {
+            tracing::info!(leg = %id, ?call, status, offered, count,
+                "phones refused the first offer of media and were called again: media_encryption of their device or trunk spares them that");
+        }
     }
 
     /// A leg that cannot be: it says so and is gone.

@@ -52,6 +52,7 @@ use crate::devices::Encryptions;
 use crate::dialogs::{Dialogs, StoredDialog};
 use crate::handover::{Carriers, FromNeighbour};
 use crate::ladder::Ladder;
+use crate::log_limit::LogLimit;
 use crate::owner::LinkEvent;
 use crate::service::Stats;
 use crate::stir::Stir;
@@ -67,6 +68,7 @@ use legs::Legs;
 use lookup::Finding;
 use outgoing::Outgoing;
 use registration::Held;
+use requests::class;
 use subscribe::Subscriptions;
 use trunking::Trunking;
 use upstream::{Said, Upstream};
@@ -135,6 +137,8 @@ pub(crate) struct Agent {
     findings: mpsc::Sender<Finding>,
     found: Option<mpsc::Receiver<Finding>>,
     draining: bool,
+    /// What is worth a line of log now and then.
+    said: LogLimit,
     /// The order to stop has come; then the task ends at the latest.
     stop_at: Option<Instant>,
     counted: Counters,
@@ -173,6 +177,7 @@ impl Agent {
             findings,
             found: Some(found),
             draining: false,
+            said: LogLimit::default(),
             stop_at: None,
             counted: Counters::default(),
         }
@@ -273,6 +278,10 @@ impl Agent {
                 self.handle_event(event, now);
             } else if let Some(transmit) = self.parts.transactions.poll_transmit() {
                 let answer = transmit.bytes.starts_with(b"SIP/");
+                if !answer {
+                    let sent = &self.parts.telemetry.signalling.requests_sent;
+                    sent.with_label_values(&[method_in(&transmit.bytes)]).inc();
+                }
                 if answer && !self.parts.defence.may_answer(&transmit.flow, transmit.bytes.len(), now) {
                     continue;
                 }
@@ -363,7 +372,11 @@ impl Agent {
     fn count_message(&self, message: &Message) {
         let (method, kind) = match message {
             Message::Request(request) => (request.method(), "request"),
-            Message::Response(response) => (response.cseq_method().clone(), "response"),
+            Message::Response(response) => {
+                let received = &self.parts.telemetry.signalling.responses_received;
+                received.with_label_values(&[class(response)]).inc();
+                (response.cseq_method().clone(), "response")
+            }
         };
         // What others invent is no label.
         let label = match &method {
@@ -374,6 +387,16 @@ impl Agent {
     }
 }
 
+/// The method of a request of ours, as a label.
+fn method_in(bytes: &[u8]) -> &'static str {
+    let is =
+        |method: &&&str| bytes.strip_prefix(method.as_bytes()).is_some_and(|rest| rest.starts_with(b" "));
+    METHODS_SENT.iter().find(is).copied().unwrap_or("other")
+}
+
+/// The methods of which requests of ours are.
+const METHODS_SENT: [&str; 11] =
+    ["INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "PRACK", "UPDATE", "INFO", "REFER", "NOTIFY"];
 /// How long the task sleeps when nothing is due.
 const IDLE_MAX: Duration = Duration::from_secs(3600);
 /// What BYEs and their answers may take when the process stops.

@@ -14,7 +14,7 @@ use sidetone_sip_core::transaction::Failure;
 use sidetone_sip_core::uri::SipUri;
 
 use super::Agent;
-use crate::trunks::Trunk;
+use crate::trunks::{Trunk, transport_of};
 
 impl Agent {
     /// A request of a leg, and over what it goes: another flow than the leg's where a carrier wants it elsewhere.
@@ -61,14 +61,7 @@ impl Agent {
 
 /// Where a request to `uri` goes; none over the flow there is. `stands` says that this has a connection.
 fn next_hop(uri: &SipUri, flow: &Flow, stands: bool, trunk: &Trunk) -> Option<(Transport, SocketAddr)> {
-    let asked = match uri.param("transport").map(|transport| transport.to_ascii_lowercase()).as_deref() {
-        Some("tcp") if uri.is_secure() => Some(Transport::Tls),
-        Some("tcp") => Some(Transport::Tcp),
-        Some("tls") => Some(Transport::Tls),
-        Some("udp") => Some(Transport::Udp),
-        _ if uri.is_secure() => Some(Transport::Tls),
-        _ => None,
-    };
+    let asked = transport_of(uri);
     let Some(ip) = uri.host_addr() else { return by_name(uri, flow, stands, trunk) };
     // Many carriers leave the transport out of a Contact that is reached over the one that the call came by.
     let transport = asked.unwrap_or(flow.transport);
@@ -147,12 +140,13 @@ mod tests {
     fn a_carrier_is_reached_where_it_says() {
         let (udp, tcp) = ((Transport::Udp, "198.51.100.1:5060"), (Transport::Tcp, "198.51.100.1:5060"));
         let incoming = (Transport::Tcp, "198.51.100.1:40000");
-        let cases: [Case; 9] = [
+        let cases: [Case; 10] = [
             ("sip:a@198.51.100.1", udp, false, None),
             ("sip:a@198.51.100.2:5070", udp, false, Some("UDP 198.51.100.2:5070")),
             ("sip:a@198.51.100.1:5070", udp, false, Some("UDP 198.51.100.1:5070")),
             ("sip:a@198.51.100.2;transport=tcp", udp, false, Some("TCP 198.51.100.2:5060")),
             ("sips:a@198.51.100.1", udp, false, Some("TLS 198.51.100.1:5061")),
+            ("sips:a@198.51.100.1;transport=udp", udp, false, Some("TLS 198.51.100.1:5061")),
             // A connection that stands is used, whoever made it; one that is gone is made to the Contact.
             ("sip:a@198.51.100.1", incoming, true, None),
             ("sip:a@198.51.100.1", incoming, false, Some("TCP 198.51.100.1:5060")),

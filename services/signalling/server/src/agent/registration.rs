@@ -111,6 +111,7 @@ impl Agent {
             Ok(Stored { request, outcome: Err(error), .. }) => {
                 use sidetone_model::classify::Classify as _;
                 self.count_registration(error.reason());
+                self.parts.defence.refused(error.reason(), now);
                 self.respond(tx, error.response(&request, &tag), now);
             }
             Err(error) => {

@@ -34,6 +34,7 @@ impl Agent {
                     return;
                 }
                 self.note_response(owner, &response);
+                self.count_response_of_trunk(owner, &response);
                 self.trunking.heard(owner);
                 if self.handle_job_response(owner, &response, now)
                     || self.answers_challenge(owner, &response, now)
@@ -85,13 +86,14 @@ impl Agent {
             return self.refuse(tx, &request, Cause::NoCapacity, now);
         }
         if dialog.is_some() {
-            // Nothing is kept of it: it costs whoever makes such up more than us.
+            // Nothing is kept of it: it costs whoever makes such up more than us. A phone may be late, too: no line of log.
+            self.parts.telemetry.signalling.defended.with_label_values(&["no_dialog"]).inc();
             let response = self.response(&request, Status::NO_SUCH_TRANSACTION).build();
             self.parts.telemetry.signalling.responses_sent.with_label_values(&[class(&response)]).inc();
             return self.parts.transactions.answer_statelessly(tx, &response);
         }
         if let Err(refusal) = outside::inspect(&request) {
-            self.count_refused(refusal.reason());
+            self.refused_as_bad(refusal.reason(), now);
             let tag = self.parts.tokens.tag();
             let response = refusal.response(&request, &tag).build();
             return self.respond(tx, response, now);
@@ -164,13 +166,19 @@ impl Agent {
         }
     }
 
+    /// A request that is refused for what is wrong with it.
+    pub(super) fn refused_as_bad(&mut self, reason: &'static str, now: Instant) {
+        self.count_refused(reason);
+        self.parts.defence.refused(reason, now);
+    }
+
     pub(super) fn count_refused(&self, reason: &str) {
         self.parts.telemetry.signalling.refused.with_label_values(&[reason]).inc();
     }
 }
 
 /// The label of a response's class.
-fn class(response: &Response) -> &'static str {
+pub(super) fn class(response: &Response) -> &'static str {
     match response.status().code() / 100 {
         1 => "1xx",
         2 => "2xx",

@@ -14,7 +14,6 @@
 mod bans;
 mod buckets;
 mod failures;
-mod log_limit;
 mod reflection;
 
 use std::net::{IpAddr, SocketAddr};
@@ -27,11 +26,11 @@ use sidetone_sip_core::message::{Method, Request};
 use sidetone_telemetry::Telemetry;
 
 use crate::config::DefenceConfig;
+use crate::log_limit::LogLimit;
 use crate::transport::{KnownPeers, Shown, network};
 pub(crate) use bans::{Asked, Ban};
 use buckets::Buckets;
 use failures::{Failures, Judgement};
-use log_limit::LogLimit;
 use reflection::Reflection;
 
 /// The guard in front of the transactions.
@@ -226,6 +225,13 @@ impl Defence {
         self.telemetry.signalling.defended.with_label_values(&[reason]).inc();
         if let Some(count) = self.log.note(reason, now) {
             tracing::warn!(reason, count, "hostile or stray requests got no answer");
+        }
+    }
+
+    /// Says in the log now and then that requests are refused for what is wrong with them. They are counted where they are refused.
+    pub(crate) fn refused(&mut self, reason: &'static str, now: Instant) {
+        if let Some(count) = self.log.note(reason, now) {
+            tracing::warn!(reason, count, "requests that cannot be taken were refused");
         }
     }
 

@@ -59,7 +59,7 @@ async fn accept(listener: TcpListener, transport: Transport, local: SocketAddr, 
             }
         };
         if door.shared.known.is_shut_out(remote, Instant::now()) {
-            door.shared.telemetry.signalling.connections_closed.with_label_values(&["banned"]).inc();
+            door.shared.bad.connection("banned");
             continue;
         }
         match door.connections.take(remote.ip()) {
@@ -71,16 +71,11 @@ async fn accept(listener: TcpListener, transport: Transport, local: SocketAddr, 
                     let dressing = timeout(HANDSHAKE_TIMEOUT, door.dress(stream, transport));
                     match dressing.await.unwrap_or(Err("handshake_timeout")) {
                         Ok(dressed) => session::serve(dressed, flow, door.shared, idle, place).await,
-                        Err(reason) => {
-                            let closed = &door.shared.telemetry.signalling.connections_closed;
-                            closed.with_label_values(&[reason]).inc();
-                        }
+                        Err(reason) => door.shared.bad.connection(reason),
                     }
                 });
             }
-            Err(limit) => {
-                door.shared.telemetry.signalling.connections_closed.with_label_values(&[limit]).inc();
-            }
+            Err(limit) => door.shared.bad.connection(limit),
         }
     }
 }

@@ -31,6 +31,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::bad_input::BadInput;
 use crate::config::{Config, ListenerConfig};
 
 use accept::Door;
@@ -92,6 +93,7 @@ pub(crate) struct Shared {
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) stopping: CancellationToken,
     pub(crate) known: KnownPeers,
+    pub(crate) bad: BadInput,
 }
 
 /// Binds every listener and starts its task.
@@ -240,13 +242,8 @@ impl Outputs {
 }
 
 /// What a reader makes of bytes that are no message: the answer its sender is owed, if any. Counts it.
-fn refusal(
-    failure: &ParseFailure,
-    source: SocketAddr,
-    tokens: &mut Tokens,
-    telemetry: &Telemetry,
-) -> Option<Bytes> {
-    telemetry.signalling.messages_dropped.with_label_values(&[failure.reason()]).inc();
+fn refusal(failure: &ParseFailure, source: SocketAddr, tokens: &mut Tokens, bad: &BadInput) -> Option<Bytes> {
+    bad.message(failure.reason());
     failure.response(source, &tokens.tag())
 }
 

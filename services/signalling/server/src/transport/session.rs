@@ -91,7 +91,7 @@ impl Session {
     pub(super) fn is_shut_out(&self) -> bool {
         let shut_out = self.shared.known.is_shut_out(self.flow.remote, Instant::now());
         if shut_out {
-            self.count_closed("banned");
+            self.shared.bad.connection("banned");
         }
         shut_out
     }
@@ -101,12 +101,13 @@ impl Session {
         self.to_peer.upgrade().is_some_and(|to_peer| to_peer.try_send(bytes).is_ok())
     }
 
-    pub(super) fn count_dropped(&self, reason: &str) {
-        self.shared.telemetry.signalling.messages_dropped.with_label_values(&[reason]).inc();
+    pub(super) fn count_dropped(&self, reason: &'static str) {
+        self.shared.bad.message(reason);
     }
 
-    pub(super) fn count_closed(&self, reason: &str) {
-        self.shared.telemetry.signalling.connections_closed.with_label_values(&[reason]).inc();
+    /// Nothing came for as long as a connection may be silent: that is no fault.
+    pub(super) fn count_idle(&self) {
+        self.shared.telemetry.signalling.connections_closed.with_label_values(&["idle"]).inc();
     }
 }
 

@@ -50,8 +50,10 @@ async fn read_all(mut read: impl AsyncRead + Unpin, session: &Session, mut token
             Ok(Ok(length)) if length > 0 => length,
             Ok(_) => return,
             Err(_) => {
-                let limit = if framer.pending_bytes() > 0 { "unfinished" } else { "idle" };
-                return session.count_closed(limit);
+                return match framer.pending_bytes() {
+                    0 => session.count_idle(),
+                    _ => session.shared.bad.connection("unfinished"),
+                };
             }
         };
         framer.push(&buffer[..length]);
@@ -70,7 +72,7 @@ async fn handle(session: &Session, framer: &mut Framer, tokens: &mut Tokens) -> 
             Ok(Some(Framed::Ping | Framed::Failure(_))) if session.is_shut_out() => false,
             Ok(Some(Framed::Ping)) => session.answer(Bytes::from_static(Framer::PONG)),
             Ok(Some(Framed::Failure(failure))) => {
-                let answer = refusal(&failure, session.flow.remote, tokens, &session.shared.telemetry);
+                let answer = refusal(&failure, session.flow.remote, tokens, &session.shared.bad);
                 answer.is_none_or(|answer| session.answer(answer))
             }
             Err(error) => {

@@ -61,11 +61,11 @@ impl Reader {
     }
 
     fn handle(&mut self, datagram: &[u8], remote: SocketAddr) {
-        let dropped = &self.shared.telemetry.signalling.messages_dropped;
+        let bad = &self.shared.bad;
         if stun::is_stun(datagram) {
             return match stun::answer(datagram, remote).filter(|_| !self.is_shut_out(remote)) {
                 Some(answer) => self.answer(datagram.len(), &answer, remote),
-                None => dropped.with_label_values(&["stun"]).inc(),
+                None => bad.message("stun"),
             };
         }
         let bytes = Bytes::copy_from_slice(datagram);
@@ -74,12 +74,12 @@ impl Reader {
                 let flow = Flow { transport: Transport::Udp, local: self.local, remote };
                 let input = Inbound::Message { flow, message: Box::new(message), bytes };
                 if let Err(TrySendError::Full(_)) = self.shared.to_agent.try_send(input) {
-                    dropped.with_label_values(&["overload"]).inc();
+                    bad.message("overload");
                 }
             }
             Err(ParseFailure::Drop(DropReason::KeepAlive)) => {}
             Err(failure) => {
-                let answer = refusal(&failure, remote, &mut self.tokens, &self.shared.telemetry);
+                let answer = refusal(&failure, remote, &mut self.tokens, &self.shared.bad);
                 if let Some(answer) = answer.filter(|_| !self.is_shut_out(remote)) {
                     self.answer(datagram.len(), &answer, remote);
                 }
@@ -99,8 +99,7 @@ impl Reader {
     /// An address that has proved nothing gets no more than it sent.
     fn answer(&self, received_bytes: usize, answer: &[u8], remote: SocketAddr) {
         if answer.len() > received_bytes && !self.shared.known.is_known(remote, Instant::now()) {
-            let dropped = &self.shared.telemetry.signalling.messages_dropped;
-            return dropped.with_label_values(&["reflection"]).inc();
+            return self.shared.bad.message("reflection");
         }
         // As good as lost on the way when the kernel does not take it.
         let _sent = self.socket.try_send_to(answer, remote);

@@ -87,7 +87,7 @@ async fn read_all(
 ) {
     loop {
         let Ok(next) = timeout(session.idle, frames.next()).await else {
-            return session.count_closed("idle");
+            return session.count_idle();
         };
         let bytes: Bytes = match next {
             Some(Ok(Frame::Text(text))) => text.into(),
@@ -113,7 +113,7 @@ async fn handle(bytes: Bytes, session: &Session, tokens: &mut Tokens) -> bool {
             bytes.as_ref() != PING || session.answer(Bytes::from_static(Framer::PONG))
         }
         Err(failure) => {
-            let answer = refusal(&failure, session.flow.remote, tokens, &session.shared.telemetry);
+            let answer = refusal(&failure, session.flow.remote, tokens, &session.shared.bad);
             answer.is_none_or(|answer| session.answer(answer))
         }
     }

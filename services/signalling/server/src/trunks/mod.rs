@@ -22,9 +22,9 @@ use tokio_util::sync::CancellationToken;
 use crate::replica::wall_clock;
 
 use lookups::Lookups;
-pub(crate) use resolve::Names;
 #[cfg(test)]
 pub(crate) use resolve::Target;
+pub(crate) use resolve::{Names, transport_of};
 pub(crate) use table::{Condition, Table, Trunk, TrunkKey, Way};
 
 /// What the agent tells of the trunks: whether they are healthy and registered, their problem, and their calls.

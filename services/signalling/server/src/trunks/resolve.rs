@@ -67,14 +67,7 @@ impl Names {
 
     /// The targets of a URI. `random` decides between services of one priority.
     pub(crate) async fn targets(&self, uri: &SipUri, random: &mut impl FnMut(u32) -> u32) -> Vec<Target> {
-        let asked = match uri.param("transport").map(|t| t.to_ascii_lowercase()).as_deref() {
-            Some("tcp") if uri.is_secure() => Some(Transport::Tls),
-            Some("tcp") => Some(Transport::Tcp),
-            Some("tls") => Some(Transport::Tls),
-            Some("udp") => Some(Transport::Udp),
-            _ if uri.is_secure() => Some(Transport::Tls),
-            _ => None,
-        };
+        let asked = transport_of(uri);
         let transport = asked.unwrap_or(Transport::Udp);
         if let Some(ip) = uri.host_addr() {
             let address = SocketAddr::new(ip, uri.port().unwrap_or(transport.default_port()));
@@ -92,16 +85,22 @@ impl Names {
             let all = [Transport::Udp, Transport::Tcp, Transport::Tls];
             services = all.map(|transport| (transport, service_name(transport, &host))).to_vec();
         }
-        let mut targets = Vec::new();
+        let (mut targets, mut offered) = (Vec::new(), false);
         for (transport, name) in services {
             for service in in_order(self.services(&name).await, random) {
+                offered = true;
+                // RFC 2782: the target "." says that there is no such service.
+                if service.host.is_empty() {
+                    continue;
+                }
                 targets.extend(self.at(&service.host, transport, service.port).await);
                 if targets.len() >= TARGETS_MAX {
                     return targets;
                 }
             }
         }
-        if targets.is_empty() {
+        // Section 4.2: only where there are no SRV records.
+        if !offered {
             targets = self.at(&host, transport, transport.default_port()).await;
         }
         targets
@@ -208,6 +207,18 @@ impl Fixed {
     }
 }
 
+/// Over what a URI wants to be reached, where it says so.
+pub(crate) fn transport_of(uri: &SipUri) -> Option<Transport> {
+    match uri.param("transport").map(|transport| transport.to_ascii_lowercase()).as_deref() {
+        // Whatever else it says, a sips URI goes nowhere without TLS (RFC 3261, section 26.2.2).
+        _ if uri.is_secure() => Some(Transport::Tls),
+        Some("tcp") => Some(Transport::Tcp),
+        Some("tls") => Some(Transport::Tls),
+        Some("udp") => Some(Transport::Udp),
+        _ => None,
+    }
+}
+
 fn plain(name: &str) -> String {
     name.trim_end_matches('.').to_ascii_lowercase()
 }
@@ -277,9 +288,10 @@ mod tests {
             "plain.example.com A 192.0.2.9",
             "_sip._udp.other.example.com SRV 1 1 5080 b.example.com",
         ]);
-        let cases: [(&str, &[&str]); 9] = [
+        let cases: [(&str, &[&str]); 10] = [
             ("sip:192.0.2.7", &["UDP 192.0.2.7:5060"]),
             ("sips:192.0.2.7", &["TLS 192.0.2.7:5061"]),
+            ("sips:192.0.2.7;transport=udp", &["TLS 192.0.2.7:5061"]),
             ("sip:[2001:db8::7]:5070;transport=tcp", &["TCP [2001:db8::7]:5070"]),
             ("sip:a.example.com:5090", &["UDP 192.0.2.1:5090"]),
             ("sip:example.com", &["TLS 192.0.2.1:5061", "TCP 192.0.2.1:5060", "TCP [2001:db8::2]:5070"]),
@@ -303,3 +315,7 @@ mod tests {
         assert_eq!(draw(&[0, 0], &mut |_| 0), 0);
     }
 }
+
+#[cfg(test)]
+#[path = "resolve_dns_tests.rs"]
+mod dns_tests;

@@ -326,6 +326,8 @@ impl Leg {
         let Some(sent) = self.opened_by.as_mut() else { return false };
         let Some(request) = sent.request.with_body(body) else { return false };
         sent.request = request;
+        let (status, secured) = (response.status().code(), media.secured);
+        self.outputs.push_back(LegOutput::OfferedOtherwise { status, secured });
         self.send_invite_anew(&[("Content-Type", sdp::CONTENT_TYPE.to_owned())]).is_ok()
     }
 

@@ -123,6 +123,14 @@ pub enum LegOutput {
     },
     /// Tell the owner. Numbering and acknowledgement are the shell's.
     Signal(LegSignalKind),
+    /// The phone has refused the description of the first INVITE, and is being sent the other one: whoever looks after the server
+    /// may want to set its device's encryption, so that it need not be asked twice.
+    OfferedOtherwise {
+        /// What it refused the first one with.
+        status: u16,
+        /// Whether the second one is for SRTP (RTP/SAVP).
+        secured: bool,
+    },
     /// Nothing will come any more: the leg can be forgotten. `Ended` has been signalled before.
     Finished,
 }
@@ -242,6 +250,7 @@ impl fmt::Debug for LegOutput {
             Self::Again { response, .. } => write!(f, "Again({response:?})"),
             Self::Refer { .. } => f.write_str("Refer(..)"),
             Self::Signal(_) => f.write_str("Signal(..)"),
+            Self::OfferedOtherwise { status, .. } => write!(f, "OfferedOtherwise({status})"),
             Self::Finished => f.write_str("Finished"),
         }
     }

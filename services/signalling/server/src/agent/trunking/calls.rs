@@ -11,11 +11,12 @@ use sidetone_model::termination::{Cause, Termination};
 use sidetone_proto::directory::v1 as pb;
 use sidetone_sip_core::identity::{self, Audience};
 use sidetone_sip_core::leg::{Encryption, Leg};
-use sidetone_sip_core::message::Request;
+use sidetone_sip_core::message::{Method, Request, Response};
 use sidetone_sip_core::uri::SipUri;
 
 use super::{Attempt, Trunking};
 use crate::agent::Agent;
+use crate::agent::requests::class;
 use crate::devices::encryption_of;
 use crate::replica::wall_clock;
 use crate::trunks::{Trunk, TrunkKey, Way};
@@ -257,6 +258,15 @@ impl Agent {
         self.count_trunk(&name, "failed");
         let tenant = self.legs.get(id)?.tenant.clone();
         self.next_way(id, attempt, &tenant, now)
+    }
+
+    /// What a carrier says to our INVITEs.
+    pub(in crate::agent) fn count_response_of_trunk(&self, leg: LegId, response: &Response) {
+        let to_invite = *response.cseq_method() == Method::Invite && response.status().is_final();
+        if let Some(trunk) = self.trunking.trunk_of(leg).filter(|_| to_invite) {
+            let told = &self.parts.telemetry.signalling.trunk_responses;
+            told.with_label_values(&[trunk, class(response)]).inc();
+        }
     }
 
     pub(in crate::agent) fn count_trunk(&self, trunk: &str, result: &str) {

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 /// Since when and how often each reason was not said.
 #[derive(Debug, Default)]
-pub(super) struct LogLimit {
+pub(crate) struct LogLimit {
     reasons: HashMap<&'static str, (Instant, u64)>,
 }
 
 impl LogLimit {
     /// Notes one; gives back how many there were since the last line, when a line is due.
-    pub(super) fn note(&mut self, reason: &'static str, now: Instant) -> Option<u64> {
+    pub(crate) fn note(&mut self, reason: &'static str, now: Instant) -> Option<u64> {
         let Some((said, since)) = self.reasons.get_mut(reason) else {
             self.reasons.insert(reason, (now, 0));
             return Some(1);
