@@ -6,7 +6,7 @@ use crate::support;
 
 use std::time::Duration;
 
-use sidetone_testkit::phone::{EndedBy, Phone};
+use sidetone_testkit::phone::{Call, Direction, EndedBy, Phone};
 use support::operations::{does, leg, no_longer_hears, taken, talking};
 use support::phones::{self, call_again, eventually, hears, registered};
 use support::process::Installation;
@@ -14,6 +14,38 @@ use support::sound::loudest_dbov;
 
 /// Long enough for what is still on its way to be over.
 const SETTLED: Duration = Duration::from_millis(700);
+
+/// Each side talks with the server alone: neither its ports, nor its dialog, nor what it is comes out at the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_phone_learns_where_and_what_the_other_is() {
+    let installation = Installation::with_call_control("hold_told = true");
+    let (ada, ben, at_ada, at_ben) = talking(&installation).await;
+    let holder = leg(&installation, "1001");
+    does(&installation, &["hold", &holder]);
+    let held = || at_ben.remote().is_some_and(|remote| remote.direction == Direction::SendOnly);
+    eventually(&installation, "Ben's phone is told that it is held", held).await;
+    does(&installation, &["retrieve", &holder]);
+    at_ada.reinvite(Direction::SendRecv).await.unwrap();
+    hears(&installation, &at_ben, 440.0).await;
+    at_ada.hang_up().await.unwrap();
+    assert!(at_ben.wait_ended(Duration::from_secs(30)).await.is_some());
+    let own_tag = |call: &Call| call.replaces().rsplit_once("from-tag=").unwrap().1.to_owned();
+    for (hearer, method, other, there) in [(&ben, "BYE", &ada, &at_ada), (&ada, "INVITE", &ben, &at_ben)] {
+        let heard = hearer.trace().into_iter().filter(|message| message.starts_with("<-"));
+        let heard = heard.collect::<Vec<_>>().join("\n");
+        assert!(heard.contains(&format!(" {method}\r\n")), "{heard}");
+        let media = there.media().local_addr().port();
+        for known_by_one_side in [
+            format!(":{}", other.local_addr().port()),
+            format!("m=audio {media} "),
+            there.call_id(),
+            own_tag(there),
+            "sidetone-testkit".to_owned(),
+        ] {
+            assert!(!heard.contains(&known_by_one_side), "{known_by_one_side} in\n{heard}");
+        }
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hold_is_silence_until_it_is_over() {

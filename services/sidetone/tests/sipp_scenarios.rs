@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 use support::kamailio::Sipp;
 use support::operations::{does, legs};
 use support::phones::{call, hears, registered};
-use support::process::{Installation, free_port};
+use support::process::{Installation, free_port, tls_listener};
+use support::tls_tunnel::TlsTunnel;
 
 fn skipped(program: &str) -> bool {
     let found = Command::new(program).arg("-h").stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -26,8 +27,13 @@ fn installation() -> Installation {
 
 /// Runs one scenario once, from a port, against the installation.
 fn start(installation: &Installation, folder: &Path, scenario: &str, port: u16, more: &[&str]) -> Sipp {
+    start_at(installation.sip, folder, scenario, port, more)
+}
+
+/// The same against the server at an address.
+fn start_at(server: SocketAddr, folder: &Path, scenario: &str, port: u16, more: &[&str]) -> Sipp {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sipp").join(format!("{scenario}.xml"));
-    let (file, server) = (file.display().to_string(), installation.sip.to_string());
+    let (file, server) = (file.display().to_string(), server.to_string());
     let mut arguments = vec!["-sf", &file, "-m", "1", "-trace_msg", "-message_file", "messages.log"];
     arguments.extend(more);
     arguments.push(&server);
@@ -83,6 +89,47 @@ fn reliable_ringing_changes_of_media_and_session_timers() {
         runs(&installation, scenario, &[]);
     }
     installation.wait_until("every call is over", || installation.calls().is_empty());
+}
+
+/// Debian's sipp is built without TLS: what it says goes through a tunnel that speaks it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_over_tls() {
+    if skipped("sipp") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (section, tls) = tls_listener(folder.path());
+    let open = "[[seed.tenants.numbers]]\nnumber = \"9199\"\nwait = true\nopen = true\n";
+    let installation = Installation::one_process_with("", open, &section);
+    let tunnel = TlsTunnel::to(tls.parse().unwrap(), &folder.path().join("sip.crt")).await;
+    let uri = format!("9198@{}", tunnel.entrance);
+    let of_call = |password| ["-auth_uri", &uri, "-au", "1001", "-ap", password];
+    let of_phone = |password| ["-s", "1001", "-au", "1001", "-ap", password];
+    let (right, wrong) = (of_phone("secret-1001"), of_phone("not-it"));
+    let (called, refused) = (of_call("secret-1001"), of_call("not-it"));
+    let scenarios: [(&str, &[&str]); 7] = [
+        ("register", &right),
+        ("wrong-password", &wrong),
+        ("call-with-digest", &called),
+        ("call-refused", &refused),
+        ("prack", &[]),
+        ("reinvite", &[]),
+        ("session-timer", &[]),
+    ];
+    for (scenario, more) in scenarios {
+        let more = [more, &["-t", "t1"][..]].concat();
+        tokio::task::block_in_place(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let sipp = start_at(tunnel.entrance, folder.path(), scenario, free_port(), &more);
+            succeeds(&installation, sipp, scenario, folder.path());
+        });
+    }
+    assert_eq!(tunnel.opened(), scenarios.len());
+    tokio::task::block_in_place(|| {
+        let registered = installation.json(&["directory", "registrations"]).to_string();
+        assert!(registered.contains("transport=tls") || registered.contains("TLS"), "{registered}");
+        installation.wait_until("every call is over", || installation.calls().is_empty());
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

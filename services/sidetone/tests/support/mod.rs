@@ -12,6 +12,7 @@ pub mod phones;
 pub mod process;
 pub mod receiver;
 pub mod sound;
+pub mod tls_tunnel;
 pub mod views;
 pub mod voicemail;
 pub mod webrtc;

@@ -143,6 +143,19 @@ impl Drop for Process {
     }
 }
 
+/// What an installation of four processes has beside the usual.
+#[derive(Default)]
+pub struct More<'a> {
+    /// Lines of its `[media]`.
+    pub media: &'a str,
+    /// Lines of its `[call_control]`.
+    pub call_control: &'a str,
+    /// More in the tests' tenant, or more tenants.
+    pub seed: &'a str,
+    /// Sections of signalling.
+    pub signalling: &'a str,
+}
+
 /// A whole installation in a folder of its own.
 pub struct Installation {
     pub folder: tempfile::TempDir,
@@ -214,20 +227,28 @@ impl Installation {
 
     /// The same with more in its `[media]` section.
     pub fn four_processes_with(more_media: &str) -> Self {
+        Self::four_processes_of(&More { media: more_media, ..More::default() })
+    }
+
+    /// The same with more in any of its parts.
+    pub fn four_processes_of(more: &More<'_>) -> Self {
         let mut new = Self::empty();
         let (sip, grpc) = (new.sip, new.grpc);
         let folder = new.folder.path().to_owned();
         let push_grpc = free_address();
         let control = format!(
-            "[grpc]\nbind = \"{grpc}\"\n[http]\nbind = \"{}\"\n[store]\npath = \"{}\"\n[call_control]\nmedia_wait_s = 0\n[peers]\npush = \"{push_grpc}\"\n{}",
+            "[grpc]\nbind = \"{grpc}\"\n[http]\nbind = \"{}\"\n[store]\npath = \"{}\"\n[call_control]\nmedia_wait_s = 0\n{}\n[peers]\npush = \"{push_grpc}\"\n{}{}",
             new.http,
             folder.join("store").display(),
-            seed()
+            more.call_control,
+            seed(),
+            more.seed,
         );
         let peers = format!("[store]\nkind = \"remote\"\n[peers]\ncall_control = \"{grpc}\"\n");
         let own = |address: SocketAddr| format!("[grpc]\nbind = \"{address}\"\n");
-        let media = format!("{}{peers}{}", own(free_address()), media_section(&folder, more_media));
-        let signalling = format!("{}{peers}{}", own(free_address()), signalling_section(sip));
+        let media = format!("{}{peers}{}", own(free_address()), media_section(&folder, more.media));
+        let signalling =
+            format!("{}{peers}{}{}", own(free_address()), signalling_section(sip), more.signalling);
         let push = format!("{}{peers}", own(push_grpc));
         new.call_control = Some(Process::start("call-control", &folder, free_address(), &control));
         new.push = Some(Process::start("push", &folder, free_address(), &push));

@@ -6,7 +6,7 @@
 //! night finds belongs into the corpus.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says with which seed")]
 
-mod harness;
+use crate::harness;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -361,7 +361,7 @@ impl Ringing {
     fn announce(&self, tone_hz: f32) -> Result<Media, PhoneError> {
         let config = &self.phone.config;
         let remote = Remote::parse(&self.invite.body, &config.codecs).ok_or(PhoneError::NoMedia)?;
-        let media = Media::open(self.phone.local.ip(), Some(tone_hz))?;
+        let media = Media::open(self.phone.local().ip(), Some(tone_hz))?;
         let body = sdp::write(random() >> 16, 1, media.local_addr(), &config.codecs, Direction::SendRecv);
         media.send_to(Some((remote.audio, remote.format)), remote.event_payload_type);
         let progress = self.invite.response(183, "Session Progress", &self.tag);
@@ -400,7 +400,7 @@ impl Ringing {
         }
         let remote = offer.flatten();
         let header = |name: &str| self.invite.header(name).unwrap_or("").to_owned();
-        let media = Media::open(self.phone.local.ip(), config.tone_hz)?;
+        let media = Media::open(self.phone.local().ip(), config.tone_hz)?;
         media.set_line(config.line.clone());
         if let Some((seed, conditions)) = config.network {
             media.set_network(seed, conditions);
@@ -448,7 +448,7 @@ pub(crate) async fn invite(
 ) -> Result<Call, PhoneError> {
     let config = &phone.config;
     let started = Instant::now();
-    let media = Media::open(phone.local.ip(), config.tone_hz)?;
+    let media = Media::open(phone.local().ip(), config.tone_hz)?;
     media.set_line(config.line.clone());
     if let Some((seed, conditions)) = config.network {
         media.set_network(seed, conditions);

@@ -117,14 +117,14 @@ pub enum PhoneError {
 pub struct Phone {
     inner: Arc<Inner>,
     incoming: tokio::sync::Mutex<mpsc::Receiver<Incoming>>,
-    reader: tokio::task::JoinHandle<()>,
+    reader: Mutex<tokio::task::JoinHandle<()>>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Inner {
     config: PhoneConfig,
-    local: SocketAddr,
-    wire: Wire,
+    /// Where it is, and what it speaks over: another one after [`Phone::reconnect`].
+    wire: Mutex<(SocketAddr, Wire)>,
     /// Client transactions by branch.
     waiting: Mutex<HashMap<String, mpsc::UnboundedSender<Message>>>,
     /// ACKs by the branch of their INVITE, for final responses that come again.
@@ -143,12 +143,11 @@ pub(crate) struct Inner {
 impl Phone {
     /// Opens the sockets. Must be called inside a tokio runtime.
     pub async fn start(config: PhoneConfig) -> Result<Self, PhoneError> {
-        let (wire, local, mut received) = wire::open(config.transport, config.server).await?;
+        let (wire, local, received) = wire::open(config.transport, config.server).await?;
         let (incoming, queue) = mpsc::channel(64);
         let inner = Arc::new(Inner {
             config,
-            local,
-            wire,
+            wire: Mutex::new((local, wire)),
             waiting: Mutex::default(),
             acks: Mutex::default(),
             replies: Mutex::default(),
@@ -159,18 +158,19 @@ impl Phone {
             register: tokio::sync::Mutex::new((token(), 0)),
             trace: Mutex::default(),
         });
-        let reader = tokio::spawn({
-            let inner = Arc::clone(&inner);
-            async move {
-                while let Some((bytes, from)) = received.recv().await {
-                    inner.note("<-", from, &bytes);
-                    if let Some(message) = Message::parse(&bytes) {
-                        server::take(&inner, message, from);
-                    }
-                }
-            }
-        });
+        let reader = Mutex::new(tokio::spawn(read(Arc::clone(&inner), received)));
         Ok(Self { inner, incoming: tokio::sync::Mutex::new(queue), reader })
+    }
+
+    /// Opens another connection, as a phone does whose connection has died with its server. Its calls go on; where it is reached
+    /// is known to the server once it has registered again.
+    pub async fn reconnect(&self) -> Result<(), PhoneError> {
+        let inner = &self.inner;
+        let (wire, local, received) = wire::open(inner.config.transport, inner.config.server).await?;
+        *locked(&inner.wire) = (local, wire);
+        let reader = tokio::spawn(read(Arc::clone(inner), received));
+        std::mem::replace(&mut *locked(&self.reader), reader).abort();
+        Ok(())
     }
 
     /// What is heard on the call that this phone began last, also before it is answered; `None` before the first one.
@@ -180,7 +180,7 @@ impl Phone {
 
     /// Where the phone is.
     pub fn local_addr(&self) -> SocketAddr {
-        self.inner.local
+        self.inner.local()
     }
 
     /// The tone it sends.
@@ -303,20 +303,34 @@ impl Phone {
 
 impl Drop for Phone {
     fn drop(&mut self) {
-        self.reader.abort();
+        locked(&self.reader).abort();
         locked(&self.inner.calls).clear();
         locked(&self.inner.ringing).clear();
     }
 }
 
+/// Takes in what comes, until the transport is gone.
+async fn read(inner: Arc<Inner>, mut received: mpsc::Receiver<wire::Received>) {
+    while let Some((bytes, from)) = received.recv().await {
+        inner.note("<-", from, &bytes);
+        if let Some(message) = Message::parse(&bytes) {
+            server::take(&inner, message, from);
+        }
+    }
+}
+
 impl Inner {
+    pub(crate) fn local(&self) -> SocketAddr {
+        locked(&self.wire).0
+    }
+
     fn own_uri(&self) -> String {
         format!("sip:{}@{}", self.config.number, self.config.domain)
     }
 
     fn contact(&self) -> String {
         let transport = if self.config.transport == Transport::Tcp { ";transport=tcp" } else { "" };
-        format!("sip:{}@{}{transport}", self.config.number, self.local)
+        format!("sip:{}@{}{transport}", self.config.number, self.local())
     }
 
     fn registered_contact(&self) -> String {
@@ -330,7 +344,7 @@ impl Inner {
         Message::new(format!("{method} {uri} SIP/2.0"))
             .with(
                 "Via",
-                format!("SIP/2.0/{} {};branch={branch};rport", self.config.transport.name(), self.local),
+                format!("SIP/2.0/{} {};branch={branch};rport", self.config.transport.name(), self.local()),
             )
             .with("Max-Forwards", "70")
             .with("User-Agent", "sidetone-testkit")
@@ -345,8 +359,10 @@ impl Inner {
     fn send(&self, bytes: &[u8], to: SocketAddr) {
         self.note("->", to, bytes);
         match &self.config.line {
-            Some(line) if self.config.transport == Transport::Udp => self.wire.send(&line.pass(bytes), to),
-            _ => self.wire.send(bytes, to),
+            Some(line) if self.config.transport == Transport::Udp => {
+                locked(&self.wire).1.send(&line.pass(bytes), to);
+            }
+            _ => locked(&self.wire).1.send(bytes, to),
         }
     }
 
