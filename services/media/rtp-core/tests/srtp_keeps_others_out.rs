@@ -55,15 +55,23 @@ fn open(receiver: &mut Receiver, packet: &[u8]) -> Result<Vec<u8>, SrtpError> {
     Ok(packet)
 }
 
-/// The packet that libsrtp checks itself with, under the keys of RFC 3711, appendix B.3.
+/// The packets that libsrtp checks itself with, under the keys of RFC 3711, appendix B.3, and of RFC 6188, section 7.2.
 #[test]
-fn a_known_packet_is_what_others_make_of_it() {
-    let key = bytes("e1f97a0d3e018be0d64fa32c06de41390ec675ad498afeebb6960b3aabe6");
-    let master = MasterKey::new(Suite::AesCm128HmacSha1_80, &key).unwrap();
+fn known_packets_are_what_others_make_of_them() {
+    let short = "e1f97a0d3e018be0d64fa32c06de41390ec675ad498afeebb6960b3aabe6";
+    let long = "f0f04914b513f2763a1b1fa130f10e2998f6f6e43e4309d1e622a0e332b9f1b63b04803de51ee7c96423ab5b78d2";
     let plain = bytes("800f1234decafbadcafebabeabababababababababababababababab");
-    let known = bytes("800f1234decafbadcafebabe4e55dc4ce79978d88ca4d215949d2402b78d6acc99ea179b8dbb");
-    assert_eq!(protect(&mut Sender::new(&master).unwrap(), &plain).unwrap(), known);
-    assert_eq!(open(&mut Receiver::new(&master).unwrap(), &known).unwrap(), plain);
+    for (suite, key, sealed) in [
+        (Suite::AesCm128HmacSha1_80, short, "4e55dc4ce79978d88ca4d215949d2402b78d6acc99ea179b8dbb"),
+        // The same with a shorter tag (RFC 3711, section 5.2).
+        (Suite::AesCm128HmacSha1_32, short, "4e55dc4ce79978d88ca4d215949d2402b78d6acc"),
+        (Suite::AesCm256HmacSha1_80, long, "f1d9de17ff251ff1aa007774b0b4b40da08d9d9a5b3a55d8873b"),
+    ] {
+        let master = MasterKey::new(suite, &bytes(key)).unwrap();
+        let known = [bytes("800f1234decafbadcafebabe"), bytes(sealed)].concat();
+        assert_eq!(protect(&mut Sender::new(&master).unwrap(), &plain).unwrap(), known, "{}", suite.name());
+        assert_eq!(open(&mut Receiver::new(&master).unwrap(), &known).unwrap(), plain, "{}", suite.name());
+    }
 }
 
 #[test]
