@@ -8,15 +8,18 @@
 
 #[path = "../src/submix/lane.rs"]
 mod lane;
+#[path = "../src/submix/open.rs"]
+mod open;
 
 /// What the lane is made of, here.
 mod sync {
-    pub(super) use loom::sync::atomic::{AtomicU64, Ordering};
+    pub(super) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 }
 
 use lane::Lane;
 use loom::sync::Arc;
 use loom::thread;
+use open::Open;
 
 /// The words of a number: each tells whose it is.
 fn words(number: u64) -> impl Iterator<Item = u64> {
@@ -83,5 +86,28 @@ fn two_readers_at_once() {
         assert!(take(&lane, 1).is_none_or(|taken| taken == [10, 11]));
         reader.join().unwrap();
         writer.join().unwrap();
+    });
+}
+
+/// Who is found at work has said what it said before: a peer that has just come is not taken for late.
+#[test]
+fn who_is_found_at_work_is_heard() {
+    loom::model(|| {
+        let own = Arc::new(Open::new(3, 2));
+        let writer = thread::spawn({
+            let own = Arc::clone(&own);
+            move || {
+                own.say(0, words(0));
+                own.close();
+                // It comes back.
+                own.say(1, words(1));
+            }
+        });
+        if own.is_open() {
+            assert_eq!(take(own.lane(), 0).unwrap(), words(0).collect::<Vec<_>>());
+        }
+        writer.join().unwrap();
+        assert!(own.is_open());
+        assert_eq!(take(own.lane(), 1).unwrap(), words(1).collect::<Vec<_>>());
     });
 }

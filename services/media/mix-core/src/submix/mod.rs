@@ -10,17 +10,17 @@
 
 mod lane;
 mod notes;
+mod open;
 mod peer;
 mod sync;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use notes::Notes;
 
 use crate::mixer::Mixer;
-use lane::Lane;
 use notes::HEAD;
+use open::Open;
 use peer::Peer;
 
 /// One thread's end of a room on several threads.
@@ -31,13 +31,6 @@ pub struct Submix {
     peers: Box<[Peer]>,
 }
 
-/// A lane, and whether its writer is at work.
-#[derive(Debug)]
-struct Open {
-    lane: Lane,
-    is_open: AtomicBool,
-}
-
 /// Ticks that are kept: a thread that makes up for a stall still finds what the others said meanwhile.
 const TICKS_KEPT: usize = 8;
 
@@ -45,10 +38,7 @@ impl Submix {
     /// The ends of a room on at most `count` threads, for frames of so many `samples`. All memory is taken here.
     pub fn family(count: usize, samples: usize) -> Vec<Self> {
         let samples = samples.max(1);
-        let open = |_| Open {
-            lane: Lane::new(TICKS_KEPT, HEAD + samples.div_ceil(2)),
-            is_open: AtomicBool::new(false),
-        };
+        let open = |_| Open::new(TICKS_KEPT, HEAD + samples.div_ceil(2));
         let lanes: Arc<[Open]> = (0..count).map(open).collect();
         let end = |own| Self {
             own,
@@ -65,16 +55,12 @@ impl Submix {
         let own = &self.lanes[self.own];
         let sum: &[i32] = if voices > 0 { mixer.sum() } else { &[] };
         let pairs = sum.chunks(2).map(|pair| pack(pair[0], pair.get(1).copied().unwrap_or(0)));
-        own.lane.publish(tick, notes.head(voices).into_iter().chain(pairs));
-        if !own.is_open.load(Ordering::Relaxed) {
-            own.is_open.store(true, Ordering::Release);
-        }
+        own.say(tick, notes.head(voices).into_iter().chain(pairs));
         let Some(before) = tick.checked_sub(1) else { return 0 };
         let mut late = 0;
         for (n, (open, peer)) in self.lanes.iter().zip(&mut self.peers).enumerate() {
             if n != self.own {
-                let is_open = open.is_open.load(Ordering::Acquire);
-                late += u32::from(peer.hear(&open.lane, is_open, before, mixer));
+                late += u32::from(peer.hear(open.lane(), open.is_open(), before, mixer));
             }
         }
         late
@@ -82,7 +68,7 @@ impl Submix {
 
     /// This one says nothing any more. What was in its last sum fades out with the others.
     pub fn close(&self) {
-        self.lanes[self.own].is_open.store(false, Ordering::Release);
+        self.lanes[self.own].close();
     }
 
     /// What the others said last of themselves beside their sums.

@@ -1,3 +1,3 @@
 //! The atomics of a lane. Its model check has others in their place.
 
-pub(super) use std::sync::atomic::{AtomicU64, Ordering};
+pub(super) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
