@@ -14,6 +14,7 @@ use sidetone_runtime::config::ConfigError;
 
 use crate::negotiate::codec_named;
 use crate::recorder::{Bounds, RecordingRate};
+use crate::reporting::RtcpXr;
 
 /// How a media node is set up.
 #[derive(Debug, Clone, Deserialize)]
@@ -55,8 +56,9 @@ pub struct Config {
     /// Whether silence is not sent to phones that agree to that, and not expected from them: comfort noise (RFC 3389) with PCMU, PCMA
     /// and L16, DTX with Opus. Default: true.
     pub silence_suppression: bool,
-    /// Whether RTCP tells the far side how it is heard (RFC 3611, VoIP metrics). Default: true.
-    pub rtcp_xr: bool,
+    /// To whom RTCP tells how it is heard (RFC 3611, VoIP metrics): `off`, `asked` (those whose SDP has `a=rtcp-xr:voip-metrics`) or
+    /// `always`. But for `off`, our SDP asks for theirs. Default: `always`.
+    pub rtcp_xr: RtcpXr,
     /// Under load (5,000 packets a second of one worker) packets may wait so long for others, so that one wake-up serves many, in
     /// microseconds, 0 to 2000; 0 never. Default: 400.
     pub batch_us: u64,
@@ -289,7 +291,7 @@ impl Default for Config {
             room_quiet_dbov: -54,
             room_members_per_worker: 0,
             silence_suppression: true,
-            rtcp_xr: true,
+            rtcp_xr: RtcpXr::default(),
             batch_us: 400,
             inband_digits: InbandDigits::default(),
             opus: Opus::default(),

@@ -277,6 +277,7 @@ mod tests {
             crypto,
             dtls: None,
             ice: None,
+            wants_voip_metrics: false,
         }
     }
 

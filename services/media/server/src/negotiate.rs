@@ -38,6 +38,8 @@ pub struct Agreement {
     pub opus: OpusWish,
     /// The far side refused the stream with port 0.
     pub refused: bool,
+    /// The far side asks to be told how it is heard (RFC 3611, section 5.1).
+    pub wants_voip_metrics: bool,
 }
 
 /// What the parameters of an Opus format ask of the sender (RFC 7587, section 6.1).
@@ -348,7 +350,16 @@ pub(crate) fn answer(
     let mut description = describe(local, formats, direction, ptime_ms);
     description.rtcp_mux = remote.rtcp_mux;
     let opus = OpusWish::of(&remote.formats);
-    Ok((description, Agreement { receive: types, send: types, direction, ptime_ms, opus, refused: false }))
+    let agreement = Agreement {
+        receive: types,
+        send: types,
+        direction,
+        ptime_ms,
+        opus,
+        refused: false,
+        wants_voip_metrics: remote.wants_voip_metrics,
+    };
+    Ok((description, agreement))
 }
 
 /// The answer to a stream with port 0 (RFC 3264, section 6).
@@ -361,6 +372,7 @@ fn refused(local: SocketAddr, remote: &MediaDescription) -> (MediaDescription, A
         ptime_ms: 20,
         opus: OpusWish::default(),
         refused: true,
+        wants_voip_metrics: false,
     };
     (describe(SocketAddr::new(local.ip(), 0), formats, Direction::Inactive, 20), agreement)
 }
@@ -383,7 +395,8 @@ pub(crate) fn conclude(ours: &MediaDescription, remote: &MediaDescription) -> Re
     }
     let direction = if refused { Direction::Inactive } else { our_direction(remote) };
     let ptime_ms = send.audio().map_or(20, |(_, codec)| ptime(remote, codec));
-    Ok(Agreement { receive, send, direction, ptime_ms, opus: OpusWish::of(&remote.formats), refused })
+    let (opus, wants_voip_metrics) = (OpusWish::of(&remote.formats), remote.wants_voip_metrics);
+    Ok(Agreement { receive, send, direction, ptime_ms, opus, refused, wants_voip_metrics })
 }
 
 /// The reverse of what the far side wants; an unspecified address wants nothing (RFC 3264, section 8.4).
@@ -414,6 +427,7 @@ fn describe(rtp: SocketAddr, formats: Vec<Format>, direction: Direction, ptime_m
         crypto: Vec::new(),
         dtls: None,
         ice: None,
+        wants_voip_metrics: false,
     }
 }
 

@@ -14,6 +14,7 @@ fn plain() -> MediaDescription {
         crypto: Vec::new(),
         dtls: None,
         ice: None,
+        wants_voip_metrics: false,
     }
 }
 

@@ -162,6 +162,8 @@ pub struct MediaDescription {
     pub dtls: Option<Box<Dtls>>,
     /// Addresses are proved by ICE (RFC 8445).
     pub ice: Option<Box<Ice>>,
+    /// It asks to be told how what it sends is heard: VoIP metrics in RTCP XR (RFC 3611, section 5.1).
+    pub wants_voip_metrics: bool,
 }
 
 /// DTLS-SRTP as one side describes it (RFC 5763, section 5).

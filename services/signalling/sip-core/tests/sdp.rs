@@ -24,6 +24,7 @@ fn ours() -> MediaDescription {
         crypto: Vec::new(),
         dtls: None,
         ice: None,
+        wants_voip_metrics: false,
     }
 }
 
@@ -38,6 +39,7 @@ fn a_description_survives_its_text() {
         MediaDescription { rtp: "[2001:db8::1]:4000".parse().unwrap(), ..ours() },
         MediaDescription { rtcp: Some("192.0.2.7:9".parse().unwrap()), rtcp_mux: true, ..ours() },
         MediaDescription { direction: Direction::Inactive, ptime_ms: 30, ..ours() },
+        MediaDescription { wants_voip_metrics: true, ..ours() },
         MediaDescription {
             formats: vec![Format { channels: 2, ..Format::new(111, Encoding::Opus, 48_000) }],
             ..ours()
@@ -68,6 +70,27 @@ fn careless_phones_are_understood() {
     let names: Vec<&str> = media.formats.iter().map(|format| format.encoding.name()).collect();
     assert_eq!(names, ["PCMA", "PCMU", "G729", "telephone-event"], "96 says nothing and is left out");
     assert_eq!((media.ptime_ms, media.direction), (30, Direction::SendRecv));
+}
+
+/// RFC 3611, section 5.1, with the forms of its examples.
+#[test]
+fn who_asks_how_it_is_heard_is_understood() {
+    let asks = |session: &str, media: &str| {
+        let text = format!("v=0\r\nc=IN IP4 192.0.2.9\r\n{session}m=audio 4002 RTP/AVP 8\r\n{media}");
+        parse(text.as_bytes()).unwrap().wants_voip_metrics
+    };
+    assert!(asks("", "a=rtcp-xr:voip-metrics\r\n"));
+    assert!(asks("a=rtcp-xr:rcvr-rtt=all:10 VOIP-METRICS\r\n", ""), "for the whole session");
+    assert!(asks("", "a=rtcp-xr:pkt-loss-rle=100 stat-summary=loss,jitt\r\na=rtcp-xr:voip-metrics\r\n"));
+    assert!(
+        !asks("a=rtcp-xr:voip-metrics\r\n", "a=rtcp-xr:pkt-rcpt-times\r\n"),
+        "the stream's own goes before"
+    );
+    for nothing in ["", "a=rtcp-xr\r\n", "a=rtcp-xr:\r\n", "a=rtcp-xr:voip-metrics-2\r\n"] {
+        assert!(!asks("", nothing), "{nothing}");
+    }
+    let text = write(&MediaDescription { wants_voip_metrics: true, ..ours() }, &identity());
+    assert!(text.contains("\r\na=rtcp-xr:voip-metrics\r\n"), "{text}");
 }
 
 #[test]

@@ -70,6 +70,7 @@ pub(crate) fn media(direction: Direction) -> MediaDescription {
         crypto: Vec::new(),
         dtls: None,
         ice: None,
+        wants_voip_metrics: false,
     }
 }
 

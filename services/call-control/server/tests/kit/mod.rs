@@ -63,6 +63,7 @@ pub fn media() -> MediaDescription {
         crypto: Vec::new(),
         dtls: None,
         ice: None,
+        wants_voip_metrics: false,
     }
 }
 

@@ -184,10 +184,16 @@ impl Engine {
                 (answer, Some(agreement))
             }
         };
-        if !self.config.silence_suppression {
-            negotiate::without_pauses(&mut description, agreement.as_mut());
-        }
+        self.tune(&mut description, agreement.as_mut());
         Ok((description, agreement))
+    }
+
+    /// Makes our description what the configuration says about silence and reports.
+    pub(super) fn tune(&self, description: &mut MediaDescription, agreement: Option<&mut Agreement>) {
+        if !self.config.silence_suppression {
+            negotiate::without_pauses(description, agreement);
+        }
+        description.wants_voip_metrics = self.config.rtcp_xr.asks();
     }
 
     /// Whether digits are looked for in what a new leg says.
@@ -294,9 +300,7 @@ impl Engine {
             let mut agreement = negotiate::conclude(offer, &remote)?;
             let mut local = entry.local.clone();
             local.formats.clone_from(&offer.formats);
-            if !self.config.silence_suppression {
-                negotiate::without_pauses(&mut local, Some(&mut agreement));
-            }
+            self.tune(&mut local, Some(&mut agreement));
             local.direction = agreement.direction;
             local.rtcp_mux &= remote.rtcp_mux;
             let rekeying = secrets.conclude(&remote)?;
@@ -305,9 +309,7 @@ impl Engine {
             (local, agreement, rekeying)
         } else {
             let (mut local, mut agreement) = negotiate::answer(address, &remote, &entry.codecs)?;
-            if !self.config.silence_suppression {
-                negotiate::without_pauses(&mut local, Some(&mut agreement));
-            }
+            self.tune(&mut local, Some(&mut agreement));
             let rekeying = if remote.rtp.port() == 0 {
                 None
             } else {

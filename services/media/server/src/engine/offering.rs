@@ -19,9 +19,7 @@ impl Engine {
         let entry = control.legs.get_mut(&id).ok_or(MediaError::NotFound("leg"))?;
         let Some(prefer) = prefer else {
             let mut all = negotiate::offer(entry.local.rtp, &entry.codecs)?;
-            if !self.config.silence_suppression {
-                negotiate::without_pauses(&mut all, None);
-            }
+            self.tune(&mut all, None);
             let formats = widened(&entry.local.formats, all.formats);
             let direction = Direction::SendRecv;
             let offer =

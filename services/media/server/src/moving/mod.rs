@@ -60,6 +60,7 @@ fn agreement(agreement: &Agreement) -> pb::LegAgreement {
         opus_bitrate_max_bps: agreement.opus.bitrate_max_bps,
         refused: agreement.refused,
         opus_dtx: agreement.opus.dtx,
+        wants_voip_metrics: agreement.wants_voip_metrics,
     }
 }
 

@@ -152,6 +152,7 @@ fn agreement(value: &pb::LegAgreement) -> Result<Agreement, MediaError> {
             dtx: value.opus_dtx,
         },
         refused: value.refused,
+        wants_voip_metrics: value.wants_voip_metrics,
     })
 }
 

@@ -81,6 +81,7 @@ impl Phone {
             crypto: vec![key(2)],
             dtls: None,
             ice: None,
+            wants_voip_metrics: false,
         }
     }
 

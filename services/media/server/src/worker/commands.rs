@@ -143,7 +143,9 @@ impl Worker {
         let Some(plain) = report.first_chunk_mut() else { return };
         let state = &mut leg.state;
         let delay_us = leg.playout.delay_us();
-        let metrics = self.limits.extended_reports.then(|| quality::metrics(state, delay_us)).flatten();
+        let is_asked = state.agreement.is_some_and(|agreement| agreement.wants_voip_metrics);
+        let tells = self.limits.extended_reports.tells(is_asked);
+        let metrics = tells.then(|| quality::metrics(state, delay_us)).flatten();
         let stats = &mut state.incoming.stats;
         let length = leg.reporter.write(&state.outgoing, stats, metrics, now_ms, goodbye, plain);
         let Some(length) = leg.protect_report(&mut report, length) else { return };

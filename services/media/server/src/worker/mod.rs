@@ -42,6 +42,7 @@ use std::time::{Duration, Instant};
 use rtrb::{Consumer, Producer};
 use sidetone_net::{Poller, Wake};
 
+use crate::reporting::RtcpXr;
 use counters::Counters;
 use leg::{Leg, Now};
 use mix::Mix;
@@ -77,8 +78,8 @@ pub(crate) struct Limits {
     pub(crate) held_ms: u64,
     /// Without a sign of life of the far side, whether somebody wants the leg or not; 0 for ever.
     pub(crate) lifeless_ms: u64,
-    /// Reports tell how the far side is heard (RFC 3611).
-    pub(crate) extended_reports: bool,
+    /// To whom reports tell how it is heard.
+    pub(crate) extended_reports: RtcpXr,
     /// Rests under load, so that one wake-up serves many packets.
     pub(crate) batch: Duration,
 }

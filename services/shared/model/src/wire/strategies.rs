@@ -93,8 +93,10 @@ pub(crate) fn media() -> impl Strategy<Value = MediaDescription> {
         },
     );
     let security = (any::<bool>(), prop::collection::vec(crypto, 0..3), of(dtls()), of(ice()));
-    (holder, address(), of(address()), any::<bool>(), formats, direction(), 1u8.., security).prop_map(
-        |(holder, rtp, rtcp, rtcp_mux, formats, direction, ptime_ms, (secured, crypto, dtls, ice))| {
+    let rtcp = (of(address()), any::<bool>(), any::<bool>());
+    (holder, address(), rtcp, formats, direction(), 1u8.., security).prop_map(
+        |(holder, rtp, rtcp, formats, direction, ptime_ms, (secured, crypto, dtls, ice))| {
+            let (rtcp, rtcp_mux, wants_voip_metrics) = rtcp;
             MediaDescription {
                 holder,
                 rtp,
@@ -107,6 +109,7 @@ pub(crate) fn media() -> impl Strategy<Value = MediaDescription> {
                 crypto,
                 dtls,
                 ice,
+                wants_voip_metrics,
             }
         },
     )

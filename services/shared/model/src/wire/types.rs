@@ -161,6 +161,7 @@ impl From<&MediaDescription> for pb::MediaDescription {
             crypto: value.crypto.iter().map(Into::into).collect(),
             dtls: value.dtls.as_deref().map(Into::into),
             ice: value.ice.as_deref().map(Into::into),
+            wants_voip_metrics: value.wants_voip_metrics,
         }
     }
 }
@@ -249,6 +250,7 @@ impl TryFrom<pb::MediaDescription> for MediaDescription {
             crypto: value.crypto.into_iter().take(CRYPTO_MAX).map(Into::into).collect(),
             dtls: value.dtls.map(|dtls| Dtls::try_from(dtls).map(Box::new)).transpose()?,
             ice: value.ice.map(|ice| Box::new(ice.into())),
+            wants_voip_metrics: value.wants_voip_metrics,
         })
     }
 }

@@ -39,6 +39,7 @@ fn leg(over: &Flow) -> Leg {
         crypto: Vec::new(),
         dtls: None,
         ice: None,
+        wants_voip_metrics: false,
     };
     let binding = Binding::outside("1002", ReplicaId::new("r").unwrap());
     let invite = Invite {

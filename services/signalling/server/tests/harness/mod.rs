@@ -339,5 +339,6 @@ pub(crate) fn media() -> MediaDescription {
         crypto: Vec::new(),
         dtls: None,
         ice: None,
+        wants_voip_metrics: false,
     }
 }

@@ -140,6 +140,7 @@ mod tests {
             crypto: (1..=keys).map(line).collect(),
             dtls: None,
             ice: None,
+            wants_voip_metrics: false,
         }
     }
 

@@ -130,6 +130,10 @@ fn describe(session: &sdp::Session, media: &sdp::Media) -> Result<MediaDescripti
         crypto,
         dtls,
         ice,
+        wants_voip_metrics: proof::values(session, media, "rtcp-xr")
+            .iter()
+            .flat_map(|value| value.split_ascii_whitespace())
+            .any(|format| format.eq_ignore_ascii_case("voip-metrics")),
     })
 }
 

@@ -7,7 +7,7 @@ use sdp_types as sdp;
 use sidetone_model::media::{Dtls, Fingerprint, Ice, MediaDescription, Setup};
 
 /// The values of an attribute of a stream, or of the session where the stream has none.
-fn values<'a>(session: &'a sdp::Session, media: &'a sdp::Media, name: &str) -> Vec<&'a str> {
+pub(super) fn values<'a>(session: &'a sdp::Session, media: &'a sdp::Media, name: &str) -> Vec<&'a str> {
     let named = |attributes: &'a [sdp::Attribute]| -> Vec<&'a str> {
         attributes
             .iter()

@@ -95,6 +95,9 @@ fn audio_lines(out: &mut String, media: &MediaDescription, profile: Profile, mid
     if media.rtcp_mux {
         out.push_str("a=rtcp-mux\r\n");
     }
+    if media.wants_voip_metrics {
+        out.push_str("a=rtcp-xr:voip-metrics\r\n");
+    }
     out.push_str(match media.direction {
         Direction::SendRecv => "a=sendrecv\r\n",
         Direction::SendOnly => "a=sendonly\r\n",

@@ -46,6 +46,7 @@ pub fn media(port: u16) -> MediaDescription {
         crypto: Vec::new(),
         dtls: None,
         ice: None,
+        wants_voip_metrics: false,
     }
 }
 
