@@ -14,7 +14,7 @@ mod digest;
 mod encryption;
 mod forked_answers;
 mod hang_up;
-use crate::harness;
+mod harness;
 mod identity;
 mod info_digits;
 mod lossy_network;
