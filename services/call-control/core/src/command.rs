@@ -61,9 +61,7 @@ impl Shard {
                 Ok(CommandSubject::Call(call))
             }
             CallCommandKind::Answer { leg, to_number, .. } => {
-                // Whoever rings now is shown by the own number, and not by the one at which the caller waits.
-                let to = Routing { number: to_number.clone(), ..to };
-                self.answer_waiting(tenant, *leg, to, now)?;
+                self.answer_waiting(tenant, *leg, (to_number, to), now)?;
                 Ok(CommandSubject::Leg(*leg))
             }
             CallCommandKind::HangUpCall { .. } | CallCommandKind::HangUpLeg { .. } => {
@@ -341,9 +339,11 @@ impl Shard {
         &mut self,
         tenant: &TenantId,
         leg: LegId,
-        to: Routing,
+        (to_number, to): (&str, Routing),
         now: Timestamp,
     ) -> Result<(), CommandError> {
+        // Whoever rings now is shown by the own number, and not by the one at which the caller waits.
+        let to = Routing { number: to_number.into(), ..to };
         let view = self.own_leg(tenant, leg)?;
         if view.phase != LegPhase::Waiting || self.is_ending(leg) {
             return Err(CommandError::NotWaiting);

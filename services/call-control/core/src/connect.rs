@@ -102,7 +102,7 @@ impl Shard {
                 served @ (Destination::Echo | Destination::Announcement { .. } | Destination::Voicemail(_)),
             ) => {
                 self.accept(leg, now);
-                self.serve(leg, served.clone(), now);
+                self.serve(leg, (served.clone(), routing.assistant), now);
             }
             Some(Destination::Room(room)) => {
                 let room = room.clone();
@@ -119,13 +119,18 @@ impl Shard {
                     self.command(leg, LegCommandKind::Ring { media: None });
                 }
             }
-            Some(Destination::Mailbox(user)) if leg.party.user.as_ref() != Some(user) && !routing.has_pin => {
+            Some(Destination::Mailbox(user))
+                if leg.party.user.as_ref() != Some(user) && routing.pin_set_at.is_none() =>
+            {
                 let text = "a voicemail without a PIN is listened to from its user's own phones alone";
                 self.end(leg, Termination::new(Cause::Forbidden).with_text(text));
             }
-            Some(served @ Destination::Mailbox(_)) => {
+            Some(served @ Destination::Mailbox(user)) => {
                 self.accept(leg, now);
-                self.serve(leg, served.clone(), now);
+                if let Some(set_at) = routing.pin_set_at {
+                    self.forget_tries_of_before(&leg.tenant, user, set_at, now);
+                }
+                self.serve(leg, (served.clone(), routing.assistant), now);
             }
             Some(Destination::OwnMailbox) => {
                 let own = leg.party.user.clone().map(Destination::Mailbox);
@@ -164,12 +169,12 @@ impl Shard {
         }
     }
 
-    /// An answered leg talks to a machine.
-    pub(crate) fn serve(&mut self, leg: &LegView, by: Destination, now: Timestamp) {
+    /// An answered leg talks to a machine, which may be the tenant's assistant.
+    fn serve(&mut self, leg: &LegView, (by, assistant): (Destination, bool), now: Timestamp) {
         if self.is_ending(leg.leg) {
             return;
         }
-        self.fact(&leg.tenant, now, FactKind::LegServed { leg: leg.leg, by: by.clone() });
+        self.fact(&leg.tenant, now, FactKind::LegServed { leg: leg.leg, by: by.clone(), assistant });
         let Some(leg) = &self.live(leg.leg) else { return };
         match by {
             Destination::Announcement { prompt, repeat } => self.announce(leg, prompt, repeat),

@@ -83,11 +83,11 @@ impl Shard {
         if let Some(known) = self.control(leg.leg).passing.fallback.take() {
             return Some(known);
         }
-        // What was looked up is not in the log. A machine needs no more than its name.
+        // What was looked up is not in the log. A machine needs no more than its name; whoever waits for too long goes to the assistant.
         let told = leg.decision.as_ref()?.fallback.clone()?;
         let is_machine =
             matches!(told, Destination::Echo | Destination::Announcement { .. } | Destination::Voicemail(_));
-        is_machine.then(|| Routing { destination: Some(told), ..Routing::default() })
+        is_machine.then(|| Routing { destination: Some(told), assistant: true, ..Routing::default() })
     }
 
     fn is_undecided(&self, leg: LegId) -> bool {

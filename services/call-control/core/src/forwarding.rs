@@ -296,6 +296,8 @@ impl Shard {
             sip_call_id: "".into(),
             cause,
             by,
+            assistant: routing.assistant,
+            trunk: "".into(),
         };
         self.fact(&alone.tenant, now, created);
         let Some(nowhere) = self.live(leg) else { return false };

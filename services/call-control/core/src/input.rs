@@ -8,6 +8,7 @@ use sidetone_model::classify::Class;
 use sidetone_model::ids::{BootId, ConferenceId, DeviceId, LegId, NodeId, PlaybackId};
 use sidetone_model::media::MediaDescription;
 use sidetone_model::party::{Binding, Destination};
+use sidetone_model::time::Timestamp;
 
 use crate::forwarding::Forwards;
 
@@ -35,8 +36,10 @@ pub struct Routing {
     /// For a user: where the call goes when nobody takes it, neither of `bindings` nor of `later`. For a caller who waits: where
     /// the call goes when no application has decided in time (`no_answer`).
     pub forwards: Forwards,
-    /// For somebody's mailbox: it has a PIN, by which others than its user may listen.
-    pub has_pin: bool,
+    /// For somebody's mailbox: when its PIN was set, by which others than its user may listen; none when it has none.
+    pub pin_set_at: Option<Timestamp>,
+    /// It is where the tenant's assistant is.
+    pub assistant: bool,
     /// For what a phone names in its place: how far its tenant lets it lead the call.
     pub redirects: Redirects,
 }
@@ -54,6 +57,14 @@ pub enum Redirects {
 }
 
 impl Routing {
+    /// Whoever is reached by it is reached as the tenant's assistant. Whom rules of that one lead to is not.
+    #[must_use]
+    pub fn of_assistant(mut self) -> Self {
+        self.assistant = true;
+        self.later.iter_mut().for_each(|next| next.routing.assistant = true);
+        self
+    }
+
     /// The destination as facts tell it: whoever is outside is no user of the tenant, and the number says it all.
     pub(crate) fn told(&self) -> Option<Destination> {
         let outside = self.bindings.iter().any(|binding| binding.outside_number().is_some());

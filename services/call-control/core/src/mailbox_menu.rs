@@ -14,7 +14,7 @@ use sidetone_model::classify::Class;
 use sidetone_model::command::RecordingOptions;
 use sidetone_model::fact::FactKind;
 use sidetone_model::fold::{LegView, RecordingView};
-use sidetone_model::ids::{LegId, RecordingId, UserId};
+use sidetone_model::ids::{LegId, RecordingId, TenantId, UserId};
 use sidetone_model::party::Destination;
 use sidetone_model::termination::{Cause, Termination};
 use sidetone_model::time::Timestamp;
@@ -270,10 +270,7 @@ impl Shard {
             (MediaRequest::CheckPin { .. }, None) if self.is_locked(leg) => self.tell_locked(leg),
             (MediaRequest::CheckPin { user, .. }, None) => {
                 self.control(leg.leg).passing.mailbox.proven = true;
-                if self.fold.wrong_pins(&leg.tenant, user).is_some() {
-                    let right = FactKind::MailboxPinTried { user: user.clone(), wrong: 0 };
-                    self.fact(&leg.tenant, now, right);
-                }
+                self.forget_tries(&leg.tenant, user, now);
                 self.listen(leg);
             }
             (MediaRequest::CheckPin { user, .. }, Some(failure)) if failure.class == Class::Forbidden => {
@@ -292,8 +289,32 @@ impl Shard {
                 self.ask(leg, MediaRequest::PlayGreeting { playback, leg: leg.leg, tenant, user, otherwise });
                 self.await_choice(leg.leg, CHOICE_MAX, now);
             }
+            (MediaRequest::SetPin { user, .. }, None) => {
+                self.forget_tries(&leg.tenant, user, now);
+                self.offer_options(leg, now);
+            }
             (_, None) => self.offer_options(leg, now),
             (_, Some(_)) => self.say_no(leg, now),
+        }
+    }
+
+    /// Wrong PINs count no more, and a mailbox that took none for them takes one again.
+    fn forget_tries(&mut self, tenant: &TenantId, user: &UserId, now: Timestamp) {
+        if self.fold.wrong_pins(tenant, user).is_some() {
+            self.fact(tenant, now, FactKind::MailboxPinTried { user: user.clone(), wrong: 0 });
+        }
+    }
+
+    /// What was dialled before the PIN was set says nothing of who knows this one.
+    pub(crate) fn forget_tries_of_before(
+        &mut self,
+        tenant: &TenantId,
+        user: &UserId,
+        set_at: Timestamp,
+        now: Timestamp,
+    ) {
+        if self.fold.wrong_pins(tenant, user).is_some_and(|(_, last)| last <= set_at) {
+            self.forget_tries(tenant, user, now);
         }
     }
 

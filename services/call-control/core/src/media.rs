@@ -30,9 +30,8 @@ impl Shard {
     ) -> Step {
         self.unanswered.answered(&request);
         let leg = request.leg().and_then(|leg| self.live(leg));
-        if let Some(leg) = &leg
-            && leg.node.as_ref().is_some_and(|(of, _)| of != node)
-        {
+        let is_elsewhere = |leg: &&LegView| leg.node.as_ref().is_some_and(|(of, _)| of != node);
+        if let Some(leg) = leg.as_ref().filter(is_elsewhere) {
             self.on_other_node(leg, node, &request, answer, now);
             return self.finish();
         }

@@ -90,6 +90,8 @@ impl Shard {
             sip_call_id: leg.sip_call_id().into(),
             cause: ring.cause,
             by: ring.by,
+            assistant: nodes.assistant,
+            trunk: "".into(),
         };
         self.fact(&ring.tenant, now, created);
         let passing = &mut self.control(leg).passing;

@@ -298,6 +298,8 @@ impl Shard {
             sip_call_id: offered.sip_call_id.clone(),
             cause: LegCause::Normal,
             by: None,
+            assistant: false,
+            trunk: signal.trunk.clone().unwrap_or_default(),
         };
         self.fact(&signal.tenant, now, leg);
     }

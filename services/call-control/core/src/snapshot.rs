@@ -260,6 +260,8 @@ fn leg_facts(view: &LegView) -> Vec<(Timestamp, FactKind)> {
             sip_call_id: view.sip_call_id.clone(),
             cause: view.cause,
             by: view.by,
+            assistant: view.assistant,
+            trunk: "".into(),
         },
     )];
     if let Some(trunk) = view.trunk.clone() {
@@ -306,7 +308,8 @@ fn leg_marks(view: &LegView) -> Vec<FactKind> {
         marks.push(FactKind::LegTalkRefused { leg, why: why.clone() });
     }
     if let Some(by) = &view.served_by {
-        marks.push(FactKind::LegServed { leg, by: by.clone() });
+        // Who has answered is restated.
+        marks.push(FactKind::LegServed { leg, by: by.clone(), assistant: false });
     }
     if let Some(by) = view.held {
         marks.push(FactKind::LegHeld { leg, by });

@@ -101,6 +101,56 @@ fn who_is_not_answered_is_answered_by_nobody_and_a_forwarded_call_by_the_voicema
 }
 
 #[test]
+fn the_assistant_is_told_apart_whatever_it_is_and_a_person_behind_it_counts_more() {
+    let announcement = Destination::Announcement { prompt: "welcome".into(), repeat: 1 };
+    for machine in [announcement, Destination::Echo, Destination::Voicemail(UserId::new("bob").unwrap())] {
+        let mut office = Office::new();
+        let caller = office.call(office.to(machine, 0).of_assistant());
+        office.serve();
+        is_kept_by_the_snapshot(&office);
+        office.signal(caller, ended(Cause::Normal, 200));
+        let by = AnsweredBy::Assistant;
+        assert_eq!((of_leg(&office, caller).answered_by, of_call(&office).answered_by), (by, by));
+    }
+
+    // A program that is registered like a telephone; then it has passed the call on to a person.
+    for passes_on in [false, true] {
+        let mut office = Office::new();
+        let caller = office.call(office.to_user(1).of_assistant());
+        let assistant = office.others(caller)[0];
+        office.answers(assistant);
+        is_kept_by_the_snapshot(&office);
+        if passes_on {
+            let to = office.registered("carol", &["desk"]);
+            let transfer =
+                CallCommandKind::TransferBlind { leg: assistant, to_number: "1003".into(), anonymous: false };
+            office.does_to(transfer, Routing::default(), to).unwrap();
+            office.serve();
+            office.hang_up_as_told();
+            let carol = office.legs_of("carol")[0];
+            office.answers(carol);
+            is_kept_by_the_snapshot(&office);
+        }
+        office.signal(caller, ended(Cause::Normal, 200));
+        office.hang_up_as_told();
+        let by = if passes_on { AnsweredBy::Person } else { AnsweredBy::Assistant };
+        assert_eq!((of_leg(&office, caller).answered_by, of_call(&office).answered_by), (by, by));
+        assert_eq!(of_leg(&office, assistant).answered_by, AnsweredBy::Assistant);
+    }
+
+    // Whom a rule of the assistant's leads to is not the assistant.
+    let mut office = Office::new();
+    let rule = Some(Box::new(Later { number: "".into(), routing: voicemail(&office) }));
+    let forwards = Forwards { busy: rule, ..Forwards::default() };
+    let caller = office.call(Routing { forwards, ..office.to_user(1) }.of_assistant());
+    let assistant = office.others(caller)[0];
+    office.signal(assistant, ended(Cause::Busy, 486));
+    office.serve();
+    office.signal(caller, ended(Cause::Normal, 200));
+    assert_eq!(of_call(&office).answered_by, AnsweredBy::Voicemail);
+}
+
+#[test]
 fn a_call_that_an_application_makes_is_answered_by_whom_it_reaches() {
     for (to_voicemail, by) in [(true, AnsweredBy::Voicemail), (false, AnsweredBy::Nobody)] {
         let mut office = Office::new();
@@ -114,6 +164,19 @@ fn a_call_that_an_application_makes_is_answered_by_whom_it_reaches() {
         office.hang_up_as_told();
         assert_eq!((of_leg(&office, own).answered_by, of_call(&office).answered_by), (by, by));
     }
+}
+
+#[test]
+fn the_trunk_over_which_a_call_came_is_told_with_its_leg() {
+    let mut office = Office::new();
+    let (leg, offered) = (office.ids.make(office.now), office.offered(Some(media())));
+    says(&mut office, leg, 1, "first", offered);
+    let came = |kind: &FactKind| matches!(kind, FactKind::LegCreated { trunk, .. } if &**trunk == "first");
+    assert_eq!(office.facts(came), 1);
+    assert_eq!(office.facts(|kind| matches!(kind, FactKind::LegRouted { .. })), 0, "it is told once");
+    is_kept_by_the_snapshot(&office);
+    says(&mut office, leg, 2, "first", ended(Cause::Normal, 200));
+    assert_eq!(of_leg(&office, leg).trunk.as_deref(), Some("first"));
 }
 
 #[test]

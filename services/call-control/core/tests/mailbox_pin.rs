@@ -11,6 +11,7 @@ use sidetone_model::fact::FactKind;
 use sidetone_model::ids::{LegId, PlaybackId, UserId};
 use sidetone_model::party::Destination;
 use sidetone_model::termination::Cause;
+use sidetone_model::time::Timestamp;
 
 const PIN: &str = "2468";
 
@@ -18,9 +19,14 @@ fn bob() -> UserId {
     UserId::new("bob").unwrap()
 }
 
-/// The way to Bob's voicemail, which has a PIN.
+/// The way to Bob's voicemail, which has had a PIN for long.
 fn with_pin(office: &Office) -> Routing {
-    Routing { has_pin: true, ..office.to(Destination::Mailbox(bob()), 0) }
+    with_pin_of(office, Timestamp::default())
+}
+
+/// The same, with a PIN that was set then.
+fn with_pin_of(office: &Office, set_at: Timestamp) -> Routing {
+    Routing { pin_set_at: Some(set_at), ..office.to(Destination::Mailbox(bob()), 0) }
 }
 
 /// Media and the directory do what they are asked; the PIN is the one. What was asked is returned, and whether somebody was
@@ -261,4 +267,56 @@ fn wrong_pins_are_counted_over_all_calls_and_then_none_is_taken_for_a_while() {
     assert_eq!(office.shard.fold().wrong_pins(&office.tenant, &bob()), None);
     assert_eq!(office.end_of(leg), None);
     assert_eq!(office.mailbox_locked, 1);
+}
+
+/// Nine wrong ones, three a call, after which the mailbox takes none.
+fn lock(office: &mut Office) {
+    for call in 0..3 {
+        let leg = alice_listens(office);
+        let told: Vec<_> = (0..3).map(|_| dials(office, leg, "1111#").0).collect();
+        match call {
+            0 | 1 => office.hang_up_as_told(),
+            _ => is_told_and_ended(office, leg, &told[2]),
+        }
+        assert_eq!(office.end_of(leg), Some(Cause::Forbidden));
+    }
+    assert_eq!(office.mailbox_locked, 1);
+}
+
+#[test]
+fn a_new_pin_from_the_users_own_phone_lifts_the_lock() {
+    let mut office = Office::new();
+    lock(&mut office);
+    let own = office.dial("bob", "desk", with_pin(&office));
+    dials(&mut office, own, "03135790#");
+    assert_eq!(office.shard.fold().wrong_pins(&office.tenant, &bob()).map(|(wrong, _)| wrong), Some(9));
+    dials(&mut office, own, "135790#");
+    assert_eq!(office.shard.fold().wrong_pins(&office.tenant, &bob()), None);
+    office.signal(own, ended_by_phone());
+    let (leg, asked) = tries(&mut office, PIN);
+    assert!(checks(&asked) && office.end_of(leg).is_none());
+}
+
+#[test]
+fn a_new_pin_from_an_operator_lifts_the_lock_and_an_old_one_does_not() {
+    let mut office = Office::new();
+    lock(&mut office);
+    let (_, last) = office.shard.fold().wrong_pins(&office.tenant, &bob()).unwrap();
+    let before = Timestamp::from_millis(last.as_millis() - 1);
+    for (set_at, is_asked) in [(before, false), (last, true)] {
+        let leg = office.offer(with_pin_of(&office, set_at), Some(kit::media()));
+        serve(&mut office);
+        let (asked, _) = dials(&mut office, leg, &format!("{PIN}#"));
+        assert_eq!(checks(&asked), is_asked, "{set_at:?}");
+        office.signal(leg, ended_by_phone());
+    }
+    // What is wrong from now on is counted from the beginning, and a restart changes nothing of that.
+    assert_eq!(office.shard.fold().wrong_pins(&office.tenant, &bob()), None);
+    office.restart();
+    tries(&mut office, "1111");
+    assert_eq!(office.shard.fold().wrong_pins(&office.tenant, &bob()).map(|(wrong, _)| wrong), Some(1));
+}
+
+fn ended_by_phone() -> sidetone_model::signal::LegSignalKind {
+    kit::ended(Cause::Normal, 200)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sidetone_call_core::Shard;
 use sidetone_directory::Directory;
-use sidetone_model::ids::{IdSource, ShardId, StreamId, TenantId};
+use sidetone_model::ids::{BootId, IdSource, ShardId, StreamId, TenantId};
 use sidetone_runtime::Lifecycle;
 use sidetone_runtime::link::{MediaConnector, PushService};
 use sidetone_store::{Sequence, Store};
@@ -83,16 +83,7 @@ impl CallControl {
         let mut seed = [0; 32];
         rand::fill(&mut seed);
         let boot = IdSource::seeded(seed).make(clock::now());
-        let ran_until = crate::running::before(&deps.store).await;
-        let mut shards = Vec::new();
-        for shard in (0..config.shards).map(ShardId) {
-            rand::fill(&mut seed);
-            let mut state = Shard::new(config.limits(), seed);
-            let log = Log::open(Arc::clone(&deps.store), shard, boot, &mut state).await?;
-            state.ran_until(ran_until);
-            state.begin(clock::now());
-            shards.push((state, log));
-        }
+        let shards = open_shards(&config, &deps.store, boot).await?;
         let recent = shards.iter().map(|(_, log)| log.recent()).collect();
         let (inputs, receiver) = mpsc::channel(INPUTS_MAX);
         let refresh = Duration::from_secs(config.refresh_s);
@@ -236,6 +227,25 @@ impl CallControl {
     pub(crate) fn replica_infos(&self) -> Vec<ReplicaInfo> {
         self.shared.replica_infos.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// The shards as their logs have them, each with its log.
+async fn open_shards(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    boot: BootId,
+) -> anyhow::Result<Vec<(Shard, Log)>> {
+    let ran_until = crate::running::before(store).await;
+    let (mut shards, mut seed) = (Vec::new(), [0; 32]);
+    for shard in (0..config.shards).map(ShardId) {
+        rand::fill(&mut seed);
+        let mut state = Shard::new(config.limits(), seed);
+        let log = Log::open(Arc::clone(store), shard, boot, &mut state).await?;
+        state.ran_until(ran_until);
+        state.begin(clock::now());
+        shards.push((state, log));
+    }
+    Ok(shards)
 }
 
 /// Runs the owner. When it loses its log the process must not go on: somebody else owns the shards now.

@@ -137,7 +137,7 @@ impl CallControl {
     ) -> Result<Routing, CommandRefused> {
         match to {
             Elsewhere::Number(number) => self.number(tenant, number).await,
-            Elsewhere::Assistant => self.destination(tenant, Destination::Assistant).await,
+            Elsewhere::Assistant => self.router().assistant(tenant).await.map_err(|error| refused(&error)),
             Elsewhere::Voicemail => match self.user_of(tenant, leg).await? {
                 Some(user) => self.destination(tenant, Destination::Voicemail(user)).await,
                 None => Ok(Routing::default()),

@@ -49,6 +49,18 @@ impl Router {
         number: &str,
         before: Before,
     ) -> Result<Routing, DirectoryError> {
+        let own = self.directory.tenant(tenant).await?;
+        let is_assistant = own.is_some_and(|own| !own.assistant.is_empty() && own.assistant == number);
+        let routing = self.look_up_number(tenant, number, before).await?;
+        Ok(if is_assistant { routing.of_assistant() } else { routing })
+    }
+
+    async fn look_up_number(
+        &self,
+        tenant: &TenantId,
+        number: &str,
+        before: Before,
+    ) -> Result<Routing, DirectoryError> {
         let resolved = self.directory.resolve(tenant, number).await?;
         if resolved.is_none()
             && let Some(members) = self.picked_up_from(tenant, number).await?
@@ -141,6 +153,13 @@ impl Router {
         self.lead_after(tenant, destination, None).await
     }
 
+    /// Where the tenant's assistant is, under its own number.
+    pub(crate) async fn assistant(&self, tenant: &TenantId) -> Result<Routing, DirectoryError> {
+        let own = self.directory.tenant(tenant).await?.unwrap_or_default();
+        let routing = self.lead(tenant, Some(Destination::Assistant)).await?;
+        Ok(Routing { number: own.assistant.into(), ..routing })
+    }
+
     async fn lead_after(
         &self,
         tenant: &TenantId,
@@ -148,17 +167,16 @@ impl Router {
         before: Before,
     ) -> Result<Routing, DirectoryError> {
         let own = self.directory.tenant(tenant).await?.unwrap_or_default();
+        if destination == Some(Destination::Assistant) && !own.assistant.is_empty() {
+            let there = self.directory.resolve(tenant, &own.assistant).await?;
+            // One step: an assistant that is the assistant is none.
+            if there.is_none_or(|resolved| resolved.destination != Destination::Assistant) {
+                return self.resolve_after(tenant, &own.assistant, before).await;
+            }
+        }
+        let destination = destination.filter(|to| *to != Destination::Assistant);
         let mut routing = Routing { calls_max: own.calls_max, ..Routing::default() };
         let outermost = before.is_none();
-        let destination = match destination {
-            // One step: an assistant that is the assistant is none.
-            Some(Destination::Assistant) if !own.assistant.is_empty() => {
-                let there = self.directory.resolve(tenant, &own.assistant).await?;
-                there.map(|resolved| resolved.destination).filter(|to| *to != Destination::Assistant)
-            }
-            Some(Destination::Assistant) => None,
-            destination => destination,
-        };
         match &destination {
             Some(Destination::User(user)) => {
                 let (registrations, asleep) = self.contacts(tenant, user).await?;
@@ -190,7 +208,7 @@ impl Router {
                 routing.forwards.no_answer = later;
             }
             Some(Destination::Mailbox(user)) => {
-                routing.has_pin = self.directory.has_mailbox_pin(tenant, user).await?;
+                routing.pin_set_at = self.directory.mailbox_pin_set_at(tenant, user).await?;
             }
             Some(Destination::Room(room)) => {
                 if let Some(room) = self.directory.room(tenant, room).await? {

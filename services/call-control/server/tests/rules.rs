@@ -6,8 +6,14 @@ mod kit;
 use futures_util::TryStreamExt as _;
 use kit::{World, until};
 use sidetone_call_control::{Config, NoContent};
+use sidetone_model::command::LegCommandKind;
 use sidetone_model::ids::NodeId;
-use sidetone_model::termination::Cause;
+use sidetone_model::signal::LegSignalKind;
+use sidetone_model::termination::{Cause, Termination};
+use sidetone_model::time::Timestamp;
+use sidetone_proto::callcontrol::v1 as api;
+use sidetone_proto::callcontrol::v1::call_control_server::CallControl as _;
+use tonic::Request;
 
 #[tokio::test]
 async fn only_a_call_is_promised_ports_and_not_each_rule_that_it_may_follow() {
@@ -55,8 +61,80 @@ async fn about_whom_nobody_decides_goes_to_the_assistant_or_is_told_so() {
         world.nodes[0].asked().iter().any(|what| what.starts_with("play ")).then_some(())
     })
     .await;
+    let over = Termination::new(Cause::Normal).with_sip_status(200);
+    phone.send(waiting, "other", 2, LegSignalKind::Ended(over)).await;
+    let records = until("the records", async || {
+        let records = world.cdrs("other").await;
+        (records.len() == 2).then_some(records)
+    })
+    .await;
+    assert!(records.iter().all(|record| record.answered_by == "assistant"), "{records:?}");
     let nowhere = phone.call(&mut world.ids, "demo", "800").await;
     assert_eq!(phone.end(nowhere).await, Cause::Unavailable);
+}
+
+/// The tenant's assistant is a number that a carrier takes.
+async fn with_assistant_outside(world: &World, number: &str) {
+    use sidetone_proto::directory::v1 as pb;
+    let (tenant, trunk) = ("demo".to_owned(), "carrier".to_owned());
+    let own = world.directory.tenant(&tenant.parse().unwrap()).await.unwrap().unwrap();
+    let own = pb::Tenant { assistant: number.into(), ..own };
+    world.directory.put_tenant(own).await.unwrap();
+    let record = pb::Trunk {
+        tenant: tenant.clone(),
+        trunk: trunk.clone(),
+        uri: "sip:192.0.2.1".into(),
+        routes: vec![pb::TrunkRoute::default()],
+        ..pb::Trunk::default()
+    };
+    world.directory.put_trunk(record, None).await.unwrap();
+    let (replica, healthy, registered) = ("s1".to_owned(), true, true);
+    let state = pb::TrunkState { tenant, trunk, replica, healthy, registered, ..pb::TrunkState::default() };
+    let until = Timestamp::from_millis(kit::now().as_millis() + 3_600_000);
+    assert!(world.directory.hold_trunk(&state, until).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_assistant_outside_takes_what_rings_under_its_number() {
+    let mut world = World::new(1).await;
+    world.register_phone("bob", "s1").await;
+    with_assistant_outside(&world, "+4930900").await;
+    let mut phone = world.attach().await;
+    let caller = phone.call(&mut world.ids, "demo", "bob").await;
+    let callee = phone.invite().await;
+    phone.signal(callee, LegSignalKind::Progress { media: None }).await;
+    until("it rings", async || {
+        let legs = world.calls("demo").await.remove(0).legs;
+        let rings =
+            legs.iter().any(|leg| leg.state() == api::LegState::Ringing && leg.leg_id == callee.to_string());
+        rings.then_some(())
+    })
+    .await;
+    let redirect = api::Redirect {
+        leg_id: callee.to_string(),
+        to: Some(api::redirect::To::Assistant(true)),
+        ..Default::default()
+    };
+    let redirect = api::ExecuteRequest {
+        tenant: "demo".into(),
+        idempotency_key: "a".into(),
+        command: Some(api::execute_request::Command::Redirect(redirect)),
+    };
+    world.control.execute(Request::new(redirect)).await.unwrap();
+    let outside = phone.command(|command| matches!(command.kind, LegCommandKind::Invite(_))).await;
+    let LegCommandKind::Invite(invite) = &outside.kind else { unreachable!() };
+    assert_eq!((invite.binding.outside_number(), &*invite.to), (Some("+4930900"), "+4930900"));
+    // It stops ringing where it was.
+    phone.bye(callee).await;
+    phone.signal(outside.leg, LegSignalKind::Answered { media: Some(kit::media()) }).await;
+    phone.answer(caller).await;
+    phone.bye(outside.leg).await;
+    phone.end(caller).await;
+    phone.bye(caller).await;
+    world.no_calls().await;
+    let records = world.cdrs("demo").await;
+    let of_call = records.iter().find(|record| record.kind() == api::cdr::Kind::Call).unwrap();
+    assert_eq!(of_call.answered_by, "assistant");
 }
 
 #[tokio::test]

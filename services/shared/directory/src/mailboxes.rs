@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use aws_lc_rs::pbkdf2;
 use bytes::Bytes;
 use sidetone_model::ids::{TenantId, UserId};
+use sidetone_model::time::Timestamp;
 use sidetone_proto::directory::v1 as pb;
 use sidetone_store::Expect;
 
@@ -64,7 +65,7 @@ impl Directory {
         Ok(pb::Mailbox {
             tenant: tenant.to_string(),
             user: user.to_string(),
-            has_pin: self.has_mailbox_pin(tenant, user).await?,
+            has_pin: self.mailbox_pin_set_at(tenant, user).await?.is_some(),
             greeting_bytes: greeting.map_or(0, |sound| sound.len() as u32),
         })
     }
@@ -82,19 +83,25 @@ impl Directory {
         let key = keys::mailbox_pin(tenant, user);
         let Some(pin) = pin else { return self.forget_sound_or_pin(&key).await };
         check_pin(pin)?;
-        let stored = hashed(pin).await.ok_or(DirectoryError::Unreadable { what: "random source" })?;
+        let mut stored = hashed(pin).await.ok_or(DirectoryError::Unreadable { what: "random source" })?;
+        stored.set_unix_ms = self.inner.clock.now().as_millis();
         let written = self.store().put(&key, stored.to_value(), None, Expect::Any).await;
         self.inner.cache.forget(&key);
         written?;
         Ok(())
     }
 
-    /// Whether a user's voicemail has a PIN.
+    /// When the PIN of a user's voicemail was set; none when it has none. One of before that was kept was set long ago.
     ///
     /// # Errors
     /// When the store cannot be asked.
-    pub async fn has_mailbox_pin(&self, tenant: &TenantId, user: &UserId) -> Result<bool, DirectoryError> {
-        Ok(self.entry(&keys::mailbox_pin(tenant, user)).await?.is_some())
+    pub async fn mailbox_pin_set_at(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+    ) -> Result<Option<Timestamp>, DirectoryError> {
+        let stored: Option<StoredPin> = self.record(&keys::mailbox_pin(tenant, user)).await?;
+        Ok(stored.map(|pin| Timestamp::from_millis(pin.set_unix_ms)))
     }
 
     /// Whether this is the PIN of a user's voicemail. Where there is none, nothing is.
@@ -168,7 +175,7 @@ async fn hashed(pin: &str) -> Option<StoredPin> {
         let mut hash = vec![0; HASH_BYTES];
         let iterations = NonZeroU32::new(ITERATIONS)?;
         pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, &salt, pin.as_bytes(), &mut hash);
-        Some(StoredPin { salt: salt.to_vec(), hash, iterations: ITERATIONS })
+        Some(StoredPin { salt: salt.to_vec(), hash, iterations: ITERATIONS, set_unix_ms: 0 })
     };
     tokio::task::spawn_blocking(hash).await.ok().flatten()
 }

@@ -134,6 +134,9 @@ pub(crate) struct StoredPin {
     pub(crate) hash: Vec<u8>,
     #[prost(uint32, tag = "3")]
     pub(crate) iterations: u32,
+    /// When it was set, in Unix milliseconds; 0 in records of before that was kept.
+    #[prost(uint64, tag = "4")]
+    pub(crate) set_unix_ms: u64,
 }
 
 impl std::fmt::Debug for StoredPin {

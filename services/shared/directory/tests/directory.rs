@@ -418,8 +418,23 @@ async fn the_service_checks_who_calls_and_names_the_field() {
 }
 
 #[tokio::test]
+async fn a_device_is_waited_for_a_minute_at_the_longest() {
+    let Bench { directory, .. } = seeded().await;
+    let password = Password::new("a password");
+    for (wake_s, taken) in [(0, true), (60, true), (61, false), (u32::MAX, false)] {
+        let sleeper = pb::Device { wake_s, ..device("a", "ann", "mobile", "mobile") };
+        let put = directory.put_device(sleeper, Some(&password)).await;
+        let refused = matches!(put, Err(DirectoryError::Invalid { field: "device.wake_s", .. }));
+        assert_eq!((put.is_ok(), refused), (taken, !taken), "{wake_s}: {put:?}");
+    }
+    let kept = directory.list_devices(&tenant("a"), Some(&user("ann"))).await.unwrap();
+    let mobile = kept.iter().find(|it| it.device == "mobile").unwrap();
+    assert_eq!(mobile.wake_s, 60, "what is refused changes nothing");
+}
+
+#[tokio::test]
 async fn a_mailbox_has_a_pin_of_which_only_a_hash_is_kept_and_a_greeting() {
-    let Bench { directory, store, .. } = seeded().await;
+    let Bench { directory, store, clock } = seeded().await;
     let (a, ann) = (tenant("a"), user("ann"));
     let wav: Vec<u8> = [b"RIFF".as_slice(), &[0; 4], b"WAVE", &[0; 40]].concat();
     let change = |pin: &str, greeting: Vec<u8>| {
@@ -443,9 +458,15 @@ async fn a_mailbox_has_a_pin_of_which_only_a_hash_is_kept_and_a_greeting() {
     for entry in store.list("").await.unwrap() {
         assert!(!String::from_utf8_lossy(&entry.value).contains("135790"), "stored at {}", entry.key);
     }
+    let first = directory.mailbox_pin_set_at(&a, &ann).await.unwrap();
+    assert_eq!(first, Some(clock.now()));
+    clock.advance(Duration::from_secs(9));
+    // The same digits are a new PIN all the same: whoever sets it wants to be let in.
+    directory.put_mailbox(change("135790", wav.clone())).await.unwrap();
+    assert_eq!(directory.mailbox_pin_set_at(&a, &ann).await.unwrap(), Some(clock.now()));
     directory.set_mailbox_pin(&a, &ann, None).await.unwrap();
     directory.set_greeting(&a, &ann, None).await.unwrap();
-    assert!(!directory.has_mailbox_pin(&a, &ann).await.unwrap());
+    assert_eq!(directory.mailbox_pin_set_at(&a, &ann).await.unwrap(), None);
     assert_eq!(directory.greeting(&a, &ann).await.unwrap(), None);
 }
 

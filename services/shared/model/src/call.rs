@@ -125,6 +125,8 @@ pub enum AnsweredBy {
     Echo,
     /// A room, whoever else was in it.
     Room,
+    /// The tenant's assistant, whatever its number leads to.
+    Assistant,
 }
 
 impl AnsweredBy {
@@ -149,14 +151,17 @@ impl AnsweredBy {
             Self::Announcement => "announcement",
             Self::Echo => "echo",
             Self::Room => "room",
+            Self::Assistant => "assistant",
         }
     }
 
-    /// A person counts before a machine, whoever came first; of machines the first.
+    /// A person counts before the assistant, and both before a machine, whoever came first; of machines the first.
     pub fn and(self, by: Self) -> Self {
         match (self, by) {
             (Self::Nobody, by) => by,
             (_, Self::Person) => Self::Person,
+            (Self::Person, _) => Self::Person,
+            (_, Self::Assistant) => Self::Assistant,
             (before, _) => before,
         }
     }

@@ -178,6 +178,10 @@ pub enum FactKind {
         cause: LegCause,
         /// The leg that caused it, where `cause` names one.
         by: Option<LegId>,
+        /// It is called as the tenant's assistant.
+        assistant: bool,
+        /// Over which trunk it came, where that is known at once; empty for none. Later it is told by `LegRouted`.
+        trunk: Box<str>,
     },
     /// A media node holds the leg's media.
     LegMediaAllocated {
@@ -221,7 +225,7 @@ pub enum FactKind {
     MailboxPinTried {
         /// The user.
         user: UserId,
-        /// Wrong ones in a row with this one; 0 for the right one.
+        /// Wrong ones in a row with this one; 0 for the right one, and when the PIN is another one since.
         wrong: u32,
     },
     /// It has registered, and is called there.
@@ -297,6 +301,8 @@ pub enum FactKind {
         leg: LegId,
         /// By what.
         by: Destination,
+        /// That is the tenant's assistant.
+        assistant: bool,
     },
     /// The leg goes on in another call.
     LegMoved {

@@ -95,6 +95,21 @@ async fn a_call_is_told_from_its_beginning_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_call_from_a_carrier_is_told_with_the_trunk_over_which_it_came() {
+    let door = Door::new(&[team(&[])], Crowd::default()).await;
+    let (call, caller): (CallId, LegId) = (door.id(), door.id());
+    let from = party(None, "4930123");
+    door.happens(&Bot, call_created(call, from.clone(), "1002", None));
+    let mut came = leg_created(caller, call, from, true);
+    if let FactKind::LegCreated { trunk, .. } = &mut came {
+        *trunk = "carrier-a".into();
+    }
+    let told = door.happens(&Bot, came);
+    let originator = told[0].body["originateUserId"].as_str().unwrap();
+    assert_eq!(originator, r#"{"contactId":"4930123","phone":"4930123","trunkId":"carrier-a"}"#);
+}
+
+#[tokio::test]
 async fn an_invitation_that_nobody_takes_ends_once() {
     let door = Door::new(&[team(&[])], Crowd::default()).await;
     let (call, caller, desk, mobile): (CallId, LegId, LegId, LegId) =

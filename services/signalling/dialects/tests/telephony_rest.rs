@@ -20,6 +20,7 @@ use sidetone_model::command::CallCommandKind;
 use sidetone_model::fact::FactKind;
 use sidetone_model::ids::{CallId, LegId, UserId};
 use sidetone_model::party::{Destination, Party};
+use sidetone_model::termination::{Cause, Termination};
 use sidetone_proto::directory::v1 as pb;
 use tower::ServiceExt as _;
 
@@ -486,6 +487,7 @@ async fn every_operation_of_the_document_is_served_and_asks_for_a_cookie() {
             assert!(operation["responses"].is_object());
             operations += 1;
         }
+        kit::serves_no_other_methods(&scene.routes, path, item).await;
     }
     assert_eq!(operations, 51);
 }
@@ -527,4 +529,69 @@ async fn what_no_call_of_ours_offers_is_a_capability_that_is_not_there() {
     let unpark = "/telephony/devices/ICTouch_1001/unpark";
     assert_eq!(scene.ask(Method::POST, unpark, &cookie, json!({})).await.0, StatusCode::CONFLICT);
     assert!(scene.door.taken().is_empty());
+}
+
+/// The enumerations as the product's public sources have them.
+const ENUMERATIONS: [(&str, &str); 5] = [
+    (
+        "Cause",
+        "ABANDONED ALL_TRUNK_BUSY BUSY CLEARED PARTICIPANT_LEFT CONFERENCED INVALID_NUMBER DESTINATION_NOT_OBTAINABLE DO_NOT_DISTURB \
+         FORWARDED NOT_ANSWERED PICKED_UP PARKED REDIRECTED OVERFLOWN TRANSFERRED CAMP_ON UNKNOWN PICKED_UP_TANDEM CALL_BACK RECALL \
+         DISTRIBUTED ACD_ENTER_DISTRIBUTION RESOURCES_NOT_AVAILABLE SUPERVISOR_LISTENING SUPERVISOR_INTRUSION \
+         SUPERVISOR_RESTRICT_INTRUSION NO_AVAILABLE_AGENT LOCKOUT",
+    ),
+    ("CallState", "UNKNOWN OFF_HOOK IDLE RELEASING DIALING HELD RINGING_INCOMING RINGING_OUTGOING ACTIVE"),
+    ("DeviceState", "IN_SERVICE OUT_OF_SERVICE UNKNOWN"),
+    ("UserState", "FREE BUSY UNKNOWN"),
+    ("RecordState", "PAUSED RECORDING UNKNOWN"),
+];
+
+#[test]
+fn the_document_has_the_products_enumerations() {
+    let document = serde_json::to_value(sidetone_dialects::telephony::openapi()).unwrap();
+    for (name, words) in ENUMERATIONS {
+        let expected: Vec<&str> = words.split(' ').collect();
+        assert_eq!(document["components"]["schemas"][name]["enum"], json!(expected), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn whether_a_call_is_recorded_is_told_in_the_products_words() {
+    let scene = scene().await;
+    let cookie = scene.session("1001").await;
+    let (call, caller, _) = scene.call(true);
+    let recording = scene.door.id();
+    let node = sidetone_model::ids::NodeId::new("m1").unwrap();
+    let started = FactKind::RecordingStarted {
+        recording,
+        call,
+        node,
+        stereo: false,
+        format: Default::default(),
+        layout: Default::default(),
+        name: "".into(),
+        legs: Vec::new(),
+        callback: None,
+        beep: false,
+    };
+    let held = FactKind::LegHeld { leg: caller, by: HeldBy::Application };
+    let termination = Termination::new(Cause::Internal);
+    for (fact, told, record) in [
+        (started, 2, json!("RECORDING")),
+        // Whose capabilities stay as they are is told all the same.
+        (held, 2, json!("RECORDING")),
+        (FactKind::RecordingPaused { recording, mask: true }, 2, json!("PAUSED")),
+        (FactKind::RecordingResumed { recording }, 2, json!("RECORDING")),
+        (FactKind::RecordingFailed { recording, termination, kept: None }, 2, Value::Null),
+    ] {
+        let events = scene.door.happens(&Telephony, fact);
+        assert_eq!(events.len(), told, "{events:#?}");
+        for event in &events {
+            assert_eq!(event.body["eventName"], "OnCallModified");
+            assert_eq!(event.body["callData"]["recordState"], record, "{}", event.body);
+        }
+        let (_, seen) =
+            scene.ask(Method::GET, &format!("/telephony/calls/{call}"), &cookie, Value::Null).await;
+        assert_eq!(seen["callData"]["recordState"], record);
+    }
 }

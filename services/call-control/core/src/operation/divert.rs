@@ -56,7 +56,7 @@ impl Shard {
         let number = match elsewhere {
             Elsewhere::Number(number) => number.clone(),
             Elsewhere::Voicemail => leg.party.number.clone(),
-            Elsewhere::Assistant => "".into(),
+            Elsewhere::Assistant => to.number.clone(),
         };
         let why = (DivertCause::Redirected, LegCause::Redirected);
         let rung = self.send_ringing_on(&leg, why, (&number, to), now);

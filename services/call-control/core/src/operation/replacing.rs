@@ -39,6 +39,8 @@ impl Shard {
             sip_call_id: offered.sip_call_id.clone(),
             cause: LegCause::Replaced,
             by: Some(old.leg),
+            assistant: false,
+            trunk: signal.trunk.clone().unwrap_or_default(),
         };
         self.fact(&signal.tenant, now, created);
     }

@@ -89,7 +89,8 @@ impl World {
             redirects: Redirects::Everywhere,
             number: Box::default(),
             wakes,
-            has_pin: false,
+            pin_set_at: None,
+            assistant: false,
         }
     }
 

@@ -27,6 +27,8 @@ use world::World;
 /// Steps of one walk, and how many walks.
 const STEPS: u32 = 400;
 const WALKS: u64 = 2500;
+/// Of so many walks one reads what is written.
+const READ_EVERY: u64 = 4;
 /// The steps before a failure that are told with it.
 const TOLD: usize = 12;
 
@@ -46,6 +48,9 @@ fn go(seed: u64, aloud: bool) -> (u32, Tally) {
             world.compare();
         }
         world.all_hang_up();
+        if seed.is_multiple_of(READ_EVERY) {
+            world.reads_its_log();
+        }
     }));
     if let Err(panic) = outcome {
         let last = told.iter().enumerate().skip(told.len().saturating_sub(TOLD));

@@ -41,7 +41,7 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     limits: Limits,
     ids: IdSource,
-    log: Vec<FactRecord>,
+    pub(crate) log: Vec<FactRecord>,
     replica: ReplicaId,
     boot: BootId,
     node: NodeCandidate,
@@ -358,6 +358,17 @@ impl World {
         self.take(step);
         self.model.forgets();
         self.come_to_rest();
+    }
+
+    /// Every fact folds out of what is written of it, and all of them to the state.
+    pub(crate) fn reads_its_log(&self) {
+        let mut fresh = Shard::new(self.limits.clone(), [7; 32]);
+        for record in &self.log {
+            let read = FactRecord::decode(&record.encode_to_bytes()).expect("what is written can be read");
+            assert_eq!(read, *record);
+            fresh.replay(&read);
+        }
+        assert!(fresh.is_same_log(&self.shard), "the log as it is written is not the state");
     }
 
     /// Where a number leads.

@@ -5,7 +5,6 @@ use crate::call::{AnsweredBy, Decision, DivertCause, LegCause, LegOrigin};
 use crate::fact::{Fact, FactKind};
 use crate::ids::{CallId, ConferenceId, LegId};
 use crate::termination::Termination;
-use crate::time::Timestamp;
 
 impl Fold {
     /// Takes a fact in. A fact about something unknown changes nothing: its beginning has been forgotten.
@@ -36,14 +35,7 @@ impl Fold {
                 self.with_leg(*leg, |leg| leg.decision = Some(decision));
             }
             FactKind::DecisionClosed { leg, .. } => self.with_leg(*leg, |leg| leg.decision = None),
-            FactKind::LegServed { leg, by } => {
-                self.part(*leg);
-                self.with_leg(*leg, |leg| {
-                    leg.served_by = Some(by.clone());
-                    leg.answered_by = leg.answered_by.and(AnsweredBy::machine(by));
-                });
-                self.met(*leg, fact.at);
-            }
+            FactKind::LegServed { .. } => self.apply_served(fact),
             FactKind::LegRinging { leg } => self.with_leg(*leg, |leg| {
                 leg.phase = LegPhase::Ringing;
                 leg.rang_at.get_or_insert(fact.at);
@@ -202,66 +194,6 @@ impl Fold {
         }
     }
 
-    fn answered(&mut self, leg: LegId, at: Timestamp) {
-        self.with_leg(leg, |leg| {
-            leg.phase = LegPhase::Answered;
-            leg.decision = None;
-            leg.answered_at.get_or_insert(at);
-        });
-        self.answered_by_person(leg);
-        let call = self.legs.get(&leg).map(|leg| leg.call);
-        // The phone of whoever has a call made is answered before anybody is called.
-        let call =
-            call.and_then(|call| self.calls.get_mut(&call)).filter(|call| !call.by_application || call.open);
-        if let Some(call) = call {
-            call.answered_at.get_or_insert(at);
-        }
-    }
-
-    /// A phone that we called is answered by a person, except that of whoever has the call made.
-    fn answered_by_person(&mut self, leg: LegId) {
-        let Some(view) = self.legs.get_mut(&leg).filter(|view| !view.incoming) else { return };
-        let makes = |call: &CallView| call.by_application && !call.open && call.first_leg == Some(leg);
-        if !self.calls.get(&view.call).is_some_and(makes) {
-            view.answered_by = view.answered_by.and(AnsweredBy::Person);
-        }
-    }
-
-    /// A leg has reached somebody: another leg, a machine or a meeting.
-    fn met(&mut self, leg: LegId, at: Timestamp) {
-        let call = self.legs.get(&leg).map(|leg| leg.call);
-        if let Some(call) = call.and_then(|call| self.calls.get_mut(&call)) {
-            call.answered_at.get_or_insert(at);
-        }
-    }
-
-    /// Somebody who talks passes a call on: those who stay have been transferred.
-    fn transferred(&mut self, call: CallId, by: LegId) {
-        let Some(party) = self.legs.get(&by).map(|leg| leg.party.clone()) else { return };
-        let Some(view) = self.calls.get_mut(&call) else { return };
-        view.transferred_by = Some(party.clone());
-        for leg in view.legs.iter().filter(|leg| **leg != by) {
-            if let Some(view) = self.legs.get_mut(leg).filter(|view| view.is_answered()) {
-                view.transferred_by = Some(party.clone());
-            }
-        }
-    }
-
-    /// What only records look at.
-    fn apply_for_records(&mut self, kind: &FactKind) {
-        match kind {
-            FactKind::LegLastHeld { leg, held } => self.with_leg(*leg, |leg| leg.last_held = Some(*held)),
-            FactKind::LegRestated { leg, origin, transferred_by, answered_by } => {
-                self.with_leg(*leg, |leg| {
-                    leg.answered_by = *answered_by;
-                    leg.origin = origin.clone();
-                    leg.transferred_by = transferred_by.clone();
-                })
-            }
-            _ => {}
-        }
-    }
-
     /// The leg goes on in another call, and so it leaves whoever it talked with.
     fn moved(&mut self, leg: LegId, to: CallId) {
         self.part(leg);
@@ -281,8 +213,19 @@ impl Fold {
     }
 
     fn apply_leg_created(&mut self, fact: &Fact) {
-        let FactKind::LegCreated { leg, call, party, incoming, replica, boot, sip_call_id, cause, by } =
-            &fact.kind
+        let FactKind::LegCreated {
+            leg,
+            call,
+            party,
+            incoming,
+            replica,
+            boot,
+            sip_call_id,
+            cause,
+            by,
+            assistant,
+            trunk,
+        } = &fact.kind
         else {
             return;
         };
@@ -319,8 +262,9 @@ impl Fold {
             transferred_by: passed_on_by.map(|by| by.party.clone()),
             last_held: None,
             created_at: fact.at,
-            trunk: None,
+            trunk: (!trunk.is_empty()).then(|| trunk.clone()),
             answered_by: AnsweredBy::Nobody,
+            assistant: *assistant,
             was_asleep: false,
             woken_at: None,
             rang_at: None,
@@ -343,8 +287,9 @@ impl Fold {
                 self.part(*a);
                 self.part(*b);
                 for (leg, peer) in [(*a, *b), (*b, *a)] {
+                    let by = self.answered_by_peer(leg, peer);
                     self.with_leg(leg, |leg| {
-                        leg.answered_by = leg.answered_by.and(AnsweredBy::Person);
+                        leg.answered_by = leg.answered_by.and(by);
                         leg.peer = Some(peer);
                         leg.diverted = false;
                     });
@@ -390,7 +335,7 @@ impl Fold {
     }
 
     /// A leg no longer talks with its peer.
-    fn part(&mut self, leg: LegId) {
+    pub(super) fn part(&mut self, leg: LegId) {
         let peer = self.legs.get_mut(&leg).and_then(|leg| leg.peer.take());
         if let Some(peer) = peer {
             self.with_leg(peer, |leg| leg.peer = None);
@@ -457,8 +402,8 @@ impl Fold {
                     view.participants.push(*leg);
                 }
                 let is_room = self.conferences.get(conference).is_some_and(|view| view.room.is_some());
-                let by = if is_room { AnsweredBy::Room } else { AnsweredBy::Person };
                 self.with_leg(*leg, |leg| {
+                    let by = if is_room { AnsweredBy::Room } else { leg.answers_as() };
                     leg.answered_by = leg.answered_by.and(by);
                     leg.conference = Some(*conference);
                     // Whoever is among people talks to no machine any more.
@@ -491,7 +436,7 @@ impl Fold {
         }
     }
 
-    fn with_leg(&mut self, leg: LegId, change: impl FnOnce(&mut LegView)) {
+    pub(super) fn with_leg(&mut self, leg: LegId, change: impl FnOnce(&mut LegView)) {
         if let Some(view) = self.legs.get_mut(&leg) {
             change(view);
         }

@@ -3,6 +3,7 @@
 //! [`Fold`] is the state that a log folds to. Call control decides on it, lists are answered from it, and CDRs are made
 //! from it; replaying the log gives it again, to the last field.
 
+mod answering;
 mod apply;
 mod capabilities;
 mod cdr;

@@ -148,6 +148,8 @@ pub struct LegView {
     pub trunk: Option<Box<str>>,
     /// Who has answered it.
     pub answered_by: AnsweredBy,
+    /// It was called as the tenant's assistant.
+    pub assistant: bool,
     /// Its device had no contact when it was called.
     pub was_asleep: bool,
     /// When that device had registered.
@@ -165,6 +167,11 @@ impl LegView {
     /// the usual.
     pub fn audio(&self) -> Option<(bool, bool, LegVoice)> {
         self.audio_set.then_some((self.muted, self.deafened, self.voice))
+    }
+
+    /// As whom records know its far end, once that talks.
+    pub(super) fn answers_as(&self) -> AnsweredBy {
+        if self.assistant { AnsweredBy::Assistant } else { AnsweredBy::Person }
     }
 
     /// Whether it has not ended.

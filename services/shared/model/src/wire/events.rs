@@ -329,6 +329,8 @@ facts! {
         sip_call_id: sip_call_id as text,
         cause: cause as one_of,
         by: by_leg_id as optional_id,
+        assistant: assistant as plain,
+        trunk: trunk as text,
     }
     LegMediaAllocated { leg: leg_id as id, node: node_id as id, boot: boot_id as id }
     LegRinging { leg: leg_id as id }
@@ -356,7 +358,7 @@ facts! {
         deafened: deafened as plain,
         voice: voice as usual,
     }
-    LegServed { leg: leg_id as id, by: by as message }
+    LegServed { leg: leg_id as id, by: by as message, assistant: assistant as plain }
     LegMeasured { leg: leg_id as id, quality: quality as boxed }
     LegMoved { leg: leg_id as id, from: from_call_id as id, to: to_call_id as id, cause: cause as one_of }
     LegDigitsSent { leg: leg_id as id, digits: digits as text }

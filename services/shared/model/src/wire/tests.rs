@@ -104,7 +104,7 @@ fn the_log_of_release_0_1_still_decodes() {
 }
 
 /// What releases after 0.1 added, as it is in a log that knows nothing of it.
-const ADDED: [&str; 19] = [
+const ADDED: [&str; 21] = [
     "beep: false,",
     "barge_in: None,",
     "mask: false,",
@@ -124,6 +124,8 @@ const ADDED: [&str; 19] = [
     "contact: \"\",",
     "tracks: [],",
     "kept: None,",
+    "assistant: false,",
+    "trunk: \"\",",
 ];
 
 /// Wrote the files of the test above. A new release gets a new folder; old folders stay as they are.

@@ -69,7 +69,7 @@ enumerations! {
     }
     AnsweredBy => events::AnsweredBy {
         Nobody = Unspecified, Person = Person, Voicemail = Voicemail, Mailbox = Mailbox,
-        Announcement = Announcement, Echo = Echo, Room = Room,
+        Announcement = Announcement, Echo = Echo, Room = Room, Assistant = Assistant,
     }
     DecisionKind => events::DecisionKind { Application = Application, Waking = Waking }
     HeldBy => pb::HeldBy { Application = Application, Phone = Phone }

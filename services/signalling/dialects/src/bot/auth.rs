@@ -4,7 +4,7 @@
 //! The time must be within [`WINDOW_S`] of ours. Within that window a request can be repeated by whoever has seen it. Without
 //! a key of the bot's own the signature, with the method, is the idempotency key of its commands: the repetition is answered as
 //! the first time and changes nothing. That header is not signed, so that a repetition with another key would change something:
-//! it is refused ([`Signatures`]). The method is not signed either; decision 68 says why that is left so.
+//! it is refused (`signatures.rs`). The method is not signed either; decision 68 says why that is left so.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA256};

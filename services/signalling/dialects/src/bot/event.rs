@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use sidetone_model::fold::{CallView, LegView};
+use sidetone_model::fold::{CallView, Fold, LegView};
 
 use super::request::{contact_of, stream_of, thread_of};
 use super::view::{destination_of, originator, type_of};
@@ -46,10 +46,10 @@ fn head<'a>(team: &'a str, event_type: &'static str, call: &'a CallView) -> Head
     Head { team_id: team, event_type, stream_id: stream_of(team, call), thread_id: thread_of(team, call) }
 }
 
-pub(crate) fn created(team: &str, call: &CallView) -> Value {
+pub(crate) fn created(team: &str, fold: &Fold, call: &CallView) -> Value {
     value(&Created {
         head: head(team, "Call.created", call),
-        originate_user_id: originator(&call.from),
+        originate_user_id: originator(fold, call),
         destination_id: destination_of(call),
         r#type: type_of(call),
         created_at: call.created_at.as_millis(),

@@ -44,7 +44,7 @@ pub(crate) fn project<'a>(before: &Fold, fact: &'a Fact, people: &'a dyn People)
         if let FactKind::LegCreated { call, .. } = &fact.kind
             && let Some(call) = after.call(*call).filter(|call| call.legs.len() == 1)
         {
-            tell(call, &|team| event::created(team, call));
+            tell(call, &|team| event::created(team, after, call));
         }
         if let Some((call, leg)) = left.and_then(|(call, leg)| Some((after.call(call)?, after.leg(leg)?))) {
             tell(call, &|team| event::member(team, call, leg, Happened::Left));

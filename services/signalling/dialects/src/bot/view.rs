@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use sidetone_model::fold::{CallView, Fold, LegView};
-use sidetone_model::party::{Destination, Party};
+use sidetone_model::party::Destination;
 use utoipa::ToSchema;
 
 use super::request::{contact_of, stream_of};
@@ -74,18 +74,14 @@ enum Contact<'a> {
 
 impl Call {
     pub(crate) fn of(fold: &Fold, call: &CallView, team: &str) -> Self {
-        let first = call.legs.first().copied();
         let contacts: Vec<Contact<'_>> = fold
             .live_legs(call.call)
-            .map(|leg| {
-                let originator = leg.incoming || (call.by_application && Some(leg.leg) == first);
-                contact(leg, is_held(fold, leg), originator)
-            })
+            .map(|leg| contact(leg, is_held(fold, leg), begins(call, leg)))
             .collect();
         Self {
             destination_id: destination_of(call),
             stream_id: stream_of(team, call).to_owned(),
-            originate_user_id: originator(&call.from),
+            originate_user_id: originator(fold, call),
             type_destination: type_of(call),
             destination_contacts: json(&contacts),
         }
@@ -104,7 +100,7 @@ fn contact(leg: &LegView, is_hold: bool, has_originator: bool) -> Contact<'_> {
             created_at: leg.created_at.as_millis().to_string(),
             is_hold,
             phone: &leg.party.number,
-            trunk_id: "",
+            trunk_id: leg.trunk.as_deref().unwrap_or_default(),
             is_me_invite: false,
             is_extension: false,
             is_bot: false,
@@ -129,10 +125,18 @@ pub(crate) fn is_held(fold: &Fold, leg: &LegView) -> bool {
     leg.put_aside || peer.is_some_and(|peer| peer.held.is_some())
 }
 
-/// Who began a call, as JSON in a string.
-pub(crate) fn originator(from: &Party) -> String {
+/// Whether it is the leg of whoever began the call.
+fn begins(call: &CallView, leg: &LegView) -> bool {
+    leg.incoming || (call.by_application && call.legs.first() == Some(&leg.leg))
+}
+
+/// Who began a call, and over which trunk, as JSON in a string.
+pub(crate) fn originator(fold: &Fold, call: &CallView) -> String {
+    let from = &call.from;
     let contact_id = from.user.as_ref().map_or(&*from.number, |user| user.as_str());
-    json(&Originator { contact_id, phone: &from.number, trunk_id: "" })
+    let mut legs = call.legs.iter().filter_map(|leg| fold.leg(*leg));
+    let trunk = legs.find(|leg| begins(call, leg)).and_then(|leg| leg.trunk.as_deref());
+    json(&Originator { contact_id, phone: &from.number, trunk_id: trunk.unwrap_or_default() })
 }
 
 /// Whom a call is for.

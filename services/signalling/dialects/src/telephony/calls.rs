@@ -17,6 +17,7 @@ use super::project::{
 };
 use super::request::{Given, Mine};
 use super::session::Asker;
+use super::words::UserState;
 
 /// A call to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -170,14 +171,14 @@ pub(crate) async fn participants(asker: Asker, Path(id): Path<String>) -> Result
     responses((status = 200, body = Value), (status = "4XX", body = RestError)))]
 pub(crate) async fn state(asker: Asker) -> Result<Json<Value>, Failure> {
     let calls = all(&asker)?;
-    let busy = calls.iter().any(|seen| seen.state != "RINGING_INCOMING");
+    let busy = calls.iter().any(Seen::is_busy);
     let states = device_states(&asker)?;
     let free: &[Value] = if calls.is_empty() { &states } else { &[] };
     let capabilities: Vec<Value> =
         free.iter().map(|state| json!({ "deviceId": state["deviceId"], "makeCall": true })).collect();
     Ok(Json(json!({
         "loginName": asker.user.as_str(),
-        "userState": if busy { "BUSY" } else { "FREE" },
+        "userState": UserState::of(busy),
         "calls": calls.iter().map(|seen| call(&asker, seen)).collect::<Vec<_>>(),
         "deviceStates": states,
         "deviceCapabilities": capabilities,

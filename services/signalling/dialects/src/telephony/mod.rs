@@ -20,6 +20,7 @@ mod repeat;
 mod request;
 mod rest;
 mod session;
+mod words;
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{basic, calls, muting, operations, rest};
+use super::{basic, calls, muting, operations, rest, words};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,6 +22,7 @@ use super::{basic, calls, muting, operations, rest};
         basic::make, basic::answer, basic::drop_me, basic::park, basic::call_back, basic::attach_data,
         basic::account_info, basic::unpark
     ),
+    components(schemas(words::Cause, words::CallState, words::DeviceState, words::UserState, words::RecordState)),
     modifiers(&Schemes),
     security(("cookie" = []))
 )]

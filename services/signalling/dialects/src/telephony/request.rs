@@ -15,6 +15,7 @@ use super::State;
 use super::answer::Failure;
 use super::project::{Beside, Seen};
 use super::session::Asker;
+use super::words::CallState;
 use crate::dialling::lead;
 use crate::{Behind, look};
 
@@ -81,7 +82,9 @@ impl Asker {
             let seen = seen.ok_or_else(|| Failure::not_found("call"))?;
             let found = match device {
                 Some(device) => seen.legs.iter().find(|leg| *leg.device == *device),
-                None => seen.legs.iter().find(|leg| leg.state != "RINGING_INCOMING").or(seen.legs.first()),
+                None => {
+                    seen.legs.iter().find(|leg| leg.state != CallState::RingingIncoming).or(seen.legs.first())
+                }
             };
             let leg = found
                 .and_then(|leg| fold.leg(leg.leg))

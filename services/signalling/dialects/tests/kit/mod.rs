@@ -272,6 +272,8 @@ pub(crate) fn leg_created(leg: LegId, call: CallId, party: Party, incoming: bool
         sip_call_id: "sip-call".into(),
         cause: LegCause::Normal,
         by: None,
+        assistant: false,
+        trunk: "".into(),
     }
 }
 
@@ -303,4 +305,22 @@ pub(crate) async fn with_trunk(door: &Door) {
     let state = pb::TrunkState { tenant, trunk, replica, healthy, registered, ..pb::TrunkState::default() };
     let until = Timestamp::from_millis(u64::MAX / 2);
     assert!(door.directory.hold_trunk(&state, until).await.unwrap());
+}
+
+/// Of a path of an OpenAPI document: what it does not name is not served (405).
+pub(crate) async fn serves_no_other_methods(routes: &Router, path: &str, item: &Value) {
+    let parts: Vec<&str> =
+        path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect();
+    let uri = parts.join("/");
+    for method in
+        ["get", "post", "put", "delete", "patch"].into_iter().filter(|method| item[*method].is_null())
+    {
+        let request = Request::builder().method(method.to_ascii_uppercase().as_str()).uri(&uri);
+        let (status, _) = ask(routes, request.body(Body::empty()).unwrap()).await;
+        assert_eq!(
+            status,
+            StatusCode::METHOD_NOT_ALLOWED,
+            "{method} {uri} is served and not in the document"
+        );
+    }
 }

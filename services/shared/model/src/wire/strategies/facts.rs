@@ -23,17 +23,31 @@ fn facts() -> Vec<BoxedStrategy<FactKind>> {
                 }
             })
             .boxed(),
-        (leg(), uuid(), party(), any::<bool>(), name(), of(uuid()), text(), (leg_cause(), of(leg())))
-            .prop_map(|(leg, call, party, incoming, replica, boot, sip_call_id, (cause, by))| LegCreated {
-                leg,
-                call,
-                party,
-                incoming,
-                replica,
-                boot,
-                sip_call_id,
-                cause,
-                by,
+        (
+            leg(),
+            uuid(),
+            party(),
+            any::<bool>(),
+            name(),
+            of(uuid()),
+            text(),
+            (leg_cause(), of(leg()), any::<bool>(), text()),
+        )
+            .prop_map(|(leg, call, party, incoming, replica, boot, sip_call_id, rest)| {
+                let (cause, by, assistant, trunk) = rest;
+                LegCreated {
+                    leg,
+                    call,
+                    party,
+                    incoming,
+                    replica,
+                    boot,
+                    sip_call_id,
+                    cause,
+                    by,
+                    assistant,
+                    trunk,
+                }
             })
             .boxed(),
         (leg(), name(), uuid()).prop_map(|(leg, node, boot)| LegMediaAllocated { leg, node, boot }).boxed(),
@@ -46,6 +60,21 @@ fn facts() -> Vec<BoxedStrategy<FactKind>> {
             .prop_map(|(leg, digit, duration_ms)| LegDigit { leg, digit, duration_ms })
             .boxed(),
         (leg(), termination()).prop_map(|(leg, termination)| LegEnded { leg, termination }).boxed(),
+    ]
+    .into_iter()
+    .chain(facts_of_meetings())
+    .chain(facts_between_legs())
+    .chain(facts_of_records())
+    .chain(facts_of_media())
+    .chain(facts_of_conversations())
+    .collect()
+}
+
+/// What release 0.1 knew of those who meet, and of what is recorded.
+fn facts_of_meetings() -> Vec<BoxedStrategy<FactKind>> {
+    use FactKind::*;
+    let leg = || uuid::<LegId>();
+    vec![
         (uuid(), leg(), leg()).prop_map(|(call, a, b)| LegsBridged { call, a, b }).boxed(),
         (uuid(), name(), name())
             .prop_map(|(conference, room, node)| ConferenceStarted { conference, room, node })
@@ -77,11 +106,6 @@ fn facts() -> Vec<BoxedStrategy<FactKind>> {
             .boxed(),
         (uuid(), termination()).prop_map(|(call, termination)| CallEnded { call, termination }).boxed(),
     ]
-    .into_iter()
-    .chain(facts_between_legs())
-    .chain(facts_of_media())
-    .chain(facts_of_conversations())
-    .collect()
 }
 
 /// What release 0.1 did not know of legs and conversations.
@@ -95,25 +119,6 @@ fn facts_between_legs() -> Vec<BoxedStrategy<FactKind>> {
     let held_by = || prop::sample::select(vec![HeldBy::Application, HeldBy::Phone]);
     let moved = || prop::sample::select(vec![MoveCause::Transferred, MoveCause::Merged]);
     vec![
-        (uuid(), of(any::<u64>().prop_map(Timestamp::from_millis)), of(party()), of(leg()), of(party()))
-            .prop_map(|(call, answered_at, diverted_to, first_leg, transferred_by)| CallRestated {
-                call,
-                answered_at,
-                diverted_to,
-                first_leg,
-                transferred_by,
-            })
-            .boxed(),
-        (leg(), of((uuid(), party(), text())), of(party()))
-            .prop_map(|(leg, origin, transferred_by)| {
-                let began = |(call, from, dialled)| Box::new(LegOrigin { call, from, dialled });
-                let answered_by = match transferred_by {
-                    Some(_) => AnsweredBy::Voicemail,
-                    None => AnsweredBy::Nobody,
-                };
-                LegRestated { leg, origin: origin.map(began), transferred_by, answered_by }
-            })
-            .boxed(),
         (leg(), any::<u64>().prop_map(Timestamp::from_millis), of(destination()))
             .prop_map(|(leg, deadline, fallback)| {
                 let kind = match fallback {
@@ -128,9 +133,6 @@ fn facts_between_legs() -> Vec<BoxedStrategy<FactKind>> {
         (name(), any::<u32>()).prop_map(|(user, wrong)| MailboxPinTried { user, wrong }).boxed(),
         (leg(), name()).prop_map(|(leg, replica)| LegWoken { leg, replica }).boxed(),
         (leg(), any::<bool>()).prop_map(|(leg, expired)| DecisionClosed { leg, expired }).boxed(),
-        (leg(), any::<u64>().prop_map(Timestamp::from_millis))
-            .prop_map(|(leg, held)| LegLastHeld { leg, held })
-            .boxed(),
         (uuid(), text(), "[a-z]{1,9}", "\\PC{1,20}")
             .prop_map(|(call, _, dialect, key)| ExternalRefAdded {
                 call,
@@ -142,7 +144,9 @@ fn facts_between_legs() -> Vec<BoxedStrategy<FactKind>> {
         (leg(), any::<bool>(), any::<bool>(), voice())
             .prop_map(|(leg, muted, deafened, voice)| LegAudioChanged { leg, muted, deafened, voice })
             .boxed(),
-        (leg(), destination()).prop_map(|(leg, by)| LegServed { leg, by }).boxed(),
+        (leg(), destination(), any::<bool>())
+            .prop_map(|(leg, by, assistant)| LegServed { leg, by, assistant })
+            .boxed(),
         measured().boxed(),
         (leg(), uuid(), uuid(), moved())
             .prop_map(|(leg, from, to, cause)| LegMoved { leg, from, to, cause })
@@ -156,6 +160,36 @@ fn facts_between_legs() -> Vec<BoxedStrategy<FactKind>> {
             .boxed(),
         (leg(), of(leg())).prop_map(|(leg, by)| ParticipantHeld { leg, by }).boxed(),
         leg().prop_map(|leg| ParticipantRetrieved { leg }).boxed(),
+    ]
+}
+
+/// What only records look at.
+fn facts_of_records() -> Vec<BoxedStrategy<FactKind>> {
+    use FactKind::*;
+    let leg = || uuid::<LegId>();
+    vec![
+        (uuid(), of(any::<u64>().prop_map(Timestamp::from_millis)), of(party()), of(leg()), of(party()))
+            .prop_map(|(call, answered_at, diverted_to, first_leg, transferred_by)| CallRestated {
+                call,
+                answered_at,
+                diverted_to,
+                first_leg,
+                transferred_by,
+            })
+            .boxed(),
+        (leg(), of((uuid(), party(), text())), of(party()))
+            .prop_map(|(leg, origin, transferred_by)| {
+                let began = |(call, from, dialled)| Box::new(LegOrigin { call, from, dialled });
+                let answered_by = match transferred_by {
+                    Some(_) => AnsweredBy::Assistant,
+                    None => AnsweredBy::Nobody,
+                };
+                LegRestated { leg, origin: origin.map(began), transferred_by, answered_by }
+            })
+            .boxed(),
+        (leg(), any::<u64>().prop_map(Timestamp::from_millis))
+            .prop_map(|(leg, held)| LegLastHeld { leg, held })
+            .boxed(),
     ]
 }
 

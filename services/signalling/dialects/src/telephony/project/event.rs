@@ -5,6 +5,7 @@ use sidetone_model::ids::{CallId, TenantId, UserId};
 
 use super::seen::{Seen, SeenLeg, SeenParticipant};
 use crate::People;
+use crate::telephony::words::{Cause, DeviceState, UserState};
 
 /// Tells of people by what the directory says of them.
 pub(crate) struct Speaker<'a> {
@@ -22,7 +23,7 @@ impl Speaker<'_> {
         &self,
         user: &UserId,
         seen: &Seen,
-        (cause, previous): (Option<&str>, Option<CallId>),
+        (cause, previous): (Option<Cause>, Option<CallId>),
     ) -> Value {
         let mut body = head("OnCallCreated", user, seen.call, cause);
         add_previous(&mut body, previous);
@@ -44,11 +45,12 @@ impl Speaker<'_> {
         &self,
         user: &UserId,
         (was, is): (&Seen, &Seen),
-        (cause, previous): (Option<&str>, Option<CallId>),
+        (cause, previous): (Option<Cause>, Option<CallId>),
     ) -> Vec<Value> {
         let removed: Vec<&SeenLeg> =
             was.legs.iter().filter(|leg| !is.legs.iter().any(|now| now.leg == leg.leg)).collect();
-        let same_call = was.state == is.state && was.capabilities == is.capabilities;
+        let same_call = (was.state, was.record, &was.initial_called, &was.capabilities)
+            == (is.state, is.record, &is.initial_called, &is.capabilities);
         let mut told = Vec::new();
         if !same_call || differs(was, is) {
             let mut body = head("OnCallModified", user, is.call, cause);
@@ -119,7 +121,7 @@ pub(crate) fn leg_removed(user: &UserId, call: CallId, leg: &SeenLeg) -> Value {
 pub(crate) fn removed(
     user: &UserId,
     was: &Seen,
-    (cause, new_destination, replaced_by): (Option<&str>, Option<&str>, Option<CallId>),
+    (cause, new_destination, replaced_by): (Option<Cause>, Option<&str>, Option<CallId>),
     last: bool,
 ) -> Value {
     let mut body = head("OnCallRemoved", user, was.call, cause);
@@ -136,7 +138,7 @@ pub(crate) fn removed(
 }
 
 pub(crate) fn user_state(user: &UserId, busy: bool) -> Value {
-    let state = if busy { "BUSY" } else { "FREE" };
+    let state = UserState::of(busy);
     json!({ "eventName": "OnUserStateModified", "loginName": user.as_str(), "state": state })
 }
 
@@ -149,11 +151,11 @@ pub(crate) fn device_state(user: &UserId, device: &str, in_service: bool) -> Val
 }
 
 pub(crate) fn device_state_body(device: &str, in_service: bool) -> Value {
-    let state = if in_service { "IN_SERVICE" } else { "OUT_OF_SERVICE" };
+    let state = if in_service { DeviceState::InService } else { DeviceState::OutOfService };
     json!({ "deviceId": device, "state": state, "mutable": false, "muted": false })
 }
 
-fn head(name: &str, user: &UserId, call: CallId, cause: Option<&str>) -> Map<String, Value> {
+fn head(name: &str, user: &UserId, call: CallId, cause: Option<Cause>) -> Map<String, Value> {
     let mut body = Map::new();
     body.insert("eventName".into(), json!(name));
     body.insert("loginName".into(), json!(user.as_str()));
@@ -169,13 +171,17 @@ pub(crate) fn call_data(seen: &Seen, first: bool) -> Value {
     let mut capabilities = said(&seen.capabilities);
     capabilities.insert("addMedias".into(), json!([]));
     let tag = json!({ "name": "anonymous", "value": "true", "visibilities": [] });
-    json!({
+    let mut data = json!({
         "initialCalled": { "id": { "phoneNumber": seen.initial_called } },
         "callUUID": seen.call.to_string(),
         "state": seen.state,
         "tags": (first && seen.anonymous).then_some(tag).into_iter().collect::<Vec<_>>(),
         "capabilities": capabilities,
-    })
+    });
+    if let Some(record) = seen.record {
+        data["recordState"] = json!(record);
+    }
+    data
 }
 
 /// One phone of the user.

@@ -18,13 +18,14 @@ use sidetone_model::termination::{Cause, Termination};
 pub(crate) use event::{Speaker, call_data, call_ref, device_state_body, leg_body, participant_body, said};
 pub(crate) use seen::{Beside, Seen};
 
+use crate::telephony::words::Cause as Told;
 use crate::{Emission, OrderKey, People, Projected, Recipient};
 
 /// Why something happened, as it is told.
 #[derive(Debug, Clone, Default)]
 struct Why {
     /// To everybody in the call.
-    all: Option<&'static str>,
+    all: Option<Told>,
     /// Where whoever passed the call on sent it.
     new_destination: Option<Box<str>>,
     /// The call to which legs went, and that they left.
@@ -311,18 +312,18 @@ fn why(after: &Fold, kind: &FactKind, was: &Sight) -> Why {
     match kind {
         FactKind::CallDiverted { cause, to, .. } => {
             let all = match cause {
-                DivertCause::Transferred => "TRANSFERRED",
-                DivertCause::Redirected => "REDIRECTED",
-                DivertCause::Overflown => "OVERFLOWN",
-                DivertCause::PickedUp => "PICKED_UP",
+                DivertCause::Transferred => Told::Transferred,
+                DivertCause::Redirected => Told::Redirected,
+                DivertCause::Overflown => Told::Overflown,
+                DivertCause::PickedUp => Told::PickedUp,
             };
             Why { all: Some(all), new_destination: Some(to.number.clone()), moved: None }
         }
         FactKind::LegMoved { from, to, cause, .. } => {
             use sidetone_model::call::MoveCause;
             let all = match cause {
-                MoveCause::Transferred => "TRANSFERRED",
-                MoveCause::Merged => "CONFERENCED",
+                MoveCause::Transferred => Told::Transferred,
+                MoveCause::Merged => Told::Conferenced,
             };
             Why { all: Some(all), new_destination: None, moved: Some((*from, *to)) }
         }
@@ -331,7 +332,7 @@ fn why(after: &Fold, kind: &FactKind, was: &Sight) -> Why {
         | FactKind::LegRinging { leg }
         | FactKind::LegAnswered { leg } => {
             let joins = after.leg(*leg).is_some_and(|leg| leg.cause == LegCause::Conferenced);
-            Why { all: joins.then_some("CONFERENCED"), ..Why::default() }
+            Why { all: joins.then_some(Told::Conferenced), ..Why::default() }
         }
         FactKind::LegEnded { leg, termination } => {
             let answered = after.leg(*leg).is_some_and(|leg| leg.answered_at.is_some());
@@ -343,27 +344,27 @@ fn why(after: &Fold, kind: &FactKind, was: &Sight) -> Why {
 }
 
 /// What brought a call to somebody.
-fn cause_of_arrival(cause: LegCause) -> Option<&'static str> {
+fn cause_of_arrival(cause: LegCause) -> Option<Told> {
     match cause {
-        LegCause::Transferred => Some("TRANSFERRED"),
-        LegCause::Redirected => Some("REDIRECTED"),
-        LegCause::Overflown => Some("OVERFLOWN"),
-        LegCause::Conferenced => Some("CONFERENCED"),
-        LegCause::PickedUp => Some("PICKED_UP"),
-        LegCause::Intrusion => Some("SUPERVISOR_INTRUSION"),
+        LegCause::Transferred => Some(Told::Transferred),
+        LegCause::Redirected => Some(Told::Redirected),
+        LegCause::Overflown => Some(Told::Overflown),
+        LegCause::Conferenced => Some(Told::Conferenced),
+        LegCause::PickedUp => Some(Told::PickedUp),
+        LegCause::Intrusion => Some(Told::SupervisorIntrusion),
         _ => None,
     }
 }
 
 /// Why a call was not answered; none where nothing is to be said of it.
-fn cause_of_end(termination: &Termination) -> Option<&'static str> {
+fn cause_of_end(termination: &Termination) -> Option<Told> {
     match termination.cause {
-        Cause::Busy => Some("BUSY"),
-        Cause::NoAnswer => Some("NOT_ANSWERED"),
-        Cause::NotFound => Some("INVALID_NUMBER"),
-        Cause::Unavailable => Some("DESTINATION_NOT_OBTAINABLE"),
-        Cause::Cancelled => Some("ABANDONED"),
-        Cause::NoCapacity => Some("RESOURCES_NOT_AVAILABLE"),
+        Cause::Busy => Some(Told::Busy),
+        Cause::NoAnswer => Some(Told::NotAnswered),
+        Cause::NotFound => Some(Told::InvalidNumber),
+        Cause::Unavailable => Some(Told::DestinationNotObtainable),
+        Cause::Cancelled => Some(Told::Abandoned),
+        Cause::NoCapacity => Some(Told::ResourcesNotAvailable),
         _ => None,
     }
 }

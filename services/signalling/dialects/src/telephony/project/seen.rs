@@ -1,18 +1,21 @@
 //! A call as one of its users sees it.
 
 use sidetone_model::call::LegCause;
-use sidetone_model::fold::{CallView, Fold, LegView};
+use sidetone_model::fold::{CallView, Fold, LegView, RecordingPhase};
 use sidetone_model::ids::{CallId, LegId, TenantId, UserId};
 
 use super::standing::{Standing, is_passed_on, leaves, makes_call};
+use crate::telephony::words::{CallState, RecordState};
 
 /// A call as one of its users sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) call: CallId,
     pub(crate) initial_called: Box<str>,
-    pub(crate) state: &'static str,
+    pub(crate) state: CallState,
     pub(crate) capabilities: Vec<&'static str>,
+    /// How it is being recorded, between people.
+    pub(crate) record: Option<RecordState>,
     /// The user made it, and is not to be named.
     pub(crate) anonymous: bool,
     pub(crate) cause: LegCause,
@@ -34,7 +37,7 @@ pub(crate) struct Beside {
 pub(crate) struct SeenLeg {
     pub(crate) leg: LegId,
     pub(crate) device: Box<str>,
-    pub(crate) state: &'static str,
+    pub(crate) state: CallState,
     pub(crate) capabilities: Vec<&'static str>,
 }
 
@@ -46,7 +49,7 @@ pub(crate) struct SeenParticipant {
     pub(crate) display_name: Box<str>,
     pub(crate) anonymous: bool,
     /// Told of those who were asked in only.
-    pub(crate) state: Option<&'static str>,
+    pub(crate) state: Option<CallState>,
 }
 
 impl Seen {
@@ -66,7 +69,7 @@ impl Seen {
         let legs = own.iter().map(|(standing, leg)| SeenLeg {
             leg: leg.leg,
             device: leg.party.device.as_ref().map_or("", |device| device.as_str()).into(),
-            state: standing.name(),
+            state: standing.state(),
             capabilities: standing.of_leg(fold.capabilities(leg.leg), leg),
         });
         let asked_anew = matches!(main.cause, LegCause::Transferred | LegCause::Conferenced);
@@ -74,8 +77,9 @@ impl Seen {
         Some(Self {
             call: call.call,
             initial_called: if asked_anew { main.party.number.clone() } else { call.dialled.clone() },
-            state: standing.name(),
+            state: standing.state(),
             capabilities: standing.of_call(fold.capabilities(main.leg)),
+            record: record_state(fold, call).filter(|_| standing != Standing::Served),
             anonymous: call.anonymous && makes_call(call, main),
             cause: main.cause,
             initiator: asker.map(|asker| asker.party.number.clone()),
@@ -98,8 +102,8 @@ impl Seen {
     }
 
     /// Whether the user is busy with it.
-    pub(super) fn is_busy(&self) -> bool {
-        self.state != "RINGING_INCOMING"
+    pub(crate) fn is_busy(&self) -> bool {
+        self.state != CallState::RingingIncoming
     }
 
     /// Every call that a user sees, in the order in which they began.
@@ -111,12 +115,20 @@ impl Seen {
     }
 }
 
+fn record_state(fold: &Fold, call: &CallView) -> Option<RecordState> {
+    let running = fold.running_recording(call.call)?;
+    let paused = running.phase == RecordingPhase::Paused;
+    Some(if paused { RecordState::Paused } else { RecordState::Recording })
+}
+
 /// Whoever else is in the call, in the order in which they joined; or whoever is awaited.
 fn participants(fold: &Fold, call: &CallView, user: &UserId) -> Vec<SeenParticipant> {
     let mut found: Vec<SeenParticipant> = Vec::new();
     let others = fold.live_legs(call.call).filter(|leg| leg.party.user.as_ref() != Some(user));
     for leg in others.filter(|leg| !leaves(fold, leg)) {
-        let state = leg.joins().then(|| if leg.is_answered() { "ACTIVE" } else { "RINGING_INCOMING" });
+        let state = leg
+            .joins()
+            .then(|| if leg.is_answered() { CallState::Active } else { CallState::RingingIncoming });
         let anonymous = call.anonymous && makes_call(call, leg);
         match found.iter_mut().find(|other| other.number == leg.party.number) {
             Some(other) if leg.is_answered() => other.state = state,

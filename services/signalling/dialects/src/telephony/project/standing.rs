@@ -3,6 +3,8 @@
 use sidetone_model::call::LegCause;
 use sidetone_model::fold::{CallView, Capabilities, Capability, Fold, LegView};
 
+use crate::telephony::words::CallState;
+
 /// Where a leg stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
@@ -81,14 +83,14 @@ impl Standing {
         if held { Self::Held } else { Self::Active }
     }
 
-    /// The state's name.
-    pub(crate) fn name(self) -> &'static str {
+    /// As clients know it.
+    pub(crate) fn state(self) -> CallState {
         match self {
-            Self::Dialing => "DIALING",
-            Self::RingingOutgoing => "RINGING_OUTGOING",
-            Self::RingingIncoming => "RINGING_INCOMING",
-            Self::Active | Self::Served | Self::Alone => "ACTIVE",
-            Self::Holder | Self::Held | Self::AloneHeld => "HELD",
+            Self::Dialing => CallState::Dialing,
+            Self::RingingOutgoing => CallState::RingingOutgoing,
+            Self::RingingIncoming => CallState::RingingIncoming,
+            Self::Active | Self::Served | Self::Alone => CallState::Active,
+            Self::Holder | Self::Held | Self::AloneHeld => CallState::Held,
         }
     }
 
