@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::ledger;
 use crate::mention::Mentions;
 use crate::progress::{Place, Progress};
-use crate::trouble::Troubles;
+use crate::trouble::{Noted, Troubles};
 use crate::webhook::{Sent, Webhooks};
 
 /// What the outbox needs.
@@ -316,8 +316,12 @@ impl Inner {
         let (tenant, receiver) = (&lane.tenant, &lane.receiver);
         match (outcome, why) {
             (Outcome::Failed { .. } | Outcome::Unreachable, Some(why)) => {
-                if let Some(attempts) = self.troubles.note(lane, why.clone(), Instant::now()) {
-                    tracing::warn!(%tenant, %receiver, %why, attempts, see = "sidetone outbox owed", "webhooks fail");
+                match self.troubles.note(lane, why.clone(), Instant::now()) {
+                    Noted::Say(attempts) => tracing::warn!(
+                        %tenant, %receiver, %why, attempts, see = "sidetone outbox owed", "webhooks fail"
+                    ),
+                    Noted::Said => {}
+                    Noted::Untold => self.deps.telemetry.outbox.untold.inc(),
                 }
             }
             _ if self.troubles.over(lane) => tracing::info!(%tenant, %receiver, "webhooks are taken again"),

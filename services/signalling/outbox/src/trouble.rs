@@ -12,7 +12,8 @@ use sidetone_outbox_core::LaneKey;
 
 /// Between two lines about one receiver.
 const PAUSE: Duration = Duration::from_secs(60);
-/// Receivers that are remembered; past that the log says nothing of further ones, and `sidetone outbox owed` has no reason.
+/// Receivers that are remembered; past that the log says nothing of further ones, and `sidetone outbox owed` has no reason. Attempts at
+/// those are counted (`sidetone_outbox_failures_untold_total`).
 const RECEIVERS_MAX: usize = 10_000;
 /// Characters of a reason.
 const TEXT_MAX: usize = 160;
@@ -30,24 +31,35 @@ struct Trouble {
     unsaid: u64,
 }
 
+/// What becomes of a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Noted {
+    /// A line of log is due: so many failed since the last one.
+    Say(u64),
+    /// There was one lately.
+    Said,
+    /// There is no room for the receiver.
+    Untold,
+}
+
 impl Troubles {
-    /// Notes a failed attempt; gives back how many there were since the last line of log, when one is due.
-    pub(crate) fn note(&self, lane: &LaneKey, why: Box<str>, now: Instant) -> Option<u64> {
+    /// Notes a failed attempt.
+    pub(crate) fn note(&self, lane: &LaneKey, why: Box<str>, now: Instant) -> Noted {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(trouble) = lanes.get_mut(lane) {
             trouble.why = why;
             trouble.unsaid += 1;
             if now.saturating_duration_since(trouble.said) < PAUSE {
-                return None;
+                return Noted::Said;
             }
             trouble.said = now;
-            return Some(std::mem::take(&mut trouble.unsaid));
+            return Noted::Say(std::mem::take(&mut trouble.unsaid));
         }
         if lanes.len() >= RECEIVERS_MAX {
-            return None;
+            return Noted::Untold;
         }
         lanes.insert(lane.clone(), Trouble { why, said: now, unsaid: 0 });
-        Some(1)
+        Noted::Say(1)
     }
 
     /// The receiver takes what it is told; true when it did not before.
@@ -101,15 +113,28 @@ mod tests {
         let troubles = Troubles::default();
         let lane = |name: &str| LaneKey { tenant: TenantId::new("demo").unwrap(), receiver: name.into() };
         let (one, other, now) = (lane("one"), lane("other"), Instant::now());
-        assert_eq!(troubles.note(&one, "status 503".into(), now), Some(1));
-        assert_eq!((0..9).filter_map(|_| troubles.note(&one, "status 500".into(), now)).count(), 0);
-        assert_eq!(troubles.note(&other, "connection refused".into(), now), Some(1));
+        assert_eq!(troubles.note(&one, "status 503".into(), now), Noted::Say(1));
+        assert!((0..9).all(|_| troubles.note(&one, "status 500".into(), now) == Noted::Said));
+        assert_eq!(troubles.note(&other, "connection refused".into(), now), Noted::Say(1));
         assert_eq!(
             (troubles.of(&one), troubles.of(&other)),
             ("status 500".into(), "connection refused".into())
         );
-        assert_eq!(troubles.note(&one, "status 500".into(), now + PAUSE), Some(10));
+        assert_eq!(troubles.note(&one, "status 500".into(), now + PAUSE), Noted::Say(10));
         assert!(troubles.over(&one) && !troubles.over(&one));
         assert_eq!(troubles.of(&one), "");
+    }
+
+    #[test]
+    fn of_whom_there_is_no_room_for_nothing_is_said_and_that_is_told() {
+        let troubles = Troubles::default();
+        let lane =
+            |n: usize| LaneKey { tenant: TenantId::new("demo").unwrap(), receiver: format!("r{n}").into() };
+        let fails = |n| troubles.note(&lane(n), "status 500".into(), Instant::now());
+        assert!((0..RECEIVERS_MAX).all(|n| fails(n) == Noted::Say(1)));
+        assert_eq!(fails(RECEIVERS_MAX), Noted::Untold);
+        assert_eq!((troubles.of(&lane(RECEIVERS_MAX)), fails(0)), (String::new(), Noted::Said));
+        assert!(troubles.over(&lane(0)), "one is well again");
+        assert_eq!(fails(RECEIVERS_MAX), Noted::Say(1));
     }
 }

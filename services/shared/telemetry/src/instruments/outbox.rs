@@ -17,6 +17,8 @@ instruments! {
         dead: IntCounterVec = "sidetone_outbox_dead_total" by ["reason"],
         /// Times that facts waited because a receiver's backlog waited for the store.
         waits: IntCounter = "sidetone_outbox_waits_total",
+        /// Failed attempts of which neither the log nor `sidetone outbox owed` says why: more receivers fail than are remembered.
+        untold: IntCounter = "sidetone_outbox_failures_untold_total",
         /// Samples (who speaks) told once or not at all, by result: delivered, failed, dropped.
         mentions: IntCounterVec = "sidetone_outbox_mentions_total" by ["result"],
         /// From the fact to the receiver.
