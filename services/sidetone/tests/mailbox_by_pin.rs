@@ -10,8 +10,13 @@ use support::voicemail::{SEED, leave_message};
 
 /// 9302 leads to the voicemail of 1002, and at 9303 it is listened to.
 fn installation() -> Installation {
+    installation_with("")
+}
+
+/// The same with more sections.
+fn installation_with(sections: &str) -> Installation {
     let listened = "[[seed.tenants.numbers]]\nnumber = \"9303\"\nmailbox = \"user1002\"\n";
-    Installation::with_seed(&format!("{SEED}{listened}"))
+    Installation::one_process_with("", &format!("{SEED}{listened}"), sections)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,6 +44,29 @@ async fn another_phone_is_let_in_by_the_pin_and_by_nothing_else() {
     assert!(!installation.logs().contains("2468"), "a PIN is logged");
     installation.command(&["voicemail", "pin", "user1002", "--remove"]).unwrap();
     assert!(call_again(&ada, "9303").await.is_err(), "it has none any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voicemail_that_takes_no_pin_any_more_takes_the_one_that_an_operator_sets() {
+    let installation = installation_with("[call_control]\nmailbox_pin_tries = 1\n");
+    let sets = |pin: &str| {
+        let set = ["voicemail", "pin", "user1002", "--tenant", "acme"];
+        installation.command_with_input(&set, &format!("{pin}\n")).unwrap();
+    };
+    sets("2468");
+    let ada = registered(&installation, "1001", 700.0).await;
+    leave_message(&installation, &ada).await;
+    // The right one helps no more.
+    for pin in ["1111#", "2468#"] {
+        let shut_out = call(&installation, &ada, "9303").await;
+        shut_out.media().dial(pin);
+        ended_by_far_end(&shut_out).await;
+        assert!(!shut_out.ear().hears(700.0), "{pin}");
+    }
+    sets("135790");
+    let listening = call(&installation, &ada, "9303").await;
+    assert!(listening.media().dial("135790#"));
+    hears(&installation, &listening, 700.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

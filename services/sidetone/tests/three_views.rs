@@ -5,7 +5,8 @@ use crate::support;
 
 use serde_json::{Value, json};
 use support::clients::Telephony;
-use support::phones::hears;
+use support::operations::taken;
+use support::phones::{hears, registered};
 use support::receiver::Webhook;
 use support::views::scene;
 
@@ -54,6 +55,55 @@ async fn a_hold_through_one_dialect_is_seen_in_all_three() {
     assert_eq!(scene.logged_media().await.last(), Some(&media.body));
     hears(&scene.installation, &scene.at_ada, 700.0).await;
     hears(&scene.installation, &scene.at_ben, 440.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_larger_room_the_one_who_is_held_is_it_alone_in_all_three() {
+    let scene = scene().await;
+    let call = scene.ada.call_ref();
+    let cid = registered(&scene.installation, "1003", 1100.0).await;
+    let third = Telephony::start(&scene.installation, "user1003", "secret-1003").await;
+    scene.bot.done("call.user/invite", json!({ "threadId": call, "contactId": "user1003" })).await;
+    let at_cid = taken(&scene.installation, &cid).await;
+    let all = [(&scene.at_ada, 440.0), (&scene.at_ben, 700.0), (&at_cid, 1100.0)];
+    for (at, own) in all {
+        for (_, tone) in all.iter().filter(|(_, tone)| *tone != own) {
+            hears(&scene.installation, at, *tone).await;
+        }
+    }
+    let states = || [&scene.ada, &scene.ben, &third].map(Telephony::call_state);
+    scene.until("all talk", || states() == ["ACTIVE"; 3]).await;
+
+    let who = json!({ "threadId": call, "contactId": "user1001" });
+    for (method, told, state, audio, count) in [
+        ("call.user/hold", "Call.Member.held", "HELD", false, 3),
+        ("call.user/unhold", "Call.Member.unheld", "ACTIVE", true, 4),
+    ] {
+        scene.bot.done(method, who.clone()).await;
+        scene.until(&format!("ada is {state}"), || scene.ada.call_state() == state).await;
+        let team = scene.webhook(&scene.team_hears, "eventType", told, 1).await;
+        assert_eq!(team.body["userId"], "user1001");
+        let media = scene.webhook(&scene.application_hears, "type", "member:media", count).await;
+        assert_eq!(
+            (&media.body["from"], &media.body["body"]["media"]["audio"]),
+            (&scene.member_of_ada, &json!(audio))
+        );
+        assert_eq!(fact(&team), fact(&media), "two webhooks of one fact");
+        assert_eq!(scene.logged_media().await.last(), Some(&media.body));
+        // Nobody else is told of anything: for them the call goes on.
+        assert_eq!(states(), [state, "ACTIVE", "ACTIVE"]);
+        if state == "HELD" {
+            let leg = scene.ada.events().last().unwrap()["modifiedLegs"][0]["capabilities"].clone();
+            assert_eq!(leg, json!({}), "who was put aside cannot come back without the others");
+            let silent = || !scene.at_ada.ear().hears(700.0) && !scene.at_ben.ear().hears(440.0);
+            scene.until("ada is out of it", || silent() && !at_cid.ear().hears(440.0)).await;
+            at_cid.ear().forget();
+            hears(&scene.installation, &at_cid, 700.0).await;
+            hears(&scene.installation, &scene.at_ben, 1100.0).await;
+        }
+    }
+    hears(&scene.installation, &scene.at_ada, 1100.0).await;
+    hears(&scene.installation, &at_cid, 440.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -75,6 +75,47 @@ async fn the_calls_of_two_nodes_become_one() {
     drop(it.phones);
 }
 
+/// Ids of the recordings of a call that are finished.
+fn recorded_in(installation: &Installation, call: &str) -> Vec<String> {
+    let listed = installation.json(&["recordings", "list", "--call", call]);
+    let listed = listed.as_array().unwrap().iter().map(|of| of["recording"].clone());
+    let finished = listed.filter(|of| of["state"] == "RECORDING_STATE_FINISHED");
+    finished.map(|of| of["recording_id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_goes_on_at_another_node_is_found_under_each_of_its_calls() {
+    let it = parted().await;
+    let calls = it.installation.json(&["calls"]);
+    let call_of = |leg: &str| {
+        let has = |call: &&serde_json::Value| call["legs"].to_string().contains(leg);
+        calls.as_array().unwrap().iter().find(has).unwrap()["call_id"].as_str().unwrap().to_owned()
+    };
+    let (of_held, of_active) = (call_of(&it.held), call_of(&it.active));
+    let first = it.installation.json(&["calls", "record", &of_held])["recording_id"].clone();
+    let first = first.as_str().unwrap();
+    does(&it.installation, &["merge", &it.active, &it.held]);
+    ended_by_far_end(&it.at_ada).await;
+    hears(&it.installation, &it.at_ben, 1100.0).await;
+    for at in [&it.second_at_ada, &it.at_ben] {
+        at.hang_up().await.unwrap();
+    }
+    assert!(it.at_cid.wait_ended(Duration::from_secs(30)).await.is_some());
+    // What was said on the second node is of the first call, too: its recording goes on there.
+    eventually(&it.installation, "both are found under the first call", || {
+        recorded_in(&it.installation, &of_held).len() == 2
+    })
+    .await;
+    let both = recorded_in(&it.installation, &of_held);
+    assert_eq!(both[0], first);
+    assert_eq!(recorded_in(&it.installation, &of_active), both[1..], "and that part under the other");
+    let listed = it.installation.json(&["recordings", "list"]);
+    let nodes: Vec<_> = listed.as_array().unwrap().iter().map(|of| &of["recording"]["node_id"]).collect();
+    assert_eq!(nodes, ["media-1", "media-2"], "{listed}");
+    assert_eq!(listed[0]["recording"]["goes_on_in_recording_id"], *both[1], "{listed}");
+    drop(it.phones);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_phone_connects_its_calls_of_two_nodes() {
     let it = parted().await;

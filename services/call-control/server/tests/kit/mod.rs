@@ -79,6 +79,9 @@ pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T 
     }
 }
 
+/// Legs of a media node.
+const LEGS_MAX: u32 = 100;
+
 /// A media node.
 pub struct Node {
     pub name: String,
@@ -116,6 +119,11 @@ impl Node {
 
     pub fn refuse(&self, code: tonic::Code) {
         self.state().refuses = Some(code);
+    }
+
+    /// Says that it takes so many legs.
+    pub async fn has_room_for(&self, store: &dyn Store, legs: u32) {
+        register(store, self, legs).await;
     }
 
     pub fn asked(&self) -> Vec<String> {
@@ -508,7 +516,7 @@ impl World {
             .map(Arc::new)
             .collect();
         for node in &nodes {
-            register(&*store, node).await;
+            register(&*store, node, LEGS_MAX).await;
         }
         let (control, lifecycle, telemetry) = start(&store, &directory, &nodes, &config).await.unwrap();
         let world = Self { store, directory, nodes, config, control, lifecycle, telemetry, ids };
@@ -610,12 +618,12 @@ async fn start(
     Ok((CallControl::start(config.clone(), deps).await?, lifecycle, telemetry))
 }
 
-async fn register(store: &dyn Store, node: &Node) {
+async fn register(store: &dyn Store, node: &Node, legs_max: u32) {
     let registration = NodeRegistration {
         node_id: node.name.clone(),
         boot_id: node.boot.to_string(),
         grpc_address: "127.0.0.1:1".into(),
-        legs_max: 100,
+        legs_max,
         expires_unix_ms: now().as_millis() + 3_600_000,
         ..Default::default()
     };
