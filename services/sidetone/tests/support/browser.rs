@@ -86,6 +86,11 @@ impl Browser {
         self.wait_until(&format!("{tone_hz} Hz without {away_hz} Hz"), is_right);
     }
 
+    /// Forgets what the page has said so far.
+    pub fn forget(&self) {
+        self.lines.lock().unwrap().clear();
+    }
+
     fn wait_until(&self, what: &str, fits: impl Fn(&str) -> bool) {
         // A browser takes seconds to start on a busy machine.
         let deadline = Instant::now() + Duration::from_secs(60);
