@@ -39,6 +39,17 @@ pub(crate) struct Measured {
     pub(crate) delay_p99_ms: f64,
     /// How many onsets were heard.
     pub(crate) onsets: usize,
+    /// Median time to set a leg up, in milliseconds: from the request to the answer.
+    pub(crate) setup_p50_ms: f64,
+    /// 99th percentile of it.
+    pub(crate) setup_p99_ms: f64,
+}
+
+/// The value in milliseconds that such a share of the times does not exceed.
+fn percentile_ms(times: &mut [Duration], share: f64) -> f64 {
+    times.sort_unstable();
+    let rank = (times.len() as f64 * share).ceil() as usize;
+    times.get(rank.saturating_sub(1)).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
 }
 
 impl Measured {
@@ -48,20 +59,18 @@ impl Measured {
         counted: Counted,
         bytes_per_leg: u64,
         mut delays: Vec<Duration>,
+        mut setups: Vec<Duration>,
     ) -> Self {
-        delays.sort_unstable();
-        let at = |share: f64| {
-            let rank = (delays.len() as f64 * share).ceil() as usize;
-            delays.get(rank.saturating_sub(1)).map_or(f64::NAN, |delay| delay.as_secs_f64() * 1e3)
-        };
         Self {
             us_per_packet: spent.as_secs_f64() * 1e6 / counted.sent.max(1) as f64,
             load: spent.as_secs_f64() / of.as_secs_f64(),
             returned: counted.received as f64 / counted.sent.max(1) as f64,
             bytes_per_leg,
-            delay_p50_ms: at(0.5),
-            delay_p99_ms: at(0.99),
+            delay_p50_ms: percentile_ms(&mut delays, 0.5),
+            delay_p99_ms: percentile_ms(&mut delays, 0.99),
             onsets: delays.len(),
+            setup_p50_ms: percentile_ms(&mut setups, 0.5),
+            setup_p99_ms: percentile_ms(&mut setups, 0.99),
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use sidetone_dsp::codec::Codec;
 
 use crate::job::{Job, OPUS_BITRATE_BPS};
+use crate::peer::Place;
 use crate::process::Process;
 use crate::stream::payload_type;
 
@@ -46,14 +47,16 @@ impl Janus {
     }
 
     /// Every participant is a handle of one session; what a join leads to is read from the session's events.
-    pub(crate) async fn set_up(&mut self, job: Job, ours: &[SocketAddr]) -> anyhow::Result<Vec<SocketAddr>> {
+    pub(crate) async fn set_up(&mut self, job: Job, ours: &[SocketAddr]) -> anyhow::Result<Vec<Place>> {
         let session = number(&self.post("", json!({"janus": "create"})).await?, "/data/id")?;
-        let mut addresses = Vec::new();
+        let mut places = Vec::new();
         let group = job.group(ours.len());
         for (leg, address) in ours.iter().enumerate() {
+            let begin = Instant::now();
             let attach = json!({"janus": "attach", "plugin": "janus.plugin.audiobridge"});
             let handle = number(&self.post(&format!("/{session}"), attach).await?, "/data/id")?;
             let path = format!("/{session}/{handle}");
+            let attached = begin.elapsed();
             let room = 1000 + leg / group;
             let (codec, rate) = match job.codec(leg) {
                 Codec::Opus => ("opus", 16_000),
@@ -76,10 +79,13 @@ impl Janus {
                 join["bitrate"] = OPUS_BITRATE_BPS.into();
                 join["quality"] = job.opus_complexity().into();
             }
+            // The room itself was made once for all.
+            let begin = Instant::now();
             self.post(&path, json!({"janus": "message", "body": join})).await?;
-            addresses.push(self.joined(session, handle).await?);
+            let address = self.joined(session, handle).await?;
+            places.push(Place { address, key: None, took: attached + begin.elapsed() });
         }
-        Ok(addresses)
+        Ok(places)
     }
 
     /// Reads events until that of the handle's own join; those of others who joined are passed over.

@@ -126,8 +126,9 @@ async fn measure(
     let mut generator = Generator::bind(job, legs)?;
     let mut peer = Peer::start(kind, job, &arguments.sidetone, peer_cpu, legs).await?;
     let before = peer.process().resident_bytes()?;
-    let addresses = peer.set_up(job, &generator.addresses()).await.context("set-up")?;
-    generator.connect(&addresses)?;
+    let places = peer.set_up(job, &generator.addresses()).await.context("set-up")?;
+    let setups = places.iter().map(|place| place.took).filter(|took| !took.is_zero()).collect();
+    generator.connect(&places)?;
     generator.run(Duration::from_secs(1))?;
     let spent = peer.process().processor_time()?;
     let counted = generator.run(Duration::from_secs(arguments.seconds))?;
@@ -135,5 +136,6 @@ async fn measure(
     let resident = peer.process().resident_bytes()?.saturating_sub(before);
     let delays = generator.delays(Duration::from_secs(4))?;
     peer.stop();
-    Ok(Measured::new(spent, Duration::from_secs(arguments.seconds), counted, resident / legs as u64, delays))
+    let (of, per_leg) = (Duration::from_secs(arguments.seconds), resident / legs as u64);
+    Ok(Measured::new(spent, of, counted, per_leg, delays, setups))
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::floor::Floor;
 use crate::janus::Janus;
@@ -68,12 +69,14 @@ pub(crate) struct Place {
     pub(crate) address: SocketAddr,
     /// The master key and salt under which it sends; none without SRTP.
     pub(crate) key: Option<Vec<u8>>,
+    /// From the request until the answer that says where it is, and that it is connected where that is asked for besides.
+    pub(crate) took: Duration,
 }
 
 impl Place {
-    /// Without SRTP.
+    /// Without SRTP, and not asked for.
     pub(crate) fn open(address: SocketAddr) -> Self {
-        Self { address, key: None }
+        Self { address, key: None, took: Duration::ZERO }
     }
 }
 
@@ -108,10 +111,7 @@ impl Peer {
             Self::Floor(peer) => Ok(peer.addresses(ours.len()).into_iter().map(Place::open).collect()),
             Self::Sidetone(peer) => peer.set_up(job, ours).await,
             Self::Rtpengine(peer) => peer.set_up(job, ours).await,
-            Self::Janus(peer) => {
-                let addresses = peer.set_up(job, ours).await?;
-                Ok(addresses.into_iter().map(Place::open).collect())
-            }
+            Self::Janus(peer) => peer.set_up(job, ours).await,
         }
     }
 

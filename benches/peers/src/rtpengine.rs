@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -77,7 +78,9 @@ impl Rtpengine {
             if caller != callee {
                 command.push(("codec", Value::Dictionary(&codec)));
             }
+            let begin = Instant::now();
             let to_callee = self.ng.ask(&command).await?;
+            let (offer_took, begin) = (begin.elapsed(), Instant::now());
             let answer = sdp(job, pair * 2 + 1, legs[1]);
             let to_caller = self
                 .ng
@@ -90,8 +93,10 @@ impl Rtpengine {
                     ("sdp", Value::Text(&answer)),
                 ])
                 .await?;
-            places.push(Place { address: address_in(&to_caller)?, key: key_in(&to_caller)? });
-            places.push(Place { address: address_in(&to_callee)?, key: key_in(&to_callee)? });
+            let place =
+                |sdp: &str, took| anyhow::Ok(Place { address: address_in(sdp)?, key: key_in(sdp)?, took });
+            places.push(place(&to_caller, begin.elapsed())?);
+            places.push(place(&to_callee, offer_took)?);
         }
         Ok(places)
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -62,6 +62,7 @@ impl Sidetone {
         let group = job.group(ours.len());
         let mut places = Vec::new();
         for (leg, address) in ours.iter().enumerate() {
+            let begin = Instant::now();
             let request = pb::CreateLegRequest {
                 leg_id: id(LEG, leg),
                 call_id: id(CALL, leg / group),
@@ -84,7 +85,6 @@ impl Sidetone {
                 key.is_some() == job.is_secured(leg),
                 "a leg with SRTP where none is due, or without"
             );
-            places.push(Place { address, key });
             let to = if !job.is_room() {
                 // The second of a pair connects both.
                 (leg % 2 == 1).then(|| pb::connect_leg_request::To::PeerLegId(id(LEG, leg - 1)))
@@ -95,6 +95,7 @@ impl Sidetone {
                 let request = pb::ConnectLegRequest { leg_id: id(LEG, leg), to: Some(to) };
                 self.client.connect_leg(request).await?;
             }
+            places.push(Place { address, key, took: begin.elapsed() });
         }
         Ok(places)
     }

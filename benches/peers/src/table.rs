@@ -21,9 +21,9 @@ pub(crate) fn print(rows: &[Row], output: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     println!(
-        "| job | legs | peer | CPU us/packet (median, range) | sidetone is | load | returned | KB/leg | delay p50 / p99 ms |"
+        "| job | legs | peer | CPU us/packet (median, range) | sidetone is | load | returned | KB/leg | delay p50 / p99 ms | set-up p50 / p99 ms |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     let mut jobs: Vec<Job> = rows.iter().map(|row| row.job).collect();
     jobs.dedup();
     for job in jobs {
@@ -36,7 +36,7 @@ pub(crate) fn print(rows: &[Row], output: &str) -> anyhow::Result<()> {
             let costs = of.iter().map(|row| row.measured.us_per_packet);
             let (least, most) = (costs.clone().fold(f64::MAX, f64::min), costs.fold(0.0, f64::max));
             println!(
-                "| {job} | {} | {peer} | {cost:.2} ({least:.2}-{most:.2}) | {:.2}x | {:.2} | {:.3} | {:.1} | {:.1} / {:.1} |",
+                "| {job} | {} | {peer} | {cost:.2} ({least:.2}-{most:.2}) | {:.2}x | {:.2} | {:.3} | {:.1} | {:.1} / {:.1} | {:.2} / {:.2} |",
                 first.legs,
                 ours / cost,
                 get(|measured| measured.load),
@@ -44,6 +44,8 @@ pub(crate) fn print(rows: &[Row], output: &str) -> anyhow::Result<()> {
                 get(|measured| measured.bytes_per_leg as f64) / 1024.0,
                 get(|measured| measured.delay_p50_ms),
                 get(|measured| measured.delay_p99_ms),
+                get(|measured| measured.setup_p50_ms),
+                get(|measured| measured.setup_p99_ms),
             );
         }
     }
