@@ -31,4 +31,5 @@ mod speech;
 mod srtp;
 mod streams;
 mod support;
+mod voip_metrics;
 mod wideband_recordings;

@@ -1,7 +1,7 @@
 //! Who is told by RTCP how it is heard, and who is asked (RFC 3611).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use pb::connect_leg_request::{Echo, To};
 use sidetone_media::RtcpXr;

@@ -147,19 +147,35 @@ fn keystream(key: &[u8], iv: [u8; 16], in_out: &mut [u8]) -> Result<(), SrtpErro
 mod tests {
     use super::*;
 
+    /// So many bytes of a session key.
+    fn derived(master: &MasterKey, label: u8, length: usize) -> String {
+        let mut out = vec![0; length];
+        master.derive(label, &mut out).unwrap();
+        out.iter().map(|byte| format!("{byte:02X}")).collect()
+    }
+
+    /// RFC 6188, section 7.2: with 256 bits.
+    #[test]
+    fn long_session_keys_are_those_of_the_rfc() {
+        let master =
+            "F0F04914B513F2763A1B1FA130F10E2998F6F6E43E4309D1E622A0E332B9F1B63B04803DE51EE7C96423AB5B78D2";
+        let byte = |at: usize| u8::from_str_radix(&master[at..at + 2], 16).unwrap();
+        let bytes: Vec<u8> = (0..master.len()).step_by(2).map(byte).collect();
+        let master = MasterKey::new(Suite::AesCm256HmacSha1_80, &bytes).unwrap();
+        let key = "5BA1064E30EC51613CAD926C5A28EF731EC7FB397F70A960653CAF06554CD8C4";
+        assert_eq!(derived(&master, 0, 32), key);
+        assert_eq!(derived(&master, 2, 14), "FA31791685CA444A9E07C6C64E93");
+        assert_eq!(derived(&master, 1, 20), "FD9C32D39ED5FBB5A9DC96B30818454D1313DC05");
+    }
+
     /// RFC 3711, appendix B.3.
     #[test]
     fn session_keys_are_those_of_the_appendix() {
         let master: Vec<u8> = (0..30).map(|n| MASTER[n]).collect();
         let master = MasterKey::new(Suite::AesCm128HmacSha1_80, &master).unwrap();
-        let derived = |label, length| {
-            let mut out = vec![0; length];
-            master.derive(label, &mut out).unwrap();
-            out.iter().map(|byte| format!("{byte:02X}")).collect::<String>()
-        };
-        assert_eq!(derived(0, 16), "C61E7A93744F39EE10734AFE3FF7A087");
-        assert_eq!(derived(2, 14), "30CBBC08863D8C85D49DB34A9AE1");
-        assert!(derived(1, 94).starts_with("CEBE321F6FF7716B6FD4AB49AF256A156D38BAA4"));
+        assert_eq!(derived(&master, 0, 16), "C61E7A93744F39EE10734AFE3FF7A087");
+        assert_eq!(derived(&master, 2, 14), "30CBBC08863D8C85D49DB34A9AE1");
+        assert!(derived(&master, 1, 94).starts_with("CEBE321F6FF7716B6FD4AB49AF256A156D38BAA4"));
         assert_eq!(format!("{master:?}"), "MasterKey { suite: AesCm128HmacSha1_80, .. }", "no key is shown");
     }
 

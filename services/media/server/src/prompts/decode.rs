@@ -30,8 +30,8 @@ const RAW_BYTES: usize = 4096;
 const RATES_HZ: RangeInclusive<u32> = 4000..=192_000;
 /// Frames resampled at a time: long enough to keep the telephone band whole, for files only.
 const RESAMPLE_CHUNK: usize = 2048;
-/// Before a place that is gone to so much is decoded and thrown away, in ms: what a frame takes from those in front of it, the bits
-/// that it keeps in them (ISO/IEC 11172-3, 2.4.2.7) and half of its waves.
+/// Before a place that is gone to so much is decoded and thrown away, in ms: what a frame of MP3 takes from those in front of it, the
+/// bits that it keeps in them (ISO/IEC 11172-3, 2.4.2.7) and half of its waves; Opus finds into its sound in 80 (RFC 7845, section 4.6).
 const PREROLL_MS: u64 = 150;
 /// Files without a header, by their ending: the laws, and 16 bit at 8 kHz in the order of little-endian machines.
 const RAW: [&str; 3] = ["ulaw", "alaw", "sln"];
@@ -54,9 +54,9 @@ enum Form {
 struct Container {
     format: Box<dyn FormatReader>,
     track: u32,
-    /// How many samples a second it says that it has.
+    /// How many samples a second it says that it has, which is what its timestamps count.
     rate_hz: Option<u32>,
-    /// The first sample after a jump that is heard; none once it has been.
+    /// The timestamp from which on it is heard after a jump; none once it has been.
     wanted: Option<i64>,
     #[cfg(test)]
     packets: usize,
@@ -218,33 +218,44 @@ fn read_raw(
 }
 
 impl Container {
-    /// Goes to a sample of 8 kHz: frame headers are walked, or a table of the file's is looked at.
+    /// Goes to a sample of 8 kHz: frame headers are walked, a table of the file's is looked at, or pages of Ogg are halved.
     fn seek(&mut self, sample: u64) -> bool {
-        let (AnyDecoder::Other(decoder, _), Some(rate_hz)) = (&mut self.decoder, self.rate_hz) else {
-            return false;
+        // In Ogg, a page of another stream would be waited at for ever.
+        let (Some(rate_hz), [track]) = (self.rate_hz, self.format.tracks()) else { return false };
+        let first = match &self.decoder {
+            // Granule positions count at 48 kHz, what a decoder leaves out at the start included (RFC 7845, section 4).
+            AnyDecoder::Opus(opus) => track.start_ts.get() + opus.left_out(),
+            AnyDecoder::Other(..) => {
+                let counts_samples = |base: TimeBase| (base.numer.get(), base.denom.get()) == (1, rate_hz);
+                if track.id != self.track || !track.time_base.is_some_and(counts_samples) {
+                    return false;
+                }
+                // What is trimmed from the start lies before 0.
+                track.start_ts.get().max(0)
+            }
         };
-        let track = self.format.tracks().iter().find(|track| track.id == self.track);
-        let counts_samples = |base: TimeBase| (base.numer.get(), base.denom.get()) == (1, rate_hz);
-        let Some(track) = track.filter(|track| track.time_base.is_some_and(counts_samples)) else {
-            return false;
-        };
-        // What is trimmed from the start lies before 0.
-        let first = track.start_ts.get().max(0);
         let native = first + (sample * u64::from(rate_hz) / RATE_HZ as u64) as i64;
         let before = native - (PREROLL_MS * u64::from(rate_hz) / 1000) as i64;
-        let to = SeekTo::Timestamp { ts: Timestamp::new(before.max(first)), track_id: self.track };
+        let begins = track.start_ts.get().max(0);
+        let to = SeekTo::Timestamp { ts: Timestamp::new(before.max(begins)), track_id: self.track };
         if self.format.seek(SeekMode::Accurate, to).is_err() {
             return false;
         }
-        decoder.reset();
         (self.at_8k, self.wanted) = (None, Some(native));
-        true
+        match &mut self.decoder {
+            AnyDecoder::Opus(opus) => opus.begin_anew(),
+            AnyDecoder::Other(decoder, _) => {
+                decoder.reset();
+                true
+            }
+        }
     }
 
     /// Leaves out what lies before the place that was gone to; what is missing there is silent.
     fn leave_out(&mut self, pts: i64) {
         let Some(wanted) = self.wanted.filter(|_| !self.mono.is_empty()) else { return };
-        let early = wanted - pts;
+        let ticks = self.decoder.ticks_a_sample();
+        let early = (wanted - pts) / ticks;
         if early >= self.mono.len() as i64 {
             return self.mono.clear();
         }
@@ -252,7 +263,8 @@ impl Container {
         match usize::try_from(early) {
             Ok(early) => drop(self.mono.drain(..early)),
             Err(_) => {
-                let missing = early.unsigned_abs().min(u64::from(self.rate_hz.unwrap_or(0))) as usize;
+                let second = u64::from(self.rate_hz.unwrap_or(0)) / ticks as u64;
+                let missing = early.unsigned_abs().min(second) as usize;
                 self.mono.splice(0..0, std::iter::repeat_n(0.0, missing));
             }
         }
@@ -291,6 +303,11 @@ impl Container {
 }
 
 impl AnyDecoder {
+    /// How far timestamps go with each sample that it gives.
+    fn ticks_a_sample(&self) -> i64 {
+        if let Self::Opus(_) = self { ogg_opus::GRANULES as i64 } else { 1 }
+    }
+
     /// Adds the mono samples of a packet, and says how many there are a second, or 0 for a packet that has none.
     fn decode(&mut self, packet: &Packet, mono: &mut Vec<f32>) -> Result<u32, MediaError> {
         let (decoder, interleaved) = match self {

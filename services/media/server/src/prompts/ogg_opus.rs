@@ -7,7 +7,7 @@ use symphonia::core::packet::Packet;
 /// What is decoded at: the rate of prompts, which Opus gives by itself.
 pub(super) const RATE: Rate = Rate::Narrow;
 /// Samples of 48 kHz, in which Ogg counts, to one of [`RATE`].
-const GRANULES: usize = 6;
+pub(super) const GRANULES: usize = 6;
 /// The longest packet: 120 ms.
 const PACKET_SAMPLES_MAX: usize = 960;
 const HEAD_BYTES_MIN: usize = 19;
@@ -17,7 +17,8 @@ const STREAMS_MAX: usize = 8;
 /// One file being decoded: its streams, each to one channel, are added up to their mean.
 pub(super) struct OggOpus {
     streams: Vec<Decoder>,
-    /// Samples that are still to be left out at the start.
+    /// Samples to be left out at the start, and those that still are.
+    left_out: usize,
     skip: usize,
     gain: f32,
 }
@@ -33,18 +34,34 @@ impl OggOpus {
             return None;
         }
         let decibels = f32::from(i16::from_le_bytes([head[16], head[17]])) / 256.0;
+        let left_out = usize::from(u16::from_le_bytes([head[10], head[11]])) / GRANULES;
         Some(Self {
-            streams: (0..streams).map(|_| Decoder::new(Codec::Opus, RATE).ok()).collect::<Option<_>>()?,
-            skip: usize::from(u16::from_le_bytes([head[10], head[11]])) / GRANULES,
+            streams: decoders(streams)?,
+            left_out,
+            skip: left_out,
             gain: 10f32.powf(decibels / 20.0) / (32_768.0 * streams as f32),
         })
+    }
+
+    /// What is left out at the start, in granules.
+    pub(super) fn left_out(&self) -> i64 {
+        (self.left_out * GRANULES) as i64
+    }
+
+    /// What comes next is from another place. Nothing of it is left out here; false when there is no decoder for it.
+    pub(super) fn begin_anew(&mut self) -> bool {
+        self.skip = 0;
+        let decoders = decoders(self.streams.len());
+        let are_there = decoders.is_some();
+        self.streams = decoders.unwrap_or_default();
+        are_there
     }
 
     /// Adds the sound of a packet. What is broken is left out, as a player would.
     pub(super) fn decode(&mut self, packet: &Packet, mono: &mut Vec<f32>) {
         let mut sum = [0f32; PACKET_SAMPLES_MAX];
         let (mut rest, mut longest) = (&*packet.data, 0);
-        let last = self.streams.len() - 1;
+        let last = self.streams.len().saturating_sub(1);
         for (n, stream) in self.streams.iter_mut().enumerate() {
             let mut samples = [0i16; PACKET_SAMPLES_MAX];
             let made = if n == last {
@@ -63,6 +80,11 @@ impl OggOpus {
         self.skip -= start;
         mono.extend(sum.get(start..end).unwrap_or_default().iter().map(|sample| sample * self.gain));
     }
+}
+
+/// A decoder for each stream; none when the library refuses.
+fn decoders(streams: usize) -> Option<Vec<Decoder>> {
+    (0..streams).map(|_| Decoder::new(Codec::Opus, RATE).ok()).collect()
 }
 
 /// One packet off the front of several, and what follows. All but the last say how long their last frame is (RFC 6716,

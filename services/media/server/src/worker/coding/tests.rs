@@ -10,6 +10,8 @@ use sidetone_rtp_core::{Header, Playout, PlayoutConfig, Pulled, RtpTimestamp, Se
 use super::*;
 use crate::negotiate;
 
+mod pairs;
+
 const CODECS: [Codec; 5] =
     [Codec::Opus, Codec::G722, Codec::Gsm, Codec::L16(Rate::Wide), Codec::G711(Law::A)];
 const TONE_HZ: f32 = 700.0;
