@@ -2,7 +2,8 @@
 //!
 //! `codec_paths PATH RATE LOSS SEED < speech > heard`: samples of 16 bits at RATE Hz in and out, little-endian. PATH names codecs,
 //! one after the other with a decoding and an encoding between them, as two phones of a transcoded call have it: `opus`,
-//! `pcmu+gsm`. Opus without error correction is `opus-nofec`, at 32 kbit/s `opus-32k`. LOSS is the percentage of packets of 20 ms that the first codec's receiver does not get; SEED picks which.
+//! `pcmu+gsm`. Opus without error correction is `opus-nofec`, at 32 kbit/s `opus-32k`; what ends in `-silence` conceals nothing, and is
+//! silent where a packet is lost. LOSS is the percentage of packets of 20 ms that the first codec's receiver does not get; SEED picks which.
 
 use std::error::Error;
 use std::io::{Read as _, Write as _};
@@ -23,14 +24,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut sound: Vec<i16> = bytes.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
     let mut loss_percent: u32 = loss.parse()?;
     for name in path.split('+') {
-        let codec = named(name).ok_or("unknown codec")?;
-        sound = through(codec, rate, &sound, &opus(name, loss_percent), (loss_percent, seed.parse()?))?;
+        let codec = named(name.trim_end_matches(SILENCE)).ok_or("unknown codec")?;
+        let loss = Loss { percent: loss_percent, seed: seed.parse()?, conceals: !name.ends_with(SILENCE) };
+        sound = through(codec, rate, &sound, &opus(name, loss_percent), loss)?;
         loss_percent = 0;
     }
     let bytes: Vec<u8> = sound.iter().flat_map(|sample| sample.to_le_bytes()).collect();
     std::io::stdout().write_all(&bytes)?;
     Ok(())
 }
+
+/// What is lost, and whether something is heard in its place.
+struct Loss {
+    percent: u32,
+    seed: u64,
+    conceals: bool,
+}
+
+const SILENCE: &str = "-silence";
 
 fn named(name: &str) -> Option<Codec> {
     Some(match name {
@@ -60,7 +71,7 @@ fn through(
     rate: Rate,
     sound: &[i16],
     settings: &OpusSettings,
-    (loss_percent, seed): (u32, u64),
+    loss: Loss,
 ) -> Result<Vec<i16>, Box<dyn Error>> {
     let (mut encoder, mut decoder) = (Encoder::new(codec, rate, settings)?, Decoder::new(codec, rate)?);
     let frame = rate.samples(PACKET_MS);
@@ -71,18 +82,20 @@ fn through(
         packet.truncate(length);
         packets.push(packet);
     }
-    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    let mut state = loss.seed.wrapping_mul(2).wrapping_add(1);
     let lost: Vec<bool> = packets
         .iter()
         .map(|_| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((state >> 33) % 100) < u64::from(loss_percent)
+            ((state >> 33) % 100) < u64::from(loss.percent)
         })
         .collect();
     let mut heard = Vec::with_capacity(sound.len());
     let mut out = vec![0; frame];
     for (n, packet) in packets.iter().enumerate() {
-        if lost[n] {
+        if lost[n] && !loss.conceals {
+            out.fill(0);
+        } else if lost[n] {
             let next = packets.get(n + 1).filter(|_| !lost[n + 1]);
             decoder.conceal(next.map(Vec::as_slice), &mut out)?;
         } else {
