@@ -273,7 +273,10 @@ async fn two_hundred_calls_over_udp_and_tcp_outlive_signalling() {
     let signalling = installation.signalling.as_mut().unwrap();
     signalling.restart();
     signalling.wait_until_ready();
-    assert_eq!(signalling.metric("sidetone_signalling_legs_count"), (CALLERS + PAIRS) as f64);
+    let signalling = installation.signalling.as_ref().unwrap();
+    let legs = (CALLERS + PAIRS) as f64;
+    let known = || signalling.metric("sidetone_signalling_legs_count") == legs;
+    eventually(&installation, "signalling knows all legs again", known).await;
     come_back(&installation, &talks).await;
     sound_goes_on(&installation, &talks, "everybody hears on afterwards").await;
     let gaps = talks.iter().flat_map(Talk::sides).map(|call| call.ear().received().max_gap_ms);

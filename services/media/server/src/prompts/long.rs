@@ -316,7 +316,8 @@ mod tests {
     #[test]
     fn a_place_is_reached_without_decoding_what_lies_before_it() {
         let of_mp3 = Rate::ALL.map(|rate| (Container::Mp3, "mp3", rate, 30.0));
-        let of_opus = Rate::ALL.map(|rate| (Container::OggOpus, "opus", rate, 30.0));
+        // Opus goes on from a state that it has after 150 ms, and not from that which it had in the whole.
+        let of_opus = Rate::ALL.map(|rate| (Container::OggOpus, "opus", rate, 8.0));
         let others = [(Container::Flac, "flac", Rate::Wide, 30.0), (Container::Wav, "wav", Rate::Full, 30.0)];
         let files = of_mp3.into_iter().chain(of_opus).chain(others);
         for (container, ending, rate, least_db) in files.filter(|(container, ..)| container.is_here()) {
@@ -329,8 +330,11 @@ mod tests {
                 walk.seek(0, frame);
                 let packets = walk.at.decoding.as_ref().unwrap().decoding.packets();
                 let heard = frames(&mut walk, 20);
-                let likeness = likeness_db(&heard, &whole[frame * FRAME..][..20 * FRAME]);
-                assert!(likeness > least_db, "{ending} {rate:?} at {frame}: {likeness} dB");
+                let from = frame * FRAME;
+                let likeness = |shift: usize| likeness_db(&heard, &whole[from + shift - 8..][..20 * FRAME]);
+                let nearest = (0..=16).max_by(|a, b| likeness(*a).total_cmp(&likeness(*b))).unwrap();
+                assert_eq!(nearest, 8, "{ending} {rate:?} at {frame}: it is {} dB there", likeness(nearest));
+                assert!(likeness(8) > least_db, "{ending} {rate:?} at {frame}: {} dB", likeness(8));
                 // Some for the first frame, which is heard before it is known where to go.
                 assert!(packets < 40, "{ending} {rate:?} at {frame}: {packets} packets");
             }
