@@ -51,7 +51,7 @@ impl Talk {
 
     /// Whether its caller hangs up; the others are hung up by the API.
     fn ends_by_phone(&self) -> bool {
-        self.n / 2 % 2 == 0
+        (self.n / 2).is_multiple_of(2)
     }
 
     fn sides(&self) -> impl Iterator<Item = &Call> {
