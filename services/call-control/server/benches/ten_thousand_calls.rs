@@ -20,6 +20,8 @@ use sidetone_model::signal::LegSignalKind;
 
 const CALLS: usize = 10_000;
 const FEW: usize = 50;
+/// Calls that a list names unless it is asked for more.
+const PAGE: usize = 100;
 
 /// Two phones that talk.
 async fn call(world: &mut World, phone: &mut Replica) {
@@ -53,9 +55,9 @@ async fn main() {
         call(&mut world, &mut phone).await;
     }
     let (took, each) = (began.elapsed(), resident().saturating_sub(before) / (calls - 1));
-    let live = world.calls("demo").await.len();
-    assert_eq!(live, calls);
+    // A page of them.
+    assert_eq!(world.calls("demo").await.len(), calls.min(PAGE), "they are live");
     let a_second = (calls - 1) as f64 / took.as_secs_f64();
-    println!("{live} live calls in one call control: {each} bytes a call, {a_second:.0} set up a second");
+    println!("{calls} live calls in one call control: {each} bytes a call, {a_second:.0} set up a second");
     world.stop().await;
 }
