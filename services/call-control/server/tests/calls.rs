@@ -3,6 +3,8 @@
 
 mod kit;
 
+use std::sync::Arc;
+
 use kit::{DEADLINE, World, media, until};
 use sidetone_model::signal::LegSignalKind;
 use sidetone_model::termination::Cause;
@@ -99,6 +101,31 @@ async fn a_full_node_passes_the_call_on() {
     world.nodes[1].refuse(tonic::Code::ResourceExhausted);
     let leg = phone.call(&mut world.ids, "demo", "600").await;
     assert_eq!(phone.end(leg).await, Cause::NoCapacity);
+}
+
+#[tokio::test]
+async fn a_node_that_is_behind_is_passed_over() {
+    let mut world = World::new(2).await;
+    // The emptier one by far, whatever it has.
+    world.nodes[0].has_room_for(&*world.store, 1_000_000).await;
+    world.nodes[0].stick(true);
+    let mut phone = world.attach().await;
+    for _ in 0..100 {
+        phone.call(&mut world.ids, "demo", "600").await;
+    }
+    let telemetry = Arc::clone(&world.telemetry);
+    until("it to be behind", async || {
+        phone.call(&mut world.ids, "demo", "600").await;
+        (telemetry.call_control.media_nodes_behind.get() > 0).then_some(())
+    })
+    .await;
+    let leg = phone.call(&mut world.ids, "demo", "600").await;
+    phone.answer(leg).await;
+    assert!(world.nodes[1].legs().contains(&leg.to_string()));
+    world.nodes[1].refuse(tonic::Code::ResourceExhausted);
+    let leg = phone.call(&mut world.ids, "demo", "600").await;
+    assert_eq!(phone.end(leg).await, Cause::NoCapacity, "nobody waits for the one that is behind");
+    world.nodes[0].stick(false);
 }
 
 #[tokio::test]

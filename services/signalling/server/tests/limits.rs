@@ -67,6 +67,40 @@ async fn legs_and_sources_are_limited() {
 }
 
 #[tokio::test]
+async fn whoever_calls_while_call_control_is_behind_is_told_so_at_once() {
+    let rig = Rig::with(Config { behind_max_ms: 100, ..Config::default() }).await;
+    let mut owner = rig.attach().await;
+    let (mut first, mut other) =
+        (Phone::udp(&rig, "1001", "pw-of-ada").await, Phone::udp(&rig, "1002", "pw-of-ben").await);
+    let asked = async |phone: &mut Phone, until: u16| {
+        for n in 0.. {
+            let (uri, to) = ("9196@alpha.test", "<sip:9196@alpha.test>");
+            let text = phone.compose("OPTIONS", uri, to, &format!("{until}-{n}"), "", "");
+            phone.send(text).await;
+            if phone.last().await.status().code() == until {
+                break;
+            }
+        }
+    };
+    first.invite_open("9196", "a").await;
+    let offered = owner.signal().await;
+    // Nobody acknowledges it: after 100 ms call control is behind, also for a carrier that asks before it sends calls.
+    asked(&mut other, 503).await;
+    other.invite_open("9196", "b").await;
+    let refused = other.last().await;
+    assert_eq!(refused.status().code(), 503);
+    assert!(refused.header("Retry-After").is_some());
+    assert!(rig.telemetry.signalling.refused.with_label_values(&["owner_behind"]).get() >= 2);
+    // The call that is there goes on.
+    owner.command("alpha", offered.leg, 1, LegCommandKind::Answer { media: media() }).await;
+    assert_eq!(first.last().await.status().code(), 200);
+    owner.ack(&offered).await;
+    asked(&mut other, 200).await;
+    other.invite_open("9196", "c").await;
+    assert_ne!(owner.signal().await.leg, offered.leg);
+}
+
+#[tokio::test]
 async fn a_drain_refuses_new_calls_and_is_done_with_the_last_leg() {
     let rig = Rig::start().await;
     let mut owner = rig.attach().await;

@@ -32,6 +32,11 @@ const PREFIX: &str = "media-nodes/";
 const FULL_PERMILLE: u32 = 1_000;
 /// Below this, in thousandths of what it may use, nothing is concluded from what a node's workers need.
 const IDLE_PERMILLE: u32 = 50;
+/// A node is behind when so many of its lanes are: one may wait for a single sound that is slow to come.
+const LANES_BEHIND: usize = LANES / 4;
+/// A lane is behind when the request that it has an answer for next has waited so long. Who calls now would wait twice as long, for
+/// its own media and for that of whom it calls.
+const BEHIND: Duration = Duration::from_secs(1);
 /// How often expired registrations are looked for.
 const SWEEP: Duration = Duration::from_millis(250);
 /// Within which a node that may be gone must answer, each time that it is asked.
@@ -255,9 +260,14 @@ impl Nodes {
 
     /// Nodes that take new legs, the emptiest first. The first is counted as fuller by `legs` from now on.
     pub(crate) fn candidates(&self, legs: u32) -> Vec<NodeCandidate> {
-        let lives = self.lives();
-        let mut open: Vec<(u64, &Arc<NodeLife>)> =
-            lives.values().filter_map(|life| Some((life.load_ppm()?, life))).collect();
+        let (lives, now) = (self.lives(), Instant::now());
+        let keeps_up = |life: &&Arc<NodeLife>| {
+            let behind = life.is_behind(now);
+            self.telemetry.call_control.media_nodes_behind.inc_by(u64::from(behind));
+            !behind
+        };
+        let open = lives.values().filter(keeps_up).filter_map(|life| Some((life.load_ppm()?, life)));
+        let mut open: Vec<(u64, &Arc<NodeLife>)> = open.collect();
         open.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.node.cmp(&b.1.node)));
         if let Some((_, first)) = open.first() {
             first.promised.fetch_add(legs, Ordering::Relaxed);
@@ -382,6 +392,11 @@ impl NodeLife {
         let busy = if fullness < IDLE_PERMILLE { 0 } else { fullness };
         let ppm = || (legs * 1_000_000 / max).max(u64::from(busy) * 1_000);
         (open && has_room && self.is_reachable()).then(ppm)
+    }
+
+    /// Whether it answers later than a caller waits, because more is asked of it than it can do.
+    fn is_behind(&self, now: Instant) -> bool {
+        self.lanes.iter().filter(|lane| lane.waits(now) > BEHIND).take(LANES_BEHIND).count() == LANES_BEHIND
     }
 
     fn known_legs(&self) -> MutexGuard<'_, HashSet<LegId>> {

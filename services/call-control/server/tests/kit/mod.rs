@@ -35,7 +35,7 @@ use sidetone_runtime::link::{LinkError, MediaConnector, MediaService, OwnerConne
 use sidetone_store::embedded::EmbeddedStore;
 use sidetone_store::{Expect, Store};
 use sidetone_telemetry::Telemetry;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tonic::{Request, Response, Status};
 
 /// Nothing takes longer than this on the slowest machine.
@@ -87,6 +87,8 @@ pub struct Node {
     pub name: String,
     pub boot: BootId,
     state: Mutex<NodeState>,
+    /// It makes no legs for as long as this is true, and does not say so.
+    stuck: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -124,6 +126,11 @@ impl Node {
     /// Says that it takes so many legs.
     pub async fn has_room_for(&self, store: &dyn Store, legs: u32) {
         register(store, self, legs).await;
+    }
+
+    /// Lets whoever asks for a leg wait.
+    pub fn stick(&self, stuck: bool) {
+        self.stuck.send_replace(stuck);
     }
 
     pub fn asked(&self) -> Vec<String> {
@@ -173,6 +180,7 @@ impl Media for Node {
         request: Request<CreateLegRequest>,
     ) -> Result<Response<CreateLegResponse>, Status> {
         let request = request.into_inner();
+        let _ = self.stuck.subscribe().wait_for(|stuck| !stuck).await;
         self.ask(format!("create {}", request.leg_id))?;
         let mut state = self.state();
         if let Some(code) = state.refuses {
@@ -512,7 +520,12 @@ impl World {
         directory.seed(&toml::from_str::<SeedConfig>(SEED).unwrap()).await.unwrap();
         let mut ids = IdSource::seeded([8; 32]);
         let nodes: Vec<Arc<Node>> = (0..nodes)
-            .map(|n| Node { name: format!("m{n}"), boot: ids.make(now()), state: Mutex::default() })
+            .map(|n| Node {
+                name: format!("m{n}"),
+                boot: ids.make(now()),
+                state: Mutex::default(),
+                stuck: watch::Sender::new(false),
+            })
             .map(Arc::new)
             .collect();
         for node in &nodes {

@@ -31,6 +31,8 @@ instruments! {
         replicas: IntGauge = "sidetone_call_control_replicas_count",
         /// Media nodes that can be reached.
         media_nodes: IntGauge = "sidetone_call_control_media_nodes_count",
+        /// Times that a media node was passed over for a new call because it answers later than a caller waits.
+        media_nodes_behind: IntCounter = "sidetone_call_control_media_nodes_behind_total",
         /// Appends refused because another owner had written.
         fenced: IntCounter = "sidetone_call_control_fenced_total",
         /// INVITEs that came to a second replica: handed over, or refused as merged; and those forgotten early to make room.

@@ -54,7 +54,7 @@ impl Agent {
     /// Looks at what can be seen without the directory, and asks it.
     pub(super) fn admit(&mut self, tx: ServerTx, flow: Flow, request: Request, now: Instant) {
         let invite = request.method() == Method::Invite;
-        if invite && let Some(reason) = self.closed_for_calls() {
+        if invite && let Some(reason) = self.closed_for_calls(now) {
             self.count_refused(reason);
             return self.refuse(tx, &request, Cause::NoCapacity, now);
         }
@@ -85,7 +85,7 @@ impl Agent {
     }
 
     /// Why no new call is taken now.
-    pub(super) fn closed_for_calls(&self) -> Option<&'static str> {
+    pub(super) fn closed_for_calls(&mut self, now: Instant) -> Option<&'static str> {
         if self.draining {
             Some("draining")
         } else if !self.upstream.is_attached() {
@@ -94,9 +94,19 @@ impl Agent {
             Some("legs")
         } else if self.legs.is_full() {
             Some("unacknowledged_signals")
+        } else if self.is_owner_behind(now) {
+            Some("owner_behind")
         } else {
             None
         }
+    }
+
+    /// Whether the owner takes calls up so late that whoever calls next had better be told so: a caller that is refused at once
+    /// tries elsewhere, and one that hears nothing for seconds hangs up, after all the work was done (RFC 7339, section 1).
+    fn is_owner_behind(&mut self, now: Instant) -> bool {
+        let since = self.legs.waits_since();
+        let waited = since.map(|since| now.saturating_duration_since(since));
+        waited.zip(self.parts.config.behind_max()).is_some_and(|(waited, max)| waited > max)
     }
 
     /// A CANCEL came before the directory's answer.
@@ -289,7 +299,7 @@ impl Agent {
     ) {
         let Pending { flow, request, merge } = pending;
         // The state may have changed while the directory was asked.
-        if let Some(reason) = self.closed_for_calls() {
+        if let Some(reason) = self.closed_for_calls(now) {
             self.count_refused(reason);
             return self.refuse(tx, &request, Cause::NoCapacity, now);
         }

@@ -49,6 +49,8 @@ pub(super) struct Legs {
     forgotten: Forgotten,
     live: usize,
     unacknowledged: usize,
+    /// New calls of which the owner was told and that it may not have taken up yet, the oldest first.
+    offered: VecDeque<(Instant, LegId)>,
 }
 
 /// Legs that are over for good, so that a late repetition of a command does not open one again. Bounded: the oldest
@@ -66,6 +68,17 @@ impl Legs {
 
     pub(super) fn unacknowledged(&self) -> usize {
         self.unacknowledged
+    }
+
+    /// Since when the owner has not taken up a call of which it was told.
+    pub(super) fn waits_since(&mut self) -> Option<Instant> {
+        while let Some((at, leg)) = self.offered.front() {
+            if self.entries.get(leg).is_some_and(|entry| entry.outbox.get(FIRST_SIGNAL).is_some()) {
+                return Some(*at);
+            }
+            self.offered.pop_front();
+        }
+        None
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -267,6 +280,9 @@ impl Legs {
 
     fn keep(&mut self, id: LegId, signal: LegSignal, now: Instant) {
         if let Some(entry) = self.entries.get_mut(&id) {
+            if matches!(signal.kind, LegSignalKind::Offered(_)) {
+                self.offered.push_back((now, id));
+            }
             entry.outbox.keep(signal, now);
             self.unacknowledged += 1;
         }
@@ -398,6 +414,8 @@ impl Agent {
 }
 
 const FORGOTTEN_MAX: usize = 16_384;
+/// The number of a leg's first signal, which an incoming call's `Offered` is.
+const FIRST_SIGNAL: u64 = 1;
 
 #[cfg(test)]
 #[path = "legs_tests.rs"]

@@ -129,7 +129,7 @@ impl Agent {
         product: Option<&str>,
         now: Instant,
     ) {
-        if let Some(reason) = self.closed_for_calls() {
+        if let Some(reason) = self.closed_for_calls(now) {
             self.count_refused(reason);
             return self.refuse(tx, request, Cause::NoCapacity, now);
         }

@@ -49,6 +49,9 @@ impl Config {
         if !(1..=1_000_000).contains(&self.legs_max) {
             wrong("legs_max", "must be 1 to 1000000");
         }
+        if self.behind_max_ms != 0 && !(100..=30_000).contains(&self.behind_max_ms) {
+            wrong("behind_max_ms", "must be 0 or 100 to 30000");
+        }
         if self.connections_max == 0 || self.connections_per_source_max == 0 {
             wrong("connections_max", "it and connections_per_source_max must be at least 1");
         }

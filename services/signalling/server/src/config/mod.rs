@@ -40,6 +40,9 @@ pub struct Config {
     pub listeners: Vec<ListenerConfig>,
     /// Legs held at a time, 1 to 1000000; beyond it a new call is refused with 503 and Retry-After. Default 20000.
     pub legs_max: usize,
+    /// When call control has not taken up a call for so many milliseconds, it has more to do than it can: new ones are refused with
+    /// 503 and Retry-After until it has caught up, 100 to 30000; 0 for never. Default 2000.
+    pub behind_max_ms: u64,
     /// Requests outside of dialogs that one source (an IPv4 address or an IPv6 /64 network) may send a second; twice as
     /// many at once. Beyond it they get 503 and Retry-After, or nothing over UDP from who has proved nothing. 0 for no limit.
     /// Default 1000.
@@ -288,6 +291,7 @@ impl Default for Config {
             session_interval_s: 1800,
             listeners: vec![listener(TransportKind::Udp), listener(TransportKind::Tcp)],
             legs_max: 20_000,
+            behind_max_ms: 2000,
             source_requests_per_s: 1000,
             connections_max: 20_000,
             connections_per_source_max: 1000,
@@ -313,6 +317,10 @@ impl Default for Config {
 impl Config {
     pub(crate) fn carrier_silence(&self) -> Option<Duration> {
         (self.carrier_silence_s > 0).then(|| Duration::from_secs(self.carrier_silence_s))
+    }
+
+    pub(crate) fn behind_max(&self) -> Option<Duration> {
+        (self.behind_max_ms > 0).then(|| Duration::from_millis(self.behind_max_ms))
     }
 
     pub(crate) fn caller_gone(&self) -> Duration {

@@ -142,6 +142,10 @@ impl Rig {
         owner: Arc<FakeOwner>,
         certificate: Option<PathBuf>,
     ) -> Self {
+        if config.behind_max_ms == Config::default().behind_max_ms {
+            // Most tests do not care to acknowledge.
+            config.behind_max_ms = 0;
+        }
         let telemetry = Telemetry::new().unwrap();
         let lifecycle = Lifecycle::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
