@@ -10,7 +10,8 @@
 //!
 //! Everybody hears all but themselves: a speaker's own voice is subtracted from the sum, and the result is limited once.
 //! Whoever did not speak hears the same as every other silent member: that mix is limited once, and encoded once per law.
-//! A member that joins, is muted or leaves is faded over one frame, so that nothing clicks.
+//! A member that joins, is muted or leaves is faded over one frame, so that nothing clicks; one that begins to speak after it said
+//! nothing, over an eighth of a frame.
 //!
 //! Members, gains and levels are plain values in memory that is taken when the mixer is made. Handles carry a generation:
 //! one that is kept after its member left reaches nobody else.

@@ -29,6 +29,8 @@ pub(crate) struct Member {
     pub(crate) voice: Box<[i16]>,
     /// Its frame of the tick to come is there.
     pub(crate) asked: bool,
+    /// It had nothing to say in the tick before: what it says next is a beginning, and not the middle of a word.
+    pub(crate) rested: bool,
     /// Its voice is in the sum of this tick.
     pub(crate) speaks: bool,
     /// The gain that is wanted, and the one at which its last frame ended.
@@ -58,6 +60,7 @@ impl Member {
             generation: 0,
             voice: vec![0; samples].into_boxed_slice(),
             asked: false,
+            rested: false,
             speaks: false,
             gain: Gain::UNITY,
             reached: Gain::SILENCE,
@@ -79,6 +82,7 @@ impl Member {
         self.generation = self.generation.wrapping_add(1);
         self.voice.fill(0);
         self.asked = false;
+        self.rested = false;
         self.speaks = false;
         self.gain = Gain::UNITY;
         self.reached = Gain::SILENCE;

@@ -11,6 +11,9 @@ const ACTIVITY_DECAY: f32 = 0.9;
 /// Sums of several mixes stay within this: a voice can still be taken out of them.
 const SUM_MAX: i32 = i32::MAX - (1 << 16);
 
+/// The part of a frame over which a voice that begins is faded in: 2.5 ms of 20.
+const BEGINS_IN: usize = 8;
+
 /// Every place is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MixerFull;
@@ -258,6 +261,7 @@ pub(crate) fn is(member: &Member, id: MemberId) -> bool {
 fn take_in(member: &mut Member) -> bool {
     let wanted = member.wanted();
     let speaks = std::mem::take(&mut member.asked);
+    let rested = std::mem::replace(&mut member.rested, !speaks);
     if !speaks && member.reached == Gain::SILENCE {
         if let Some(next) = member.next_whisper.take() {
             member.whispers_to = next;
@@ -271,6 +275,8 @@ fn take_in(member: &mut Member) -> bool {
     if fades {
         member.voice.reverse();
         mix::ramp(&mut member.voice, Gain::UNITY, Gain::SILENCE);
+    } else if rested {
+        begin(&mut member.voice, until);
     } else {
         mix::ramp(&mut member.voice, member.reached, until);
     }
@@ -284,4 +290,12 @@ fn take_in(member: &mut Member) -> bool {
     let loudness = if silent { 0.0 } else { level::mean_square(&member.voice) };
     member.activity = member.activity * ACTIVITY_DECAY + loudness * (1.0 - ACTIVITY_DECAY);
     !silent
+}
+
+/// Fades in who begins to say something: so fast that the first sound of a word is heard as what it is, and no faster than a
+/// word begins by itself.
+fn begin(voice: &mut [i16], until: Gain) {
+    let (first, rest) = voice.split_at_mut(voice.len() / BEGINS_IN);
+    mix::ramp(first, Gain::SILENCE, until);
+    mix::ramp(rest, until, until);
 }

@@ -42,6 +42,30 @@ fn who_stops_speaking_fades_out_and_is_gone() {
     assert!(mixer.voice(speaker).is_none());
 }
 
+/// The first sound of a word must not be lost, nor be heard late.
+#[test]
+fn who_begins_to_speak_is_heard_from_the_start() {
+    let (mut mixer, _, listeners) = meeting(2);
+    mixer.mix();
+    let mut heard = vec![0];
+    for _ in 0..2 {
+        say(&mut mixer, listeners[0], 8_000);
+        mixer.mix();
+        heard.extend(mixer.heard(listeners[1]));
+    }
+    assert!(largest_step(&heard) <= 8_000 / 20 + 2, "{}: it begins as a word does", largest_step(&heard));
+    assert_eq!(heard[20..], [8_000; 2 * FRAME - 19], "2.5 ms and no more");
+    (0..2).for_each(|_| mixer.mix());
+    let newcomer = mixer.join().unwrap();
+    let mut joins = vec![0];
+    for _ in 0..2 {
+        say(&mut mixer, newcomer, 8_000);
+        mixer.mix();
+        joins.extend(mixer.heard(listeners[1]));
+    }
+    assert!(largest_step(&joins) <= STEP_MAX, "{}: who joins in mid-word", largest_step(&joins));
+}
+
 #[test]
 fn a_mute_and_its_end_are_faded() {
     let (mut mixer, speaker, listeners) = meeting(1);
