@@ -34,6 +34,9 @@ mod tap;
 mod tick;
 mod voice;
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -180,14 +183,9 @@ impl Worker {
             }
             let late_before = self.counters.late_ticks.get();
             let behind = Instant::now().saturating_duration_since(due);
-            let mut made = 0;
-            while Instant::now() >= due && made < CATCH_UP_MAX * PHASES {
-                self.tick_at(due);
-                due += PHASE;
-                made += 1;
-            }
+            let made;
+            (due, made) = self.make_turns(due, ready);
             self.batching.note_turns(made);
-            due = self.skip_missed(due);
             // Not this program's fault where the kernel says that others had the processor meanwhile.
             if made > 0 {
                 let spent = schedule.since_last();
@@ -200,6 +198,32 @@ impl Worker {
                 // A full pipe is readable, which is all that is wanted.
                 let _ = self.told.write(&[1]);
             }
+        }
+    }
+
+    /// Makes the turns that are due, those of three ticks at the most; when the next one is, and how many were made. So many sockets
+    /// were ready just before.
+    fn make_turns(&mut self, mut due: Instant, ready: usize) -> (Instant, u32) {
+        let mut made = 0;
+        while Instant::now() >= due && made < CATCH_UP_MAX * PHASES {
+            if ready > 0 || made > 0 {
+                self.look_again(due);
+            }
+            self.tick_at(due);
+            due += PHASE;
+            made += 1;
+        }
+        (self.skip_missed(due), made)
+    }
+
+    /// Reads what has come while packets were handled, or the turn before this one was made: what was there when a turn was due must
+    /// not be late for it, nor be taken for a slow network, because this thread was busy or held up.
+    fn look_again(&mut self, due: Instant) {
+        // The time is over: this waits for nothing.
+        let ready = self.poller.wait(due).map_or(0, |ready| ready.count);
+        self.batching.note_ready(ready);
+        for n in 0..ready {
+            self.handle_ready(self.poller.token(n));
         }
     }
 
