@@ -13,6 +13,7 @@
 mod adaptation;
 mod admission;
 mod config;
+mod descriptors;
 mod engine;
 mod error;
 mod handshake;

@@ -88,6 +88,7 @@ impl MediaNode {
         let Deps { store, telemetry, lifecycle, grpc_address } = deps;
         let (component, epoch) = (lifecycle.component("media"), Instant::now());
         let mut threads = Threads::default();
+        crate::descriptors::reserve(config.legs_max);
         let links = threads.start_workers(&config, epoch)?;
         let bucket = Bucket::open(&config.storage).map_err(StartError::Storage)?;
         let frames = std::mem::take(&mut threads.frames);
