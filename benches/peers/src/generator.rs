@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use sidetone_dsp::codec::Codec;
 use sidetone_net::{Datagram, Poller};
 
+use crate::delay::{Log, Turns};
 use crate::job::Job;
 use crate::peer::Place;
 use crate::sounds::Sounds;
@@ -19,6 +20,62 @@ pub(crate) struct Counted {
     pub(crate) sent: u64,
     /// Come back from it.
     pub(crate) received: u64,
+}
+
+/// What the legs say, and what becomes of what they hear.
+trait Script {
+    /// What a leg sends now as its next frame.
+    fn say<'a>(&mut self, sounds: &'a Sounds, leg: usize, frame: u64) -> &'a [u8];
+    /// Takes what has come to a leg.
+    fn hear(&mut self, leg: usize, payload: &[u8]);
+}
+
+/// Whoever speaks does so all the time.
+struct Run<'a> {
+    job: Job,
+    counted: &'a mut Counted,
+}
+
+impl Script for Run<'_> {
+    fn say<'a>(&mut self, sounds: &'a Sounds, leg: usize, frame: u64) -> &'a [u8] {
+        self.counted.sent += 1;
+        if self.job.speaks(leg) { sounds.tone(leg, frame) } else { sounds.quiet(frame) }
+    }
+
+    fn hear(&mut self, _: usize, _: &[u8]) {
+        self.counted.received += 1;
+    }
+}
+
+/// Whoever speaks does so all the time, and how steadily is heard.
+struct Steps {
+    job: Job,
+    came: Vec<Option<Instant>>,
+    steps: Vec<Duration>,
+}
+
+impl Script for Steps {
+    fn say<'a>(&mut self, sounds: &'a Sounds, leg: usize, frame: u64) -> &'a [u8] {
+        if self.job.speaks(leg) { sounds.tone(leg, frame) } else { sounds.quiet(frame) }
+    }
+
+    fn hear(&mut self, leg: usize, _: &[u8]) {
+        let now = Instant::now();
+        self.steps.extend(self.came[leg].replace(now).map(|before| now.duration_since(before)));
+    }
+}
+
+impl Script for Log {
+    fn say<'a>(&mut self, sounds: &'a Sounds, leg: usize, frame: u64) -> &'a [u8] {
+        let says = self.turns().says(leg, frame);
+        let payload = says.map_or(sounds.quiet(frame), |place| sounds.burst(leg, place));
+        self.note_sent(leg, payload);
+        payload
+    }
+
+    fn hear(&mut self, leg: usize, payload: &[u8]) {
+        self.note_heard(leg, payload);
+    }
 }
 
 /// What a peer did.
@@ -46,7 +103,7 @@ pub(crate) struct Measured {
 }
 
 /// The value in milliseconds that such a share of the times does not exceed.
-fn percentile_ms(times: &mut [Duration], share: f64) -> f64 {
+pub(crate) fn percentile_ms(times: &mut [Duration], share: f64) -> f64 {
     times.sort_unstable();
     let rank = (times.len() as f64 * share).ceil() as usize;
     times.get(rank.saturating_sub(1)).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
@@ -79,6 +136,8 @@ impl Measured {
 pub(crate) struct Generator {
     job: Job,
     streams: Vec<Stream>,
+    /// So many of them have part.
+    active: usize,
     sounds: Vec<(Codec, Sounds)>,
     poller: Poller,
     /// Packets sent so far; packet k is of stream k modulo their number.
@@ -86,19 +145,11 @@ pub(crate) struct Generator {
     origin: Instant,
 }
 
-/// How long the samples before a place last, at 8 kHz.
-fn until_sample(place: usize) -> Duration {
-    Duration::from_micros(place as u64 * 125)
-}
-
 const PTIME: Duration = Duration::from_millis(20);
 /// How late a packet may be sent, so that one wait serves several.
 const SLOT: Duration = Duration::from_millis(1);
 /// Below the range from which the system gives ports are the peers'; these are looked for above.
 const FIRST_PORT: u16 = 43_000;
-/// A sound of a tenth of a second, every second.
-const SOUND_EVERY: u64 = 50;
-const SOUND_FRAMES: u64 = 5;
 
 impl Generator {
     /// Binds a socket for each leg.
@@ -110,9 +161,10 @@ impl Generator {
             let port = ports.next().context("no free port")?;
             let Ok(socket) = Datagram::bind((Ipv4Addr::LOCALHOST, port).into()) else { continue };
             poller.add(&socket, streams.len() as u64)?;
-            streams.push(Stream::new(job, streams.len(), socket)?);
+            streams.push(Stream::new(job, streams.len(), socket));
         }
-        Ok(Self { job, streams, sounds: Sounds::of(job)?, poller, next: 0, origin: Instant::now() })
+        let active = streams.len();
+        Ok(Self { job, streams, active, sounds: Sounds::of(job)?, poller, next: 0, origin: Instant::now() })
     }
 
     /// Where the legs are.
@@ -123,82 +175,66 @@ impl Generator {
     /// Tells each leg where to send, and under which key the other side does.
     pub(crate) fn connect(&mut self, peers: &[Place]) -> anyhow::Result<()> {
         anyhow::ensure!(peers.len() == self.streams.len(), "the peer has another number of legs");
+        self.connect_first(peers)
+    }
+
+    /// The same for the first legs; the others have no part in it yet. Legs that had part already go on with what they send.
+    pub(crate) fn connect_first(&mut self, peers: &[Place]) -> anyhow::Result<()> {
         for (leg, (stream, peer)) in self.streams.iter_mut().zip(peers).enumerate() {
             stream.socket.connect(peer.address)?;
             if let Some(key) = &peer.key {
                 stream.secure(leg, key)?;
             }
         }
-        self.origin = Instant::now();
-        self.next = 0;
+        let frame = self.next / self.active as u64 + u64::from(self.next > 0);
+        self.active = peers.len();
+        self.next = frame * self.active as u64;
+        self.origin = Instant::now() - PTIME * frame as u32;
         Ok(())
     }
 
     /// Sends for so long; those who speak have a tone of their own.
     pub(crate) fn run(&mut self, for_: Duration) -> anyhow::Result<Counted> {
-        let mut counted = Counted::default();
-        let until = Instant::now() + for_;
-        while self.go(until, &mut counted, |job, leg, _| job.speaks(leg), |_, _, _| {})? {}
+        let (mut counted, until) = (Counted::default(), Instant::now() + for_);
+        let mut run = Run { job: self.job, counted: &mut counted };
+        while self.go(until, &mut run)? {}
         Ok(counted)
     }
 
-    /// Only the first of each group speaks, in short sounds; how long each takes to be heard by the others of the group
-    /// (by the speaker itself where the peer is an echo).
-    pub(crate) fn delays(&mut self, for_: Duration) -> anyhow::Result<Vec<Duration>> {
-        use std::cell::RefCell;
-        let group = self.job.group(self.streams.len());
-        let groups = self.streams.len().div_ceil(group);
-        let began: RefCell<Vec<Option<Instant>>> = RefCell::new(vec![None; groups]);
-        let mut delays = Vec::new();
-        let begin = self.next / self.streams.len() as u64;
-        // Groups take turns, so that not all sound at once.
-        let place = |leg: usize, frame: u64| (frame - begin + (leg / group) as u64 * 7) % SOUND_EVERY;
-        let sounds = |_: Job, leg: usize, frame: u64| {
-            leg.is_multiple_of(group) && frame > begin + SOUND_EVERY && place(leg, frame) < SOUND_FRAMES
-        };
+    /// The same, with the times between two packets of each leg that follow each other.
+    pub(crate) fn steadiness(&mut self, for_: Duration) -> anyhow::Result<Vec<Duration>> {
+        let mut steps = Steps { job: self.job, came: vec![None; self.active], steps: Vec::new() };
         let until = Instant::now() + for_;
-        let mut heard = |leg: usize, stream: &mut Stream, moment: Moment<'_>| match moment {
-            Moment::Sent(frame, payload) => {
-                let onset = stream.own_ear.onset(payload);
-                if sounds(Job::Relay, leg, frame) && place(leg, frame) == 0 {
-                    let onset = until_sample(onset.unwrap_or_default());
-                    began.borrow_mut()[leg / group] = Some(Instant::now() + onset);
-                }
-            }
-            Moment::Came(payload) => {
-                let onset = stream.ear.onset(payload);
-                if let (Some(onset), false, Some(began)) = (onset, stream.heard, began.borrow()[leg / group])
-                {
-                    let heard = Instant::now() + until_sample(onset);
-                    delays.push(heard.saturating_duration_since(began));
-                }
-                stream.heard = onset.is_some();
-            }
+        while self.go(until, &mut steps)? {}
+        Ok(steps.steps)
+    }
+
+    /// Some of each group say short sounds in turn; how long each takes to be heard by the others of the group (by the speaker itself
+    /// where the peer is an echo).
+    pub(crate) fn delays(&mut self, for_: Duration) -> anyhow::Result<Vec<Duration>> {
+        let legs = self.active;
+        let turns = Turns {
+            group: self.job.group(legs),
+            speakers: self.job.take_turns(),
+            begin: self.next / legs as u64,
         };
-        while self.go(until, &mut Counted::default(), sounds, &mut heard)? {}
-        Ok(delays)
+        let (mut log, until) = (Log::new(turns, legs), Instant::now() + for_);
+        while self.go(until, &mut log)? {}
+        let codecs: Vec<Codec> = self.streams[..legs].iter().map(|stream| stream.codec).collect();
+        log.delays(&codecs)
     }
 
     /// Sends what is due and takes what has come; whether there is time left.
-    fn go(
-        &mut self,
-        until: Instant,
-        counted: &mut Counted,
-        speaks: impl Fn(Job, usize, u64) -> bool,
-        mut tell: impl FnMut(usize, &mut Stream, Moment<'_>),
-    ) -> anyhow::Result<bool> {
-        let legs = self.streams.len() as u64;
+    fn go(&mut self, until: Instant, script: &mut impl Script) -> anyhow::Result<bool> {
+        let legs = self.active as u64;
         let now = Instant::now();
         while self.due() <= now + SLOT / 2 {
             let (frame, leg) = (self.next / legs, (self.next % legs) as usize);
             let stream = &mut self.streams[leg];
             let sounds = self.sounds.iter().find(|(codec, _)| *codec == stream.codec);
             let (_, sounds) = sounds.context("no sounds of this codec")?;
-            let payload =
-                if speaks(self.job, leg, frame) { sounds.tone(leg, frame) } else { sounds.quiet(frame) };
-            tell(leg, stream, Moment::Sent(frame, payload));
+            let payload = script.say(sounds, leg, frame);
             stream.send(frame, payload)?;
-            counted.sent += 1;
             self.next += 1;
         }
         let ready = self.poller.wait((now + SLOT).min(until))?;
@@ -208,8 +244,7 @@ impl Generator {
             let stream = &mut self.streams[leg];
             while let Some(received) = stream.receive(&mut buffer) {
                 if let Received::Sound(payload) = received {
-                    counted.received += 1;
-                    tell(leg, stream, Moment::Came(payload));
+                    script.hear(leg, payload);
                 }
             }
         }
@@ -218,14 +253,6 @@ impl Generator {
 
     /// When the next packet is to be sent: all streams are spread evenly over a packet time.
     fn due(&self) -> Instant {
-        self.origin + Duration::from_nanos(self.next * PTIME.as_nanos() as u64 / self.streams.len() as u64)
+        self.origin + Duration::from_nanos(self.next * PTIME.as_nanos() as u64 / self.active as u64)
     }
-}
-
-/// What happens to a stream.
-enum Moment<'a> {
-    /// It sends this frame.
-    Sent(u64, &'a [u8]),
-    /// This has come to it.
-    Came(&'a [u8]),
 }

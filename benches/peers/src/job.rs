@@ -115,6 +115,16 @@ impl Job {
         !matches!(self, Self::Room | Self::OpusRoom) || leg < SPEAKERS
     }
 
+    /// How many of each group say something in turn when delays are measured: of a pair only the first, whose codec comes first
+    /// in the job's name.
+    pub(crate) fn take_turns(self) -> usize {
+        match self {
+            Self::Room | Self::OpusRoom => SPEAKERS,
+            Self::RoomsOf3 | Self::OpusRoomsOf3 => 3,
+            _ => 1,
+        }
+    }
+
     /// Whether the legs agree to telephone events (RFC 4733), as nearly all phones do.
     pub(crate) fn has_events(self) -> bool {
         self != Self::RelayInBand

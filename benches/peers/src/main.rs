@@ -10,7 +10,9 @@
     reason = "a program that prints a table, and how far it is"
 )]
 
+mod delay;
 mod floor;
+mod full;
 mod generator;
 mod janus;
 mod job;
@@ -30,6 +32,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 
+use crate::full::Full;
 use crate::generator::{Generator, Measured};
 use crate::job::Job;
 use crate::peer::{Kind, Peer};
@@ -77,6 +80,7 @@ struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Instead {
     Speech(Speech),
+    Full(Full),
 }
 
 const JOBS: &str = "relay,relay-in-band,mu-law-to-a-law,srtp-to-rtp,opus-to-mu-law,rooms-of-3,room,opus-rooms-of-3,opus-room";
@@ -97,6 +101,9 @@ async fn main() -> anyhow::Result<()> {
     sidetone_net::pin_current_thread(generator_cpu)?;
     if let Some(Instead::Speech(speech)) = &arguments.instead {
         return speech.run(peer_cpu).await;
+    }
+    if let Some(Instead::Full(full)) = &arguments.instead {
+        return full.run(peer_cpu).await;
     }
     let mut rows = Vec::new();
     for job in &arguments.jobs {
@@ -134,7 +141,7 @@ async fn measure(
     let counted = generator.run(Duration::from_secs(arguments.seconds))?;
     let spent = peer.process().processor_time()? - spent;
     let resident = peer.process().resident_bytes()?.saturating_sub(before);
-    let delays = generator.delays(Duration::from_secs(4))?;
+    let delays = generator.delays(Duration::from_secs(8))?;
     peer.stop();
     let (of, per_leg) = (Duration::from_secs(arguments.seconds), resident / legs as u64);
     Ok(Measured::new(spent, of, counted, per_leg, delays, setups))

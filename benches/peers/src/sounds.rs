@@ -1,13 +1,17 @@
 //! What the legs say, encoded beforehand: the generator's own work must not be what is measured.
 
+use std::time::Duration;
+
 use sidetone_dsp::codec::{Codec, Decoder, Encoder, OpusSettings};
 use sidetone_dsp::{Law, Rate};
 
 use crate::job::{Job, OPUS_BITRATE_BPS};
 
-/// One second of tones of different pitch, and one second of next to nothing, in packets of 20 ms.
+/// One second of tones of different pitch, one second that begins with a short one, and one second of next to nothing, in
+/// packets of 20 ms.
 pub(crate) struct Sounds {
     tones: Vec<Vec<u8>>,
+    bursts: Vec<Vec<u8>>,
     quiet: Vec<Vec<u8>>,
 }
 
@@ -19,6 +23,8 @@ const NOISE: f32 = 32.0;
 const PITCHES: usize = 8;
 const FRAMES: usize = 50;
 const FRAME_MS: usize = 20;
+/// A short sound lasts a tenth of a second.
+pub(crate) const SOUND_FRAMES: u64 = 5;
 /// The longest packet that is encoded.
 pub(crate) const PAYLOAD_MAX: usize = 256;
 
@@ -35,20 +41,29 @@ impl Sounds {
     }
 
     fn new(codec: Codec, job: Job) -> anyhow::Result<Self> {
-        let mut tones = Vec::new();
-        for pitch in 0..PITCHES {
-            tones.extend(second(codec, job, &tone(rate(codec), pitch))?);
-        }
-        let quiet = match codec {
-            Codec::Opus => second(codec, job, &noise(rate(codec)))?,
-            _ => second(codec, job, &vec![0; rate(codec).samples(1_000)])?,
+        let nothing = match codec {
+            Codec::Opus => noise(rate(codec)),
+            _ => vec![0; rate(codec).samples(1_000)],
         };
-        Ok(Self { tones, quiet })
+        let (mut tones, mut bursts) = (Vec::new(), Vec::new());
+        for pitch in 0..PITCHES {
+            let tone = tone(rate(codec), pitch);
+            tones.extend(second(codec, job, &tone)?);
+            // Encoded as one: a decoder finds the beginning of a tone where it is only if it was heard to begin.
+            let short = rate(codec).samples(FRAME_MS) * SOUND_FRAMES as usize;
+            bursts.extend(second(codec, job, &[&tone[..short], &nothing[short..]].concat())?);
+        }
+        Ok(Self { tones, bursts, quiet: second(codec, job, &nothing)? })
     }
 
     /// The frame of a leg's tone.
     pub(crate) fn tone(&self, leg: usize, frame: u64) -> &[u8] {
         &self.tones[leg % PITCHES * FRAMES + (frame % FRAMES as u64) as usize]
+    }
+
+    /// The frame of a leg's second that begins with a short tone.
+    pub(crate) fn burst(&self, leg: usize, frame: u64) -> &[u8] {
+        &self.bursts[leg % PITCHES * FRAMES + (frame % FRAMES as u64) as usize]
     }
 
     /// A frame of nothing, or next to nothing.
@@ -115,9 +130,11 @@ impl Ear {
         Ok(Self { decoder: Decoder::new(codec, Rate::Narrow)?, sound: vec![0; Rate::Narrow.samples(120)] })
     }
 
-    /// The first loud sample of the next packet, at 8 kHz.
-    pub(crate) fn onset(&mut self, payload: &[u8]) -> Option<usize> {
+    /// Where in the next packet its first loud sample is.
+    pub(crate) fn onset(&mut self, payload: &[u8]) -> Option<Duration> {
         let length = self.decoder.decode(payload, &mut self.sound).ok()?;
-        self.sound[..length].iter().position(|sample| sample.unsigned_abs() >= LOUD)
+        let place = self.sound[..length].iter().position(|sample| sample.unsigned_abs() >= LOUD)?;
+        // At 8 kHz.
+        Some(Duration::from_micros(place as u64 * 125))
     }
 }

@@ -7,18 +7,12 @@ use sidetone_net::Datagram;
 use sidetone_rtp_core::srtp::{MasterKey, Receiver, Sender, Suite};
 
 use crate::job::{Job, OPUS_PAYLOAD_TYPE};
-use crate::sounds::{Ear, PAYLOAD_MAX};
+use crate::sounds::PAYLOAD_MAX;
 
 /// A leg.
 pub(crate) struct Stream {
     pub(crate) socket: Datagram,
     pub(crate) codec: Codec,
-    /// What it hears.
-    pub(crate) ear: Ear,
-    /// What it says, when delays are measured.
-    pub(crate) own_ear: Ear,
-    /// Whether it hears a sound at present.
-    pub(crate) heard: bool,
     packet: [u8; PACKET_MAX],
     secured: Option<(Sender, Receiver)>,
 }
@@ -30,14 +24,13 @@ const PACKET_MAX: usize = HEADER + PAYLOAD_MAX + 16;
 pub(crate) const SUITE: Suite = Suite::AesCm128HmacSha1_80;
 
 impl Stream {
-    pub(crate) fn new(job: Job, leg: usize, socket: Datagram) -> anyhow::Result<Self> {
+    pub(crate) fn new(job: Job, leg: usize, socket: Datagram) -> Self {
         let codec = job.codec(leg);
         let mut packet = [0; PACKET_MAX];
         packet[0] = 0x80;
         packet[1] = payload_type(codec);
         packet[8..12].copy_from_slice(&(leg as u32 + 0x5151_0000).to_be_bytes());
-        let (ear, own_ear) = (Ear::new(codec)?, Ear::new(codec)?);
-        Ok(Self { socket, codec, ear, own_ear, heard: true, packet, secured: None })
+        Self { socket, codec, packet, secured: None }
     }
 
     /// From now on sends under our key and expects the peer's.
